@@ -1,0 +1,1 @@
+"""Who is asking: identities, and the credentials that they are made from."""

@@ -1,0 +1,1 @@
+"""What is stored: data sources, their entries, and the language that queries them."""

@@ -1,0 +1,24 @@
+"""The app's configuration."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+
+from .siblings import SiblingCheck
+
+
+class DataSourcesConfig(SiblingCheck, AppConfig):
+    """Data sources and entries."""
+
+    name = "datasources"
+    label = "rowkeeper_datasources"
+    verbose_name = "Data sources"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Give SQLite the functions that it lacks, on every connection."""
+        from . import checks  # noqa: F401  (registers the system checks)
+        from .functions import register
+
+        connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")

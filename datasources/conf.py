@@ -1,0 +1,31 @@
+"""The settings of Rowkeeper: the dictionary `ROWKEEPER` in Django's settings over these defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+DEFAULTS: dict[str, Any] = {
+    # Bytes of a body: of a commit, a bulk write and a creation with entries; of all others.
+    "MAX_BULK_BODY": 100_000_000,
+    "MAX_BODY": 1_048_576,
+    # Days after which an idle login session ends.
+    "SESSION_IDLE_DAYS": 30,
+    # Credentials in `?auth_token=` and in the cookie `auth_token`: logged, or open to CSRF.
+    "TOKEN_IN_QUERY": False,
+    "TOKEN_IN_COOKIE": False,
+    # Sign-in attempts per account and per address, within so many seconds.
+    "SIGN_IN_ATTEMPTS_PER_ACCOUNT": 10,
+    "SIGN_IN_ATTEMPTS_PER_ADDRESS": 60,
+    "SIGN_IN_WINDOW": 900,
+    # How many proxies of one's own stand in front and append to `X-Forwarded-For`.
+    "TRUSTED_PROXIES": 0,
+    # The name of the cache that the limits use.
+    "CACHE": "default",
+}
+
+
+def setting(name: str) -> Any:
+    """The value of one setting. Raises `KeyError` for a name that is none."""
+    return getattr(settings, "ROWKEEPER", {}).get(name, DEFAULTS[name])

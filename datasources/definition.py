@@ -1,0 +1,85 @@
+"""The definition of a data source: what its rows are for beyond being rows.
+
+`{"login": {"emailColumn": "Email", "passwordColumn": "Password", "sessionColumns": ["Name"]}}`
+makes it one that people sign in against. Pure Python: raw JSON stops here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .values import problem_with_name, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How people sign in against a data source."""
+
+    email_column: str
+    password_column: str
+    session_columns: tuple[str, ...] = ()
+
+
+def problem_with_columns(columns: object) -> str | None:
+    """Why a value is no list of distinct column names, or None."""
+    if not isinstance(columns, list):
+        return '`columns` is a list of names, such as ["Email", "Name"]'
+    for name in columns:
+        problem = problem_with_name(name)
+        if problem:
+            return f"the column `{shown(name)}` {problem}"
+    if len(set(columns)) != len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        return f"the column `{shown(twice)}` stands twice"
+    return None
+
+
+def problem_with_definition(definition: object) -> str | None:
+    """Why a value is no definition, or None. Keys that mean nothing here are kept as they are."""
+    if not isinstance(definition, dict):
+        return "`definition` is an object"
+    login = definition.get("login")
+    return None if login is None else _problem_with_login(login)
+
+
+def _problem_with_login(login: object) -> str | None:
+    if not isinstance(login, dict):
+        return '`login` is an object: {"emailColumn": "Email", "passwordColumn": "Password"}'
+    unknown = set(login) - {"emailColumn", "passwordColumn", "sessionColumns"}
+    if unknown:
+        return f"`login` has no property `{shown(min(unknown))}`"
+    for key in ("emailColumn", "passwordColumn"):
+        if key not in login:
+            return f"`login` needs `{key}`"
+        problem = problem_with_name(login[key])
+        if problem:
+            return f"`login.{key}` {problem}"
+    if login["emailColumn"] == login["passwordColumn"]:
+        return "`login.emailColumn` and `login.passwordColumn` are the same column"
+    problem = problem_with_columns(login.get("sessionColumns", []))
+    return f"`login.sessionColumns`: {problem}" if problem else None
+
+
+def login_of(definition: object) -> Login | None:
+    """How people sign in by this definition; None where they do not, or it cannot be read."""
+    if problem_with_definition(definition) is not None:
+        return None
+    assert isinstance(definition, dict)
+    login = definition.get("login")
+    if login is None:
+        return None
+    return Login(
+        login["emailColumn"], login["passwordColumn"], tuple(login.get("sessionColumns", ()))
+    )
+
+
+def secret_columns(before: Sequence[str], definition: object) -> list[str]:
+    """The columns that are hidden from everyone, once `definition` is in force.
+
+    A column that was one stays one (its hashes are still there) until it is cleared, which
+    `store.release_cleared_secrets` looks after.
+    """
+    login = login_of(definition)
+    now = [login.password_column] if login else []
+    return [*before, *(column for column in now if column not in before)]

@@ -1,0 +1,45 @@
+"""The failures that can be met below HTTP. Each has a code; `rules.api.errors` gives it a status."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Failure(Exception):
+    """Something that a caller is told about: a `message` for people, a `code` for programs."""
+
+    code: ClassVar[str] = "server.error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Malformed(Failure):
+    """The request cannot be read as what it claims to be; the message names the place."""
+
+    code = "request.invalid"
+
+
+class TooLarge(Failure):
+    """The request, or a part of it, is over a limit of size."""
+
+    code = "request.size"
+
+
+class NotFound(Failure):
+    """What was asked for does not exist, and the caller may know that."""
+
+    code = "notfound"
+
+
+class Busy(Failure):
+    """There is no capacity just now; trying again later will help."""
+
+    code = "server.busy"
+
+
+class AddressTaken(Failure):
+    """A write would give two rows of a sign-in data source the same address."""
+
+    code = "datasource.access"

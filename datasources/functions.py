@@ -1,0 +1,69 @@
+"""What SQLite lacks, as deterministic functions of ours, registered on every connection.
+
+PostgreSQL has its own of the same names, made by the migrations.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .jsontext import canonical, dumps
+from .values import lower
+from .where.operators import like
+from .where.walk import MISSING
+from .where.walk import walk as values_on
+
+
+def register(sender: object, connection: Any, **kwargs: object) -> None:
+    """Receives `connection_created`."""
+    if connection.vendor != "sqlite":
+        return
+    for name, count, function in _FUNCTIONS:
+        connection.connection.create_function(name, count, function, deterministic=True)
+
+
+def _text(value: Any) -> str | None:
+    if value is MISSING:
+        return None
+    return canonical(value) if value.__class__ in (dict, list) else dumps(value)
+
+
+def _walk(data: str | None, path: str) -> str:
+    """JSON list of the JSON texts of all values on a path; null for a missing one."""
+    row = {} if data is None else json.loads(data)
+    return dumps([_text(value) for value in values_on(row, tuple(json.loads(path)))])
+
+
+def _leaves(value: str | None) -> str:
+    """The same for a single value: the members of a list, and the list itself."""
+    return "[null]" if value is None else _walk(value, "[]")
+
+
+def _members(value: str | None) -> str:
+    """The members of a list, not of lists inside it; none where the value is no list."""
+    found = None if value is None else json.loads(value)
+    return dumps([_text(member) for member in found]) if isinstance(found, list) else "[]"
+
+
+def _like(text: str | None, pattern: str) -> int | None:
+    return None if text is None else int(like(text, pattern))
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else lower(text)
+
+
+def _real(text: str | None) -> float | None:
+    # SQLite before 3.43 may miss the nearest double in the last place.
+    return None if text is None else float(text)
+
+
+_FUNCTIONS = (
+    ("rowkeeper_walk", 2, _walk),
+    ("rowkeeper_leaves", 1, _leaves),
+    ("rowkeeper_members", 1, _members),
+    ("rowkeeper_like", 2, _like),
+    ("rowkeeper_lower", 1, _lower),
+    ("rowkeeper_real", 1, _real),
+)

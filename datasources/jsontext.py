@@ -1,0 +1,143 @@
+"""JSON text in and out: read strictly, written in one canonical spelling.
+
+The spelling matters: on SQLite two scalars are equal where their texts are, and a path finds a
+key only where the text has it as the path does. So every row is written by `dumps`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from .errors import Malformed
+from .values import MAX_INTEGER, MIN_INTEGER, Json, problem_with_text, shown, texts_in
+
+
+def loads(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises `Malformed` for what is no JSON, for duplicate keys, NaN and Infinity, numbers that a
+    double or 64 bits cannot hold, NUL, lone surrogates, and nesting that is too deep to read.
+    """
+    try:
+        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+    except UnicodeDecodeError as error:
+        raise Malformed(f"the body is no UTF-8 text (byte {error.start})") from None
+    try:
+        value = _decoder.decode(decoded)
+    except json.JSONDecodeError as error:
+        raise Malformed(
+            f"the body is no JSON: {error.msg.lower()} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise Malformed("the body nests too deep") from None
+    if "\\u" in decoded or not isinstance(text, bytes):
+        _refuse_unstorable(value)
+    return value
+
+
+def dumps(value: object) -> str:
+    """The canonical text: no blanks, Unicode as itself, `"` inside a key as `\\u0022`."""
+    text = _encoder.encode(value)
+    return _spelled_out(value) if '\\"' in text else text
+
+
+def canonical(value: object) -> str:
+    """A text that is equal for equal values: keys sorted, whole floats written as integers."""
+    if isinstance(value, dict):
+        return "{%s}" % ",".join(f"{_key(k)}:{canonical(value[k])}" for k in sorted(value))
+    if isinstance(value, list):
+        return f"[{','.join(map(canonical, value))}]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return _encoder.encode(value)
+
+
+def path_of(column: str) -> str:
+    """SQLite's JSON path to one key of a row."""
+    return f"$.{_key(column)}"
+
+
+def rows_as_numbers_went_in(text: str) -> str:
+    """The text of rows from PostgreSQL, with doubles beyond 64 bits spelled as doubles again.
+
+    jsonb writes 1e+21 as 1000000000000000000000, which is no integer that this API takes back.
+    """
+    if _LONG_DIGITS.search(text) is None:
+        return text
+    return _encoder.encode(json.loads(text, parse_int=_int_or_double))
+
+
+_LONG_DIGITS = re.compile(r"[0-9]{19}")
+
+
+def _int_or_double(digits: str) -> int | float:
+    number = int(digits) if len(digits) < 400 else float(digits)
+    return number if MIN_INTEGER <= number <= MAX_INTEGER else float(number)
+
+
+def _key(name: str) -> str:
+    # No SQLite before 3.45 finds `\"` in a path; all of them find the other spelling.
+    return _encoder.encode(name).replace('\\"', "\\u0022")
+
+
+def _spelled_out(value: object) -> str:
+    if isinstance(value, dict):
+        return "{%s}" % ",".join(f"{_key(key)}:{_spelled_out(value[key])}" for key in value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_spelled_out, value))}]"
+    return _encoder.encode(value)
+
+
+def _refuse_unstorable(value: object) -> None:
+    for text in texts_in(value):
+        problem = problem_with_text(text)
+        if problem:
+            raise Malformed(f"the text `{shown(text)}` {problem}")
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise Malformed(f"the key `{shown(key)}` stands twice in one object")
+            seen.add(key)
+    return value
+
+
+def _integer(digits: str) -> int:
+    number = int(digits) if len(digits) <= 20 else MAX_INTEGER + 1
+    if not MIN_INTEGER <= number <= MAX_INTEGER:
+        raise Malformed(f"the integer `{shown(digits)}` is beyond 64 bits")
+    return number
+
+
+def _double(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise Malformed(f"the number `{shown(digits)}` is too large")
+    # Minus nought is equal to nought, and jsonb cannot hold it.
+    return number or 0.0
+
+
+def _constant(name: str) -> NoReturn:
+    raise Malformed(f"`{name}` is no JSON value")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_double, parse_constant=_constant
+)
+_encoder = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
+)
+
+
+class RowEncoder(json.JSONEncoder):
+    """What `Entry.data` is written with."""
+
+    def encode(self, o: object) -> str:
+        """See `dumps`."""
+        return dumps(o)

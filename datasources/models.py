@@ -1,0 +1,131 @@
+"""What is stored: data sources and their entries."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+
+from .definition import problem_with_columns, problem_with_definition
+from .jsontext import RowEncoder
+from .values import holds_nested_list, problem_with_row, problem_with_text
+
+
+def new_tag() -> str:
+    """A text that no other state of any data source's rules has had."""
+    return uuid.uuid4().hex
+
+
+def check_name(name: str) -> None:
+    """Raises `ValidationError` for a name that no database could hold or no URL could carry."""
+    problem = problem_with_text(name)
+    if problem:
+        raise ValidationError(f"the name {problem}")
+    if name != name.strip() or not name.isprintable():
+        raise ValidationError("the name begins or ends with a blank, or holds a control character")
+
+
+def check_columns(columns: object) -> None:
+    """Raises `ValidationError` for what is no list of distinct column names."""
+    problem = problem_with_columns(columns)
+    if problem:
+        raise ValidationError(problem)
+
+
+def check_definition(definition: object) -> None:
+    """Raises `ValidationError` for what is no definition of a data source."""
+    problem = problem_with_definition(definition)
+    if problem:
+        raise ValidationError(problem)
+
+
+def check_row(row: object) -> None:
+    """Raises `ValidationError` for what cannot be stored as a row."""
+    problem = problem_with_row(row)
+    if problem:
+        raise ValidationError(problem)
+
+
+class DataSource(models.Model):
+    """A named table of JSON rows, with ordered access rules (in `rules.models`)."""
+
+    name = models.CharField(max_length=255, unique=True, validators=[check_name])
+    type = models.CharField(max_length=64, blank=True, default="")
+    columns = models.JSONField(default=list, blank=True, validators=[check_columns])
+    definition = models.JSONField(default=dict, blank=True, validators=[check_definition])
+    # Columns that hold or once held passwords; see `definition.secret_columns`.
+    secret_columns = models.JSONField(default=list, blank=True, editable=False)
+    app = models.ForeignKey(
+        "rowkeeper_accounts.App",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="data_sources",
+        help_text="The app that people who sign in against this data source use.",
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    # Grows with every change of the rules; what people see and compare.
+    revision = models.PositiveBigIntegerField(default=0, editable=False)
+    # Changes with every change of the rules, also where a roll-back gave a number out twice:
+    # the key of compiled rules.
+    rules_tag = models.CharField(max_length=32, default=new_tag, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "data source"
+        permissions = [
+            ("change_rules_datasource", "Can change the access rules of a data source"),
+            ("share_datasource", "Can give others rights on a data source"),
+            ("set_login_datasource", "Can say which data sources people sign in against"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Entry(models.Model):
+    """One row of a data source. Read and written through `datasources.store`."""
+
+    data_source = models.ForeignKey(
+        DataSource, on_delete=models.CASCADE, related_name="entries", db_index=False
+    )
+    data = models.JSONField(default=dict, encoder=RowEncoder, validators=[check_row])
+    order = models.BigIntegerField(default=0)
+    # A list stands directly in a list somewhere in the row, so that containment cannot find its
+    # members; kept by `save` and the store.
+    nested = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "entries"
+        indexes = [
+            models.Index(fields=["data_source", "id"], name="rowkeeper_entry_source"),
+            models.Index(
+                fields=["data_source"],
+                condition=models.Q(nested=True),
+                name="rowkeeper_entry_nested",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"entry {self.pk}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Keep `nested` true to the row."""
+        self.nested = holds_nested_list(self.data)
+        super().save(*args, **kwargs)

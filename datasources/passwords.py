@@ -1,0 +1,79 @@
+"""Passwords in the rows of data sources that people sign in against: never stored in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib.auth.hashers import identify_hasher, make_password
+
+from .errors import Malformed
+from .models import Entry
+from .sources import Source
+from .values import shown
+from .where import Field, matches
+from .where.nodes import column_is
+
+MAX_HASHED_AT_ONCE = 500
+MAX_LENGTH = 4_096
+
+
+def hashed(source: Source, row: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """A row to be written, with each secret that differs from `before` hashed.
+
+    Raises `Malformed` for a password that is no text.
+    """
+    changed = {
+        column: _hash(column, row[column])
+        for column in source.secret
+        if row.get(column) not in (None, "") and row[column] != before.get(column)
+    }
+    return {**row, **changed} if changed else row
+
+
+def _hash(column: str, password: Any) -> str:
+    if not isinstance(password, str) or len(password) > MAX_LENGTH:
+        raise Malformed(f"`{shown(column)}`: a password is text of at most {MAX_LENGTH} characters")
+    return make_password(password)
+
+
+def is_hash(value: Any) -> bool:
+    """Whether a stored value is one of Django's password hashes."""
+    try:
+        identify_hasher(value)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def hash_plain(source_id: int, column: str) -> None:
+    """Hash what a column that becomes the password column holds in plain text.
+
+    Raises `Malformed` for what is no text, and where there is too much to do in one request.
+    """
+    plain = [
+        entry
+        for entry in Entry.objects.filter(data_source_id=source_id)
+        if entry.data.get(column) not in (None, "") and not is_hash(entry.data[column])
+    ]
+    if len(plain) > MAX_HASHED_AT_ONCE:
+        raise Malformed(
+            f"the column `{shown(column)}` holds {len(plain)} passwords in plain text; clear it, "
+            "or import the rows anew once people sign in against this data source"
+        )
+    for entry in plain:
+        entry.data[column] = _hash(column, entry.data[column])
+        entry.save(update_fields=["data", "nested"])
+
+
+def still_held(source_id: int, columns: Iterable[str]) -> list[str]:
+    """Those of the columns that some row still has a value in."""
+    return [column for column in columns if _is_held(source_id, column)]
+
+
+def _is_held(source_id: int, column: str) -> bool:
+    empty: Field = column_is(column, "$in", [None, ""])
+    rows: Sequence[Any] = Entry.objects.filter(data_source_id=source_id).values_list(
+        "data", flat=True
+    )
+    return any(not matches(empty, row) for row in rows)

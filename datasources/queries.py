@@ -1,0 +1,193 @@
+"""What is asked of a data source, as values: a body of JSON is read once, here, and then is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import Malformed
+from .values import MAX_INTEGER, problem_with_name, shown
+from .where import EVERYTHING, Node, parse_where
+from .where.nodes import fields
+
+ENTRY_FIELDS = ("id", "order", "createdAt", "updatedAt")
+ANSWERED_FIELDS = ("id", "dataSourceId", "createdAt", "updatedAt")
+MAX_ORDER = 100
+MAX_ATTRIBUTES = 1_000
+_LATER = ("aggregate", "join", "view", "distinct")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerm:
+    """One term of an order: a field of the entry, or (with `is_column`) a column of its row."""
+
+    name: str
+    is_column: bool
+    descending: bool
+    # As the client wrote it; both readings of `data.X` count as naming a column.
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What of an entry is asked for. `columns` None: all; empty: no row at all."""
+
+    columns: tuple[str, ...] | None = None
+    fields: tuple[str, ...] = ANSWERED_FIELDS
+    written: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """The columns that go into an answer: those of `pick` (None: all) that are not in `drop`."""
+
+    pick: frozenset[str] | None = None
+    drop: frozenset[str] = frozenset()
+
+    def of(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The same for a row in memory."""
+        return {key: value for key, value in row.items() if self.shows(key)}
+
+    def shows(self, column: str) -> bool:
+        """Whether a column goes into the answer."""
+        return (self.pick is None or column in self.pick) and column not in self.drop
+
+    def narrowed(self, columns: tuple[str, ...] | None) -> Projection:
+        """The same, but of these columns alone; None: as it is."""
+        if columns is None:
+            return self
+        return Projection(frozenset(filter(self.shows, columns)))
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """A read by query."""
+
+    where: Node = EVERYTHING
+    order: tuple[OrderTerm, ...] = ()
+    attributes: Attributes = field(default_factory=Attributes)
+    limit: int | None = None
+    offset: int = 0
+    with_total: bool = False
+    count_only: bool = False
+
+    def names(self) -> Iterator[str]:
+        """Every name of a column that stands outside the where."""
+        for term in self.order:
+            if term.is_column:
+                yield term.written
+        yield from self.attributes.written
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A delete by query."""
+
+    where: Node
+
+
+def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
+    """The body of `data/query`. Raises `Malformed`."""
+    if not isinstance(body, dict):
+        raise Malformed("the body is an object, such as {\"type\": \"select\", \"where\": {}}")
+    kind = body.get("type", "select")
+    if kind == "delete":
+        if body.get("where") is None:
+            raise Malformed("a delete by query needs `where`; {} means every entry")
+        return Delete(parse_where(body["where"], columns))
+    if kind != "select":
+        raise Malformed(f"`type` is \"select\" or \"delete\", not `{shown(kind)}`")
+    for key in _LATER:
+        if body.get(key) not in (None, False):
+            raise Malformed(f"`{key}` is not supported yet")
+    return Select(
+        where=parse_where(body.get("where"), columns),
+        order=parse_order(body.get("order"), columns),
+        attributes=parse_attributes(body.get("attributes"), columns),
+        limit=_whole(body, "limit"),
+        offset=_whole(body, "offset") or 0,
+        with_total=switch(body, "includePagination"),
+        count_only=switch(body, "countOnly"),
+    )
+
+
+def parse_order(value: Any, columns: Container[str]) -> tuple[OrderTerm, ...]:
+    """`[["data.Name", "ASC"], ["createdAt", "DESC"]]`. Raises `Malformed`."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > MAX_ORDER:
+        raise Malformed(f"`order` is a list of at most {MAX_ORDER} pairs of a column and ASC or DESC")
+    return tuple(_order_term(term, f"order[{at}]", columns) for at, term in enumerate(value))
+
+
+def _order_term(term: Any, place: str, columns: Container[str]) -> OrderTerm:
+    if not isinstance(term, list) or not 1 <= len(term) <= 2 or not isinstance(term[0], str):
+        raise Malformed(f'`{place}` is a pair such as ["data.Name", "ASC"]')
+    direction = term[1] if len(term) == 2 else "ASC"
+    if not isinstance(direction, str) or direction.upper() not in ("ASC", "DESC"):
+        raise Malformed(f'`{place}[1]` is "ASC" or "DESC"')
+    descending = direction.upper() == "DESC"
+    if term[0] in ENTRY_FIELDS:
+        return OrderTerm(term[0], False, descending)
+    return OrderTerm(_column(term[0], place, columns), True, descending, term[0])
+
+
+def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
+    """`["id", "data.Name"]` or `["Name"]`. Raises `Malformed`.
+
+    Where no field of the entry is named, an answer has the usual ones; where no column is, it
+    has no `data`.
+    """
+    if value is None:
+        return Attributes()
+    if not isinstance(value, list) or len(value) > MAX_ATTRIBUTES:
+        raise Malformed(f"`attributes` is a list of at most {MAX_ATTRIBUTES} names")
+    kept: list[str] = []
+    picked: list[str] = []
+    written: list[str] = []
+    for at, name in enumerate(value):
+        if not isinstance(name, str):
+            raise Malformed(f"`attributes[{at}]` is the name of a column or field, as text")
+        if name in (*ENTRY_FIELDS, "dataSourceId"):
+            kept.append(name)
+        else:
+            picked.append(_column(name, f"attributes[{at}]", columns))
+            written.append(name)
+    fields_of_entry = tuple(name for name in (*ENTRY_FIELDS, "dataSourceId") if name in kept)
+    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS, tuple(written))
+
+
+def _column(written: str, place: str, columns: Container[str]) -> str:
+    """`data.` in front is optional; where `data.X` is a column and `X` is none, it is meant."""
+    bare = written.removeprefix("data.")
+    name = written if written in columns and bare not in columns else bare
+    problem = problem_with_name(name)
+    if problem:
+        raise Malformed(f"`{place}`: the column {problem}")
+    return name
+
+
+def _whole(body: dict[str, Any], key: str) -> int | None:
+    value = body.get(key)
+    if value is None:
+        return None
+    if value.__class__ is not int or not 0 <= value <= MAX_INTEGER:
+        raise Malformed(f"`{key}` is a whole number from 0, or null")
+    return int(value)
+
+
+def switch(body: dict[str, Any], key: str, default: bool = False) -> bool:
+    """A switch of a body: `true` or `false` alone. Raises `Malformed`."""
+    value = body.get(key)
+    if value is None:
+        return default
+    if value.__class__ is not bool:
+        raise Malformed(f"`{key}` is true or false, not `{shown(value)}`")
+    return bool(value)
+
+
+def names_in(node: Node) -> Iterator[str]:
+    """Every name that stands in a where."""
+    for item in fields(node):
+        yield item.name

@@ -1,0 +1,142 @@
+"""The SQL of an answer: which columns of a row, in which order, as the JSON text of entries.
+
+Rows go from the database to the answer as text. The two databases stand side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .jsontext import dumps, path_of
+from .queries import OrderTerm, Projection
+from .where.operators import Sql
+from .where.sql import Dialect
+
+_FIELD_COLUMNS = {
+    "id": "id",
+    "order": '"order"',
+    "dataSourceId": "data_source_id",
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+}
+
+
+def entry_text(dialect: Dialect, projection: Projection, fields: Sequence[str], row: bool) -> Sql:
+    """The JSON text of an entry: `fields` of it, and with `row` its `data`."""
+    parts: list[Sql] = []
+    for name in fields:
+        parts.append(Sql(f"'\"{name}\":'||{_field_text(dialect, name)}"))
+    if row:
+        data = row_text(dialect, projection)
+        parts.insert(min(1, len(parts)), Sql(f"'\"data\":'||{data.text}", data.params))
+    text = "||','||".join(part.text for part in parts)
+    return Sql(f"'{{'||{text}||'}}'", tuple(param for part in parts for param in part.params))
+
+
+def _field_text(dialect: Dialect, name: str) -> str:
+    column = _FIELD_COLUMNS[name]
+    if name not in ("createdAt", "updatedAt"):
+        return column
+    if dialect.name == "sqlite":
+        # Django writes `2026-01-31 12:00:00`, and `.123456` behind it unless that is nought.
+        return f"'\"'||substr({column},1,10)||'T'||substr({column}||'.000',12,12)||'Z\"'"
+    clock = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+    return f"'\"'||to_char({column} AT TIME ZONE 'UTC','{clock}')||'\"'"
+
+
+def row_text(dialect: Dialect, projection: Projection) -> Sql:
+    """The JSON text of a row without what the projection does not show."""
+    sqlite = dialect.name == "sqlite"
+    if projection.pick is not None:
+        shown = sorted(filter(projection.shows, projection.pick))
+        return _picked_sqlite(shown) if sqlite else _picked_postgresql(shown)
+    if not projection.drop:
+        return Sql("data" if sqlite else "data::text")
+    hidden = sorted(projection.drop)
+    if not sqlite:
+        return Sql("(data-%s::text[])::text", (hidden,))
+    return Sql(
+        f"json_remove(data{',%s' * len(hidden)})", tuple(path_of(column) for column in hidden)
+    )
+
+
+def _picked_postgresql(columns: list[str]) -> Sql:
+    return Sql(
+        "coalesce((SELECT jsonb_object_agg(c,data->c) FROM unnest(%s::text[]) AS c "
+        "WHERE data ? c),'{}')::text",
+        (columns,),
+    )
+
+
+def _picked_sqlite(columns: list[str]) -> Sql:
+    """Each column as `,"name":value`, or nothing; a balanced tree, as SQLite's depth is bounded.
+
+    Not `json_group_object`: it would write numbers again, with fewer digits.
+    """
+    if not columns:
+        return Sql("'{}'")
+    items = [
+        Sql(
+            "CASE WHEN json_type(data,%s) IS NULL THEN '' ELSE %s||(data->%s) END",
+            (path_of(column), f",{path_of(column)[2:]}:", path_of(column)),
+        )
+        for column in columns
+    ]
+    while len(items) > 1:
+        items = [_joined(items[at : at + 8]) for at in range(0, len(items), 8)]
+    return Sql(f"'{{'||substr({items[0].text},2)||'}}'", items[0].params)
+
+
+def _joined(items: list[Sql]) -> Sql:
+    text = "||".join(item.text for item in items)
+    return Sql(f"({text})", tuple(param for item in items for param in item.params))
+
+
+def order_sql(dialect: Dialect, terms: Sequence[OrderTerm]) -> Sql:
+    """`ORDER BY`, always unique by id at the end."""
+    parts = [_order_term(dialect, term) for term in terms]
+    text = ",".join([*(part.text for part in parts), "id"])
+    return Sql(f" ORDER BY {text}", tuple(param for part in parts for param in part.params))
+
+
+def _order_term(dialect: Dialect, term: OrderTerm) -> Sql:
+    direction = " DESC" if term.descending else ""
+    if not term.is_column:
+        return Sql(_FIELD_COLUMNS[term.name] + direction)
+    key: Any = path_of(term.name) if dialect.name == "sqlite" else term.name
+    keys = _ORDER_SQLITE if dialect.name == "sqlite" else _ORDER_POSTGRESQL
+    text = ",".join(f"{part}{direction}" for part in keys)
+    return Sql(text, (key,) * text.count("%s"))
+
+
+# Missing and null, false, true, numbers, text by code point, then the rest.
+_ORDER_SQLITE = (
+    "CASE json_type(data,%s) WHEN 'false' THEN 1 WHEN 'true' THEN 2 WHEN 'integer' THEN 3 "
+    "WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 ELSE 0 END",
+    "CASE json_type(data,%s) WHEN 'integer' THEN json_extract(data,%s) "
+    "WHEN 'real' THEN rowkeeper_real(data->%s) END",
+    "CASE json_type(data,%s) WHEN 'text' THEN json_extract(data,%s) END",
+)
+_ORDER_POSTGRESQL = (
+    "CASE jsonb_typeof(data->%s) WHEN 'boolean' THEN CASE WHEN data->%s='true' THEN 2 ELSE 1 END "
+    "WHEN 'number' THEN 3 WHEN 'string' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 "
+    "ELSE 0 END",
+    "CASE jsonb_typeof(data->%s) WHEN 'number' THEN (data->%s)::numeric END",
+    "CASE jsonb_typeof(data->%s) WHEN 'string' THEN data->>%s END COLLATE \"C\"",
+)
+
+
+def distinct_texts(dialect: Dialect, column: str) -> Sql:
+    """The FROM and SELECT of the distinct values of a column, as JSON text, lists opened."""
+    if dialect.name == "sqlite":
+        return Sql(
+            "SELECT DISTINCT leaf.value FROM {entries},"
+            "json_each(rowkeeper_walk(data,%s)) AS leaf WHERE leaf.value IS NOT NULL AND ",
+            (dumps([column]),),
+        )
+    return Sql(
+        "SELECT DISTINCT leaf.v::text FROM {entries},"
+        "rowkeeper_walk(data,%s::text[]) AS leaf WHERE leaf.v IS NOT NULL AND ",
+        ([column],),
+    )

@@ -1,0 +1,131 @@
+"""Data sources as requests need them: found by number or name in one query, and changed in one
+place, so that what a definition means (who signs in, what is secret) is always carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+
+from .definition import Login, login_of, secret_columns
+from .jsontext import loads
+from .models import DataSource, new_tag
+from .values import MAX_INTEGER
+
+TABLE = DataSource._meta.db_table
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data source as it is while one request is answered."""
+
+    id: int
+    name: str
+    columns: tuple[str, ...]
+    app_id: int | None
+    login: Login | None
+    secret: frozenset[str]
+    # What compiled rules are kept under: equal only where rules, columns and definition are.
+    key: tuple[Any, ...]
+
+
+def find(reference: int | str) -> Source | None:
+    """The data source of a number or a name, by one query; None where there is none."""
+    if isinstance(reference, int):
+        if not 0 < reference <= MAX_INTEGER:
+            return None
+        condition = "id=%s"
+    else:
+        condition = "name=%s"
+    cast = "::text" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id,name,app_id,rules_tag,columns{cast},definition{cast},"
+            f"secret_columns{cast} FROM {TABLE} WHERE {condition}",
+            [reference],
+        )
+        row = cursor.fetchone()
+    return None if row is None else _source(row)
+
+
+def source_of(model: DataSource) -> Source:
+    """The same of a model that was just read."""
+    found = find(model.pk)
+    if found is None:
+        raise DataSource.DoesNotExist
+    return found
+
+
+_parsed: dict[tuple[Any, ...], Source] = {}
+
+
+def _source(row: tuple[Any, ...]) -> Source:
+    """Kept by all that was read, so that equal rows are parsed once."""
+    source = _parsed.get(row)
+    if source is None:
+        identifier, name, app_id, _tag, columns, definition, secret = row
+        source = Source(
+            identifier,
+            name,
+            tuple(loads(columns)),
+            app_id,
+            login_of(loads(definition)),
+            frozenset(loads(secret)),
+            row,
+        )
+        if len(_parsed) >= 1_000:
+            _parsed.clear()
+        _parsed[row] = source
+    return source
+
+
+def lock(source_id: int) -> None:
+    """Wait for everyone else who writes the whole of a data source. In a transaction, first.
+
+    SQLite has no row locks; its first statement has to be one that writes, or a later one fails
+    at once where another writer came between.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"UPDATE {TABLE} SET revision=revision WHERE id=%s", [source_id])
+        else:
+            cursor.execute(f"SELECT 1 FROM {TABLE} WHERE id=%s FOR NO KEY UPDATE", [source_id])
+
+
+def touch_rules(source_id: int) -> None:
+    """Say that the rules are others than before: the number grows, compiled rules are stale."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {TABLE} SET revision=revision+1, rules_tag=%s WHERE id=%s",
+            [new_tag(), source_id],
+        )
+
+
+def save(source: DataSource) -> None:
+    """Validate and save a new or changed data source, and carry out its definition.
+
+    A column that becomes the password column is secret from now on, and the passwords that it
+    holds in plain text are hashed. Raises `ValidationError`.
+    """
+    from . import passwords
+
+    source.full_clean(exclude=["app", "owner"])
+    with transaction.atomic():
+        if source.pk is not None:
+            lock(source.pk)
+            before = DataSource.objects.values_list("secret_columns", flat=True).get(pk=source.pk)
+        else:
+            before = []
+        login = login_of(source.definition)
+        kept = passwords.still_held(source.pk, before) if source.pk else []
+        source.secret_columns = secret_columns(kept, source.definition)
+        if login:
+            for column in (login.email_column, login.password_column):
+                if column not in source.columns:
+                    source.columns = [*source.columns, column]
+        source.rules_tag = new_tag()
+        source.save()
+        if login:
+            passwords.hash_plain(source.pk, login.password_column)

@@ -1,0 +1,195 @@
+"""JSON values as rules and queries see them: compared with their types, text by code point.
+
+The one place that says what "equal", "the same case" and "well-formed row" mean. Pure Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Row: TypeAlias = "dict[str, Json]"
+Scalar: TypeAlias = "str | int | float | bool"
+
+MAX_DEPTH = 100
+MAX_COLUMNS = 1_000
+MAX_NAME = 255
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+
+KIND_NULL, KIND_BOOLEAN, KIND_NUMBER, KIND_TEXT, KIND_LIST, KIND_OBJECT = (
+    "null",
+    "boolean",
+    "number",
+    "string",
+    "array",
+    "object",
+)
+_KINDS: dict[type, str] = {
+    type(None): KIND_NULL,
+    bool: KIND_BOOLEAN,
+    int: KIND_NUMBER,
+    float: KIND_NUMBER,
+    str: KIND_TEXT,
+    list: KIND_LIST,
+    dict: KIND_OBJECT,
+}
+
+
+def kind(value: object) -> str:
+    """The JSON type of a value: `null boolean number string array object`."""
+    return _KINDS[type(value)]
+
+
+def is_scalar(value: object) -> bool:
+    """True for text, numbers and booleans; false for null, lists and objects."""
+    return value.__class__ in (str, int, float, bool)
+
+
+def same(left: object, right: object) -> bool:
+    """Whether two JSON values are equal with their types: `1` is `1.0`, not `"1"` and not `true`."""
+    left_type, right_type = left.__class__, right.__class__
+    if left_type is right_type:
+        if left_type is list:
+            return _same_lists(left, right)  # type: ignore[arg-type]
+        if left_type is dict:
+            return _same_objects(left, right)  # type: ignore[arg-type]
+        return left == right
+    if left_type in (int, float) and right_type in (int, float):
+        return left == right
+    return False
+
+
+def _same_lists(left: list[object], right: list[object]) -> bool:
+    return len(left) == len(right) and all(map(same, left, right))
+
+
+def _same_objects(left: dict[str, object], right: dict[str, object]) -> bool:
+    return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+
+
+def lower(text: str) -> str:
+    """Unicode's simple lower-casing, one character for one character.
+
+    `str.lower` differs from it for two characters alone: the dotted capital I, which it makes
+    two characters of, and the capital sigma, which it reads by its place in the word.
+    """
+    if text.isascii():
+        return text.lower()
+    return text.replace("\u0130", "i").replace("\u03a3", "\u03c3").lower()
+
+
+def holds_nested_list(value: object) -> bool:
+    """Whether a list stands directly in a list, anywhere in the value."""
+    if value.__class__ is dict:
+        return any(map(holds_nested_list, value.values()))  # type: ignore[attr-defined]
+    if value.__class__ is list:
+        return any(
+            item.__class__ is list or holds_nested_list(item)
+            for item in value  # type: ignore[attr-defined]
+        )
+    return False
+
+
+def problem_with_text(text: str) -> str | None:
+    """Why a text cannot be stored on every database, or None."""
+    if "\x00" in text:
+        return "holds the character NUL, which cannot be stored"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "holds a lone surrogate, which is no Unicode text"
+    return None
+
+
+def problem_with_name(name: object) -> str | None:
+    """Why something cannot be the name of a column or a key inside a row, or None."""
+    if name.__class__ is not str:
+        return "is no text; a column name is text of 1 to 255 characters"
+    assert isinstance(name, str)
+    if not 1 <= len(name) <= MAX_NAME:
+        return f"has {len(name)} characters; a column name has 1 to {MAX_NAME}"
+    if name[0] == "$":
+        return "begins with `$`, which is kept for operators"
+    return problem_with_text(name)
+
+
+def problem_with_row(row: object) -> str | None:
+    """Why a value cannot be stored as a row, with the place in it, or None."""
+    if row.__class__ is not dict:
+        return "a row is an object of columns and values"
+    assert isinstance(row, dict)
+    if len(row) > MAX_COLUMNS:
+        return f"the row has {len(row)} columns; at most {MAX_COLUMNS} are allowed"
+    return _problem_with_object(row, "", 1)
+
+
+def _problem_with_object(value: dict[str, Json], path: str, depth: int) -> str | None:
+    for name, item in value.items():
+        problem = problem_with_name(name)
+        if problem:
+            return f"the key `{shown(name)}`{_at(path)} {problem}"
+        if item.__class__ in (bool, int, str, float) or item is None:
+            problem = _problem_with_scalar(item)
+            if problem:
+                return f"`{shown(path + name)}` {problem}"
+        else:
+            problem = _problem_with_value(item, f"{path}{name}.", depth)
+            if problem:
+                return problem
+    return None
+
+
+def _problem_with_value(value: object, path: str, depth: int) -> str | None:
+    if depth >= MAX_DEPTH and value.__class__ in (dict, list):
+        return f"the row nests deeper than {MAX_DEPTH} levels"
+    if value.__class__ is dict:
+        return _problem_with_object(value, path, depth + 1)  # type: ignore[arg-type]
+    if value.__class__ is list:
+        for index, item in enumerate(value):  # type: ignore[arg-type, var-annotated]
+            problem = _problem_with_value(item, f"{path}{index}.", depth + 1)
+            if problem:
+                return problem
+        return None
+    problem = _problem_with_scalar(value)
+    return f"`{shown(path[:-1])}` {problem}" if problem else None
+
+
+def _problem_with_scalar(value: object) -> str | None:
+    if value.__class__ is str:
+        return problem_with_text(value)  # type: ignore[arg-type]
+    if value.__class__ is int:
+        if not MIN_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
+            return "is an integer beyond 64 bits"
+        return None
+    if value.__class__ is float:
+        if value != value or value in (float("inf"), float("-inf")):
+            return "is NaN or infinite, which JSON cannot hold"
+        return None
+    if value is None or value.__class__ is bool:
+        return None
+    return f"is a {value.__class__.__name__}, which is no JSON value"
+
+
+def shown(text: object, limit: int = 80) -> str:
+    """A text of the user's as it may stand in a one-line message: printable and short."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    return plain if len(plain) <= limit else f"{plain[: limit - 1]}…"
+
+
+def _at(path: str) -> str:
+    return f" in `{shown(path[:-1])}`" if path else ""
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text of a JSON value, keys included."""
+    if value.__class__ is str:
+        yield value  # type: ignore[misc]
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from texts_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts_in(item)

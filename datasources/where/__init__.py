@@ -1,0 +1,20 @@
+"""The query language: a where is parsed once into a small tree, which has three meanings that
+agree: in memory, on SQLite and on PostgreSQL. Nothing else lives here, and no Django.
+"""
+
+from .memory import matches
+from .nodes import EVERYTHING, And, Field, Node, Not, Or, all_of, any_of
+from .parse import parse_where
+
+__all__ = [
+    "EVERYTHING",
+    "And",
+    "Field",
+    "Node",
+    "Not",
+    "Or",
+    "all_of",
+    "any_of",
+    "matches",
+    "parse_where",
+]

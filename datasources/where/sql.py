@@ -1,0 +1,185 @@
+"""What a where means as SQL: the tree becomes fixed text, values and column names parameters.
+
+The two databases stand side by side in `SQLITE` and `POSTGRESQL`: how a column is reached, how
+the members of lists are, and which of an operator's two texts is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ..jsontext import dumps, path_of
+from ..values import is_scalar
+from .nodes import And, Field, Node, Not, Or
+from .operators import OPERATORS, Operator, Sql
+
+TRUE = Sql("1=1")
+FALSE = Sql("1=0")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A database, as far as the query language is concerned."""
+
+    name: str
+    test: Callable[[Operator, Field], Sql]
+    # The value of one column, as `{v}` in an operator's text.
+    column: Callable[[str], Sql]
+    # A test on one column: on the value, or where that is a list on its members and itself.
+    on_column: Callable[[Operator, Field], Sql]
+    # A test on all that a dotted path leads to.
+    on_path: Callable[[Operator, Field], Sql]
+
+
+def where_sql(node: Node, dialect: Dialect) -> Sql:
+    """The SQL condition of a where, never NULL, over a row in the column `data`."""
+    if isinstance(node, Field):
+        return _field(node, dialect)
+    if isinstance(node, Not):
+        inner = where_sql(node.item, dialect)
+        return Sql(f"NOT ({inner.text})", inner.params)
+    assert isinstance(node, And | Or)
+    word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
+    return _joined([where_sql(item, dialect) for item in node.items], word, empty)
+
+
+def _joined(items: list[Sql], word: str, empty: Sql) -> Sql:
+    """A balanced tree: SQLite refuses expressions that are a thousand terms deep."""
+    if not items:
+        return empty
+    while len(items) > 1:
+        items = [_pair(items[at : at + 8], word) for at in range(0, len(items), 8)]
+    return items[0]
+
+
+def _pair(items: list[Sql], word: str) -> Sql:
+    if len(items) == 1:
+        return items[0]
+    return Sql(f"({word.join(item.text for item in items)})", _params(items))
+
+
+def _params(items: Iterable[Sql]) -> tuple[object, ...]:
+    return tuple(param for item in items for param in item.params)
+
+
+def _field(field: Field, dialect: Dialect) -> Sql:
+    row = OPERATORS[field.op]
+    if not row.opens_lists:
+        found = filled(dialect.test(row, field), dialect.column(field.path[0]))
+    elif len(field.path) == 1:
+        found = dialect.on_column(row, field)
+    else:
+        found = dialect.on_path(row, field)
+    sign = "IS NOT TRUE" if row.negates else "IS TRUE"
+    return Sql(f"(({found.text}) {sign})", found.params)
+
+
+def filled(test: Sql, value: Sql) -> Sql:
+    """A test with `{v}` replaced by a value, whose parameters go where it stands."""
+    parts = test.text.split("{v}")
+    params: list[object] = []
+    own = list(test.params)
+    for index, part in enumerate(parts):
+        if index:
+            params.extend(value.params)
+        count = part.count("%s")
+        params.extend(own[:count])
+        del own[:count]
+    return Sql(value.text.join(parts), tuple(params))
+
+
+# -- SQLite
+
+_LEAF_SQLITE = Sql("leaf.value")
+
+
+def _test_sqlite(row: Operator, field: Field) -> Sql:
+    return row.as_sqlite(field.operand)
+
+
+def _column_sqlite(column: str) -> Sql:
+    return Sql("(data->%s)", (path_of(column),))
+
+
+def _on_column_sqlite(row: Operator, field: Field) -> Sql:
+    path = path_of(field.path[0])
+    test = row.as_sqlite(field.operand)
+    plain = filled(test, _column_sqlite(field.path[0]))
+    members = filled(test, _LEAF_SQLITE)
+    return Sql(
+        "CASE WHEN json_type(data,%s) IN ('array','object') THEN EXISTS(SELECT 1 FROM "
+        f"json_each(rowkeeper_leaves(data->%s)) AS leaf WHERE {members.text}) "
+        f"ELSE {plain.text} END",
+        (path, path, *members.params, *plain.params),
+    )
+
+
+def _on_path_sqlite(row: Operator, field: Field) -> Sql:
+    test = filled(row.as_sqlite(field.operand), _LEAF_SQLITE)
+    return Sql(
+        f"EXISTS(SELECT 1 FROM json_each(rowkeeper_walk(data,%s)) AS leaf WHERE {test.text})",
+        (dumps(list(field.path)), *test.params),
+    )
+
+
+# -- PostgreSQL
+
+_LEAF_POSTGRESQL = Sql("leaf.v")
+
+
+def _test_postgresql(row: Operator, field: Field) -> Sql:
+    return row.as_postgresql(field.operand)
+
+
+def _column_postgresql(column: str) -> Sql:
+    return Sql("(data->%s)", (column,))
+
+
+def _on_column_postgresql(row: Operator, field: Field) -> Sql:
+    column = field.path[0]
+    test = row.as_postgresql(field.operand)
+    members = filled(test, _LEAF_POSTGRESQL)
+    if row.name in ("$eq", "$ne") and is_scalar(field.operand):
+        return _contained_postgresql(field, members)
+    plain = filled(test, _column_postgresql(column))
+    return Sql(
+        "CASE jsonb_typeof(data->%s) WHEN 'array' THEN EXISTS(SELECT 1 FROM "
+        f"rowkeeper_walk(data->%s,'{{}}') AS leaf WHERE {members.text}) "
+        f"ELSE {plain.text} END",
+        (column, column, *members.params, *plain.params),
+    )
+
+
+def _contained_postgresql(field: Field, members: Sql) -> Sql:
+    """Equality with a scalar: three conditions that each have an index.
+
+    Containment finds the value itself and a member of a list; what is deeper is in the few
+    rows in which a list stands in a list.
+    """
+    column = field.path[0]
+    return Sql(
+        "data@>%s::jsonb OR data@>%s::jsonb OR (nested AND EXISTS(SELECT 1 FROM "
+        f"rowkeeper_walk(data->%s,'{{}}') AS leaf WHERE {members.text}))",
+        (
+            dumps({column: field.operand}),
+            dumps({column: [field.operand]}),
+            column,
+            *members.params,
+        ),
+    )
+
+
+def _on_path_postgresql(row: Operator, field: Field) -> Sql:
+    test = filled(row.as_postgresql(field.operand), _LEAF_POSTGRESQL)
+    return Sql(
+        f"EXISTS(SELECT 1 FROM rowkeeper_walk(data,%s::text[]) AS leaf WHERE {test.text})",
+        (list(field.path), *test.params),
+    )
+
+
+SQLITE = Dialect("sqlite", _test_sqlite, _column_sqlite, _on_column_sqlite, _on_path_sqlite)
+POSTGRESQL = Dialect(
+    "postgresql", _test_postgresql, _column_postgresql, _on_column_postgresql, _on_path_postgresql
+)
+DIALECTS = {dialect.name: dialect for dialect in (SQLITE, POSTGRESQL)}

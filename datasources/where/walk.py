@@ -1,0 +1,49 @@
+"""The values that a path leads to: lists are opened on the way and at the end, as in sift.
+
+`rowkeeper_walk` on PostgreSQL (in the migrations) and `functions.walk` on SQLite say the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+
+class Missing:
+    """The value of a column that a row does not have."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing()
+_INDEX = re.compile(r"[0-9]+\Z")
+
+
+def walk(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
+    """Each value at the end of `path`: members of lists first, then the list itself.
+
+    `MISSING` stands for a way that ends early. A key of digits is an index into a list; any
+    other key goes into each member, and then also past the list, into nothing (sift does so).
+    """
+    end = at == len(path)
+    if item.__class__ is list and (end or _INDEX.match(path[at]) is None):
+        for member in item:
+            yield from walk(member, path, at)
+    if end:
+        yield item
+    elif item is None or item is MISSING:
+        yield MISSING
+    else:
+        yield from walk(_step(item, path[at]), path, at + 1)
+
+
+def _step(item: Any, key: str) -> Any:
+    if item.__class__ is dict:
+        return item.get(key, MISSING)
+    if item.__class__ is list and _INDEX.match(key) and (key == "0" or key[0] != "0"):
+        return item[int(key)] if len(key) < 10 and int(key) < len(item) else MISSING
+    return MISSING

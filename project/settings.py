@@ -1,0 +1,232 @@
+"""The site's settings. What differs between installations is read from the environment.
+
+| Variable             | Absent                              | Meaning                            |
+|----------------------|-------------------------------------|------------------------------------|
+| DATABASE_URL         | SQLite at `var/db.sqlite3`          | `postgres://user:secret@host/name` |
+| DATABASE_POOL        | 10                                  | PostgreSQL: connections a process  |
+| SECRET_KEY           | made once, kept in `var/secret_key` | signs sessions and tokens          |
+| ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`         | names the site answers to          |
+| REDIS_URL            | a cache in each process             | the cache that processes share     |
+| HTTPS                | 0                                   | 1: served by https alone           |
+| TRUSTED_PROXIES      | 0                                   | how many proxies stand before it   |
+| CSRF_TRUSTED_ORIGINS | none                                | `https://forms.example.com,...`    |
+| DEBUG                | 0                                   | 1: tracebacks in the browser       |
+| LOG_LEVEL            | INFO                                | what is written to stderr          |
+
+Switches are on for `1`, `true`, `yes` and `on`. With `HTTPS=1` and names of one's own in
+`ALLOWED_HOSTS`, `manage.py check --deploy` has nothing to say.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+from project.secret import kept_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# What the site writes: the database, the secret key.
+VAR_DIR = BASE_DIR / "var"
+
+
+def _text(name: str, default: str = "") -> str:
+    """The variable, without outer blanks; what is set to nothing counts as absent."""
+    return os.environ.get(name, "").strip() or default
+
+
+def _switch(name: str) -> bool:
+    """Whether the variable is on; a value that is neither on nor off is refused."""
+    value = _text(name, "0").lower()
+    if value not in {"0", "false", "no", "off", "1", "true", "yes", "on"}:
+        raise ImproperlyConfigured(f"`{name}` is `{value}`, expected `1` or `0`")
+    return value in {"1", "true", "yes", "on"}
+
+
+def _number(name: str, default: int, least: int) -> int:
+    """The variable as a whole number, `least` or more."""
+    value = _text(name, str(default))
+    if not (value.isascii() and value.isdigit()) or int(value) < least:
+        raise ImproperlyConfigured(f"`{name}` is `{value}`, expected a number from {least} on")
+    return int(value)
+
+
+def _list(name: str, default: str = "") -> list[str]:
+    """The variable, split at commas."""
+    return [item.strip() for item in _text(name, default).split(",") if item.strip()]
+
+
+# --- Safety -------------------------------------------------------------------------------------
+
+DEBUG = _switch("DEBUG")
+SECRET_KEY = _text("SECRET_KEY") or kept_secret(VAR_DIR / "secret_key")
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = _list("CSRF_TRUSTED_ORIGINS")
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+
+HTTPS = _switch("HTTPS")
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+
+# A proxy sets or drops the headers that tell of its client; without one, anyone forges them.
+TRUSTED_PROXIES = _number("TRUSTED_PROXIES", 0, least=0)
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+ROWKEEPER: dict[str, Any] = {"TRUSTED_PROXIES": TRUSTED_PROXIES}
+
+# --- Apps, middleware, pages --------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "guardian",
+    "datasources",
+    "accounts",
+    "rules",
+]
+# An extra: the schema and its page are there if the package is.
+if find_spec("drf_spectacular"):
+    INSTALLED_APPS.append("drf_spectacular")
+
+MIDDLEWARE = [
+    # First, so that a fault in any of the others is answered in JSON under `/v1/`, too.
+    "rules.api.middleware.JsonErrors",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+ASGI_APPLICATION = "project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "static/"
+# Served from where the apps keep them: nothing is to be collected before the first start.
+WHITENOISE_USE_FINDERS = True
+
+# --- Database, cache ----------------------------------------------------------------------------
+
+# A transaction takes its write lock when it begins, and so waits for its turn: two that read first
+# and write later would fail instead. A connection stays open, which saves a set-up per request.
+_SQLITE: dict[str, Any] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "CONN_MAX_AGE": None,
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    },
+}
+
+
+def _database(url: str) -> dict[str, Any]:
+    """The database that `DATABASE_URL` names; PostgreSQL with a pool, which wants no max age."""
+    if not url:
+        VAR_DIR.mkdir(exist_ok=True)
+        return {**_SQLITE, "NAME": VAR_DIR / "db.sqlite3"}
+    scheme = url.partition(":")[0]
+    if scheme not in {"postgres", "postgresql", "sqlite"}:
+        raise ImproperlyConfigured(
+            f"`DATABASE_URL` begins with `{scheme}:`, expected `postgres:` or `sqlite:`"
+        )
+    config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=0))
+    if scheme == "sqlite":
+        return {**_SQLITE, "NAME": config["NAME"]}
+    pool = {"min_size": 1, "max_size": _number("DATABASE_POOL", 10, least=1), "timeout": 10}
+    return {**config, "OPTIONS": {**config.get("OPTIONS", {}), "pool": pool}}
+
+
+DATABASES = {"default": _database(_text("DATABASE_URL"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = _text("REDIS_URL")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "rowkeeper"}
+}
+
+# --- Who is asking ------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# Anonymous visitors get nothing from object permissions, so guardian needs no user for them.
+ANONYMOUS_USER_NAME = None
+LOGIN_URL = "admin:login"
+
+# --- Language, time, the schema, the log --------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "rowkeeper",
+    "DESCRIPTION": "Data sources with ordered access rules.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": _text("LOG_LEVEL", "INFO").upper()},
+    # Django's own handlers would mail or hide what is meant for stderr.
+    "loggers": {"django": {"handlers": [], "propagate": True}},
+}

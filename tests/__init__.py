@@ -1,0 +1,1 @@
+"""Tests, one module a subject; `cases/` holds the specification as data."""
