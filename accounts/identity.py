@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -14,7 +14,8 @@ class Identity:
     `user`: column -> value of the session, or None where nobody is signed in.
     `token_id`: the API token's integer id. `app_id`: the app of the token or session.
     `entry_id`, `source_id`: the row that a session of a sign-in data source stands for.
-    `django_user_id`: whose rights count on the elevated endpoints.
+    `django_user_id`: whose rights count on the elevated endpoints; `django_user` is that user, read
+    when first looked at. Rules never see it, and it makes no difference to who is who.
     """
 
     user: Mapping[str, Any] | None = None
@@ -23,6 +24,7 @@ class Identity:
     source_id: int | None = None
     entry_id: int | None = None
     django_user_id: int | None = None
+    django_user: Any = field(default=None, compare=False, repr=False)
 
     @property
     def is_anonymous(self) -> bool:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Count
 from django.utils import timezone
 
 from . import passwords, sources
@@ -317,9 +318,9 @@ def delete(source: Source, ids: Iterable[int]) -> int:
 def delete_where(source: Source, where: Node) -> int:
     """Delete the entries that fit, and the sessions of those who signed in with them."""
     condition = _condition(source.id, where)
-    ids = [row[0] for row in _run(f"SELECT id FROM {TABLE} WHERE {condition.text}",
-                                  condition.params)]
-    return delete(source, ids)
+    wait = " FOR UPDATE" if connection.vendor == "postgresql" else ""
+    rows = _run(f"SELECT id FROM {TABLE} WHERE {condition.text}{wait}", condition.params)
+    return delete(source, [row[0] for row in rows])
 
 
 def _address(source: Source, row: Mapping[str, Any]) -> str | None:
@@ -389,3 +390,9 @@ def holds_text(columns: Iterable[str], text: str) -> Node:
 def everything_and(*nodes: Node) -> Node:
     """The conjunction of what is to run."""
     return all_of(nodes)
+
+
+def counts(source_ids: Iterable[int]) -> dict[int, int]:
+    """How many entries each of these data sources has; one without any is absent."""
+    found = Entry.objects.filter(data_source_id__in=list(source_ids)).order_by()
+    return dict(found.values_list("data_source_id").annotate(Count("id")))

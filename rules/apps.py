@@ -21,3 +21,9 @@ class RulesConfig(SiblingCheck, AppConfig):
     label = "rowkeeper_rules"
     verbose_name = "Access rules"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Rules that are saved one by one are checked like a list."""
+        from .saving import connect
+
+        connect()

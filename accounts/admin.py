@@ -1,0 +1,175 @@
+"""Apps, API tokens and login sessions in Django's admin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import ForeignKey, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from . import tokens
+from .models import ApiToken, App, LoginSession
+
+if TYPE_CHECKING:
+    _AppAdmin = admin.ModelAdmin[App]
+    _TokenAdmin = admin.ModelAdmin[ApiToken]
+    _SessionAdmin = admin.ModelAdmin[LoginSession]
+else:
+    _AppAdmin = _TokenAdmin = _SessionAdmin = admin.ModelAdmin
+
+# What there is to see of a token once it has been made; its digest is nobody's business.
+_MADE = ["id", "shown_hint", "state", "created_at", "last_used_at", "revoked_at"]
+
+
+def _on_own_pages(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> bool:
+    """Whether the request is for this model's pages, not one that deletes something it hangs on."""
+    match, options = request.resolver_match, model_admin.opts
+    own = f"{options.app_label}_{options.model_name}_"
+    return match is None or (match.url_name or "").startswith(own)
+
+
+@admin.register(App)
+class AppAdmin(_AppAdmin):
+    """Apps: a name, and the id that rules use."""
+
+    list_display = ["name", "id", "created_at"]
+    search_fields = ["name"]
+    readonly_fields = ["id", "created_at"]
+
+    def get_fields(self, request: HttpRequest, obj: App | None = None) -> Any:
+        """An app that is not made yet has nothing but a name."""
+        return ["name"] if obj is None else ["name", "id", "created_at"]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(_TokenAdmin):
+    """API tokens: made and shown once, then revoked, never deleted, so that their ids stay theirs.
+
+    A token carries the rights of its user, so that it can be made for oneself alone, except by
+    superusers; and who it is for cannot be changed later.
+    """
+
+    list_display = ["name", "id", "app", "user", "shown_hint", "state", "last_used_at"]
+    list_display_links = ["name"]
+    list_select_related = ["app", "user"]
+    list_filter = ["app"]
+    search_fields = ["name", "hint"]
+    actions = ["revoke"]
+
+    def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
+        """What is asked for, and what there is to see."""
+        return ["name", "app", "user", "expires_at", *([] if obj is None else _MADE)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> list[str]:
+        """Who a token is for is settled when it is made."""
+        return _MADE if obj is None else ["user", *_MADE]
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> forms.ModelChoiceField[Any] | None:
+        """Offer, and accept, oneself alone; superusers may choose among all active users."""
+        if db_field.name == "user":
+            everyone = get_user_model()._default_manager.all()
+            kwargs["queryset"] = (
+                everyone.filter(is_active=True)
+                if getattr(request.user, "is_superuser", False)
+                else everyone.filter(pk__in=[request.user.pk])
+            )
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
+        """Tokens go with their user; by themselves they are revoked."""
+        return not _on_own_pages(self, request)
+
+    @sensitive_variables("secret")
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        """A new token gets its secret, which the next page shows."""
+        if not change:
+            secret = tokens.seal(obj)
+            vars(request)["_made_secret"] = secret
+        super().save_model(request, obj, form, change)
+
+    @sensitive_variables("secret")
+    def response_add(
+        self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The one page that shows the secret: no redirect, so that no URL and no store holds it."""
+        secret = vars(request).pop("_made_secret")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API token made",
+            "opts": self.opts,
+            "token": obj,
+            "secret": secret,
+        }
+        response = TemplateResponse(request, "admin/rowkeeper_accounts/apitoken/made.html", context)
+        response["Cache-Control"] = "no-store, private"
+        return response
+
+    @admin.display(description="ends in", ordering="hint")
+    def shown_hint(self, obj: ApiToken) -> str:
+        """The last characters of the token."""
+        return f"…{obj.hint}" if obj.hint else ""
+
+    @admin.display(description="state")
+    def state(self, obj: ApiToken) -> str:
+        """Whether it can be used, and why not."""
+        if obj.revoked_at is not None:
+            return "revoked"
+        if obj.expires_at is not None and obj.expires_at <= timezone.now():
+            return "expired"
+        if obj.user is not None and not obj.user.is_active:
+            return "user not active"
+        return "in use"
+
+    @admin.action(description="Revoke the selected API tokens", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        """End them for good."""
+        chosen = list(queryset.filter(revoked_at=None))
+        for token in chosen:
+            tokens.revoke(token)
+            self.log_change(request, token, "Revoked.")
+        self.message_user(request, f"Revoked: {len(chosen)}.")
+
+
+@admin.register(LoginSession)
+class LoginSessionAdmin(_SessionAdmin):
+    """Who is signed in. Nothing can be changed; to delete a session is to end it."""
+
+    list_display = ["__str__", "data_source", "entry_id", "created_at", "last_seen_at"]
+    list_select_related = ["data_source"]
+    list_filter = ["data_source"]
+    fields = ("data_source", "entry_id", "created_at", "last_seen_at")
+    readonly_fields = ("data_source", "entry_id", "created_at", "last_seen_at")
+    actions = ["end"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Sessions are begun by signing in."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: LoginSession | None = None) -> bool:
+        """There is nothing to change about one."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: LoginSession | None = None) -> bool:
+        """A session always goes with its row and its data source."""
+        return not _on_own_pages(self, request) or super().has_delete_permission(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """One action to end sessions is enough."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    @admin.action(description="End the selected sessions", permissions=["delete"])
+    def end(self, request: HttpRequest, queryset: QuerySet[LoginSession]) -> None:
+        """Sign these people out."""
+        count = queryset.count()
+        queryset.delete()
+        self.message_user(request, f"Ended: {count}.")

@@ -1,0 +1,52 @@
+"""From a request to an Identity: the one answer to "who is asking"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from .credentials import presented
+from .failures import CredentialInvalid
+from .identity import Identity
+from .providers import api_token, django_user, login_session
+from .rights import user_behind
+from .tokens import API_PREFIX, SESSION_PREFIX
+
+
+def identify(request: HttpRequest) -> Identity:
+    """Who is asking; ANONYMOUS without any credential.
+
+    Raises `CredentialInvalid` for a bad credential, or two that stand for different identities,
+    and `CsrfMissing` for the site's own session without its CSRF token.
+    """
+    secrets = presented(request)
+    if not secrets:
+        return django_user.identity_of(request)
+    first, *others = [_identity_of(secret) for secret in secrets]
+    if any(other != first for other in others):
+        raise CredentialInvalid("the request holds two credentials of different identities")
+    return first
+
+
+def _identity_of(secret: str) -> Identity:
+    if secret.startswith(API_PREFIX):
+        return api_token.identity_of(secret)
+    if secret.startswith(SESSION_PREFIX):
+        return login_session.identity_of(secret)
+    raise CredentialInvalid("the token is not valid")
+
+
+class RowkeeperAuthentication(BaseAuthentication):
+    """For Django REST framework: `request.auth` is always an Identity, that of nobody included."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Identity]:
+        """(the Django user whose rights count, the identity). Raises as `identify` does."""
+        identity = identify(request._request)
+        return user_behind(identity), identity
+
+    def authenticate_header(self, request: Request) -> str:
+        """What a 401 names as the way to authenticate."""
+        return "Bearer"

@@ -1,0 +1,54 @@
+"""What a request presents to show who is asking: the secrets in it, not yet looked up."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from django.http import HttpRequest
+
+from datasources.conf import setting
+
+from .failures import CredentialInvalid
+from .tokens import is_secret
+
+
+def presented(request: HttpRequest) -> tuple[str, ...]:
+    """The distinct secrets that the request presents; none where it has no credential.
+
+    Headers come first: with one, nothing else is read. A query or a cookie counts only where the
+    settings say so. Raises `CredentialInvalid` for a `Bearer` credential that is no token.
+    """
+    found = _in_headers(request)
+    if not found and setting("TOKEN_IN_QUERY"):
+        found = [value.strip() for value in request.GET.getlist("auth_token")]
+    if not any(found) and setting("TOKEN_IN_COOKIE"):
+        found = [request.COOKIES.get("auth_token", "").strip()]
+    return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+def _in_headers(request: HttpRequest) -> list[str]:
+    own = request.headers.get("Auth-token", "").strip()
+    bearer = _bearer(request.headers.get("Authorization", ""))
+    return [secret for secret in (own, bearer) if secret]
+
+
+def _bearer(header: str) -> str:
+    """The secret of an `Authorization` header; of another scheme, or of none, nothing."""
+    scheme, _, value = header.strip().partition(" ")
+    value = value.strip()
+    if scheme.lower() != "bearer" or not value:
+        return ""
+    return value if is_secret(value) else _out_of_base64(value)
+
+
+def _out_of_base64(value: str) -> str:
+    """The secret whose base64 this is, in either alphabet, padded or not."""
+    plain = value.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        secret = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        secret = ""
+    if not is_secret(secret):
+        raise CredentialInvalid("the token is not valid")
+    return secret

@@ -1,0 +1,65 @@
+"""`createtoken NAME [--app APP] [--user USERNAME]`: makes an API token and shows it, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import App
+from accounts.tokens import create_api_token
+
+
+class Command(BaseCommand):
+    """Prints two lines, `id: 7` and `token: rk_...`. The token cannot be shown again."""
+
+    help = "Makes an API token, and prints its id and the token, which cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("name", help="what the token is called in the admin")
+        parser.add_argument("--app", help="the app that it belongs to, by id or by name")
+        parser.add_argument(
+            "--user", help="the user whose rights it carries on the management endpoints"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Make it and print it. Raises `CommandError`."""
+        app = None if options["app"] is None else _app(options["app"])
+        user = None if options["user"] is None else _user(options["user"])
+        try:
+            token, secret = create_api_token(options["name"].strip(), app=app, user=user)
+        except ValidationError as error:
+            raise CommandError(_in_one_line(error)) from None
+        self.stdout.write(f"id: {token.pk}")
+        self.stdout.write(f"token: {secret}")
+
+
+def _app(reference: str) -> App:
+    """The app of an id, or else of a name."""
+    found = None
+    if reference.isascii() and reference.isdigit() and len(reference) < 19:
+        found = App.objects.filter(pk=int(reference)).first()
+    found = found or App.objects.filter(name=reference).first()
+    if found is None:
+        raise CommandError(f"there is no app `{reference}`, expected an app's id or name")
+    return found
+
+
+def _user(username: str) -> Any:
+    model = get_user_model()
+    try:
+        user = model._default_manager.get_by_natural_key(username)
+    except model.DoesNotExist:
+        raise CommandError(f"there is no user `{username}`") from None
+    if not user.is_active:
+        raise CommandError(f"the user `{username}` is not active, so the token would not be valid")
+    return user
+
+
+def _in_one_line(error: ValidationError) -> str:
+    return "; ".join(
+        f"`{field}`: {' '.join(messages)}" for field, messages in error.message_dict.items()
+    )

@@ -1,0 +1,80 @@
+"""What a client is told of the one it signed in as: the JSON of `/v1/user` and `/v1/session`.
+
+What rules see of a user stays on the server. Told are the address, what a select shows the user
+of their own entry, and the columns that the data source's definition names for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from datasources.definition import Login
+
+from .identity import Identity
+from .models import ApiToken
+from .providers.django_user import SOURCE as DJANGO
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def told_columns(
+    identity: Identity, login: Login, visible: Mapping[str, Any] = NOTHING
+) -> dict[str, Any]:
+    """The columns of their row that somebody who signed in is told.
+
+    `visible`: what a select by the same identity shows of that entry.
+    """
+    user = identity.user or NOTHING
+    names = (login.email_column, *login.session_columns)
+    return {**visible, **{name: user[name] for name in names if name in user}}
+
+
+def user_body(
+    identity: Identity, login: Login | None = None, visible: Mapping[str, Any] = NOTHING
+) -> dict[str, Any]:
+    """`{"id", "email", "fullName", "firstName", "lastName", "type"}` of whoever is asking.
+
+    `login` and `visible` are wanted for those who signed in against a data source, as in
+    `told_columns`. The identity is not that of nobody.
+    """
+    if identity.user is None:
+        return _token_body(identity.token_id)
+    key = identity.user["ID"]
+    if identity.source_id is None and identity.user["Source"] == DJANGO:
+        return _body(key, identity.user["Email"], identity.user, "django")
+    if login is None:
+        return _body(key, None, NOTHING, "dataSource")
+    told = told_columns(identity, login, visible)
+    return _body(key, told.get(login.email_column), told, "dataSource")
+
+
+def _token_body(token_id: Any) -> dict[str, Any]:
+    name = ApiToken.objects.filter(pk=token_id).values_list("name", flat=True).first()
+    return {
+        "id": token_id,
+        "email": None,
+        "fullName": name,
+        "firstName": "",
+        "lastName": "",
+        "type": "appToken",
+    }
+
+
+def _body(key: Any, email: Any, told: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    first, last = _text(told, "First Name"), _text(told, "Last Name")
+    full = _text(told, "Full Name") or f"{first} {last}".strip() or _text(told, "Name")
+    return {
+        "id": key,
+        "email": email or None,
+        "fullName": full,
+        "firstName": first,
+        "lastName": last,
+        "type": kind,
+    }
+
+
+def _text(told: Mapping[str, Any], column: str) -> str:
+    value = told.get(column)
+    return value if isinstance(value, str) else ""

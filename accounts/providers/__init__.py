@@ -1,0 +1,1 @@
+"""Credentials made into identities, one module for each kind of credential."""

@@ -1,0 +1,121 @@
+"""Sessions of people who signed in against a data source.
+
+Nothing about the user is kept in the session: the row that they signed in with is read on every
+request, so that who loses a role, or whose row goes, loses the access at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from functools import cache, lru_cache
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from datasources.conf import setting
+from datasources.definition import Login, login_of, secret_columns
+from datasources.jsontext import rows_as_numbers_went_in
+from datasources.models import DataSource, Entry
+from datasources.store import normal_address
+
+from ..failures import CredentialInvalid
+from ..identity import Identity
+from ..models import LoginSession
+from ..tokens import digest
+from .last_use import EVERY, database_time, note_use
+
+
+def identity_of(secret: str) -> Identity:
+    """Who a session token stands for.
+
+    Raises `CredentialInvalid` where the session has ended or been idle for too long, its data
+    source is no longer one to sign in against, or its row has gone, or has another address or
+    password than at sign-in.
+    """
+    now = timezone.now()
+    oldest = now - timedelta(days=setting("SESSION_IDLE_DAYS"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _sql(connection.vendor),
+            [database_time(now - EVERY), digest(secret), database_time(oldest)],
+        )
+        found: tuple[Any, ...] | None = cursor.fetchone()
+    identity = None if found is None else _identity(*found[2:])
+    if found is None or identity is None:
+        raise CredentialInvalid("the session is not valid; sign in again")
+    if found[1]:
+        note_use(LoginSession, "last_seen_at", found[0], now)
+    return identity
+
+
+def _identity(
+    fingerprint_then: str,
+    entry_id: int,
+    data: str,
+    source_id: int,
+    name: str,
+    app_id: int | None,
+    definition: str,
+    secrets: str,
+) -> Identity | None:
+    """The identity, or None where the session no longer stands for its row."""
+    login, hidden = _login(definition, secrets)
+    if login is None:
+        return None
+    row = json.loads(rows_as_numbers_went_in(data))
+    fingerprint_now = fingerprint(login, row)
+    if fingerprint_now is None or not hmac.compare_digest(fingerprint_then, fingerprint_now):
+        return None
+    return Identity(
+        user=user_of(row, hidden, entry_id, name),
+        app_id=app_id,
+        source_id=source_id,
+        entry_id=entry_id,
+    )
+
+
+@lru_cache(maxsize=1_000)
+def _login(definition: str, secrets: str) -> tuple[Login | None, frozenset[str]]:
+    """How people sign in, and which columns nobody sees, from the two JSON texts."""
+    parsed = json.loads(definition)
+    return login_of(parsed), frozenset(secret_columns(json.loads(secrets), parsed))
+
+
+def user_of(
+    row: Mapping[str, Any], hidden: Collection[str], entry_id: int, source_name: str
+) -> dict[str, Any]:
+    """What rules see of the user: the row without secrets, and who it is, which the server says."""
+    seen = {column: value for column, value in row.items() if column not in hidden}
+    return {**seen, "ID": entry_id, "Source": source_name}
+
+
+def fingerprint(login: Login, row: Mapping[str, Any]) -> str | None:
+    """A digest of a row's address and password hash; None where it lacks one of them."""
+    address, password = normal_address(row.get(login.email_column)), row.get(login.password_column)
+    if address is None or not isinstance(password, str) or not password:
+        return None
+    # NUL stands in no text of a row, so that no two pairs are written alike.
+    return hashlib.sha256(f"{address}\0{password}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@cache
+def _sql(vendor: str) -> str:
+    """The statement, made once. The casts: SQLite keeps JSON as text, PostgreSQL parses it."""
+    quote = connection.ops.quote_name
+    session, entry, source = (
+        quote(model._meta.db_table) for model in (LoginSession, Entry, DataSource)
+    )
+    # Fixed text: the names come out of the models.
+    return (
+        "SELECT s.id, s.last_seen_at < %s, s.fingerprint, e.id, CAST(e.data AS text), d.id, "  # noqa: S608
+        "d.name, d.app_id, CAST(d.definition AS text), CAST(d.secret_columns AS text) "
+        f"FROM {session} s "
+        f"JOIN {entry} e ON e.id = s.entry_id AND e.data_source_id = s.data_source_id "
+        f"JOIN {source} d ON d.id = s.data_source_id "
+        "WHERE s.digest = %s AND s.last_seen_at > %s"
+    )

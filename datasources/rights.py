@@ -1,0 +1,99 @@
+"""Who may do what to data sources in the admin: Django's permissions, site-wide or for one alone.
+
+Those for one data source alone are django-guardian's. Answers are kept on the user, who lives as
+long as a request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
+from guardian.shortcuts import get_objects_for_user
+from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
+
+from .models import DataSource
+
+# What may be given for one data source alone, and in which words.
+OBJECT_RIGHTS = {
+    "view": "see the data source and its entries",
+    "change": "change the data source and its entries",
+    "delete": "delete the data source",
+    "change_rules": "see and change the access rules and the definition",
+    "share": "give others the rights that one has oneself",
+}
+
+
+def permission(right: str) -> str:
+    """Django's name of a right: `change` is `rowkeeper_datasources.change_datasource`."""
+    return f"{DataSource._meta.app_label}.{right}_datasource"
+
+
+def may(user: Any, right: str, source: DataSource | None = None) -> bool:
+    """Whether the user has a right on all data sources, or on this one."""
+    if user.has_perm(permission(right)):
+        return True
+    if source is None or source.pk is None or right not in OBJECT_RIGHTS:
+        return False
+    kept = _kept(user)
+    if (right, source.pk) not in kept:
+        kept[right, source.pk] = user.has_perm(permission(right), source)
+    return kept[right, source.pk]
+
+
+def rights_on(user: Any, source: DataSource) -> list[str]:
+    """The rights that the user has on this data source, site-wide ones included."""
+    return [right for right in OBJECT_RIGHTS if may(user, right, source)]
+
+
+def may_somewhere(user: Any, *rights: str) -> bool:
+    """Whether the user has one of the rights on any data source at all."""
+    kept = _kept(user)
+    if (rights, None) not in kept:
+        kept[rights, None] = (
+            any(may(user, right) for right in rights)
+            or _given(user, rights, DataSource.objects.all()).exists()
+        )
+    return kept[rights, None]
+
+
+def visible(user: Any, sources: QuerySet[DataSource]) -> QuerySet[DataSource]:
+    """Those of the data sources on which the user has any right."""
+    if any(may(user, right) for right in OBJECT_RIGHTS):
+        return sources
+    return _given(user, tuple(OBJECT_RIGHTS), sources)
+
+
+def forget(source_id: int) -> None:
+    """Remove what was given for a data source that is gone: its number could come again."""
+    for model in (get_user_obj_perms_model(DataSource), get_group_obj_perms_model(DataSource)):
+        given(model, source_id).delete()
+
+
+def given(model: Any, source_id: int) -> QuerySet[Any]:
+    """The rows of one of guardian's tables that speak of this data source."""
+    found: QuerySet[Any] = model.objects.filter(
+        content_type=ContentType.objects.get_for_model(DataSource), object_pk=str(source_id)
+    )
+    return found
+
+
+def _given(
+    user: Any, rights: tuple[str, ...], sources: QuerySet[DataSource]
+) -> QuerySet[DataSource]:
+    found: QuerySet[DataSource] = get_objects_for_user(
+        user,
+        [permission(right) for right in rights],
+        klass=sources,
+        any_perm=True,
+        accept_global_perms=False,
+    )
+    return found
+
+
+def _kept(user: Any) -> dict[Any, bool]:
+    kept: dict[Any, bool] | None = getattr(user, "_rowkeeper_rights", None)
+    if kept is None:
+        kept = user._rowkeeper_rights = {}
+    return kept

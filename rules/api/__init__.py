@@ -1,0 +1,1 @@
+"""The REST API: the only door to entries. Parse, decide, run, answer."""

@@ -1,0 +1,97 @@
+"""What all endpoints share: who is asking, one place for failures, JSON text as the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.http import HttpResponse, HttpResponseBase
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.viewsets import ViewSet
+
+from accounts.authentication import RowkeeperAuthentication
+from accounts.identity import Identity
+from datasources.errors import NotFound
+from datasources.jsontext import dumps
+
+from ..guard import Guard, guard
+from .bodies import reference_of
+from .errors import WrongMethod, answer, failure_of
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """There is one kind of answer, whatever the client would rather have."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """Bodies are read in `bodies`."""
+        return None
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """JSON."""
+        return JSONRenderer(), "application/json"
+
+
+class Endpoint(ViewSet):
+    """The base of every viewset. `request.auth` is the Identity; a bad credential comes first."""
+
+    authentication_classes = (RowkeeperAuthentication,)
+    permission_classes: ClassVar[Any] = ()
+    throttle_classes: ClassVar[Any] = ()
+    parser_classes: ClassVar[Any] = ()
+    renderer_classes: ClassVar[Any] = (JSONRenderer,)
+    content_negotiation_class = AlwaysJson
+    versioning_class = None
+    http_method_names: ClassVar[Any] = ["get", "post", "put", "delete", "head"]
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        """Every failure, foreseen or not, is JSON; a transaction of the project's is undone."""
+        failure = failure_of(exc)
+        if isinstance(failure, WrongMethod):
+            failure.__dict__["allowed"] = self.allowed_methods
+        response = answer(failure)
+        response.exception = True  # type: ignore[attr-defined]
+        return response
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Answers hold people's data: no cache keeps them."""
+        if "Cache-Control" not in response:
+            response["Cache-Control"] = "no-store"
+        response["Vary"] = "Auth-token, Authorization, Cookie"
+        return response
+
+    def identity(self, request: Request) -> Identity:
+        """Who is asking."""
+        found: Identity = request.auth
+        return found
+
+    def guard(self, request: Request, reference: str) -> Guard:
+        """The guard of the data source that the URL names."""
+        return guard(reference_of(reference, request._request.GET), self.identity(request))
+
+
+class Unknown(Endpoint):
+    """Every address under the API that is none."""
+
+    http_method_names: ClassVar[Any] = [
+        "get", "post", "put", "patch", "delete", "head", "options", "trace",
+    ]
+
+    def nothing(self, request: Request, **kwargs: Any) -> HttpResponse:
+        """404, in JSON."""
+        raise NotFound("there is nothing at this address")
+
+
+def json_answer(value: Any, status: int = 200) -> HttpResponse:
+    """A value as JSON."""
+    return text_answer(dumps(value), status)
+
+
+def text_answer(text: str, status: int = 200) -> HttpResponse:
+    """JSON text as the answer."""
+    return HttpResponse(text, status=status, content_type="application/json")

@@ -1,0 +1,124 @@
+"""Reading a request: its media type, its size, its JSON, its data source. Then it is a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, QueryDict
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils.datastructures import MultiValueDict
+
+from datasources.conf import setting
+from datasources.errors import Malformed, TooLarge
+from datasources.jsontext import loads
+from datasources.values import MAX_INTEGER, problem_with_row, problem_with_text, shown
+
+from .errors import WrongMedia
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+
+
+def json_body(request: HttpRequest, bulk: bool = False) -> dict[str, Any]:
+    """The body as a JSON object; an empty one is `{}`.
+
+    Raises `WrongMedia`, `TooLarge` (by the limit of bulk writes or of others) and `Malformed`.
+    """
+    data = _read(request, (JSON,), bulk)
+    value = loads(data) if data.strip() else {}
+    if not isinstance(value, dict):
+        raise Malformed("the body is a JSON object")
+    return value
+
+
+def row_body(request: HttpRequest) -> dict[str, Any]:
+    """The body as a row: JSON, or a form, whose values arrive as text. Raises as `json_body`."""
+    media = _media(request)
+    if media == JSON or not media:
+        return row_of(json_body(request), "the body")
+    data = _read(request, (JSON, FORM, MULTIPART), False)
+    if media == FORM:
+        return row_of(_form(data), "the form")
+    return row_of(_multipart(request, data), "the form")
+
+
+def row_of(value: Any, place: str) -> dict[str, Any]:
+    """A value as a row. Raises `Malformed`, naming the place."""
+    problem = problem_with_row(value)
+    if problem:
+        raise Malformed(f"{place}: {problem}")
+    row: dict[str, Any] = value
+    return row
+
+
+def _media(request: HttpRequest) -> str:
+    return str(request.content_type or "").lower()
+
+
+def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
+    limit: int = setting("MAX_BULK_BODY" if bulk else "MAX_BODY")
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
+        raise Malformed("a body needs a `Content-Length`")
+    empty = length in ("", "0")
+    charset = (request.content_params or {}).get("charset", "utf-8").lower()
+    if not empty and (_media(request) not in taken or charset not in ("utf-8", "utf8")):
+        raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
+    if length.isdigit() and int(length) > limit:
+        raise TooLarge(f"the body is over the limit of {limit} bytes")
+    data: bytes = request.read(limit + 1)
+    if len(data) > limit:
+        raise TooLarge(f"the body is over the limit of {limit} bytes")
+    return data
+
+
+def _form(data: bytes) -> dict[str, Any]:
+    try:
+        text = data.decode("utf-8")
+        return _single(QueryDict(text.encode("ascii"), encoding="utf-8", mutable=False))
+    except UnicodeError:
+        raise Malformed("the form is no URL-encoded text") from None
+
+
+def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
+    from io import BytesIO
+
+    try:
+        fields, files = MultiPartParser(
+            request.META, BytesIO(data), request.upload_handlers, "utf-8"
+        ).parse()
+    except MultiPartParserError:
+        raise Malformed("the form cannot be read as multipart/form-data") from None
+    if files:
+        raise Malformed("the form has a file; files are not supported")
+    return _single(fields)
+
+
+def _single(form: MultiValueDict[str, str]) -> dict[str, Any]:
+    for key, values in form.lists():
+        if len(values) != 1:
+            raise Malformed(f"the key `{shown(key)}` stands twice in the form")
+    return {key: str(value) for key, value in form.items()}
+
+
+def reference_of(value: str, query: Mapping[str, str]) -> int | str:
+    """What `:id` of a URL refers to: a number, or a name; with `?dsn` digits are a name too."""
+    if value.isascii() and value.isdigit() and "dsn" not in query:
+        return int(value[:30])
+    problem = problem_with_text(value)
+    if problem:
+        raise Malformed(f"the data source's name {problem}")
+    return value
+
+
+def entry_id_of(value: Any, place: str = "the entry's id") -> int:
+    """An id: an integer from 1 to 2^63-1. Raises `Malformed`."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:30])
+    if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
+        raise Malformed(f"{place} is a whole number from 1, not `{shown(value)}`")
+    return int(value)
+
+

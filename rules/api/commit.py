@@ -1,0 +1,215 @@
+"""Many entries at once: `commit` and bulk `POST data`. All of it is done, or nothing.
+
+The rules run once for each operation, over all entries of that operation, on the state before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from datasources import store
+from datasources.errors import Malformed
+from datasources.jsontext import dumps
+from datasources.queries import switch
+from datasources.sources import Source
+from datasources.store import Stored
+from datasources.where import EVERYTHING
+
+from ..engine.asks import ById, ByQuery, Change, Insert, Update
+from ..engine.decide import decide_select
+from ..guard import Guard
+from .base import text_answer
+from .bodies import entry_id_of, json_body, row_of
+from .entries import Entries, is_own, refused_addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One entry of a commit: new where `id` is None."""
+
+    row: dict[str, Any]
+    id: int | None = None
+    client_id: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a commit asks for."""
+
+    entries: tuple[Sent, ...]
+    delete: tuple[int, ...] = ()
+    # Keep the entries that are not sent.
+    append: bool = False
+    # Merge the columns that are sent, rather than replace the row.
+    extend: bool = False
+    returns: bool = True
+
+    @property
+    def ids(self) -> list[int]:
+        """The entries that are to be changed."""
+        return [sent.id for sent in self.entries if sent.id is not None]
+
+    @property
+    def keys(self) -> dict[str, None]:
+        """Every column that is sent, once."""
+        return dict.fromkeys(key for sent in self.entries for key in sent.row)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it: the ids of new entries, in the order in which they were sent."""
+
+    made: list[Stored] = field(default_factory=list)
+
+
+class EntriesAndCommits(Entries):
+    """One entry at a time, and many."""
+
+    def bulk(self, request: Request, reference: str) -> HttpResponse:
+        """`POST data`: rows; without `append` they replace everything."""
+        body = json_body(request._request, bulk=True)
+        rows = _entries(body)
+        ask = Commit(
+            tuple(Sent(row_of(row, f"entries[{at}]")) for at, row in enumerate(rows)),
+            append=switch(body, "append"),
+        )
+        return self._run(request, reference, ask)
+
+    def commit(self, request: Request, reference: str) -> HttpResponse:
+        """`POST commit`: inserts, updates and deletes together."""
+        return self._run(request, reference, parse_commit(json_body(request._request, bulk=True)))
+
+    def _run(self, request: Request, reference: str, ask: Commit) -> HttpResponse:
+        door = self.guard(request, reference)
+        source = door.found(_first_operation(ask))
+        with (
+            refused_addresses(door, _first_operation(ask)),
+            store.writing(source, ask.keys, whole=True),
+        ):
+            outcome = _carry_out(door, source, ask)
+        return text_answer(_answer(door, source, ask, outcome))
+
+
+def parse_commit(body: dict[str, Any]) -> Commit:
+    """The body of a commit. Raises `Malformed`, naming the place."""
+    entries = tuple(_sent(item, f"entries[{at}]") for at, item in enumerate(_entries(body)))
+    delete = body.get("delete")
+    if delete is not None and not isinstance(delete, list):
+        raise Malformed("`delete` is a list of ids")
+    ids = tuple(entry_id_of(item, f"`delete[{at}]`") for at, item in enumerate(delete or ()))
+    commit = Commit(
+        entries,
+        ids,
+        append=switch(body, "append"),
+        extend=switch(body, "extend"),
+        returns=switch(body, "returnEntries", default=True),
+    )
+    _refuse_twice([*commit.ids, *ids])
+    return commit
+
+
+def _entries(body: dict[str, Any]) -> list[Any]:
+    if "entries" not in body:
+        raise Malformed("`entries` is missing; it is a list, which may be empty")
+    if not isinstance(body["entries"], list):
+        raise Malformed("`entries` is a list")
+    return body["entries"]
+
+
+def _sent(item: Any, place: str) -> Sent:
+    if not isinstance(item, dict):
+        raise Malformed(f'`{place}` is an object such as {{"data": {{…}}}}')
+    if "data" not in item:
+        raise Malformed(f"`{place}.data` is missing; it is the row")
+    row = row_of(item["data"], f"`{place}.data`")
+    raw_id = item.get("id")
+    entry_id = None if raw_id is None else entry_id_of(raw_id, f"`{place}.id`")
+    client_id = item.get("clientId")
+    if isinstance(client_id, dict | list):
+        raise Malformed(f"`{place}.clientId` is text or a number")
+    return Sent(row, entry_id, client_id)
+
+
+def _refuse_twice(ids: Iterable[int]) -> None:
+    seen: set[int] = set()
+    for entry_id in ids:
+        if entry_id in seen:
+            raise Malformed(f"the id `{entry_id}` is named twice")
+        seen.add(entry_id)
+
+
+def _first_operation(ask: Commit) -> Any:
+    """The operation that a denial names where no decision was made yet."""
+    if any(sent.id is None for sent in ask.entries):
+        return "insert"
+    if ask.entries:
+        return "update"
+    return "delete" if ask.delete or not ask.append else "select"
+
+
+def _carry_out(door: Guard, source: Source, ask: Commit) -> Outcome:
+    """Decide everything on the state before, then write."""
+    stored = store.fetch(source, [*ask.ids, *ask.delete], lock=True)
+    for entry_id in ask.ids:
+        if entry_id not in stored:
+            door.missing("update")
+    gone = _to_delete(door, source, ask, stored)
+    inserts = [sent for sent in ask.entries if sent.id is None]
+    rows = door.insert(Insert([sent.row for sent in inserts])).rows if inserts else ()
+    changes = _changes(door, ask, stored)
+    store.delete(source, gone)
+    if changes:
+        store.update(source, changes)
+    return Outcome(store.insert(source, rows) if rows else [])
+
+
+def _to_delete(
+    door: Guard, source: Source, ask: Commit, stored: dict[int, Stored]
+) -> list[int]:
+    """The ids that are to go, decided: those named, and without `append` those not sent."""
+    if ask.delete:
+        door.some_rule("delete")
+    doomed = {entry_id: stored[entry_id] for entry_id in ask.delete if entry_id in stored}
+    if not ask.append:
+        kept = set(ask.ids)
+        everything = store.fetch_where(source, EVERYTHING, lock=True)
+        doomed |= {key: entry for key, entry in everything.items() if key not in kept}
+    if doomed:
+        door.delete(ById([entry.data for entry in doomed.values()]))
+    return list(doomed)
+
+
+def _changes(
+    door: Guard, ask: Commit, stored: dict[int, Stored]
+) -> Sequence[tuple[Stored, dict[str, Any]]]:
+    """The rows that are to be written, decided, each beside what was stored."""
+    sent = [(item, stored[item.id]) for item in ask.entries if item.id is not None]
+    if not sent:
+        return []
+    changes = [Change(item.row, entry.data, is_own(door, entry.id)) for item, entry in sent]
+    decision = door.update(Update(changes, replaces=not ask.extend))
+    return [(entry, row) for (_, entry), row in zip(sent, decision.rows, strict=True)]
+
+
+def _answer(door: Guard, source: Source, ask: Commit, outcome: Outcome) -> str:
+    """What a select without a where shows the caller, and which new entry got which id."""
+    news = [sent for sent in ask.entries if sent.id is None]
+    pairs = [
+        {"clientId": sent.client_id, "id": made.id}
+        for sent, made in zip(news, outcome.made, strict=True)
+        if sent.client_id is not None
+    ]
+    entries = _visible(door, source) if ask.returns else ""
+    return f'{{"entries":[{entries}],"clientIds":{dumps(pairs)}}}'
+
+
+def _visible(door: Guard, source: Source) -> str:
+    decision = decide_select(door.ruleset, door.identity, ByQuery(EVERYTHING))
+    if not decision.granted:
+        return ""
+    return ",".join(store.stream(source, decision.conditions, decision.shown))

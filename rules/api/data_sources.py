@@ -1,0 +1,242 @@
+"""The management of data sources: by Django's permissions, site-wide or for one, never by rules."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from accounts import permissions
+from accounts.failures import LoginRequired, PermissionMissing
+from accounts.identity import Identity
+from accounts.models import App
+from datasources import sources, store
+from datasources.errors import Malformed, NotFound
+from datasources.models import DataSource
+from datasources.values import MAX_INTEGER, shown
+
+from ..engine.decide import keeps_out
+from ..guard import SIGN_IN, Guard, guard
+from ..saving import rules_of, save_rules
+from .base import Endpoint, json_answer
+from .bodies import json_body, reference_of, row_of
+from .entries import clock
+
+FIELDS = ("id", "name", "columns", "type", "appId", "definition", "createdAt", "updatedAt")
+_SETTABLE = ("name", "type", "columns", "definition")
+
+
+class DataSources(Endpoint):
+    """Data sources themselves; their entries are guarded elsewhere."""
+
+    def list(self, request: Request) -> HttpResponse:
+        """`GET data-sources`: those that the caller may see."""
+        identity = self.identity(request)
+        if identity.is_anonymous:
+            raise LoginRequired(SIGN_IN)
+        query = request._request.GET
+        if identity.django_user_id is None:
+            raise PermissionMissing("the permission `view` is needed for this")
+        found = permissions.visible_sources(identity).order_by("id")
+        if "appId" in query:
+            found = found.filter(app_id=_number(query["appId"], "appId"))
+        if "type" in query:
+            found = found.filter(type=query["type"])
+        if "excludeTypes" in query:
+            found = found.exclude(type__in=query["excludeTypes"].split(","))
+        fields = _fields(query.get("attributes"))
+        return json_answer({"dataSources": [_body(model, fields) for model in found]})
+
+    def create(self, request: Request) -> HttpResponse:
+        """`POST data-sources`: who makes one gets every right on it."""
+        identity = self.identity(request)
+        permissions.require(identity, "add")
+        body = json_body(request._request, bulk=True)
+        _fit_to_set_login(identity, {}, body.get("definition"))
+        entries = body.get("entries") or []
+        if not isinstance(entries, list):
+            raise Malformed("`entries` is a list of rows")
+        rows = [row_of(row, f"`entries[{at}]`") for at, row in enumerate(entries)]
+        model = DataSource(app_id=_app(body.get("appId")), owner_id=identity.django_user_id)
+        if "name" not in body:
+            raise Malformed("`name` is missing")
+        _fill(model, body)
+        with transaction.atomic():
+            _save(model)
+            source = sources.source_of(model)
+            with store.writing(source, dict.fromkeys(key for row in rows for key in row)):
+                store.insert(source, rows)
+            if body.get("accessRules") is not None:
+                save_rules(model, body["accessRules"])
+            if identity.django_user_id is not None:
+                permissions.grant_all(identity.django_user_id, model)
+        model.refresh_from_db()
+        return json_answer({"dataSource": {**_body(model, FIELDS), **_rules(model)}}, 201)
+
+    def retrieve(self, request: Request, reference: str) -> HttpResponse:
+        """`GET data-sources/:id`: whole for those who may view it, short for those let in."""
+        identity = self.identity(request)
+        door = self.guard(request, reference)
+        model = _model(door)
+        if model is not None and permissions.may(identity, "view", model):
+            rules = _rules(model) if permissions.may(identity, "change_rules", model) else {}
+            return json_answer({"dataSource": {**_body(model, FIELDS), **rules}})
+        if door.is_known:
+            return json_answer({"dataSource": _short(door)})
+        _refuse(identity, "view")
+
+    def update(self, request: Request, reference: str) -> HttpResponse:
+        """`PUT data-sources/:id`: what is absent stays."""
+        identity = self.identity(request)
+        model = self._managed(request, reference, "change")
+        body = json_body(request._request)
+        if "accessRules" in body or "definition" in body:
+            permissions.require(identity, "change_rules", model)
+        with transaction.atomic():
+            sources.lock(model.pk)
+            model.refresh_from_db()
+            _fit_to_set_login(identity, model.definition, body.get("definition", model.definition))
+            if any(key in body for key in _SETTABLE):
+                _fill(model, body)
+                _save(model)
+            if "accessRules" in body:
+                save_rules(model, body["accessRules"])
+        model.refresh_from_db()
+        rules = _rules(model) if permissions.may(identity, "change_rules", model) else {}
+        return json_answer({"dataSource": {**_body(model, FIELDS), **rules}})
+
+    def destroy(self, request: Request, reference: str) -> HttpResponse:
+        """`DELETE data-sources/:id`, with its entries, rules and sessions."""
+        self._managed(request, reference, "delete").delete()
+        return json_answer({})
+
+    def _managed(self, request: Request, reference: str, action: str) -> DataSource:
+        """The data source, for a caller who may do this to it."""
+        identity = self.identity(request)
+        if identity.is_anonymous:
+            raise LoginRequired(SIGN_IN)
+        model = _model(guard(reference_of(reference, request._request.GET), identity))
+        if model is None or not permissions.may(identity, action, model):
+            _refuse(identity, action)
+        return model
+
+
+def _refuse(identity: Identity, action: str) -> NoReturn:
+    """The same for a data source that is not there and for one that is none of the caller's."""
+    permissions.require(identity, action)
+    raise NotFound("there is no such data source")
+
+
+def _model(door: Guard) -> DataSource | None:
+    if door.source is None:
+        return None
+    return DataSource.objects.filter(pk=door.source.id).first()
+
+
+# -- reading the body
+
+
+def _fill(model: DataSource, body: dict[str, Any]) -> None:
+    for key in _SETTABLE:
+        if key not in body:
+            continue
+        value = body[key]
+        if key in ("name", "type") and not isinstance(value, str):
+            raise Malformed(f"`{key}` is text")
+        if key == "definition" and value is None:
+            value = {}
+        setattr(model, key, value)
+
+
+def _save(model: DataSource) -> None:
+    try:
+        with transaction.atomic():
+            sources.save(model)
+    except ValidationError as error:
+        raise Malformed(_told(error)) from None
+    except IntegrityError:
+        raise Malformed("`name`: there is a data source of that name already") from None
+
+
+def _told(error: ValidationError) -> str:
+    if not hasattr(error, "error_dict"):
+        return "; ".join(error.messages)
+    return "; ".join(
+        f"`{key}`: {message}" for key, texts in error.message_dict.items() for message in texts
+    )
+
+
+def _fit_to_set_login(identity: Identity, before: Any, after: Any) -> None:
+    """Who says where people sign in could make any user there is: a right of its own."""
+    new = after.get("login") if isinstance(after, dict) else None
+    if new != (before or {}).get("login"):
+        permissions.require(identity, "set_login")
+
+
+def _app(value: Any) -> int | None:
+    if value is None:
+        return None
+    number = _number(value, "appId")
+    if not App.objects.filter(pk=number).exists():
+        raise Malformed(f"`appId`: there is no app {number}")
+    return number
+
+
+def _number(value: Any, place: str) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:30])
+    if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
+        raise Malformed(f"`{place}` is a whole number from 1, not `{shown(value)}`")
+    return int(value)
+
+
+def _fields(attributes: str | None) -> tuple[str, ...]:
+    if attributes is None:
+        return FIELDS
+    names = attributes.split(",")
+    for name in names:
+        if name not in FIELDS:
+            raise Malformed(f"`attributes`: there is no `{shown(name)}`; there are {', '.join(FIELDS)}")
+    return tuple(names)
+
+
+# -- the answer
+
+
+def _body(model: DataSource, fields: tuple[str, ...]) -> dict[str, Any]:
+    everything = {
+        "id": model.pk,
+        "name": model.name,
+        "columns": model.columns,
+        "type": model.type,
+        "appId": model.app_id,
+        "definition": model.definition,
+        "createdAt": clock(model.created_at),
+        "updatedAt": clock(model.updated_at),
+    }
+    return {name: everything[name] for name in fields}
+
+
+def _rules(model: DataSource) -> dict[str, Any]:
+    return {"accessRules": rules_of(model)}
+
+
+def _short(door: Guard) -> dict[str, Any]:
+    """For those whom some rule could let in: the columns that such a rule opens."""
+    assert door.source is not None
+    opened = [
+        rule
+        for rule in door.ruleset.rules
+        if rule.enabled and rule.broken is None and keeps_out(rule, door.identity) is None
+    ]
+    columns = [
+        column
+        for column in door.source.columns
+        if any(rule.script is None and rule.columns.shows(column) for rule in opened)
+    ]
+    return {"id": door.source.id, "name": door.source.name, "columns": columns}
+
+

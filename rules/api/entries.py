@@ -1,0 +1,224 @@
+"""Entries over HTTP, guarded by the access rules alone. Each action is: parse, decide, run, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from rest_framework.request import Request
+
+from datasources import store
+from datasources.errors import AddressTaken, Malformed
+from datasources.jsontext import dumps
+from datasources.queries import Delete, Projection, Select, parse_query
+from datasources.sources import Source
+from datasources.store import Found, Stored
+from datasources.values import problem_with_name, shown
+from datasources.where import EVERYTHING, all_of
+
+from ..engine.asks import ById, ByQuery, Change, Insert, Update
+from ..engine.decide import answered
+from ..engine.rule import Operation
+from ..guard import Guard
+from .base import Endpoint, json_answer, text_answer
+from .bodies import entry_id_of, json_body, row_body
+
+NO_COLUMNS: tuple[str, ...] = ()
+
+
+class Entries(Endpoint):
+    """The rows of one data source."""
+
+    def query(self, request: Request, reference: str) -> HttpResponse:
+        """`POST data/query`: select, or delete by query."""
+        body = json_body(request._request)
+        door = self.guard(request, reference)
+        ask = parse_query(body, _columns(door))
+        return _delete_by_query(door, ask) if isinstance(ask, Delete) else _select(door, ask)
+
+    def list(self, request: Request, reference: str) -> HttpResponseBase:
+        """`GET data`: every entry that may be seen, streamed."""
+        door = self.guard(request, reference)
+        decision = door.select(ByQuery(EVERYTHING))
+        source = door.found("select")
+        texts = store.stream(source, decision.conditions, decision.shown)
+        return StreamingHttpResponse(_spliced(texts), content_type="application/json")
+
+    def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
+        """`GET data/:entryId`."""
+        wanted = entry_id_of(entry_id)
+        door = self.guard(request, reference)
+        stored = _entry(door, wanted, "select")
+        decision = door.select(ById([stored.data]))
+        return text_answer(entry_text(door.found("select"), stored, decision.shown))
+
+    def insert(self, request: Request, reference: str) -> HttpResponse:
+        """`PUT data`: one new row."""
+        row = row_body(request._request)
+        door = self.guard(request, reference)
+        decision = door.insert(Insert([row]))
+        source = door.found("insert")
+        with refused_addresses(door, "insert"), store.writing(source, decision.rows[0]):
+            made = store.insert(source, decision.rows)[0]
+        shown_columns = answered(door.ruleset, door.identity, row, None, made.data)
+        return text_answer(entry_text(source, made, shown_columns))
+
+    def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
+        """`PUT data/:entryId`: merges the columns that are sent."""
+        wanted = entry_id_of(entry_id)
+        row = row_body(request._request)
+        door = self.guard(request, reference)
+        if door.source is None:
+            door.refuse("update")
+        source = door.source
+        with refused_addresses(door, "update"), store.writing(source, row):
+            before = _entry(door, wanted, "update", lock=True)
+            change = Change(row, before.data, is_own(door, wanted))
+            decision = door.update(Update([change]))
+            after = store.update(source, [(before, decision.rows[0])])[0]
+        shown_columns = answered(door.ruleset, door.identity, row, before.data, after.data)
+        return text_answer(entry_text(source, after, shown_columns))
+
+    def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
+        """`DELETE data/:entryId`. The body is not read."""
+        wanted = entry_id_of(entry_id)
+        door = self.guard(request, reference)
+        if door.source is None:
+            door.refuse("delete")
+        with store.writing(door.source, NO_COLUMNS):
+            stored = _entry(door, wanted, "delete", lock=True)
+            door.delete(ById([stored.data]))
+            store.delete(door.source, [stored.id])
+        return json_answer({})
+
+    def indexes(self, request: Request, reference: str, names: str) -> HttpResponse:
+        """`GET indexes/A,B`: the distinct values of columns, of the entries that may be seen."""
+        columns = _index_columns(names)
+        door = self.guard(request, reference)
+        decision = door.select(ByQuery(EVERYTHING, tuple(columns)))
+        source = door.found("select")
+        return json_answer(
+            {
+                "indexes": {
+                    column: store.distinct(source, decision.conditions, column)
+                    for column in columns
+                }
+            }
+        )
+
+
+def _columns(door: Guard) -> tuple[str, ...] | frozenset[str]:
+    return () if door.source is None else door.source.columns
+
+
+def _select(door: Guard, ask: Select) -> HttpResponse:
+    decision = door.select(ByQuery(ask.where, tuple(ask.names())))
+    found = store.select(
+        door.found("select"), ask, all_of([ask.where, decision.conditions]), decision.shown
+    )
+    return text_answer(_selected(ask, found))
+
+
+def _selected(ask: Select, found: Found) -> str:
+    if ask.count_only:
+        return f'{{"count":{found.total}}}'
+    entries = f'"entries":[{",".join(found.entries)}]'
+    if not ask.with_total:
+        return f"{{{entries}}}"
+    page = {"total": found.total, "limit": ask.limit, "offset": ask.offset}
+    return f'{{{entries},"pagination":{dumps(page)}}}'
+
+
+def _delete_by_query(door: Guard, ask: Delete) -> HttpResponse:
+    decision = door.delete(ByQuery(ask.where))
+    source = door.found("delete")
+    with store.writing(source, NO_COLUMNS):
+        count = store.delete_where(source, all_of([ask.where, decision.conditions]))
+    return json_answer({"deletedCount": count})
+
+
+def _entry(door: Guard, entry_id: int, operation: Operation, lock: bool = False) -> Stored:
+    """The stored entry; raises what a missing one is answered with."""
+    if door.source is None:
+        door.refuse(operation)
+    stored = store.fetch(door.source, [entry_id], lock).get(entry_id)
+    if stored is None:
+        door.missing(operation)
+    return stored
+
+
+def is_own(door: Guard, entry_id: int) -> bool:
+    """Whether an entry is the row that the session itself stands for."""
+    identity = door.identity
+    return (
+        door.source is not None
+        and identity.entry_id == entry_id
+        and identity.source_id == door.source.id
+    )
+
+
+class refused_addresses:  # noqa: N801  (a context manager, read as a phrase)
+    """Turns two rows of one address into the ordinary denial."""
+
+    def __init__(self, door: Guard, operation: Operation) -> None:
+        self.door, self.operation = door, operation
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """The denial in place of the failure that would say why."""
+        if isinstance(error, AddressTaken):
+            self.door.refuse(self.operation)
+
+
+def _index_columns(names: str) -> list[str]:
+    """`A,B`; the URL has been decoded once, and a comma inside a name was encoded twice."""
+    columns = [unquote(name) for name in names.split(",")]
+    for name in columns:
+        problem = problem_with_name(name)
+        if problem:
+            raise Malformed(f"the column `{shown(name)}` {problem}")
+    return list(dict.fromkeys(columns))
+
+
+# -- answers
+
+
+def _spliced(texts: Iterator[str]) -> Iterator[str]:
+    yield '{"entries":['
+    first, batch = True, []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == 200:
+            yield ("" if first else ",") + ",".join(batch)
+            first, batch = False, []
+    if batch:
+        yield ("" if first else ",") + ",".join(batch)
+    yield "]}"
+
+
+def entry_value(source: Source, stored: Stored, shown_columns: Projection) -> dict[str, Any]:
+    """An entry as it is answered."""
+    return {
+        "id": stored.id,
+        "data": shown_columns.of(stored.data),
+        "dataSourceId": source.id,
+        "createdAt": clock(stored.created_at),
+        "updatedAt": clock(stored.updated_at),
+    }
+
+
+def entry_text(source: Source, stored: Stored, shown_columns: Projection) -> str:
+    """The same as JSON text."""
+    return dumps(entry_value(source, stored, shown_columns))
+
+
+def clock(moment: datetime) -> str:
+    """A time in UTC, in ISO 8601 with milliseconds and `Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+

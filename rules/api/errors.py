@@ -1,0 +1,100 @@
+"""All failures on one page: each code with its status, and the JSON that tells of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import OperationalError
+from django.http import Http404, HttpResponse, UnreadablePostError
+from rest_framework import exceptions
+
+from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
+from datasources.jsontext import dumps
+
+logger = logging.getLogger("rowkeeper.api")
+
+STATUS: Final[dict[str, int]] = {
+    "auth.invalid": 401,
+    "auth.required": 401,
+    "auth.forbidden": 403,
+    "auth.csrf": 403,
+    "datasource.access": 400,
+    "request.invalid": 400,
+    "request.method": 405,
+    "request.media": 415,
+    "request.size": 413,
+    "request.limited": 429,
+    "notfound": 404,
+    "server.error": 500,
+    "server.busy": 503,
+}
+BUSY_SECONDS = 2
+
+
+class WrongMethod(Failure):
+    """The address is there, and does not take this method."""
+
+    code = "request.method"
+
+
+class WrongMedia(Failure):
+    """The body is of a media type that is not read here."""
+
+    code = "request.media"
+
+
+def answer(failure: Failure) -> HttpResponse:
+    """The response that tells of a failure: `message`, `type`, and a denial's `payload`."""
+    body: dict[str, Any] = {"message": failure.message, "type": failure.code}
+    payload = getattr(failure, "payload", None)
+    if payload is not None:
+        body["payload"] = payload
+    response = HttpResponse(
+        dumps(body), status=STATUS[failure.code], content_type="application/json"
+    )
+    if response.status_code == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if failure.code in ("request.limited", "server.busy"):
+        response["Retry-After"] = str(getattr(failure, "retry_after", BUSY_SECONDS))
+    if isinstance(failure, WrongMethod) and failure.__dict__.get("allowed"):
+        response["Allow"] = ", ".join(failure.__dict__["allowed"])
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def failure_of(error: Exception) -> Failure:
+    """Any exception as a failure; what nobody foresaw is a fault, logged and told as no more."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return WrongMethod("this address does not take that method")
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return WrongMedia("a body of that media type is not read here")
+    if isinstance(error, Http404 | exceptions.NotFound):
+        return NotFound("there is nothing at this address")
+    if isinstance(error, RequestDataTooBig):
+        return TooLarge("the body is too large")
+    if isinstance(error, UnreadablePostError):
+        return Malformed("the body could not be read to its end")
+    if isinstance(error, SuspiciousOperation | exceptions.ParseError):
+        return Malformed("the request cannot be read")
+    if isinstance(error, PermissionDenied):
+        return Malformed("the request is not taken")
+    if isinstance(error, OperationalError) and _is_busy(error):
+        return Busy("the database is busy; try again in a moment")
+    logger.exception("a fault while answering", exc_info=error)
+    return Failure("a fault on the server; it has been logged")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    """SQLite's lock that did not come free; PostgreSQL's deadlock, lock and pool time-outs."""
+    text = str(error).lower()
+    code = getattr(error.__cause__, "sqlstate", None)
+    return (
+        "database is locked" in text
+        or "database table is locked" in text
+        or code in ("40P01", "40001", "55P03", "53300")
+        or type(error.__cause__).__name__ in ("PoolTimeout", "TooManyRequests")
+    )

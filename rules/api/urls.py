@@ -1,0 +1,38 @@
+"""The addresses of the API. No trailing slash; whatever is not here is 404 in JSON."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from .base import Unknown
+from .commit import EntriesAndCommits
+from .data_sources import DataSources
+from .entries import Entries
+from .people import People
+
+_ONE = "data-sources/<str:reference>"
+_ANY = dict.fromkeys(
+    ("get", "post", "put", "patch", "delete", "head", "options", "trace"), "nothing"
+)
+
+urlpatterns = [
+    path("", Unknown.as_view(_ANY), name="rowkeeper-api-root"),
+    path("user", People.as_view({"get": "user"})),
+    path("session", People.as_view({"get": "session"})),
+    path("session/authorize", People.as_view({"post": "authorize"})),
+    path("session/logout", People.as_view({"post": "logout"})),
+    path("data-sources", DataSources.as_view({"get": "list", "post": "create"})),
+    path(_ONE, DataSources.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path(f"{_ONE}/data/query", Entries.as_view({"post": "query"})),
+    path(
+        f"{_ONE}/data",
+        EntriesAndCommits.as_view({"get": "list", "put": "insert", "post": "bulk"}),
+    ),
+    path(
+        f"{_ONE}/data/<str:entry_id>",
+        Entries.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path(f"{_ONE}/commit", EntriesAndCommits.as_view({"post": "commit"})),
+    path(f"{_ONE}/indexes/<path:names>", Entries.as_view({"get": "indexes"})),
+    re_path(r"^.*$", Unknown.as_view(_ANY)),
+]

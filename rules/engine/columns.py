@@ -1,0 +1,93 @@
+"""Which columns a rule opens. One check for every clause that can name a column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from datasources.queries import Projection
+from datasources.where import Field
+
+
+def _above(name: str) -> list[str]:
+    """The dotted paths above a name: of `a.b.c`, `a` and `a.b`."""
+    if "." not in name:
+        return []
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of one rule, over those that are secret whatever the rules say.
+
+    `include` None: all but `exclude`. Otherwise `exclude` does not count.
+    """
+
+    include: frozenset[str] | None
+    hidden: frozenset[str]
+    secret: frozenset[str]
+    # The paths above what is hidden.
+    above_hidden: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        secret: Iterable[str] = (),
+    ) -> Columns:
+        """From the lists of a rule, and the secret columns of the data source."""
+        kept = frozenset(secret)
+        hidden = kept if include is not None else kept | frozenset(exclude)
+        above = frozenset(path for name in hidden for path in _above(name))
+        return cls(None if include is None else frozenset(include), hidden, kept, above)
+
+    def shows(self, column: str) -> bool:
+        """Whether an answer may have the column."""
+        return (self.include is None or column in self.include) and column not in self.hidden
+
+    def opens(self, column: str, own_row: bool = False) -> bool:
+        """Whether a write may set the column. A secret one has to be included by name, or be in
+        the row that the session itself stands for.
+        """
+        if column in self.secret:
+            if self.include is not None:
+                return column in self.include
+            return own_row and column not in self.closed
+        return self.shows(column)
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """What `exclude` names, beside the secret columns."""
+        return self.hidden - self.secret
+
+    def projection(self) -> Projection:
+        """What an answer under this rule shows."""
+        return Projection(self.include, self.hidden)
+
+    def hides_column(self, column: str) -> bool:
+        """Whether naming a column (in an order, attributes, an index) does not fit."""
+        if self.include is not None and column not in self.include:
+            return True
+        return bool(self.hidden) and self._touches_hidden(column)
+
+    def hides_field(self, field: Field) -> bool:
+        """Whether a condition of a where names a hidden column, in any reading of its key."""
+        if self.include is not None and field.path[0] not in self.include:
+            return True
+        if self.hidden and self._touches_hidden(field.name):
+            return True
+        return field.name.startswith("data.") and self._hides_reading(field.name[5:])
+
+    def _hides_reading(self, name: str) -> bool:
+        """`data.X` names `X` too."""
+        if self.include is not None and not self.include.intersection([name, *_above(name)]):
+            return True
+        return self._touches_hidden(name)
+
+    def _touches_hidden(self, name: str) -> bool:
+        """The column itself, a path below it, or a path above it."""
+        if name in self.hidden or name in self.above_hidden:
+            return True
+        return "." in name and not self.hidden.isdisjoint(_above(name))

@@ -1,0 +1,75 @@
+"""Why a rule did or did not grant, in words for the administrators of the data source.
+
+Reasons are made when the rules are compiled, so that a trace costs a decision nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`code` for programs, `text` for people; `final` ends the evaluation."""
+
+    code: str
+    text: str
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TraceLine:
+    """What became of one rule in one decision."""
+
+    position: int
+    name: str
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        title = f" ({self.name})" if self.name else ""
+        return f"rule {self.position}{title}: {self.text}"
+
+
+GRANTED: Final = Reason("granted", "grants")
+DISABLED: Final = Reason("disabled", "is switched off")
+OTHER_TYPE: Final = Reason("type", "is not about this operation")
+NOT_REACHED: Final = Reason("unreached", "was not reached")
+OTHER_APP: Final = Reason("app", "is for other apps")
+NOBODY: Final = Reason("allow", "wants somebody who is signed in; nobody is")
+OTHER_USER: Final = Reason("allow", "is for other users")
+OTHER_TOKEN: Final = Reason("allow", "is for other API tokens")
+SCRIPT: Final = Reason("script", "is a script; scripts are not run yet, so it does not grant")
+
+
+def broken(problem: str) -> Reason:
+    """A stored rule that is not valid."""
+    return Reason("invalid", f"is not valid and ends the evaluation: {problem}", final=True)
+
+
+def hidden(name: str) -> Reason:
+    """A clause names a column that the rule hides."""
+    return Reason("hidden", f"hides `{name}`, which the request names")
+
+
+def closed(column: str) -> Reason:
+    """The data has a column that the rule does not open for writing."""
+    return Reason("column", f"does not let `{column}` be written; the request is denied", True)
+
+
+def undeclared(column: str) -> Reason:
+    """A row that people sign in with may have declared columns alone."""
+    return Reason(
+        "column", f"`{column}` is not among the columns; the request is denied", final=True
+    )
+
+
+def rejected(reason: Reason) -> Reason:
+    """An unmet requirement on what is submitted: no later rule is tried."""
+    return Reason(reason.code, f"{reason.text}; the request is denied", final=True)
+
+
+UNREADABLE: Final = Reason(
+    "select", "would grant, but no select with the same where is granted to the caller"
+)

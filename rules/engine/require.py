@@ -1,0 +1,162 @@
+"""Requirements: does a where imply them, does a record meet them, does the data?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from datasources.values import Scalar, lower, same
+from datasources.where import And, Field, Node, Not, Or
+
+from .reasons import Reason
+from .rule import Condition, Provided, Rule
+from .templates import UNMET
+
+
+def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
+    """Whether a condition on exactly that column, which passes the test, holds for every row
+    that fits: of conditions side by side one is enough, of alternatives each has to have one.
+    """
+    if node.__class__ is Field:
+        return node.path == (column,) and test(node)  # type: ignore[union-attr, arg-type]
+    if node.__class__ is And:
+        return any(implied(item, column, test) for item in node.items)  # type: ignore[union-attr]
+    if node.__class__ is Or:
+        return all(implied(item, column, test) for item in node.items)  # type: ignore[union-attr]
+    assert isinstance(node, Not)
+    return False
+
+
+def _any_condition(field: Field) -> bool:
+    return True
+
+
+def _equality(field: Field) -> bool:
+    return field.op == "$eq"
+
+
+def _equals(field: Field, value: Scalar) -> bool:
+    if field.op == "$eq":
+        return same(field.operand, value)
+    return field.op == "$in" and bool(field.operand) and all(same(v, value) for v in field.operand)
+
+
+def _notequals(field: Field, value: Scalar) -> bool:
+    if field.op == "$ne":
+        return same(field.operand, value)
+    if field.op == "$nin":
+        return any(same(v, value) for v in field.operand)
+    if field.op == "$eq":
+        return not same(field.operand, value)
+    return field.op == "$in" and not any(same(v, value) for v in field.operand)
+
+
+def _contains(field: Field, value: Scalar) -> bool:
+    """Case is ignored here; the condition that is added to the query does not ignore it."""
+    if value.__class__ is not str or field.operand.__class__ is not str:
+        return False
+    part, whole = lower(value), lower(field.operand)  # type: ignore[arg-type]
+    if field.op == "$eq":
+        return part in whole
+    return field.op in ("$like", "$iLike") and any(part in run for run in whole.split("%"))
+
+
+_IMPLIES: dict[str, Callable[[Field, Scalar], bool]] = {
+    "equals": _equals,
+    "notequals": _notequals,
+    "contains": _contains,
+}
+
+
+def _says(field: Field, op: str, value: Scalar) -> bool:
+    """Whether a condition tells no more about a row than that it meets this requirement."""
+    if op == "equals":
+        return _equals(field, value)
+    if op == "notequals":
+        return (field.op == "$ne" and same(field.operand, value)) or (
+            field.op == "$nin" and bool(field.operand) and all(same(v, value) for v in field.operand)
+        )
+    alike = field.op in ("$like", "$iLike") and value.__class__ is str
+    return alike and field.operand in (value, f"%{value}%") and "%" not in str(value)
+
+
+Values = list[tuple[Condition, Scalar]]
+
+
+def unmet_by_where(
+    rule: Rule, where: Node, user: Mapping[str, Any] | None, deletes: bool, values: Values
+) -> Reason | None:
+    """The first requirement that the where does not imply, or None; then `values` holds the
+    conditions, rendered, that are to be added to the query.
+    """
+    provided = _equality if deletes else _any_condition
+    for item in rule.require:
+        if item.__class__ is Provided:
+            if not implied(where, item.column, provided):
+                return item.unmet
+            continue
+        assert isinstance(item, Condition)
+        value = item.value(user)
+        if value is UNMET:
+            return item.unmet
+        test = _IMPLIES[item.op]
+        if not implied(where, item.column, lambda field, t=test, v=value: t(field, v)):
+            return item.unmet
+        values.append((item, value))  # type: ignore[arg-type]
+    return None
+
+
+def is_requirement(field: Field, values: Values) -> bool:
+    """Whether a condition says just what a requirement of the rule says."""
+    return any(
+        field.path == (condition.column,) and _says(field, condition.op, value)
+        for condition, value in values
+    )
+
+
+def unmet_by_record(
+    rule: Rule, stored: Mapping[str, Any] | None, user: Mapping[str, Any] | None
+) -> Reason | None:
+    """For an entry that is addressed by its id; one that does not exist meets nothing."""
+    for item in rule.require:
+        if item.__class__ is Provided or stored is None:
+            return item.unmet
+        if not item.met_by_stored(stored, user):  # type: ignore[union-attr]
+            return item.unmet
+    return None
+
+
+def unmet_by_stored(
+    rule: Rule, stored: Mapping[str, Any], user: Mapping[str, Any] | None
+) -> Reason | None:
+    """The stored side of an update: is the rule about this record?"""
+    for item in rule.require:
+        if item.__class__ is Condition and item.on_stored:  # type: ignore[union-attr]
+            if not item.met_by_stored(stored, user):  # type: ignore[union-attr]
+                return item.unmet
+    return None
+
+
+def unmet_by_submitted(
+    rule: Rule,
+    submitted: Mapping[str, Any],
+    result: Mapping[str, Any],
+    user: Mapping[str, Any] | None,
+    inserts: bool,
+) -> Reason | None:
+    """The submitted side of a write; `result` is the row that would be stored.
+
+    On an insert every condition is on the submitted side: there is no other.
+    """
+    for item in rule.require:
+        if item.__class__ is Provided:
+            if submitted.get(item.column) in (None, ""):
+                return item.unmet
+            continue
+        assert isinstance(item, Condition)
+        if not (item.on_submitted or inserts):
+            continue
+        row = result if item.op == "notequals" else submitted
+        if not item.met_by(row, user):
+            return item.unmet
+    return None

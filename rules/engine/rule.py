@@ -1,0 +1,100 @@
+"""A rule as the engine knows it: frozen, compiled, and unable to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from datasources.values import Scalar, same
+from datasources.where import Node, matches
+from datasources.where.nodes import column_is
+
+from .columns import Columns
+from .reasons import Reason
+from .templates import UNMET, Template, Unmet
+
+Operation: TypeAlias = Literal["select", "insert", "update", "delete"]
+OPERATIONS: Final[tuple[Operation, ...]] = ("select", "insert", "update", "delete")
+
+# What a condition says of a stored row, in the words of the query language.
+NODE_OPERATORS: Final = {"equals": "$eq", "notequals": "$ne", "contains": "contains"}
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """`"Col"` in `require`: the query names the column, or the data has it."""
+
+    column: str
+    unmet: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`{"Col": {"equals": value}}`, in `require` or in `allow.user`.
+
+    `on_stored` and `on_submitted` say which sides of an update it looks at.
+    """
+
+    column: str
+    op: str
+    operand: Scalar | Template
+    on_stored: bool
+    on_submitted: bool
+    unmet: Reason
+
+    def value(self, user: Mapping[str, Any] | None) -> Scalar | Unmet:
+        """The operand, rendered for this user."""
+        if self.operand.__class__ is Template:
+            return self.operand.render(user)  # type: ignore[union-attr]
+        return self.operand  # type: ignore[return-value]
+
+    def node(self, value: Scalar) -> Node:
+        """The condition on a stored row, to be added to a query or tried on a record."""
+        return column_is(self.column, NODE_OPERATORS[self.op], value)
+
+    def met_by_stored(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
+        """Whether a stored record meets it."""
+        value = self.value(user)
+        return value is not UNMET and matches(self.node(value), row)  # type: ignore[arg-type]
+
+    def met_by(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
+        """Whether session data or submitted data meets it: here a list equals nothing."""
+        value = self.value(user)
+        if value is UNMET:
+            return False
+        if self.op == "equals":
+            return same(row.get(self.column), value)
+        return matches(self.node(value), row)  # type: ignore[arg-type]
+
+
+Requirement: TypeAlias = Provided | Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Who. `kind` is `all`, `loggedIn`, `user` or `tokens`."""
+
+    kind: str
+    conditions: tuple[Condition, ...] = ()
+    tokens: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a list, at its `position` from 1."""
+
+    position: int
+    name: str
+    enabled: bool
+    operations: frozenset[Operation]
+    allow: Allow
+    require: tuple[Requirement, ...]
+    columns: Columns
+    app_ids: frozenset[int] | None = None
+    script: str | None = None
+    # Columns that an `equals` holds to one value when submitted: of an update, of an insert.
+    pinned_on_update: frozenset[str] = frozenset()
+    pinned_on_insert: frozenset[str] = frozenset()
+    # Why the stored rule is not valid: it ends the evaluation of its operations.
+    broken: str | None = None

@@ -1,0 +1,148 @@
+"""Load, decide, refuse: between a request and the engine. The viewsets ask here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, NoReturn
+
+from accounts.failures import LoginRequired
+from accounts.identity import Identity
+from datasources import sources
+from datasources.errors import Failure, NotFound
+from datasources.sources import Source
+
+from .engine.asks import ById, ByQuery, Insert, Update
+from .engine.decide import (
+    Decision,
+    Ruleset,
+    asks_for_login,
+    compile_rules,
+    could_apply,
+    decide_delete,
+    decide_insert,
+    decide_select,
+    decide_update,
+)
+from .engine.rule import Operation
+from .saving import rules_of
+
+VERBS: dict[Operation, str] = {
+    "select": "read",
+    "insert": "insert",
+    "update": "update",
+    "delete": "delete",
+}
+# The same to everyone who is not signed in, whether the data source exists or not.
+SIGN_IN = "this needs a login or an API token"
+_KEPT = 1_000
+
+
+class Denied(Failure):
+    """The rules do not allow it. Tells neither which rule nor which value was at fault."""
+
+    code = "datasource.access"
+
+    def __init__(self, name: object, operation: Operation, reference: object) -> None:
+        super().__init__(
+            f'The security rules for the Data Source "{name}" do not allow this app to '
+            f"{VERBS[operation]} data."
+        )
+        self.payload = {"dataSourceId": reference}
+
+
+_compiled: OrderedDict[tuple[Any, ...], Ruleset] = OrderedDict()
+_lock = Lock()
+
+
+def ruleset_of(source: Source) -> Ruleset:
+    """The compiled rules, kept until the rules, columns or definition are others."""
+    found = _compiled.get(source.key)
+    if found is not None:
+        return found
+    found = compile_rules(
+        rules_of(source.id), source.columns, source.secret, source.login is not None
+    )
+    with _lock:
+        _compiled[source.key] = found
+        while len(_compiled) > _KEPT:
+            _compiled.popitem(last=False)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One identity before one data source, which may not exist."""
+
+    # As the client sent it: a number or a name.
+    reference: int | str
+    source: Source | None
+    ruleset: Ruleset
+    identity: Identity
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the caller may know that the data source exists: some rule could let them in."""
+        return self.source is not None and could_apply(self.ruleset, self.identity)
+
+    def found(self, operation: Operation) -> Source:
+        """The data source. Raises the denial of `operation` where there is none to be known."""
+        if self.source is None or not self.is_known:
+            self.refuse(operation)
+        return self.source
+
+    def refuse(self, operation: Operation) -> NoReturn:
+        """Raise `LoginRequired` where a login could help, `Denied` otherwise."""
+        anonymous = self.identity.is_anonymous
+        if self.source is None or not self.is_known:
+            if anonymous:
+                raise LoginRequired(SIGN_IN)
+            raise Denied(self.reference, operation, self.reference)
+        if anonymous and asks_for_login(self.ruleset, self.identity, operation):
+            raise LoginRequired(SIGN_IN)
+        raise Denied(self.source.name, operation, self.source.id)
+
+    def _granted(self, decision: Decision) -> Decision:
+        if not decision.granted:
+            self.refuse(decision.operation)
+        return decision
+
+    def select(self, ask: ByQuery | ById) -> Decision:
+        """The decision, granted. Raises the denial."""
+        return self._granted(decide_select(self.ruleset, self.identity, ask))
+
+    def delete(self, ask: ByQuery | ById) -> Decision:
+        """The decision, granted. Raises the denial."""
+        return self._granted(decide_delete(self.ruleset, self.identity, ask))
+
+    def insert(self, ask: Insert) -> Decision:
+        """The decision, granted. Raises the denial."""
+        return self._granted(decide_insert(self.ruleset, self.identity, ask))
+
+    def update(self, ask: Update) -> Decision:
+        """The decision, granted. Raises the denial."""
+        return self._granted(decide_update(self.ruleset, self.identity, ask))
+
+    def missing(self, operation: Operation) -> NoReturn:
+        """For an entry that is not there: 404 where anyone let in may see every entry, else the
+        denial that an existing one would get.
+        """
+        if decide_select(self.ruleset, self.identity, ById([None])).granted:
+            raise NotFound("there is no such entry")
+        self.refuse(operation)
+
+    def some_rule(self, operation: Operation) -> None:
+        """Raises the denial unless some rule of the operation is for this identity."""
+        if not could_apply(self.ruleset, self.identity, operation):
+            self.refuse(operation)
+
+
+def guard(reference: int | str, identity: Identity) -> Guard:
+    """The guard of the data source that a client refers to; one query, two where rules are new."""
+    source = sources.find(reference)
+    ruleset = _NO_RULES if source is None else ruleset_of(source)
+    return Guard(reference, source, ruleset, identity)
+
+
+_NO_RULES = compile_rules([], [])

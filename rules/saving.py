@@ -1,0 +1,121 @@
+"""The one way in which rules are read from and written to the database: as a list, checked whole,
+in one transaction. The admin, the API, fixtures and commands share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save, pre_save
+
+from datasources import sources
+from datasources.errors import Malformed
+from datasources.jsontext import loads
+from datasources.models import DataSource
+
+from .engine.parse import PROPERTIES, Problem, parse_rules
+from .models import AccessRule
+
+# The properties of a rule, and the fields that hold them.
+FIELDS = {name: "app_id" if name == "appId" else name for name in PROPERTIES}
+
+
+class RulesInvalid(Malformed):
+    """A list of rules that is not saved, with all that is wrong with it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems[:20]))
+        self.problems = tuple(problems)
+
+
+def parse_rules_text(text: str) -> list[Any]:
+    """The list in a JSON text. Raises `Malformed`, for duplicate keys too; blank means none."""
+    if not text.strip():
+        return []
+    value = loads(text)
+    if not isinstance(value, list):
+        raise Malformed("the rules are a list of objects: [{…}, {…}]")
+    return value
+
+
+def rules_of(data_source: DataSource | int) -> list[dict[str, Any]]:
+    """The rules as they were written, in order; a property that was not written is absent."""
+    key = data_source if isinstance(data_source, int) else data_source.pk
+    rows = AccessRule.objects.filter(data_source_id=key).order_by("position")
+    return [_written(row) for row in rows.values(*FIELDS.values())]
+
+
+def _written(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[field] for name, field in FIELDS.items() if row[field] is not None}
+
+
+def problems_with(rules: Any, columns: Sequence[str]) -> list[Problem]:
+    """All that is wrong with a list of rules, for a data source with these columns."""
+    return parse_rules(rules, frozenset(columns))[1]
+
+
+def save_rules(data_source: DataSource, rules: Any) -> bool:
+    """Replace the list. Raises `RulesInvalid`, and then nothing is saved; false: nothing changed.
+
+    Whoever else saves waits: positions are 1, 2, 3… of one list or of the other.
+    """
+    rules = [] if rules is None else rules
+    with transaction.atomic():
+        sources.lock(data_source.pk)
+        data_source.refresh_from_db(fields=["columns", "revision"])
+        problems = problems_with(rules, data_source.columns)
+        if problems:
+            raise RulesInvalid(problems)
+        if rules_of(data_source) == rules and _kinds(rules_of(data_source)) == _kinds(rules):
+            return False
+        # Not the manager of `data_source`, which would send a signal, and so a query, a rule.
+        AccessRule.objects.filter(data_source_id=data_source.pk)._raw_delete(data_source._state.db)
+        AccessRule.objects.bulk_create(
+            AccessRule(
+                data_source_id=data_source.pk,
+                position=position,
+                **{FIELDS[name]: value for name, value in rule.items()},
+            )
+            for position, rule in enumerate(rules, 1)
+        )
+        sources.touch_rules(data_source.pk)
+        data_source.refresh_from_db(fields=["revision", "rules_tag"])
+    return True
+
+
+def _kinds(value: Any) -> Any:
+    """What tells `1` from `true`, which are equal in Python."""
+    if isinstance(value, dict):
+        return {key: _kinds(item) for key, item in value.items()}
+    return [_kinds(item) for item in value] if isinstance(value, list) else value.__class__
+
+
+# -- whatever else writes a rule: fixtures, a shell
+
+
+def _check(sender: object, instance: AccessRule, **kwargs: object) -> None:
+    """A rule that is saved by itself passes the same validator."""
+    columns = DataSource.objects.values_list("columns", flat=True).get(pk=instance.data_source_id)
+    raw = {
+        name: value
+        for name, field in FIELDS.items()
+        if (value := getattr(instance, field)) is not None
+    }
+    problems = problems_with([raw], columns)
+    if problems:
+        raise RulesInvalid(
+            [Problem(instance.position, problem.path, problem.message) for problem in problems]
+        )
+
+
+def _changed(sender: object, instance: AccessRule, **kwargs: object) -> None:
+    sources.touch_rules(instance.data_source_id)
+
+
+def connect() -> None:
+    """Called once, when the app is ready."""
+    pre_save.connect(_check, sender=AccessRule, dispatch_uid="rowkeeper-rule-check")
+    post_save.connect(_changed, sender=AccessRule, dispatch_uid="rowkeeper-rule-saved")
+    post_delete.connect(_changed, sender=AccessRule, dispatch_uid="rowkeeper-rule-deleted")
