@@ -1,4 +1,4 @@
-"""The settings of Rowkeeper: the dictionary `ROWKEEPER` in Django's settings over these defaults."""
+"""Rowkeeper's settings: the dictionary `ROWKEEPER` in Django's, over these defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The failures that can be met below HTTP. Each has a code; `rules.api.errors` gives it a status."""
+"""Failures below HTTP. Each has a code; `rules.api.errors` gives it a status."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def dumps(value: object) -> str:
 def canonical(value: object) -> str:
     """A text that is equal for equal values: keys sorted, whole floats written as integers."""
     if isinstance(value, dict):
-        return "{%s}" % ",".join(f"{_key(k)}:{canonical(value[k])}" for k in sorted(value))
+        items = ",".join(f"{_key(key)}:{canonical(value[key])}" for key in sorted(value))
+        return f"{{{items}}}"
     if isinstance(value, list):
         return f"[{','.join(map(canonical, value))}]"
     if isinstance(value, float) and value.is_integer():
@@ -84,7 +85,8 @@ def _key(name: str) -> str:
 
 def _spelled_out(value: object) -> str:
     if isinstance(value, dict):
-        return "{%s}" % ",".join(f"{_key(key)}:{_spelled_out(value[key])}" for key in value)
+        items = ",".join(f"{_key(key)}:{_spelled_out(value[key])}" for key in value)
+        return f"{{{items}}}"
     if isinstance(value, list):
         return f"[{','.join(map(_spelled_out, value))}]"
     return _encoder.encode(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.hashers import identify_hasher, make_password
@@ -73,7 +73,5 @@ def still_held(source_id: int, columns: Iterable[str]) -> list[str]:
 
 def _is_held(source_id: int, column: str) -> bool:
     empty: Field = column_is(column, "$in", [None, ""])
-    rows: Sequence[Any] = Entry.objects.filter(data_source_id=source_id).values_list(
-        "data", flat=True
-    )
-    return any(not matches(empty, row) for row in rows)
+    rows = Entry.objects.filter(data_source_id=source_id).values_list("data", flat=True)
+    return any(not matches(empty, row) for row in rows.iterator())

@@ -1,4 +1,4 @@
-"""What is asked of a data source, as values: a body of JSON is read once, here, and then is frozen."""
+"""What is asked of a data source, as values: a body is read once, here, and then is frozen."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ class Delete:
 def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
     """The body of `data/query`. Raises `Malformed`."""
     if not isinstance(body, dict):
-        raise Malformed("the body is an object, such as {\"type\": \"select\", \"where\": {}}")
+        raise Malformed('the body is an object, such as {"type": "select", "where": {}}')
     kind = body.get("type", "select")
     if kind == "delete":
         if body.get("where") is None:
             raise Malformed("a delete by query needs `where`; {} means every entry")
         return Delete(parse_where(body["where"], columns))
     if kind != "select":
-        raise Malformed(f"`type` is \"select\" or \"delete\", not `{shown(kind)}`")
+        raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
     for key in _LATER:
         if body.get(key) not in (None, False):
             raise Malformed(f"`{key}` is not supported yet")
@@ -117,7 +117,9 @@ def parse_order(value: Any, columns: Container[str]) -> tuple[OrderTerm, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or len(value) > MAX_ORDER:
-        raise Malformed(f"`order` is a list of at most {MAX_ORDER} pairs of a column and ASC or DESC")
+        raise Malformed(
+            f"`order` is a list of at most {MAX_ORDER} pairs of a column and ASC or DESC"
+        )
     return tuple(_order_term(term, f"order[{at}]", columns) for at, term in enumerate(value))
 
 

@@ -20,7 +20,7 @@ from . import passwords, sources
 from .definition import Login
 from .errors import AddressTaken
 from .jsontext import dumps, loads, rows_as_numbers_went_in
-from .models import Entry
+from .models import DataSource, Entry
 from .queries import ANSWERED_FIELDS, Attributes, OrderTerm, Projection, Select
 from .selecting import distinct_texts, entry_text, order_sql, row_text
 from .sources import Source
@@ -62,7 +62,8 @@ def dialect() -> Dialect:
 def _run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _condition(source_id: int, where: Node) -> Sql:
@@ -251,7 +252,7 @@ def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterato
 
 def _declare(source: Source, keys: Sequence[str]) -> None:
     """Append columns that rows have and the data source does not yet; it is locked."""
-    model = sources.DataSource.objects.get(pk=source.id)
+    model = DataSource.objects.get(pk=source.id)
     new = list(dict.fromkeys(key for key in keys if key not in model.columns))
     if new:
         model.columns = [*model.columns, *new]
@@ -282,9 +283,7 @@ def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
 def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> list[Stored]:
     """Write rows anew, in `writing`, each beside what was stored. Raises `AddressTaken`."""
     now = timezone.now()
-    ready = [
-        (before, passwords.hashed(source, row, before.data)) for before, row in changes
-    ]
+    ready = [(before, passwords.hashed(source, row, before.data)) for before, row in changes]
     cast = "::jsonb" if connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -309,9 +308,11 @@ def delete(source: Source, ids: Iterable[int]) -> int:
     wanted = sorted(set(ids))
     total = 0
     for at in range(0, len(wanted), _WRITE_BATCH):
-        total += Entry.objects.filter(
-            data_source_id=source.id, pk__in=wanted[at : at + _WRITE_BATCH]
-        ).delete()[1].get(Entry._meta.label, 0)
+        total += (
+            Entry.objects.filter(data_source_id=source.id, pk__in=wanted[at : at + _WRITE_BATCH])
+            .delete()[1]
+            .get(Entry._meta.label, 0)
+        )
     return total
 
 

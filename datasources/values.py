@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Row: TypeAlias = "dict[str, Json]"
 Scalar: TypeAlias = "str | int | float | bool"
 
@@ -47,7 +47,7 @@ def is_scalar(value: object) -> bool:
 
 
 def same(left: object, right: object) -> bool:
-    """Whether two JSON values are equal with their types: `1` is `1.0`, not `"1"` and not `true`."""
+    """Whether JSON values are equal with their types: `1` is `1.0`, not `"1"` and not `true`."""
     left_type, right_type = left.__class__, right.__class__
     if left_type is right_type:
         if left_type is list:
@@ -82,12 +82,9 @@ def lower(text: str) -> str:
 def holds_nested_list(value: object) -> bool:
     """Whether a list stands directly in a list, anywhere in the value."""
     if value.__class__ is dict:
-        return any(map(holds_nested_list, value.values()))  # type: ignore[attr-defined]
+        return any(map(holds_nested_list, value.values()))
     if value.__class__ is list:
-        return any(
-            item.__class__ is list or holds_nested_list(item)
-            for item in value  # type: ignore[attr-defined]
-        )
+        return any(item.__class__ is list or holds_nested_list(item) for item in value)
     return False
 
 
@@ -145,9 +142,9 @@ def _problem_with_value(value: object, path: str, depth: int) -> str | None:
     if depth >= MAX_DEPTH and value.__class__ in (dict, list):
         return f"the row nests deeper than {MAX_DEPTH} levels"
     if value.__class__ is dict:
-        return _problem_with_object(value, path, depth + 1)  # type: ignore[arg-type]
+        return _problem_with_object(value, path, depth + 1)
     if value.__class__ is list:
-        for index, item in enumerate(value):  # type: ignore[arg-type, var-annotated]
+        for index, item in enumerate(value):
             problem = _problem_with_value(item, f"{path}{index}.", depth + 1)
             if problem:
                 return problem
@@ -158,9 +155,9 @@ def _problem_with_value(value: object, path: str, depth: int) -> str | None:
 
 def _problem_with_scalar(value: object) -> str | None:
     if value.__class__ is str:
-        return problem_with_text(value)  # type: ignore[arg-type]
+        return problem_with_text(value)
     if value.__class__ is int:
-        if not MIN_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
+        if not MIN_INTEGER <= value <= MAX_INTEGER:
             return "is an integer beyond 64 bits"
         return None
     if value.__class__ is float:
@@ -185,7 +182,7 @@ def _at(path: str) -> str:
 def texts_in(value: object) -> Iterator[str]:
     """Every text of a JSON value, keys included."""
     if value.__class__ is str:
-        yield value  # type: ignore[misc]
+        yield value
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield key

@@ -1,4 +1,4 @@
-"""Load, decide, refuse: between a request and the engine. The viewsets ask here, and nowhere else."""
+"""Load, decide, refuse: between a request and the engine. The viewsets ask nowhere else."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from .walk import MISSING, walk
 def matches(node: Node, row: Mapping[str, Any]) -> bool:
     """Whether a row fits a where."""
     if node.__class__ is Field:
-        return _field_matches(node, row)  # type: ignore[arg-type]
+        return _field_matches(node, row)
     if node.__class__ is And:
-        return all(matches(item, row) for item in node.items)  # type: ignore[union-attr]
+        return all(matches(item, row) for item in node.items)
     if node.__class__ is Or:
-        return any(matches(item, row) for item in node.items)  # type: ignore[union-attr]
+        return any(matches(item, row) for item in node.items)
     assert isinstance(node, Not)
     return not matches(node.item, row)
 

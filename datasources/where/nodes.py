@@ -51,7 +51,7 @@ def all_of(items: Iterable[Node]) -> Node:
     flat: list[Node] = []
     for item in items:
         if item.__class__ is And:
-            flat.extend(item.items)  # type: ignore[union-attr]
+            flat.extend(item.items)
         else:
             flat.append(item)
     return flat[0] if len(flat) == 1 else And(tuple(flat))
@@ -62,7 +62,7 @@ def any_of(items: Iterable[Node]) -> Node:
     flat: list[Node] = []
     for item in items:
         if item.__class__ is Or:
-            flat.extend(item.items)  # type: ignore[union-attr]
+            flat.extend(item.items)
         else:
             flat.append(item)
     return flat[0] if len(flat) == 1 else Or(tuple(flat))
@@ -76,9 +76,9 @@ def column_is(column: str, op: str, operand: Any) -> Field:
 def fields(node: Node) -> Iterator[Field]:
     """Every condition in the tree, wherever it stands."""
     if node.__class__ is Field:
-        yield node  # type: ignore[misc]
+        yield node
     elif node.__class__ is Not:
-        yield from fields(node.item)  # type: ignore[union-attr]
+        yield from fields(node.item)
     else:
         for item in node.items:  # type: ignore[union-attr]
             yield from fields(item)

@@ -57,9 +57,7 @@ class _Parser:
             return (key,)
         return tuple(key.split("."))
 
-    def _column(
-        self, name: str, path: tuple[str, ...], value: Any, place: str, depth: int
-    ) -> Node:
+    def _column(self, name: str, path: tuple[str, ...], value: Any, place: str, depth: int) -> Node:
         """What stands under a column: a value that it equals, or an object of operators."""
         if not isinstance(value, dict) or not any(key.startswith("$") for key in value):
             return self._field(name, path, "$eq", value, place, depth)
@@ -119,9 +117,7 @@ class _Parser:
             return Not(read(value, place, depth + 1))
         if not isinstance(value, list) or not value:
             raise Malformed(f"`{place}` takes a list of at least one object")
-        items = [
-            read(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)
-        ]
+        items = [read(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
         if key == "$and":
             return all_of(items)
         return any_of(items) if key == "$or" else Not(any_of(items))

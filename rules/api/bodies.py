@@ -120,5 +120,3 @@ def entry_id_of(value: Any, place: str = "the entry's id") -> int:
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
         raise Malformed(f"{place} is a whole number from 1, not `{shown(value)}`")
     return int(value)
-
-

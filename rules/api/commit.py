@@ -168,9 +168,7 @@ def _carry_out(door: Guard, source: Source, ask: Commit) -> Outcome:
     return Outcome(store.insert(source, rows) if rows else [])
 
 
-def _to_delete(
-    door: Guard, source: Source, ask: Commit, stored: dict[int, Stored]
-) -> list[int]:
+def _to_delete(door: Guard, source: Source, ask: Commit, stored: dict[int, Stored]) -> list[int]:
     """The ids that are to go, decided: those named, and without `append` those not sent."""
     if ask.delete:
         door.some_rule("delete")

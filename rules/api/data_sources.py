@@ -199,7 +199,9 @@ def _fields(attributes: str | None) -> tuple[str, ...]:
     names = attributes.split(",")
     for name in names:
         if name not in FIELDS:
-            raise Malformed(f"`attributes`: there is no `{shown(name)}`; there are {', '.join(FIELDS)}")
+            raise Malformed(
+                f"`attributes`: there is no `{shown(name)}`; there are {', '.join(FIELDS)}"
+            )
     return tuple(names)
 
 
@@ -238,5 +240,3 @@ def _short(door: Guard) -> dict[str, Any]:
         if any(rule.script is None and rule.columns.shows(column) for rule in opened)
     ]
     return {"id": door.source.id, "name": door.source.name, "columns": columns}
-
-

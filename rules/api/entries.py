@@ -1,8 +1,8 @@
-"""Entries over HTTP, guarded by the access rules alone. Each action is: parse, decide, run, answer."""
+"""Entries over HTTP, guarded by the rules alone. Each action is: parse, decide, run, answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
@@ -220,5 +220,3 @@ def entry_text(source: Source, stored: Stored, shown_columns: Projection) -> str
 def clock(moment: datetime) -> str:
     """A time in UTC, in ISO 8601 with milliseconds and `Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-

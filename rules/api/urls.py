@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import path, re_path
 
 from .base import Unknown
@@ -11,7 +13,7 @@ from .entries import Entries
 from .people import People
 
 _ONE = "data-sources/<str:reference>"
-_ANY = dict.fromkeys(
+_ANY: Any = dict.fromkeys(
     ("get", "post", "put", "patch", "delete", "head", "options", "trace"), "nothing"
 )
 

@@ -29,6 +29,8 @@ class Columns:
     secret: frozenset[str]
     # The paths above what is hidden.
     above_hidden: frozenset[str]
+    # What an answer under this rule shows.
+    projection: Projection
 
     @classmethod
     def of(
@@ -41,7 +43,8 @@ class Columns:
         kept = frozenset(secret)
         hidden = kept if include is not None else kept | frozenset(exclude)
         above = frozenset(path for name in hidden for path in _above(name))
-        return cls(None if include is None else frozenset(include), hidden, kept, above)
+        opened = None if include is None else frozenset(include)
+        return cls(opened, hidden, kept, above, Projection(opened, hidden))
 
     def shows(self, column: str) -> bool:
         """Whether an answer may have the column."""
@@ -61,10 +64,6 @@ class Columns:
     def closed(self) -> frozenset[str]:
         """What `exclude` names, beside the secret columns."""
         return self.hidden - self.secret
-
-    def projection(self) -> Projection:
-        """What an answer under this rule shows."""
-        return Projection(self.include, self.hidden)
 
     def hides_column(self, column: str) -> bool:
         """Whether naming a column (in an order, attributes, an index) does not fit."""

@@ -163,9 +163,7 @@ class Granted:
 _PLAINLY = Granted()
 
 
-def _decide(
-    ruleset: Ruleset, operation: Operation, identity: Identity, judge: Judge
-) -> Decision:
+def _decide(ruleset: Ruleset, operation: Operation, identity: Identity, judge: Judge) -> Decision:
     notes: list[tuple[Rule, Reason]] = []
     for rule in ruleset.by_operation[operation]:
         reason = _before_judging(rule, identity)
@@ -177,9 +175,9 @@ def _decide(
                 operation,
                 ruleset,
                 rule,
-                verdict.conditions,  # type: ignore[union-attr]
-                rule.columns.projection(),
-                verdict.rows,  # type: ignore[union-attr]
+                verdict.conditions,
+                rule.columns.projection,
+                verdict.rows,
                 notes,
             )
         notes.append((rule, verdict))  # type: ignore[arg-type]

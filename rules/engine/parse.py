@@ -128,7 +128,9 @@ class _Reader:
             return None
         for key in raw:
             if key not in PROPERTIES:
-                self.note(shown(key), f"there is no such property; there are {', '.join(PROPERTIES)}")
+                self.note(
+                    shown(key), f"there is no such property; there are {', '.join(PROPERTIES)}"
+                )
         scripted = "script" in raw
         script = self.text(raw, "script", MAX_SCRIPT) if scripted else None
         if script is not None and not script.strip():
@@ -147,7 +149,9 @@ class _Reader:
             allow=self.allow(raw, scripted),
             require=require,
             columns=Columns.of(
-                self.column_list(raw, "include"), self.column_list(raw, "exclude") or (), self.secret
+                self.column_list(raw, "include"),
+                self.column_list(raw, "exclude") or (),
+                self.secret,
             ),
             app_ids=app_ids,
             script=script,
@@ -174,7 +178,9 @@ class _Reader:
     def allow(self, raw: dict[str, Any], scripted: bool) -> Allow:
         if "allow" not in raw:
             if not scripted:
-                self.note("allow", 'is missing; it is "all", "loggedIn", {"user": …} or {"tokens": […]}')
+                self.note(
+                    "allow", 'is missing; it is "all", "loggedIn", {"user": …} or {"tokens": […]}'
+                )
             return _NOBODY
         value = raw["allow"]
         if isinstance(value, str) and value in ("all", "loggedIn"):
@@ -224,7 +230,9 @@ class _Reader:
             return [] if name is None else [Provided(name, reason)]
         if not isinstance(item, dict) or not item:
             self.note(
-                path, f'is a column, or an object such as {{"Email": {{"equals": "…"}}}}, not {_what(item)}'
+                path,
+                'is a column, or an object such as {"Email": {"equals": "…"}}, '
+                f"not {_what(item)}",
             )
             return []
         return [
@@ -248,7 +256,8 @@ class _Reader:
                 continue
             if op not in NODE_OPERATORS:
                 self.note(
-                    f"{path}.{shown(op)}", f"there is no such operator; there are {', '.join(operators)}"
+                    f"{path}.{shown(op)}",
+                    f"there is no such operator; there are {', '.join(operators)}",
                 )
                 continue
             operand = self.operand(op, value, f"{path}.{op}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from datasources.values import Scalar, lower, same
@@ -18,11 +19,11 @@ def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
     that fits: of conditions side by side one is enough, of alternatives each has to have one.
     """
     if node.__class__ is Field:
-        return node.path == (column,) and test(node)  # type: ignore[union-attr, arg-type]
+        return node.path == (column,) and test(node)
     if node.__class__ is And:
-        return any(implied(item, column, test) for item in node.items)  # type: ignore[union-attr]
+        return any(implied(item, column, test) for item in node.items)
     if node.__class__ is Or:
-        return all(implied(item, column, test) for item in node.items)  # type: ignore[union-attr]
+        return all(implied(item, column, test) for item in node.items)
     assert isinstance(node, Not)
     return False
 
@@ -35,13 +36,13 @@ def _equality(field: Field) -> bool:
     return field.op == "$eq"
 
 
-def _equals(field: Field, value: Scalar) -> bool:
+def _equals(value: Scalar, field: Field) -> bool:
     if field.op == "$eq":
         return same(field.operand, value)
     return field.op == "$in" and bool(field.operand) and all(same(v, value) for v in field.operand)
 
 
-def _notequals(field: Field, value: Scalar) -> bool:
+def _notequals(value: Scalar, field: Field) -> bool:
     if field.op == "$ne":
         return same(field.operand, value)
     if field.op == "$nin":
@@ -51,17 +52,17 @@ def _notequals(field: Field, value: Scalar) -> bool:
     return field.op == "$in" and not any(same(v, value) for v in field.operand)
 
 
-def _contains(field: Field, value: Scalar) -> bool:
+def _contains(value: Scalar, field: Field) -> bool:
     """Case is ignored here; the condition that is added to the query does not ignore it."""
     if value.__class__ is not str or field.operand.__class__ is not str:
         return False
-    part, whole = lower(value), lower(field.operand)  # type: ignore[arg-type]
+    part, whole = lower(value), lower(field.operand)
     if field.op == "$eq":
         return part in whole
     return field.op in ("$like", "$iLike") and any(part in run for run in whole.split("%"))
 
 
-_IMPLIES: dict[str, Callable[[Field, Scalar], bool]] = {
+_IMPLIES: dict[str, Callable[[Scalar, Field], bool]] = {
     "equals": _equals,
     "notequals": _notequals,
     "contains": _contains,
@@ -71,10 +72,12 @@ _IMPLIES: dict[str, Callable[[Field, Scalar], bool]] = {
 def _says(field: Field, op: str, value: Scalar) -> bool:
     """Whether a condition tells no more about a row than that it meets this requirement."""
     if op == "equals":
-        return _equals(field, value)
+        return _equals(value, field)
     if op == "notequals":
         return (field.op == "$ne" and same(field.operand, value)) or (
-            field.op == "$nin" and bool(field.operand) and all(same(v, value) for v in field.operand)
+            field.op == "$nin"
+            and bool(field.operand)
+            and all(same(v, value) for v in field.operand)
         )
     alike = field.op in ("$like", "$iLike") and value.__class__ is str
     return alike and field.operand in (value, f"%{value}%") and "%" not in str(value)
@@ -99,10 +102,9 @@ def unmet_by_where(
         value = item.value(user)
         if value is UNMET:
             return item.unmet
-        test = _IMPLIES[item.op]
-        if not implied(where, item.column, lambda field, t=test, v=value: t(field, v)):
+        if not implied(where, item.column, partial(_IMPLIES[item.op], value)):
             return item.unmet
-        values.append((item, value))  # type: ignore[arg-type]
+        values.append((item, value))
     return None
 
 
@@ -131,9 +133,8 @@ def unmet_by_stored(
 ) -> Reason | None:
     """The stored side of an update: is the rule about this record?"""
     for item in rule.require:
-        if item.__class__ is Condition and item.on_stored:  # type: ignore[union-attr]
-            if not item.met_by_stored(stored, user):  # type: ignore[union-attr]
-                return item.unmet
+        if item.__class__ is Condition and item.on_stored and not item.met_by_stored(stored, user):
+            return item.unmet
     return None
 
 

@@ -46,7 +46,7 @@ class Condition:
     def value(self, user: Mapping[str, Any] | None) -> Scalar | Unmet:
         """The operand, rendered for this user."""
         if self.operand.__class__ is Template:
-            return self.operand.render(user)  # type: ignore[union-attr]
+            return self.operand.render(user)
         return self.operand  # type: ignore[return-value]
 
     def node(self, value: Scalar) -> Node:
@@ -56,7 +56,7 @@ class Condition:
     def met_by_stored(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
         """Whether a stored record meets it."""
         value = self.value(user)
-        return value is not UNMET and matches(self.node(value), row)  # type: ignore[arg-type]
+        return value is not UNMET and self._met(row, value)
 
     def met_by(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
         """Whether session data or submitted data meets it: here a list equals nothing."""
@@ -65,7 +65,14 @@ class Condition:
             return False
         if self.op == "equals":
             return same(row.get(self.column), value)
-        return matches(self.node(value), row)  # type: ignore[arg-type]
+        return self._met(row, value)
+
+    def _met(self, row: Mapping[str, Any], value: Scalar) -> bool:
+        """What the condition's node means; said directly where there is no list to open."""
+        held = row.get(self.column)
+        if held.__class__ is list or self.op == "contains":
+            return matches(self.node(value), row)
+        return same(held, value) is (self.op == "equals")
 
 
 Requirement: TypeAlias = Provided | Condition
