@@ -3,7 +3,7 @@ agree: in memory, on SQLite and on PostgreSQL. Nothing else lives here, and no D
 """
 
 from .memory import matches
-from .nodes import EVERYTHING, And, Field, Node, Not, Or, all_of, any_of
+from .nodes import EVERYTHING, And, Field, Node, Not, Or, all_of, any_of, narrowed
 from .parse import parse_where
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "all_of",
     "any_of",
     "matches",
+    "narrowed",
     "parse_where",
 ]

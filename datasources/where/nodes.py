@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..values import same
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -66,6 +68,22 @@ def any_of(items: Iterable[Node]) -> Node:
         else:
             flat.append(item)
     return flat[0] if len(flat) == 1 else Or(tuple(flat))
+
+
+def narrowed(where: Node, conditions: Node) -> Node:
+    """Both together; a condition that stands in the where already is not said twice."""
+    wanted = conditions.items if isinstance(conditions, And) else (conditions,)
+    present = where.items if isinstance(where, And) else (where,)
+    return all_of([where, *(item for item in wanted if not _stands_in(item, present))])
+
+
+def _stands_in(item: Node, present: tuple[Node, ...]) -> bool:
+    return isinstance(item, Field) and any(
+        isinstance(other, Field)
+        and (other.path, other.op) == (item.path, item.op)
+        and same(other.operand, item.operand)
+        for other in present
+    )
 
 
 def column_is(column: str, op: str, operand: Any) -> Field:

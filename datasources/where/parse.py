@@ -38,7 +38,7 @@ class _Parser:
         """An object of columns and logical operators."""
         if not isinstance(value, dict):
             raise Malformed(f"`{place}` is an object of columns and conditions")
-        self._count(1, place, depth)
+        self._count(0 if value else 1, place, depth)
         return all_of([self._entry(key, item, place, depth) for key, item in value.items()])
 
     def _entry(self, key: str, value: Any, place: str, depth: int) -> Node:
@@ -66,7 +66,7 @@ class _Parser:
     def _operators(
         self, name: str, path: tuple[str, ...], value: dict[str, Any], place: str, depth: int
     ) -> Node:
-        self._count(1, place, depth)
+        self._count(0, place, depth)
         nodes = []
         for key, item in value.items():
             here = f"{place}.{shown(key)}"

@@ -32,16 +32,19 @@ class Dialect:
     on_path: Callable[[Operator, Field], Sql]
 
 
-def where_sql(node: Node, dialect: Dialect) -> Sql:
-    """The SQL condition of a where, never NULL, over a row in the column `data`."""
+def where_sql(node: Node, dialect: Dialect, exact: bool = False) -> Sql:
+    """The SQL condition of a where, over a row in the column `data`.
+
+    `exact`: never NULL. Elsewhere NULL does for false, and indexes can be used.
+    """
     if isinstance(node, Field):
-        return _field(node, dialect)
+        return _field(node, dialect, exact)
     if isinstance(node, Not):
-        inner = where_sql(node.item, dialect)
+        inner = where_sql(node.item, dialect, exact=True)
         return Sql(f"NOT ({inner.text})", inner.params)
     assert isinstance(node, And | Or)
     word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
-    return _joined([where_sql(item, dialect) for item in node.items], word, empty)
+    return _joined([where_sql(item, dialect, exact) for item in node.items], word, empty)
 
 
 def _joined(items: list[Sql], word: str, empty: Sql) -> Sql:
@@ -63,7 +66,7 @@ def _params(items: Iterable[Sql]) -> tuple[object, ...]:
     return tuple(param for item in items for param in item.params)
 
 
-def _field(field: Field, dialect: Dialect) -> Sql:
+def _field(field: Field, dialect: Dialect, exact: bool) -> Sql:
     row = OPERATORS[field.op]
     if not row.opens_lists:
         found = filled(dialect.test(row, field), dialect.column(field.path[0]))
@@ -71,8 +74,9 @@ def _field(field: Field, dialect: Dialect) -> Sql:
         found = dialect.on_column(row, field)
     else:
         found = dialect.on_path(row, field)
-    sign = "IS NOT TRUE" if row.negates else "IS TRUE"
-    return Sql(f"(({found.text}) {sign})", found.params)
+    if row.negates:
+        return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
+    return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
 
 
 def filled(test: Sql, value: Sql) -> Sql:

@@ -93,6 +93,10 @@ class Unknown(Endpoint):
         """404, in JSON."""
         raise NotFound("there is nothing at this address")
 
+    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
+        """Whatever the method: there is no address that could take it."""
+        raise NotFound("there is nothing at this address")
+
 
 def json_answer(value: Any, status: int = 200) -> HttpResponse:
     """A value as JSON."""

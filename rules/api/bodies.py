@@ -66,7 +66,7 @@ def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if not empty and (_media(request) not in taken or charset not in ("utf-8", "utf8")):
         raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
-    if length.isdigit() and int(length) > limit:
+    if length.isascii() and length.isdigit() and int(length[:30]) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
     data: bytes = request.read(limit + 1)
     if len(data) > limit:
@@ -85,6 +85,9 @@ def _form(data: bytes) -> dict[str, Any]:
 def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
     from io import BytesIO
 
+    # Django takes what ends early for all there is.
+    if b"--" + request.content_params.get("boundary", "").encode() + b"--" not in data:
+        raise Malformed("the form has no end; it is multipart/form-data with its last boundary")
     try:
         fields, files = MultiPartParser(
             request.META, BytesIO(data), request.upload_handlers, "utf-8"

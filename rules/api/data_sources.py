@@ -53,8 +53,8 @@ class DataSources(Endpoint):
     def create(self, request: Request) -> HttpResponse:
         """`POST data-sources`: who makes one gets every right on it."""
         identity = self.identity(request)
-        permissions.require(identity, "add")
         body = json_body(request._request, bulk=True)
+        permissions.require(identity, "add")
         _fit_to_set_login(identity, {}, body.get("definition"))
         entries = body.get("entries") or []
         if not isinstance(entries, list):
@@ -91,8 +91,8 @@ class DataSources(Endpoint):
     def update(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data-sources/:id`: what is absent stays."""
         identity = self.identity(request)
-        model = self._managed(request, reference, "change")
         body = json_body(request._request)
+        model = self._managed(request, reference, "change")
         if "accessRules" in body or "definition" in body:
             permissions.require(identity, "change_rules", model)
         with transaction.atomic():

@@ -17,7 +17,7 @@ from datasources.queries import Delete, Projection, Select, parse_query
 from datasources.sources import Source
 from datasources.store import Found, Stored
 from datasources.values import problem_with_name, shown
-from datasources.where import EVERYTHING, all_of
+from datasources.where import EVERYTHING, narrowed
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import answered
@@ -117,7 +117,7 @@ def _columns(door: Guard) -> tuple[str, ...] | frozenset[str]:
 def _select(door: Guard, ask: Select) -> HttpResponse:
     decision = door.select(ByQuery(ask.where, tuple(ask.names())))
     found = store.select(
-        door.found("select"), ask, all_of([ask.where, decision.conditions]), decision.shown
+        door.found("select"), ask, narrowed(ask.where, decision.conditions), decision.shown
     )
     return text_answer(_selected(ask, found))
 
@@ -136,7 +136,7 @@ def _delete_by_query(door: Guard, ask: Delete) -> HttpResponse:
     decision = door.delete(ByQuery(ask.where))
     source = door.found("delete")
     with store.writing(source, NO_COLUMNS):
-        count = store.delete_where(source, all_of([ask.where, decision.conditions]))
+        count = store.delete_where(source, narrowed(ask.where, decision.conditions))
     return json_answer({"deletedCount": count})
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
 from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
@@ -78,10 +79,12 @@ def failure_of(error: Exception) -> Failure:
         return TooLarge("the body is too large")
     if isinstance(error, UnreadablePostError):
         return Malformed("the body could not be read to its end")
-    if isinstance(error, SuspiciousOperation | exceptions.ParseError):
+    if isinstance(error, SuspiciousOperation | MultiPartParserError | exceptions.ParseError):
         return Malformed("the request cannot be read")
     if isinstance(error, PermissionDenied):
         return Malformed("the request is not taken")
+    if isinstance(error, RecursionError):
+        return Malformed("the body nests too deep")
     if isinstance(error, OperationalError) and _is_busy(error):
         return Busy("the database is busy; try again in a moment")
     logger.exception("a fault while answering", exc_info=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from django.urls import path, re_path
@@ -16,6 +17,14 @@ _ONE = "data-sources/<str:reference>"
 _ANY: Any = dict.fromkeys(
     ("get", "post", "put", "patch", "delete", "head", "options", "trace"), "nothing"
 )
+
+# An extra: without the package there is no schema, and its address is one that is none.
+if find_spec("drf_spectacular"):
+    from .schema import Schema
+
+    _SCHEMA = [path("schema", Schema.as_view({"get": "document"}))]
+else:
+    _SCHEMA = []
 
 urlpatterns = [
     path("", Unknown.as_view(_ANY), name="rowkeeper-api-root"),
@@ -36,5 +45,6 @@ urlpatterns = [
     ),
     path(f"{_ONE}/commit", EntriesAndCommits.as_view({"post": "commit"})),
     path(f"{_ONE}/indexes/<path:names>", Entries.as_view({"get": "indexes"})),
+    *_SCHEMA,
     re_path(r"^.*$", Unknown.as_view(_ANY)),
 ]

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from accounts.identity import Identity
 from datasources.queries import Projection
 from datasources.values import same
-from datasources.where import EVERYTHING, Node, all_of
+from datasources.where import EVERYTHING, Node, all_of, narrowed
 from datasources.where.nodes import fields
 
 from . import reasons
@@ -209,7 +209,7 @@ def decide_delete(ruleset: Ruleset, identity: Identity, ask: ByQuery | ById) -> 
         return decision
     read = decide_select(ruleset, identity, ask)
     if read.granted:
-        both = all_of([decision.conditions, read.conditions])
+        both = narrowed(decision.conditions, read.conditions)
         return Decision(True, "delete", ruleset, decision.rule, both, notes=decision.notes)
     assert decision.rule is not None
     notes = [*list(decision.notes)[:-1], (decision.rule, reasons.UNREADABLE)]

@@ -1,0 +1,369 @@
+"""The schemas of the API, as data: what is sent, what is answered, how it fails.
+
+Plain JSON Schema (2020-12), as OpenAPI 3.1 wants it. `schema` makes the document of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasources.values import MAX_COLUMNS, MAX_INTEGER, MAX_NAME
+
+from ..engine.parse import MAX_NAME as MAX_RULE_NAME
+from ..engine.parse import MAX_RULES, MAX_SCRIPT
+from ..engine.rule import OPERATIONS
+from .errors import STATUS
+
+Json = dict[str, Any]
+
+
+def ref(name: str) -> Json:
+    """A reference to one of `SCHEMAS`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Json, *required: str, **more: Any) -> Json:
+    found: Json = {"type": "object", "properties": properties, **more}
+    return {**found, "required": list(required)} if required else found
+
+
+def _list(items: Json, **more: Any) -> Json:
+    return {"type": "array", "items": items, **more}
+
+
+TEXT: Json = {"type": "string"}
+MAYBE_TEXT: Json = {"type": ["string", "null"]}
+ID: Json = {"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}
+MAYBE_ID: Json = {**ID, "type": ["integer", "null"]}
+SWITCH: Json = {"type": "boolean", "default": False}
+TIME: Json = {"type": "string", "format": "date-time"}
+COLUMN: Json = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": "^[^$]"}
+WHOLE: Json = {"type": ["integer", "null"], "minimum": 0}
+SCALAR: Json = {"type": ["string", "number", "boolean"]}
+
+_ENTRY: Json = {
+    "id": ID,
+    "data": ref("Row"),
+    "dataSourceId": ID,
+    "createdAt": TIME,
+    "updatedAt": TIME,
+}
+_DATA_SOURCE: Json = {
+    "id": ID,
+    "name": TEXT,
+    "columns": _list(COLUMN),
+    "type": TEXT,
+    "appId": MAYBE_ID,
+    "definition": ref("Definition"),
+    "createdAt": TIME,
+    "updatedAt": TIME,
+    "accessRules": _list(ref("AccessRule")),
+}
+_CONDITION: Json = {
+    "equals": SCALAR,
+    "notequals": SCALAR,
+    "contains": {**SCALAR, "minLength": 1},
+}
+
+
+def _conditions(**more: Json) -> Json:
+    test = _object({**_CONDITION, **more}, additionalProperties=False, minProperties=1)
+    return {"type": "object", "minProperties": 1, "additionalProperties": test}
+
+
+_SETTABLE: Json = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 255},
+    "type": {"type": "string", "maxLength": 64},
+    "columns": _list(COLUMN, uniqueItems=True),
+    "definition": {"anyOf": [ref("Definition"), {"type": "null"}]},
+    "accessRules": {
+        "type": ["array", "null"],
+        "items": ref("AccessRule"),
+        "maxItems": MAX_RULES,
+        "description": "Replaces the whole list. null and [] both mean that nobody gets in.",
+    },
+}
+_SESSION: Json = {
+    "user": ref("User"),
+    "entries": _object(
+        {"dataSource": _object({"id": ID, "dataSourceId": ID, "data": ref("Row")})},
+        description="The row that was signed in with, as far as the client is told of it.",
+    ),
+}
+
+SCHEMAS: dict[str, Json] = {
+    "Row": {
+        "type": "object",
+        "description": "Columns and values. Any JSON; columns that are new are appended.",
+        "maxProperties": MAX_COLUMNS,
+        "propertyNames": COLUMN,
+        "additionalProperties": True,
+    },
+    "Entry": _object(_ENTRY, *_ENTRY),
+    "EntryPart": _object(
+        {**_ENTRY, "order": {"type": "integer"}},
+        description="An entry, with what `attributes` asked for.",
+    ),
+    "Where": {
+        "type": "object",
+        "description": "Conditions on columns, in the MongoDB-like query language.",
+        "additionalProperties": True,
+        "examples": [{"Department": "Engineering", "Age": {"$gte": 18}}],
+    },
+    "Select": _object(
+        {
+            "type": {"const": "select"},
+            "where": {"anyOf": [ref("Where"), {"type": "null"}]},
+            "attributes": {"type": ["array", "null"], "items": TEXT, "maxItems": 1_000},
+            "order": {
+                "type": ["array", "null"],
+                "maxItems": 100,
+                "items": {
+                    "type": "array",
+                    "prefixItems": [TEXT, {"type": "string", "pattern": "^(?i:asc|desc)$"}],
+                    "minItems": 1,
+                    "maxItems": 2,
+                },
+                "examples": [[["data.Name", "ASC"], ["createdAt", "DESC"]]],
+            },
+            "limit": WHOLE,
+            "offset": WHOLE,
+            "includePagination": SWITCH,
+            "countOnly": SWITCH,
+        }
+    ),
+    "DeleteByQuery": _object({"type": {"const": "delete"}, "where": ref("Where")}, "type", "where"),
+    "Selected": _object(
+        {
+            "entries": _list(ref("EntryPart")),
+            "pagination": _object(
+                {"total": {"type": "integer"}, "limit": WHOLE, "offset": {"type": "integer"}},
+                "total",
+                "limit",
+                "offset",
+            ),
+        },
+        "entries",
+    ),
+    "Counted": _object({"count": {"type": "integer"}}, "count"),
+    "Deleted": _object({"deletedCount": {"type": "integer"}}, "deletedCount"),
+    "Entries": _object({"entries": _list(ref("Entry"))}, "entries"),
+    "Bulk": _object(
+        {
+            "entries": _list(ref("Row")),
+            "append": {**SWITCH, "description": "Without it, the rows replace everything."},
+        },
+        "entries",
+    ),
+    "Commit": _object(
+        {
+            "entries": _list(
+                _object(
+                    {
+                        "id": {**MAYBE_ID, "description": "null or absent: a new entry."},
+                        "data": ref("Row"),
+                        "clientId": {"type": ["string", "number", "boolean", "null"]},
+                    },
+                    "data",
+                )
+            ),
+            "delete": {"type": ["array", "null"], "items": ID},
+            "append": {**SWITCH, "description": "Without it, entries that are not sent go."},
+            "extend": {**SWITCH, "description": "Merge the columns, rather than replace the row."},
+            "returnEntries": {"type": "boolean", "default": True},
+        },
+        "entries",
+    ),
+    "Committed": _object(
+        {
+            "entries": _list(ref("Entry")),
+            "clientIds": _list(_object({"clientId": {}, "id": ID}, "clientId", "id")),
+        },
+        "entries",
+        "clientIds",
+    ),
+    "Indexes": _object(
+        {"indexes": {"type": "object", "additionalProperties": _list(SCALAR)}}, "indexes"
+    ),
+    "Definition": _object(
+        {
+            "login": {
+                "description": "Makes it a data source that people sign in against.",
+                "anyOf": [
+                    _object(
+                        {
+                            "emailColumn": COLUMN,
+                            "passwordColumn": COLUMN,
+                            "sessionColumns": _list(COLUMN, uniqueItems=True),
+                        },
+                        "emailColumn",
+                        "passwordColumn",
+                        additionalProperties=False,
+                    ),
+                    {"type": "null"},
+                ],
+            }
+        },
+        additionalProperties=True,
+    ),
+    "AccessRule": _object(
+        {
+            "name": {"type": "string", "maxLength": MAX_RULE_NAME},
+            "enabled": {"type": "boolean", "default": True},
+            "type": _list({"enum": list(OPERATIONS)}, minItems=1),
+            "allow": {
+                "oneOf": [
+                    {"enum": ["all", "loggedIn"]},
+                    _object({"user": _conditions()}, "user", additionalProperties=False),
+                    _object(
+                        {"tokens": _list(ID, minItems=1)}, "tokens", additionalProperties=False
+                    ),
+                ]
+            },
+            "appId": _list(ID),
+            "include": _list(COLUMN),
+            "exclude": _list(COLUMN),
+            "require": _list(
+                {"oneOf": [COLUMN, _conditions(on={"enum": ["stored", "submitted", "both"]})]}
+            ),
+            "script": {"type": "string", "minLength": 1, "maxLength": MAX_SCRIPT},
+        },
+        additionalProperties=False,
+        anyOf=[{"required": ["type", "allow"]}, {"required": ["script"]}],
+    ),
+    "DataSource": _object(
+        _DATA_SOURCE,
+        description="`accessRules` only for those who may change them; of `attributes` or a "
+        "short answer, only some of the properties.",
+    ),
+    "OneDataSource": _object({"dataSource": ref("DataSource")}, "dataSource"),
+    "DataSources": _object({"dataSources": _list(ref("DataSource"))}, "dataSources"),
+    "NewDataSource": _object(
+        {
+            **_SETTABLE,
+            "appId": MAYBE_ID,
+            "entries": {"type": ["array", "null"], "items": ref("Row")},
+        },
+        "name",
+    ),
+    "DataSourceChange": _object(_SETTABLE, description="What is absent stays as it is."),
+    "User": _object(
+        {
+            "id": {"type": ["integer", "string"]},
+            "email": MAYBE_TEXT,
+            "fullName": MAYBE_TEXT,
+            "firstName": TEXT,
+            "lastName": TEXT,
+            "type": TEXT,
+        },
+        "id",
+        "email",
+        "fullName",
+        "firstName",
+        "lastName",
+        "type",
+    ),
+    "OneUser": _object({"user": ref("User")}, "user"),
+    "SignIn": _object(
+        {
+            "passport": {"const": "dataSource"},
+            "dataSourceId": ID,
+            "dataSourceName": TEXT,
+            "where": {
+                "type": "object",
+                "description": "The address and the password, under their columns.",
+                "additionalProperties": TEXT,
+                "minProperties": 2,
+                "maxProperties": 2,
+                "examples": [{"Email": "bob@acme.com", "Password": "..."}],
+            },
+        },
+        "passport",
+        "where",
+    ),
+    "SignedIn": _object(
+        {"session": _object({"auth_token": TEXT, **_SESSION}, "auth_token", "user")}, "session"
+    ),
+    "Session": _object({"session": _object(_SESSION, "user")}, "session"),
+    "Nothing": {"type": "object", "maxProperties": 0},
+    "Document": {"type": "object", "description": "An OpenAPI document."},
+}
+
+
+# -- failures
+
+
+def _codes(status: int) -> list[str]:
+    return [code for code, own in STATUS.items() if own == status]
+
+
+def _error(*codes: str) -> Json:
+    return _object({"message": TEXT, "type": {"enum": list(codes)}}, "message", "type")
+
+
+_PAYLOAD = _object(
+    {"dataSourceId": {"type": ["integer", "string"]}, "requestId": TEXT}, "dataSourceId"
+)
+_DENIED = _error("datasource.access")
+_DENIED = {**_DENIED, "properties": {**_DENIED["properties"], "payload": _PAYLOAD}}
+_DENIED["required"] = ["message", "type", "payload"]
+SCHEMAS["Denied"] = _DENIED
+SCHEMAS["Malformed"] = _error("request.invalid")
+
+SAYS = {
+    400: "The request is malformed, or the access rules deny it.",
+    401: "A credential is not valid, or there is none and one could help.",
+    403: "The permission is missing, or the site's session came without its CSRF token.",
+    404: "There is nothing at this address.",
+    405: "The address does not take this method.",
+    413: "The body is too large.",
+    415: "The body is of a media type that is not read here.",
+    429: "Too many attempts.",
+    500: "A fault on the server.",
+    503: "No capacity just now.",
+}
+_HEADERS = {
+    401: ("WWW-Authenticate", TEXT, "The scheme, `Bearer`."),
+    405: ("Allow", TEXT, "The methods that the address takes."),
+    429: ("Retry-After", {"type": "integer"}, "Seconds."),
+    503: ("Retry-After", {"type": "integer"}, "Seconds."),
+}
+
+
+def _response(status: int) -> Json:
+    schema = ref(f"Error{status}")
+    found: Json = {
+        "description": SAYS[status],
+        "content": {"application/json": {"schema": schema}},
+    }
+    if status in _HEADERS:
+        name, kind, text = _HEADERS[status]
+        found["headers"] = {name: {"schema": kind, "description": text}}
+    return found
+
+
+for _status in SAYS:
+    SCHEMAS[f"Error{_status}"] = (
+        {"oneOf": [ref("Malformed"), ref("Denied")]} if _status == 400 else _error(*_codes(_status))
+    )
+RESPONSES: dict[str, Json] = {f"Error{status}": _response(status) for status in SAYS}
+
+SECURITY: dict[str, Json] = {
+    "authToken": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Auth-token",
+        "description": "An API token, or the token of a session.",
+    },
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The same token; raw, or in base64.",
+    },
+    "siteSession": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "sessionid",
+        "description": "The site's own session. Other methods than GET need `X-CSRFToken`, too.",
+    },
+}
