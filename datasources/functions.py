@@ -10,7 +10,7 @@ from typing import Any
 
 from .jsontext import canonical, dumps
 from .values import lower
-from .where.operators import like
+from .where.operators import OPERATORS, like
 from .where.walk import MISSING
 from .where.walk import walk as values_on
 
@@ -35,15 +35,21 @@ def _walk(data: str | None, path: str) -> str:
     return dumps([_text(value) for value in values_on(row, tuple(json.loads(path)))])
 
 
-def _leaves(value: str | None) -> str:
-    """The same for a single value: the members of a list, and the list itself."""
-    return "[null]" if value is None else _walk(value, "[]")
+def _holds(value: str, op: str, operand: str) -> bool:
+    """Whether an operator's test holds on a list or an object, or on a member of the list."""
+    return _holds_on(json.loads(value), (), op, operand)
 
 
-def _members(value: str | None) -> str:
-    """The members of a list, not of lists inside it; none where the value is no list."""
-    found = None if value is None else json.loads(value)
-    return dumps([_text(member) for member in found]) if isinstance(found, list) else "[]"
+def _holds_on_path(data: str, path: str, op: str, operand: str) -> bool:
+    """The same for all that a dotted path leads to."""
+    return _holds_on(json.loads(data), tuple(json.loads(path)), op, operand)
+
+
+def _holds_on(item: Any, path: tuple[str, ...], op: str, operand: str) -> bool:
+    row, wanted = OPERATORS[op], json.loads(operand)
+    if not row.opens_lists:
+        return row.holds(item, wanted)
+    return any(row.holds(value, wanted) for value in values_on(item, path))
 
 
 def _like(text: str | None, pattern: str) -> int | None:
@@ -61,8 +67,8 @@ def _real(text: str | None) -> float | None:
 
 _FUNCTIONS = (
     ("rowkeeper_walk", 2, _walk),
-    ("rowkeeper_leaves", 1, _leaves),
-    ("rowkeeper_members", 1, _members),
+    ("rowkeeper_holds", 3, _holds),
+    ("rowkeeper_holds_on_path", 4, _holds_on_path),
     ("rowkeeper_like", 2, _like),
     ("rowkeeper_lower", 1, _lower),
     ("rowkeeper_real", 1, _real),

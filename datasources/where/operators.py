@@ -3,9 +3,9 @@
 A test is about one value. Which values a condition looks at (a member of a list, or the whole)
 is the same for all of them, and is said in `walk`, `memory` and `sql`.
 
-On SQLite a value is its canonical JSON text (`jsontext.canonical` for lists and objects), and
-SQL's NULL where it is missing; on PostgreSQL it is jsonb, or NULL. In the SQL below `{v}` stands
-for that value, and every `%s` for a parameter.
+On SQLite a value is the JSON text of a scalar, and SQL's NULL where it is missing (lists and
+objects go to a function, which asks `holds`); on PostgreSQL it is any jsonb, or NULL. In the SQL
+below `{v}` stands for that value, and every `%s` for a parameter.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _among_sqlite(operand: Any) -> Sql:
     if len(texts) == 1:
         return Sql(f"{value}=%s", texts)
     if len(texts) == 2:
-        return Sql(f"{value} IN (%s,%s)", texts)
+        return Sql(f"({value}=%s OR {value}=%s)", texts)
     return Sql(f"{value} IN (SELECT value FROM json_each(%s))", (dumps(list(texts)),))
 
 
@@ -243,12 +243,10 @@ def contains(value: Any, operand: Any) -> bool:
 
 
 def _contains_sqlite(operand: Any) -> Sql:
-    inside = _among_sqlite([operand])
-    member = inside.text.replace("{v}", "member.value")
-    text = f"EXISTS(SELECT 1 FROM json_each(rowkeeper_members({{v}})) AS member WHERE {member})"
+    # Lists are looked into by the same function as for all operators; this is about text.
     if operand.__class__ is not str:
-        return Sql(text, inside.params)
-    return Sql(f"(instr({_TEXT_SQLITE},%s)>0 OR {text})", (operand, *inside.params))
+        return _NEVER
+    return Sql(f"instr({_TEXT_SQLITE},%s)>0", (operand,))
 
 
 def _contains_postgresql(operand: Any) -> Sql:

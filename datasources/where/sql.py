@@ -6,14 +6,16 @@ the members of lists are, and which of an operator's two texts is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..jsontext import dumps, path_of
 from ..values import is_scalar
-from .nodes import And, Field, Node, Not, Or
+from .nodes import And, Field, Node, Not, Or, fields
 from .operators import OPERATORS, Operator, Sql
 
+MANY = 64
 TRUE = Sql("1=1")
 FALSE = Sql("1=0")
 
@@ -23,28 +25,53 @@ class Dialect:
     """A database, as far as the query language is concerned."""
 
     name: str
-    test: Callable[[Operator, Field], Sql]
-    # The value of one column, as `{v}` in an operator's text.
-    column: Callable[[str], Sql]
     # A test on one column: on the value, or where that is a list on its members and itself.
     on_column: Callable[[Operator, Field], Sql]
     # A test on all that a dotted path leads to.
     on_path: Callable[[Operator, Field], Sql]
 
 
-def where_sql(node: Node, dialect: Dialect, exact: bool = False) -> Sql:
+def where_sql(node: Node, dialect: Dialect) -> Sql:
     """The SQL condition of a where, over a row in the column `data`.
 
-    `exact`: never NULL. Elsewhere NULL does for false, and indexes can be used.
+    NULL does for false, except below a negation, so that indexes can be used; beyond a few dozen
+    conditions a planner takes longer to weigh the indexes than they save.
     """
+    return _sql(node, dialect, exact=sum(1 for _ in fields(node)) > MANY)
+
+
+def _sql(node: Node, dialect: Dialect, exact: bool) -> Sql:
+    """The same; `exact`: never NULL."""
     if isinstance(node, Field):
         return _field(node, dialect, exact)
     if isinstance(node, Not):
-        inner = where_sql(node.item, dialect, exact=True)
+        inner = _sql(node.item, dialect, exact=True)
         return Sql(f"NOT ({inner.text})", inner.params)
     assert isinstance(node, And | Or)
     word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
-    return _joined([where_sql(item, dialect, exact) for item in node.items], word, empty)
+    return _joined([_sql(item, dialect, exact) for item in _merged(node)], word, empty)
+
+
+def _merged(node: And | Or) -> Sequence[Node]:
+    """Many equalities of one column, as one of them with a list: a condition costs, a member of
+    a list does not.
+    """
+    one, many = ("$eq", "$in") if isinstance(node, Or) else ("$ne", "$nin")
+    operands: dict[tuple[str, ...], list[Any]] = {}
+    others: list[Node] = []
+    names: dict[tuple[str, ...], str] = {}
+    for item in node.items:
+        if isinstance(item, Field) and item.op == one:
+            operands.setdefault(item.path, []).append(item.operand)
+            names[item.path] = item.name
+        else:
+            others.append(item)
+    for path, found in operands.items():
+        single = len(found) == 1
+        others.append(
+            Field(names[path], path, one if single else many, found[0] if single else found)
+        )
+    return others
 
 
 def _joined(items: list[Sql], word: str, empty: Sql) -> Sql:
@@ -68,12 +95,7 @@ def _params(items: Iterable[Sql]) -> tuple[object, ...]:
 
 def _field(field: Field, dialect: Dialect, exact: bool) -> Sql:
     row = OPERATORS[field.op]
-    if not row.opens_lists:
-        found = filled(dialect.test(row, field), dialect.column(field.path[0]))
-    elif len(field.path) == 1:
-        found = dialect.on_column(row, field)
-    else:
-        found = dialect.on_path(row, field)
+    found = (dialect.on_column if len(field.path) == 1 else dialect.on_path)(row, field)
     if row.negates:
         return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
     return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
@@ -95,12 +117,6 @@ def filled(test: Sql, value: Sql) -> Sql:
 
 # -- SQLite
 
-_LEAF_SQLITE = Sql("leaf.value")
-
-
-def _test_sqlite(row: Operator, field: Field) -> Sql:
-    return row.as_sqlite(field.operand)
-
 
 def _column_sqlite(column: str) -> Sql:
     return Sql("(data->%s)", (path_of(column),))
@@ -108,32 +124,24 @@ def _column_sqlite(column: str) -> Sql:
 
 def _on_column_sqlite(row: Operator, field: Field) -> Sql:
     path = path_of(field.path[0])
-    test = row.as_sqlite(field.operand)
-    plain = filled(test, _column_sqlite(field.path[0]))
-    members = filled(test, _LEAF_SQLITE)
+    plain = filled(row.as_sqlite(field.operand), _column_sqlite(field.path[0]))
     return Sql(
-        "CASE WHEN json_type(data,%s) IN ('array','object') THEN EXISTS(SELECT 1 FROM "
-        f"json_each(rowkeeper_leaves(data->%s)) AS leaf WHERE {members.text}) "
-        f"ELSE {plain.text} END",
-        (path, path, *members.params, *plain.params),
+        "CASE WHEN json_type(data,%s) IN ('array','object') "
+        f"THEN rowkeeper_holds(data->%s,%s,%s) ELSE {plain.text} END",
+        (path, path, row.name, dumps(field.operand), *plain.params),
     )
 
 
 def _on_path_sqlite(row: Operator, field: Field) -> Sql:
-    test = filled(row.as_sqlite(field.operand), _LEAF_SQLITE)
     return Sql(
-        f"EXISTS(SELECT 1 FROM json_each(rowkeeper_walk(data,%s)) AS leaf WHERE {test.text})",
-        (dumps(list(field.path)), *test.params),
+        "rowkeeper_holds_on_path(data,%s,%s,%s)",
+        (dumps(list(field.path)), row.name, dumps(field.operand)),
     )
 
 
 # -- PostgreSQL
 
 _LEAF_POSTGRESQL = Sql("leaf.v")
-
-
-def _test_postgresql(row: Operator, field: Field) -> Sql:
-    return row.as_postgresql(field.operand)
 
 
 def _column_postgresql(column: str) -> Sql:
@@ -147,6 +155,8 @@ def _on_column_postgresql(row: Operator, field: Field) -> Sql:
     if row.name in ("$eq", "$ne") and is_scalar(field.operand):
         return _contained_postgresql(field, members)
     plain = filled(test, _column_postgresql(column))
+    if not row.opens_lists:
+        return plain
     return Sql(
         "CASE jsonb_typeof(data->%s) WHEN 'array' THEN EXISTS(SELECT 1 FROM "
         f"rowkeeper_walk(data->%s,'{{}}') AS leaf WHERE {members.text}) "
@@ -182,8 +192,6 @@ def _on_path_postgresql(row: Operator, field: Field) -> Sql:
     )
 
 
-SQLITE = Dialect("sqlite", _test_sqlite, _column_sqlite, _on_column_sqlite, _on_path_sqlite)
-POSTGRESQL = Dialect(
-    "postgresql", _test_postgresql, _column_postgresql, _on_column_postgresql, _on_path_postgresql
-)
+SQLITE = Dialect("sqlite", _on_column_sqlite, _on_path_sqlite)
+POSTGRESQL = Dialect("postgresql", _on_column_postgresql, _on_path_postgresql)
 DIALECTS = {dialect.name: dialect for dialect in (SQLITE, POSTGRESQL)}
