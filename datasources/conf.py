@@ -10,6 +10,8 @@ DEFAULTS: dict[str, Any] = {
     # Bytes of a body: of a commit, a bulk write and a creation with entries; of all others.
     "MAX_BULK_BODY": 100_000_000,
     "MAX_BODY": 1_048_576,
+    # Seconds that a read may take on SQLite; PostgreSQL has `statement_timeout` for it.
+    "QUERY_SECONDS": 15,
     # Days after which an idle login session ends.
     "SESSION_IDLE_DAYS": 30,
     # Credentials in `?auth_token=` and in the cookie `auth_token`: logged, or open to CSRF.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from django.db import connection, transaction
@@ -17,6 +18,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from . import passwords, sources
+from .conf import setting
 from .definition import Login
 from .errors import AddressTaken
 from .jsontext import dumps, loads, rows_as_numbers_went_in
@@ -60,10 +62,24 @@ def dialect() -> Dialect:
 
 
 def _run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, _clock():
         cursor.execute(sql, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
+
+
+@contextmanager
+def _clock() -> Iterator[None]:
+    """SQLite has no time limit of its own: it asks, every so many steps, whether to go on."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    until = monotonic() + setting("QUERY_SECONDS")
+    connection.connection.set_progress_handler(lambda: monotonic() > until, 100_000)
+    try:
+        yield
+    finally:
+        connection.connection.set_progress_handler(None, 0)
 
 
 def _condition(source_id: int, where: Node) -> Sql:

@@ -179,6 +179,8 @@ def _database(url: str) -> dict[str, Any]:
         # database about half.
         "server_side_binding": True,
         "prepare_threshold": 3,
+        # Compiling a statement of thousands of conditions takes far longer than running it.
+        "options": f"-c jit=off {_text('PGOPTIONS')}".strip(),
     }
     return {**config, "OPTIONS": {**config.get("OPTIONS", {}), **options}}
 

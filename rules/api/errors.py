@@ -98,6 +98,7 @@ def _is_busy(error: OperationalError) -> bool:
     return (
         "database is locked" in text
         or "database table is locked" in text
-        or code in ("40P01", "40001", "55P03", "53300")
+        or text == "interrupted"
+        or code in ("40P01", "40001", "55P03", "53300", "57014")
         or type(error.__cause__).__name__ in ("PoolTimeout", "TooManyRequests")
     )
