@@ -8,6 +8,9 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from datasources.errors import Malformed
+from datasources.sources import Beside, reference_of
+
 from .credentials import presented
 from .failures import CredentialInvalid
 from .identity import Identity
@@ -15,9 +18,16 @@ from .providers import api_token, django_user, login_session
 from .rights import user_behind
 from .tokens import API_PREFIX, SESSION_PREFIX
 
+_BESIDE = "_rowkeeper_beside"
 
-def identify(request: HttpRequest) -> Identity:
-    """Who is asking; ANONYMOUS without any credential.
+
+def source_beside(request: HttpRequest) -> Beside | None:
+    """The data source that was read together with the credential, if one was to be."""
+    return request.__dict__.get(_BESIDE)
+
+
+def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
+    """Who is asking; ANONYMOUS without any credential. `beside` is read along, if it can be.
 
     Raises `CredentialInvalid` for a bad credential, or two that stand for different identities,
     and `CsrfMissing` for the site's own session without its CSRF token.
@@ -25,18 +35,29 @@ def identify(request: HttpRequest) -> Identity:
     secrets = presented(request)
     if not secrets:
         return django_user.identity_of(request)
-    first, *others = [_identity_of(secret) for secret in secrets]
+    first, *others = [_identity_of(secret, beside) for secret in secrets]
     if any(other != first for other in others):
         raise CredentialInvalid("the request holds two credentials of different identities")
     return first
 
 
-def _identity_of(secret: str) -> Identity:
+def _identity_of(secret: str, beside: Beside | None) -> Identity:
     if secret.startswith(API_PREFIX):
-        return api_token.identity_of(secret)
+        return api_token.identity_of(secret, beside)
     if secret.startswith(SESSION_PREFIX):
-        return login_session.identity_of(secret)
+        return login_session.identity_of(secret, beside)
     raise CredentialInvalid("the token is not valid")
+
+
+def _named_in_url(request: Request) -> Beside | None:
+    """The data source that the address names; what may be wrong with that is said later."""
+    text = (request.parser_context or {}).get("kwargs", {}).get("reference")
+    if text is None:
+        return None
+    try:
+        return Beside.of(reference_of(text, "dsn" in request._request.GET))
+    except Malformed:
+        return None
 
 
 class RowkeeperAuthentication(BaseAuthentication):
@@ -44,7 +65,9 @@ class RowkeeperAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Identity]:
         """(the Django user whose rights count, the identity). Raises as `identify` does."""
-        identity = identify(request._request)
+        beside = _named_in_url(request)
+        identity = identify(request._request, beside)
+        request._request.__dict__[_BESIDE] = beside
         return user_behind(identity), identity
 
     def authenticate_header(self, request: Request) -> str:

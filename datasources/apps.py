@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
+from django.db.models.signals import post_delete
 
 from .siblings import SiblingCheck
 
@@ -20,5 +21,8 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         """Give SQLite the functions that it lacks, on every connection."""
         from . import checks  # noqa: F401  (registers the system checks)
         from .functions import register
+        from .models import DataSource
+        from .rights import forget_deleted
 
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
+        post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

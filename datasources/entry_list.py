@@ -86,7 +86,7 @@ class EntryList:
         """The query string of this page with changes; None takes a word out."""
         asked: dict[str, Any] = {
             "q": self.search or None,
-            "o": _written(self.order) if self.order else None,
+            "o": self.written_order or None,
             "columns": "all" if self.every_column else None,
             **changes,
         }
@@ -100,6 +100,16 @@ class EntryList:
         return [
             (n, self.address(p=n) if isinstance(n, int) and n != here else "") for n in self.numbers
         ]
+
+    @property
+    def written_order(self) -> str:
+        """The order as the query string has it."""
+        return _written(self.order) if self.order else ""
+
+    @property
+    def unsearched_address(self) -> str:
+        """The same table without a search."""
+        return self.address(q=None)
 
     @property
     def few_address(self) -> str:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 
 from .errors import Malformed
 from .jsontext import canonical, dumps, loads
-from .models import DataSource
+from .models import DataSource, check_definition
 from .pretty import pretty, read
 from .values import MAX_INTEGER, MIN_INTEGER, problem_with_row
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     _SourceForm = forms.ModelForm[DataSource]
 else:
     _SourceForm = forms.ModelForm
+
+
+# Of a data source, what can be edited.
+FIELDS = ["name", "type", "app", "columns", "definition"]
 
 
 def code_area(rows: int) -> forms.Textarea:
@@ -29,6 +33,9 @@ def code_area(rows: int) -> forms.Textarea:
 
 class JsonField(forms.Field):
     """A JSON value, typed as text. Duplicate keys are refused, which `forms.JSONField` lets by."""
+
+    # An empty list is something, and may be the wrong thing.
+    empty_values = [None, ""]
 
     def __init__(self, *, rows: int = 12, opened: int = 1, **kwargs: Any) -> None:
         super().__init__(widget=code_area(rows), **kwargs)
@@ -67,6 +74,11 @@ class DefinitionField(JsonField):
         found = super().to_python(value)
         return {} if found is None else found
 
+    def validate(self, value: Any) -> None:
+        """The model's own check passes over what is empty, such as a list."""
+        super().validate(value)
+        check_definition(value)
+
 
 class ColumnsField(forms.Field):
     """Names of columns, one a line.
@@ -104,7 +116,7 @@ def _name(line: str, number: int) -> Any:
         return loads(line)
     except Malformed:
         raise ValidationError(
-            f"line {number}: a name that begins with `\"` is written as a JSON string"
+            f'line {number}: a name that begins with `"` is written as a JSON string'
         ) from None
 
 
@@ -117,7 +129,7 @@ class DataSourceForm(_SourceForm):
 
     columns = ColumnsField(
         required=False,
-        help_text="One name a line, in the order in which they are shown. Entries may bring new ones.",
+        help_text="One name a line, in the order of tables. Entries may bring new ones.",
     )
     definition = DefinitionField(
         required=False,
@@ -128,7 +140,7 @@ class DataSourceForm(_SourceForm):
 
     class Meta:
         model = DataSource
-        fields = ["name", "type", "app", "columns", "definition"]
+        fields = FIELDS
 
     # Set by the admin, on a subclass for each request.
     may_set_login: ClassVar[bool] = False
@@ -136,7 +148,7 @@ class DataSourceForm(_SourceForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in self._meta.fields or ():
+        for name in FIELDS:
             if name in self.fields:
                 opened = f"initial-{name}" in self.data or not self.is_bound
                 self.fields[name].show_hidden_initial = opened
@@ -153,7 +165,7 @@ class DataSourceForm(_SourceForm):
     def _keep_what_was_not_changed(self) -> None:
         if self.instance.pk is None:
             return
-        for name in self._meta.fields or ():
+        for name in FIELDS:
             if name not in self.cleaned_data:
                 continue
             if name not in self.changed_data:
@@ -162,9 +174,9 @@ class DataSourceForm(_SourceForm):
                 self._keep_new_columns()
 
     def _keep_new_columns(self) -> None:
-        opened = self.fields["columns"].to_python(self.data.get("initial-columns"))
+        opened = self.fields["columns"].to_python(self.data.get("initial-columns")) or ()
         typed = self.cleaned_data["columns"]
-        new = [name for name in self.instance.columns if name not in [*opened, *typed]]
+        new = [name for name in self.instance.columns if name not in {*opened, *typed}]
         self.cleaned_data["columns"] = [*typed, *new]
 
     def _check_login(self) -> None:
@@ -186,7 +198,7 @@ def _login(definition: Any) -> Any:
 class EntryForm(forms.Form):
     """One row as JSON."""
 
-    data = JsonField(rows=18, label="Row")
+    row = JsonField(rows=18, label="Row")
     order = forms.IntegerField(
         required=False,
         initial=0,
@@ -197,9 +209,9 @@ class EntryForm(forms.Form):
     # When the entry was last written before the form was opened.
     opened = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def clean_data(self) -> Any:
+    def clean_row(self) -> Any:
         """The row. Raises `ValidationError` with the place of what cannot be stored."""
-        row = self.cleaned_data["data"]
+        row = self.cleaned_data["row"]
         problem = problem_with_row(row)
         if problem:
             raise ValidationError(problem)

@@ -34,7 +34,7 @@ def may(user: Any, right: str, source: DataSource | None = None) -> bool:
     """Whether the user has a right on all data sources, or on this one."""
     if user.has_perm(permission(right)):
         return True
-    if source is None or source.pk is None or right not in OBJECT_RIGHTS:
+    if source is None or source.pk is None or right not in OBJECT_RIGHTS or not user.is_active:
         return False
     kept = _kept(user)
     if (right, source.pk) not in kept:
@@ -65,23 +65,36 @@ def visible(user: Any, sources: QuerySet[DataSource]) -> QuerySet[DataSource]:
     return _given(user, tuple(OBJECT_RIGHTS), sources)
 
 
-def forget(source_id: int) -> None:
-    """Remove what was given for a data source that is gone: its number could come again."""
-    for model in (get_user_obj_perms_model(DataSource), get_group_obj_perms_model(DataSource)):
-        given(model, source_id).delete()
+def look_again(user: Any) -> None:
+    """Forget the answers that were kept: the user has just been given rights."""
+    _kept(user).clear()
 
 
-def given(model: Any, source_id: int) -> QuerySet[Any]:
-    """The rows of one of guardian's tables that speak of this data source."""
-    found: QuerySet[Any] = model.objects.filter(
+def given(kind: str, source_id: int) -> QuerySet[Any]:
+    """Guardian's rows of rights on this data source alone, of kind `user` or `group`."""
+    find = get_user_obj_perms_model if kind == "user" else get_group_obj_perms_model
+    found: QuerySet[Any] = find(DataSource())._default_manager.filter(
         content_type=ContentType.objects.get_for_model(DataSource), object_pk=str(source_id)
     )
     return found
 
 
+def forget(source_id: int) -> None:
+    """Remove what was given for a data source that is gone: its number could come again."""
+    given("user", source_id).delete()
+    given("group", source_id).delete()
+
+
+def forget_deleted(sender: object, instance: DataSource, **kwargs: object) -> None:
+    """Receives `post_delete`."""
+    forget(instance.pk)
+
+
 def _given(
     user: Any, rights: tuple[str, ...], sources: QuerySet[DataSource]
 ) -> QuerySet[DataSource]:
+    if not user.is_active:  # nor is anybody who has not signed in
+        return sources.none()
     found: QuerySet[DataSource] = get_objects_for_user(
         user,
         [permission(right) for right in rights],

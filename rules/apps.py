@@ -10,7 +10,7 @@ try:
 except ImportError as error:
     raise ImproperlyConfigured(
         "Rowkeeper's package `datasources` is missing, or hidden by another package of that name: "
-        "rename that package, or add \"datasources\" to INSTALLED_APPS beside \"accounts\" and \"rules\"."
+        'rename that package, or add "datasources" to INSTALLED_APPS beside "accounts" and "rules".'
     ) from error
 
 

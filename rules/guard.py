@@ -140,7 +140,11 @@ class Guard:
 
 def guard(reference: int | str, identity: Identity) -> Guard:
     """The guard of the data source that a client refers to; one query, two where rules are new."""
-    source = sources.find(reference)
+    return guard_of(reference, sources.find(reference), identity)
+
+
+def guard_of(reference: int | str, source: Source | None, identity: Identity) -> Guard:
+    """The same for a data source that has been read already."""
     ruleset = _NO_RULES if source is None else ruleset_of(source)
     return Guard(reference, source, ruleset, identity)
 

@@ -18,9 +18,7 @@ LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
 def sign_in_source(name: str, people: Sequence[dict[str, Any]], **fields: Any) -> DataSource:
     """A data source in which each of these rows signs in with `PASSWORD`."""
     columns = list(dict.fromkeys(key for row in people for key in row))
-    model = DataSource(
-        name=name, columns=[*columns, "Password"], definition={**LOGIN}, **fields
-    )
+    model = DataSource(name=name, columns=[*columns, "Password"], definition={**LOGIN}, **fields)
     sources.save(model)
     source = sources.source_of(model)
     with store.writing(source, []):

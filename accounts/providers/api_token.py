@@ -10,6 +10,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
 from django.utils import timezone
 
+from datasources.sources import TABLE, Beside, fields_sql
+
 from ..failures import CredentialInvalid
 from ..identity import Identity
 from ..models import ApiToken
@@ -18,7 +20,7 @@ from ..tokens import digest
 from .last_use import EVERY, database_time, note_use
 
 
-def identity_of(secret: str) -> Identity:
+def identity_of(secret: str, beside: Beside | None = None) -> Identity:
     """Who an API token stands for. To the rules it is nobody's login: `user` is None.
 
     Raises `CredentialInvalid` for a token that is unknown, revoked, expired, or whose Django user
@@ -27,13 +29,20 @@ def identity_of(secret: str) -> Identity:
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(
-            _sql(connection.vendor),
-            [database_time(now - EVERY), digest(secret), database_time(now)],
+            _sql(connection.vendor, beside.column if beside else None),
+            [
+                database_time(now - EVERY),
+                *([beside.reference] if beside else []),
+                digest(secret),
+                database_time(now),
+            ],
         )
         row: tuple[Any, ...] | None = cursor.fetchone()
     if row is None:
         raise CredentialInvalid("the token is not valid")
-    key, app_id, user_id, unnoted = row
+    key, app_id, user_id, unnoted = row[:4]
+    if beside:
+        beside.take(row[4:])
     if unnoted:
         note_use(ApiToken, "last_used_at", key, now)
     return Identity(
@@ -42,7 +51,7 @@ def identity_of(secret: str) -> Identity:
 
 
 @cache
-def _sql(vendor: str) -> str:
+def _sql(vendor: str, beside: str | None) -> str:
     """The statement, made once. `vendor`: the quotes round names differ between databases."""
     quote = connection.ops.quote_name
     people = get_user_model()._meta
@@ -50,8 +59,9 @@ def _sql(vendor: str) -> str:
     # Fixed text: the names come out of the models.
     return (
         "SELECT t.id, t.app_id, t.user_id, (t.last_used_at IS NULL OR t.last_used_at < %s) "  # noqa: S608
-        f"FROM {quote(ApiToken._meta.db_table)} t "
+        f"{',' + fields_sql() if beside else ''} FROM {quote(ApiToken._meta.db_table)} t "
         f"LEFT JOIN {quote(people.db_table)} u ON u.{quote(key.column)} = t.user_id "
+        f"{f'LEFT JOIN {TABLE} d ON d.{beside} = %s ' if beside else ''}"
         "WHERE t.digest = %s AND t.revoked_at IS NULL "
         "AND (t.expires_at IS NULL OR t.expires_at > %s) "
         f"AND (t.user_id IS NULL OR {_is_active()})"

@@ -21,6 +21,7 @@ from datasources.conf import setting
 from datasources.definition import Login, login_of, secret_columns
 from datasources.jsontext import rows_as_numbers_went_in
 from datasources.models import DataSource, Entry
+from datasources.sources import Beside, fields_sql
 from datasources.store import normal_address
 
 from ..failures import CredentialInvalid
@@ -30,8 +31,8 @@ from ..tokens import digest
 from .last_use import EVERY, database_time, note_use
 
 
-def identity_of(secret: str) -> Identity:
-    """Who a session token stands for.
+def identity_of(secret: str, beside: Beside | None = None) -> Identity:
+    """Who a session token stands for; `beside` is read in the same statement.
 
     Raises `CredentialInvalid` where the session has ended or been idle for too long, its data
     source is no longer one to sign in against, or its row has gone, or has another address or
@@ -41,13 +42,20 @@ def identity_of(secret: str) -> Identity:
     oldest = now - timedelta(days=setting("SESSION_IDLE_DAYS"))
     with connection.cursor() as cursor:
         cursor.execute(
-            _sql(connection.vendor),
-            [database_time(now - EVERY), digest(secret), database_time(oldest)],
+            _sql(connection.vendor, beside.column if beside else None),
+            [
+                database_time(now - EVERY),
+                *([beside.reference] if beside else []),
+                digest(secret),
+                database_time(oldest),
+            ],
         )
         found: tuple[Any, ...] | None = cursor.fetchone()
-    identity = None if found is None else _identity(*found[2:])
+    identity = None if found is None else _identity(*found[2:10])
     if found is None or identity is None:
         raise CredentialInvalid("the session is not valid; sign in again")
+    if beside:
+        beside.take(found[10:])
     if found[1]:
         note_use(LoginSession, "last_seen_at", found[0], now)
     return identity
@@ -104,7 +112,7 @@ def fingerprint(login: Login, row: Mapping[str, Any]) -> str | None:
 
 
 @cache
-def _sql(vendor: str) -> str:
+def _sql(vendor: str, beside: str | None) -> str:
     """The statement, made once. The casts: SQLite keeps JSON as text, PostgreSQL parses it."""
     quote = connection.ops.quote_name
     session, entry, source = (
@@ -112,10 +120,11 @@ def _sql(vendor: str) -> str:
     )
     # Fixed text: the names come out of the models.
     return (
-        "SELECT s.id, s.last_seen_at < %s, s.fingerprint, e.id, CAST(e.data AS text), d.id, "  # noqa: S608
-        "d.name, d.app_id, CAST(d.definition AS text), CAST(d.secret_columns AS text) "
-        f"FROM {session} s "
+        "SELECT s.id, s.last_seen_at < %s, s.fingerprint, e.id, CAST(e.data AS text), o.id, "  # noqa: S608
+        "o.name, o.app_id, CAST(o.definition AS text), CAST(o.secret_columns AS text) "
+        f"{',' + fields_sql() if beside else ''} FROM {session} s "
         f"JOIN {entry} e ON e.id = s.entry_id AND e.data_source_id = s.data_source_id "
-        f"JOIN {source} d ON d.id = s.data_source_id "
+        f"JOIN {source} o ON o.id = s.data_source_id "
+        f"{f'LEFT JOIN {source} d ON d.{beside} = %s ' if beside else ''}"
         "WHERE s.digest = %s AND s.last_seen_at > %s"
     )

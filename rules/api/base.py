@@ -11,13 +11,13 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import RowkeeperAuthentication
+from accounts.authentication import RowkeeperAuthentication, source_beside
 from accounts.identity import Identity
+from datasources import sources
 from datasources.errors import NotFound
 from datasources.jsontext import dumps
 
-from ..guard import Guard, guard
-from .bodies import reference_of
+from ..guard import Guard, guard, guard_of
 from .errors import WrongMethod, answer, failure_of
 
 
@@ -72,7 +72,11 @@ class Endpoint(ViewSet):
 
     def guard(self, request: Request, reference: str) -> Guard:
         """The guard of the data source that the URL names."""
-        return guard(reference_of(reference, request._request.GET), self.identity(request))
+        wanted = sources.reference_of(reference, "dsn" in request._request.GET)
+        beside = source_beside(request._request)
+        if beside is not None and beside.is_read and beside.reference == wanted:
+            return guard_of(wanted, beside.source, self.identity(request))
+        return guard(wanted, self.identity(request))
 
 
 class Unknown(Endpoint):
@@ -93,7 +97,7 @@ class Unknown(Endpoint):
         """404, in JSON."""
         raise NotFound("there is nothing at this address")
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Whatever the method: there is no address that could take it."""
         raise NotFound("there is nothing at this address")
 

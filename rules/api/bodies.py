@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
 
 from django.http import HttpRequest, QueryDict
@@ -12,7 +12,7 @@ from django.utils.datastructures import MultiValueDict
 from datasources.conf import setting
 from datasources.errors import Malformed, TooLarge
 from datasources.jsontext import loads
-from datasources.values import MAX_INTEGER, problem_with_row, problem_with_text, shown
+from datasources.values import MAX_INTEGER, problem_with_row, shown
 
 from .errors import WrongMedia
 
@@ -83,10 +83,9 @@ def _form(data: bytes) -> dict[str, Any]:
 
 
 def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
-    from io import BytesIO
-
     # Django takes what ends early for all there is.
-    if b"--" + request.content_params.get("boundary", "").encode() + b"--" not in data:
+    boundary = (request.content_params or {}).get("boundary", "")
+    if f"--{boundary}--".encode() not in data:
         raise Malformed("the form has no end; it is multipart/form-data with its last boundary")
     try:
         fields, files = MultiPartParser(
@@ -104,16 +103,6 @@ def _single(form: MultiValueDict[str, str]) -> dict[str, Any]:
         if len(values) != 1:
             raise Malformed(f"the key `{shown(key)}` stands twice in the form")
     return {key: str(value) for key, value in form.items()}
-
-
-def reference_of(value: str, query: Mapping[str, str]) -> int | str:
-    """What `:id` of a URL refers to: a number, or a name; with `?dsn` digits are a name too."""
-    if value.isascii() and value.isdigit() and "dsn" not in query:
-        return int(value[:30])
-    problem = problem_with_text(value)
-    if problem:
-        raise Malformed(f"the data source's name {problem}")
-    return value
 
 
 def entry_id_of(value: Any, place: str = "the entry's id") -> int:

@@ -19,10 +19,10 @@ from datasources.models import DataSource
 from datasources.values import MAX_INTEGER, shown
 
 from ..engine.decide import keeps_out
-from ..guard import SIGN_IN, Guard, guard
+from ..guard import SIGN_IN, Guard
 from ..saving import rules_of, save_rules
 from .base import Endpoint, json_answer
-from .bodies import json_body, reference_of, row_of
+from .bodies import json_body, row_of
 from .entries import clock
 
 FIELDS = ("id", "name", "columns", "type", "appId", "definition", "createdAt", "updatedAt")
@@ -99,6 +99,9 @@ class DataSources(Endpoint):
             sources.lock(model.pk)
             model.refresh_from_db()
             _fit_to_set_login(identity, model.definition, body.get("definition", model.definition))
+            if model.definition.get("login") and body.get("name", model.name) != model.name:
+                # Rules of other data sources test the name as `Source`.
+                permissions.require(identity, "set_login")
             if any(key in body for key in _SETTABLE):
                 _fill(model, body)
                 _save(model)
@@ -118,7 +121,7 @@ class DataSources(Endpoint):
         identity = self.identity(request)
         if identity.is_anonymous:
             raise LoginRequired(SIGN_IN)
-        model = _model(guard(reference_of(reference, request._request.GET), identity))
+        model = _model(self.guard(request, reference))
         if model is None or not permissions.may(identity, action, model):
             _refuse(identity, action)
         return model

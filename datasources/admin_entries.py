@@ -1,0 +1,215 @@
+"""The admin's pages on the entries of one data source, for those whom Django's permissions let in.
+
+Access rules say nothing here; secret columns are shown nowhere all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+
+from . import sources, store
+from .admin_rights import GuardedPages
+from .entry_list import Cell, EntryList, cell
+from .errors import Failure, Malformed
+from .forms import EntryForm
+from .jsontext import canonical
+from .models import DataSource
+from .pretty import pretty
+from .rights import may
+from .sources import Source
+from .store import Stored
+from .values import MAX_INTEGER
+
+_SKELETON_COLUMNS = 30
+
+
+class EntryPages(GuardedPages):
+    """Entries as a table; a form for one; and what asks before it deletes."""
+
+    def get_urls(self) -> list[Any]:
+        """With the pages on entries."""
+        name = self.url_name
+        pages: list[tuple[str, Any, str]] = [
+            ("entries/", self.entries_view, "entries"),
+            ("entries/add/", self.entry_view, "entry_add"),
+            ("entries/delete/", self.entries_delete_view, "entries_delete"),
+            ("entries/<int:entry_id>/", self.entry_view, "entry"),
+        ]
+        own = [
+            path(
+                f"<int:source_id>/{address}",
+                self.admin_site.admin_view(view),
+                name=name(page).removeprefix("admin:"),
+            )
+            for address, view, page in pages
+        ]
+        return [*own, *super().get_urls()]
+
+    def entries_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
+        """A page of entries: searched, ordered, fifty at a time."""
+        obj = self.own_source(request, source_id, "view", "change")
+        entries = EntryList(sources.source_of(obj), request.GET.dict())
+        return self.page(
+            request,
+            obj,
+            "entries",
+            "Entries",
+            subtitle=obj.name,
+            entries=entries,
+            may_change=may(request.user, "change", obj),
+            links=[link for link in self.page_links(request, obj) if link[0] != "Entries"],
+        )
+
+    # -- one entry
+
+    @method_decorator(sensitive_post_parameters("row"))
+    def entry_view(
+        self, request: HttpRequest, source_id: int, entry_id: int | None = None
+    ) -> HttpResponse:
+        """A new entry, or one that there is: as JSON, to be read or to be changed."""
+        new = entry_id is None
+        rights = ("change",) if new or request.method == "POST" else ("view", "change")
+        obj = self.own_source(request, source_id, *rights)
+        source = sources.source_of(obj)
+        entry = None if entry_id is None else _entry(source, entry_id)
+        if request.method == "POST":
+            form = EntryForm(request.POST)
+            if form.is_valid() and self._save_entry(request, obj, entry, form):
+                return self._after_saving(request, obj)
+        else:
+            form = EntryForm(initial=_initial(source, entry))
+        may_change = may(request.user, "change", obj)
+        return self.page(
+            request,
+            obj,
+            "entry_form",
+            "Add entry" if entry is None else f"{'Change' if may_change else 'View'} entry",
+            subtitle=None if entry is None else str(entry.id),
+            entry=entry,
+            form=form,
+            text=pretty(_shown_row(source, entry)) if entry else "",
+            secret=sorted(source.secret),
+            may_change=may_change,
+        )
+
+    def _save_entry(
+        self, request: HttpRequest, obj: DataSource, entry: Stored | None, form: EntryForm
+    ) -> bool:
+        """Save what was typed; false where the form has to say why not."""
+        try:
+            with transaction.atomic():
+                words = _write(obj, entry, form.cleaned_data)
+                if words:
+                    self.log_change(request, obj, words)
+        except Failure as error:
+            form.add_error("row", error.message)
+            return False
+        messages.success(request, words or "Nothing was changed.")
+        return True
+
+    def _after_saving(self, request: HttpRequest, obj: DataSource) -> HttpResponse:
+        page = "entry_add" if "_addanother" in request.POST else "entries"
+        return HttpResponseRedirect(reverse(self.url_name(page), args=[obj.pk]))
+
+    # -- deleting
+
+    def entries_delete_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
+        """Ask whether the entries named by `entry` are to go, and with a POST let them go."""
+        obj = self.own_source(request, source_id, "change")
+        asked = request.POST if request.method == "POST" else request.GET
+        chosen = [int(text) for text in asked.getlist("entry") if _is_id(text)]
+        back = reverse(self.url_name("entries"), args=[obj.pk])
+        if not chosen:
+            messages.warning(request, "Choose at least one entry first.")
+            return HttpResponseRedirect(back)
+        source = sources.source_of(obj)
+        if request.method == "POST":
+            self._delete_entries(request, obj, source, chosen)
+            return HttpResponseRedirect(back)
+        found = store.fetch(source, chosen).values()
+        return self.page(
+            request,
+            obj,
+            "entries_delete",
+            "Delete entries",
+            lines=[(entry.id, _preview(source, entry)) for entry in found],
+        )
+
+    def _delete_entries(
+        self, request: HttpRequest, obj: DataSource, source: Source, chosen: list[int]
+    ) -> None:
+        with store.writing(source, (), whole=True):
+            found = sorted(store.fetch(source, chosen))
+            gone = store.delete(source, found)
+            words = f"Deleted {gone} {'entry' if gone == 1 else 'entries'}"
+            if gone:
+                self.log_change(request, obj, f"{words}: {', '.join(map(str, found))}.")
+        messages.success(request, f"{words}.")
+
+
+def _entry(source: Source, entry_id: int) -> Stored:
+    """The entry, if it is one of this data source. Raises `Http404`."""
+    found = store.fetch(source, [entry_id]).get(entry_id) if entry_id <= MAX_INTEGER else None
+    if found is None:
+        raise Http404
+    return found
+
+
+def _write(obj: DataSource, entry: Stored | None, typed: dict[str, Any]) -> str:
+    """Write the row beside what is stored now; what was done, in words, or "" for nothing.
+
+    Raises `Malformed` where somebody else has changed or deleted the entry meanwhile.
+    """
+    sources.lock(obj.pk)
+    source = sources.source_of(obj)
+    row, order = typed["row"], typed["order"] or 0
+    if entry is None:
+        made = store.admin_save(source, None, row, order)
+        assert made is not None
+        return f"Added entry {made.id}."
+    now = store.fetch(source, [entry.id], lock=True).get(entry.id)
+    if now is None:
+        raise Malformed("this entry has been deleted meanwhile")
+    if now.updated_at.isoformat() != typed["opened"]:
+        raise Malformed(
+            "this entry has been changed since you opened it, and nothing was saved: open it "
+            "again to see how it is now, then make your change there"
+        )
+    if canonical(row) == canonical(_shown_row(source, now)) and order == now.order:
+        return ""
+    store.admin_save(source, entry.id, row, order)
+    return f"Changed entry {entry.id}."
+
+
+def _initial(source: Source, entry: Stored | None) -> dict[str, Any]:
+    if entry is None:
+        current = {source.login.password_column} if source.login else set()
+        hidden = source.secret - current
+        columns = [name for name in source.columns if name not in hidden]
+        return {"row": dict.fromkeys(columns[:_SKELETON_COLUMNS])}
+    return {
+        "row": _shown_row(source, entry),
+        "order": entry.order,
+        "opened": entry.updated_at.isoformat(),
+    }
+
+
+def _shown_row(source: Source, entry: Stored) -> dict[str, Any]:
+    """The row without its secrets, in the order of the columns, which PostgreSQL does not keep."""
+    names = [*(name for name in source.columns if name in entry.data), *entry.data]
+    return {name: entry.data[name] for name in names if name not in source.secret}
+
+
+def _preview(source: Source, entry: Stored) -> list[Cell]:
+    return [cell(value) for value in list(_shown_row(source, entry).values())[:3]]
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_INTEGER

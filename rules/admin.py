@@ -1,0 +1,97 @@
+"""Data sources with their rules in Django's admin: on one page, saved together or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.aggregates import Count
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from accounts.permissions import grant_all
+from datasources.admin import DataSourceAdmin, Refused
+from datasources.models import DataSource
+from datasources.rights import look_again
+
+from .advice import advice_for
+from .forms import RuledDataSourceForm, rule_errors
+from .models import AccessRule
+from .saving import RulesInvalid, problems_with, rules_of, save_rules
+from .summary import access, summaries
+
+_TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
+
+
+@admin.register(DataSource)
+class RuledDataSourceAdmin(DataSourceAdmin):
+    """The rules are seen and changed by who holds `change_rules`, for all or for this one."""
+
+    form = RuledDataSourceForm
+    list_display = [
+        "name",
+        "app",
+        "column_count",
+        "rule_count",
+        "signs_in",
+        "entries_link",
+        "updated_at",
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DataSource]:
+        """With the number of rules, counted in the same query."""
+        own = AccessRule.objects.filter(data_source=OuterRef("pk")).order_by()
+        counted = own.values("data_source").annotate(n=Count("pk")).values("n")
+        number = Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+        return super().get_queryset(request).annotate(number_of_rules=number)
+
+    @admin.display(description="rules", ordering="number_of_rules")
+    def rule_count(self, obj: DataSource) -> int:
+        """How many rules it has."""
+        return int(getattr(obj, "number_of_rules", 0))
+
+    def get_fieldsets(self, request: HttpRequest, obj: DataSource | None = None) -> Any:
+        """With the rules, for those who may see them."""
+        main, *others = super().get_fieldsets(request, obj)
+        if not self._may_edit(request, obj, "change_rules"):
+            return [main, *others]
+        rules = {"fields": ["rules", "opened_revision"], "description": _in_words(obj)}
+        return [main, ("Access rules", rules), *others]
+
+    def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
+        """The data source, then its rules; who makes one gets the rights on it."""
+        super().save_model(request, obj, form, change)
+        if "rules" in form.changed_data:
+            try:
+                save_rules(obj, form.cleaned_data["rules"])
+            except RulesInvalid as error:
+                raise Refused([("rules", text) for text in rule_errors(error.problems)]) from None
+        if {"rules", "columns", "definition"} & set(form.changed_data):
+            for text in advice_for(obj):
+                messages.warning(request, text)
+        if not change and request.user.pk is not None:
+            grant_all(request.user.pk, obj)
+            look_again(request.user)
+
+    def goes_along(self, obj: DataSource, entries: int) -> str:
+        """With the number of rules."""
+        rules = self.rule_count(obj)
+        return f"{super().goes_along(obj, entries)}, {rules} {'rule' if rules == 1 else 'rules'}"
+
+
+def _in_words(obj: DataSource | None) -> SafeString | str:
+    """What the stored rules say, as tables; every text in them is escaped."""
+    if obj is None:
+        return ""
+    rules = rules_of(obj)
+    found = summaries(rules, problems_with(rules, obj.columns))
+    context = {
+        "rules": found,
+        "access": access(found),
+        "advice": advice_for(obj),
+        "revision": obj.revision,
+    }
+    return render_to_string(_TEMPLATE, context)
