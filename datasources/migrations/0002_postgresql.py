@@ -18,6 +18,9 @@ BEGIN
         FOR member IN SELECT m FROM jsonb_array_elements(item) AS members(m) LOOP
             RETURN QUERY SELECT w.v FROM rowkeeper_walk_from(member, path, at) AS w;
         END LOOP;
+        IF NOT ended THEN
+            RETURN;
+        END IF;
     END IF;
     IF ended THEN
         v := item;

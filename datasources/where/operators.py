@@ -39,8 +39,9 @@ class Operator:
     holds: Callable[[Any, Any], bool]
     as_sqlite: Callable[[Any], Sql]
     as_postgresql: Callable[[Any], Sql]
-    # Holds where no value passes the test, rather than where one does.
-    negates: bool = False
+    # Whether, with this operand, it holds where no value passes the test, rather than where one
+    # does.
+    negates: Callable[[Any], bool] = lambda operand: False
     # Looks at members of lists too.
     opens_lists: bool = True
     # May stand in a client's where; the others are for the conditions of rules.
@@ -166,13 +167,16 @@ def _ordering(name: str, sign: str) -> Operator:
 
 
 def _exists(value: Any, operand: Any) -> bool:
-    return operand is (value is not MISSING)
+    return value is not MISSING
 
 
 def _exists_sql(operand: Any) -> Sql:
-    if operand.__class__ is not bool:
-        return _NEVER
-    return Sql("{v} IS NOT NULL" if operand else "{v} IS NULL")
+    return Sql("{v} IS NOT NULL")
+
+
+def truthy(value: Any) -> bool:
+    """Whether JavaScript takes a value for true; a list or an object always is."""
+    return value.__class__ in (list, dict) or bool(value)
 
 
 # -- text
@@ -258,7 +262,7 @@ def _contains_postgresql(operand: Any) -> Sql:
 
 
 def _negation(of: Operator, name: str) -> Operator:
-    return Operator(name, of.check, of.holds, of.as_sqlite, of.as_postgresql, negates=True)
+    return Operator(name, of.check, of.holds, of.as_sqlite, of.as_postgresql, lambda operand: True)
 
 
 _EQ = Operator("$eq", _anything, equal, _equal_sqlite, _equal_postgresql)
@@ -275,7 +279,14 @@ OPERATORS: dict[str, Operator] = {
         _ordering("$lte", "<="),
         _IN,
         _negation(_IN, "$nin"),
-        Operator("$exists", _anything, _exists, _exists_sql, _exists_sql),
+        Operator(
+            "$exists",
+            _anything,
+            _exists,
+            _exists_sql,
+            _exists_sql,
+            negates=lambda operand: not truthy(operand),
+        ),
         Operator("$like", _a_text, _likes, _like_sqlite, _like_postgresql),
         Operator(
             "$iLike", _a_text, _likes_any_case, _like_any_case_sqlite, _like_any_case_postgresql

@@ -96,7 +96,7 @@ def _params(items: Iterable[Sql]) -> tuple[object, ...]:
 def _field(field: Field, dialect: Dialect, exact: bool) -> Sql:
     row = OPERATORS[field.op]
     found = (dialect.on_column if len(field.path) == 1 else dialect.on_path)(row, field)
-    if row.negates:
+    if row.negates(field.operand):
         return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
     return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
 

@@ -27,12 +27,14 @@ def walk(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
     """Each value at the end of `path`: members of lists first, then the list itself.
 
     `MISSING` stands for a way that ends early. A key of digits is an index into a list; any
-    other key goes into each member, and then also past the list, into nothing (sift does so).
+    other key goes into each member, and nowhere else.
     """
     end = at == len(path)
     if item.__class__ is list and (end or _INDEX.match(path[at]) is None):
         for member in item:
             yield from walk(member, path, at)
+        if not end:
+            return
     if end:
         yield item
     elif item is None or item is MISSING:
