@@ -25,8 +25,6 @@ class OrderTerm:
     name: str
     is_column: bool
     descending: bool
-    # As the client wrote it; both readings of `data.X` count as naming a column.
-    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,6 @@ class Attributes:
 
     columns: tuple[str, ...] | None = None
     fields: tuple[str, ...] = ANSWERED_FIELDS
-    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +70,11 @@ class Select:
     count_only: bool = False
 
     def names(self) -> Iterator[str]:
-        """Every name of a column that stands outside the where."""
+        """Every column that is named outside the where."""
         for term in self.order:
             if term.is_column:
-                yield term.written
-        yield from self.attributes.written
+                yield term.name
+        yield from self.attributes.columns or ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ def _order_term(term: Any, place: str, columns: Container[str]) -> OrderTerm:
     descending = direction.upper() == "DESC"
     if term[0] in ENTRY_FIELDS:
         return OrderTerm(term[0], False, descending)
-    return OrderTerm(_column(term[0], place, columns), True, descending, term[0])
+    return OrderTerm(_column(term[0], place, columns), True, descending)
 
 
 def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
@@ -147,7 +144,6 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
         raise Malformed(f"`attributes` is a list of at most {MAX_ATTRIBUTES} names")
     kept: list[str] = []
     picked: list[str] = []
-    written: list[str] = []
     for at, name in enumerate(value):
         if not isinstance(name, str):
             raise Malformed(f"`attributes[{at}]` is the name of a column or field, as text")
@@ -155,9 +151,8 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
             kept.append(name)
         else:
             picked.append(_column(name, f"attributes[{at}]", columns))
-            written.append(name)
     fields_of_entry = tuple(name for name in (*ENTRY_FIELDS, "dataSourceId") if name in kept)
-    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS, tuple(written))
+    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS)
 
 
 def _column(written: str, place: str, columns: Container[str]) -> str:
