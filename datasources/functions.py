@@ -6,12 +6,16 @@ PostgreSQL has its own of the same names, made by the migrations.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from .jsontext import canonical, dumps
 from .values import lower
+from .where.memory import elem_matches
+from .where.nodes import Elem
 from .where.operators import OPERATORS, like
-from .where.walk import MISSING
+from .where.parse import elem_of
+from .where.walk import MISSING, ends
 from .where.walk import walk as values_on
 
 
@@ -35,9 +39,9 @@ def _walk(data: str | None, path: str) -> str:
     return dumps([_text(value) for value in values_on(row, tuple(json.loads(path)))])
 
 
-def _holds(value: str, op: str, operand: str) -> bool:
-    """Whether an operator's test holds on a list or an object, or on a member of the list."""
-    return _holds_on(json.loads(value), (), op, operand)
+def _holds(value: str | None, op: str, operand: str) -> bool:
+    """Whether an operator's test holds on a value, or on a member of a list."""
+    return _holds_on(MISSING if value is None else json.loads(value), (), op, operand)
 
 
 def _holds_on_path(data: str, path: str, op: str, operand: str) -> bool:
@@ -46,10 +50,25 @@ def _holds_on_path(data: str, path: str, op: str, operand: str) -> bool:
 
 
 def _holds_on(item: Any, path: tuple[str, ...], op: str, operand: str) -> bool:
-    row, wanted = OPERATORS[op], json.loads(operand)
-    if not row.opens_lists:
-        return row.holds(item, wanted)
-    return any(row.holds(value, wanted) for value in values_on(item, path))
+    row, wanted = OPERATORS[op], _parsed(operand)
+    values = values_on if row.opens_lists else ends
+    return any(row.holds(value, wanted) for value in values(item, path))
+
+
+@lru_cache(maxsize=1_000)
+def _parsed(operand: str) -> Any:
+    """An operand, parsed once and not for every row."""
+    return json.loads(operand)
+
+
+def _elem(data: str, path: str, operand: str) -> bool:
+    """`$elemMatch`: whether a list on the path has a member that fits."""
+    return elem_matches(_elem_node(path, operand), json.loads(data))
+
+
+@lru_cache(maxsize=1_000)
+def _elem_node(path: str, operand: str) -> Elem:
+    return elem_of("", tuple(json.loads(path)), json.loads(operand))
 
 
 def _like(text: str | None, pattern: str) -> int | None:
@@ -69,6 +88,7 @@ _FUNCTIONS = (
     ("rowkeeper_walk", 2, _walk),
     ("rowkeeper_holds", 3, _holds),
     ("rowkeeper_holds_on_path", 4, _holds_on_path),
+    ("rowkeeper_elem", 3, _elem),
     ("rowkeeper_like", 2, _like),
     ("rowkeeper_lower", 1, _lower),
     ("rowkeeper_real", 1, _real),

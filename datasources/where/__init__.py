@@ -3,13 +3,15 @@ agree: in memory, on SQLite and on PostgreSQL. Nothing else lives here, and no D
 """
 
 from .memory import matches
-from .nodes import EVERYTHING, And, Field, Node, Not, Or, all_of, any_of, narrowed
+from .nodes import EVERYTHING, And, Elem, Field, Made, Node, Not, Or, all_of, any_of, narrowed
 from .parse import parse_where
 
 __all__ = [
     "EVERYTHING",
     "And",
+    "Elem",
     "Field",
+    "Made",
     "Node",
     "Not",
     "Or",

@@ -13,13 +13,38 @@ from ..values import same
 class Field:
     """A condition on one column or path: `op` names a row of `operators.OPERATORS`.
 
-    `path` is one key where `name` is a column, more where it is a dotted path below one.
+    `name` is the key as the client wrote it. `path` is one key where that is a column, more where
+    it is a dotted path below one; inside `$elemMatch` it begins at the member, and may be empty.
     """
 
     name: str
     path: tuple[str, ...]
     op: str
     operand: Any
+    # The column in which the condition looks: in an `$elemMatch`, that of the list.
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Elem:
+    """`$elemMatch`: a list on the path has a member that fits `item`.
+
+    `operand` is what the client wrote: SQLite hands it to a function.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    item: Node
+    operand: Any
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An operator that is made of others, such as `$all`. It means `item`, and implies nothing."""
+
+    op: str
+    item: Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +68,7 @@ class Not:
     item: Node
 
 
-Node: TypeAlias = "Field | And | Or | Not"
+Node: TypeAlias = "Field | And | Or | Not | Elem | Made"
 
 EVERYTHING = And(())
 
@@ -88,14 +113,17 @@ def _stands_in(item: Node, present: tuple[Node, ...]) -> bool:
 
 def column_is(column: str, op: str, operand: Any) -> Field:
     """A condition of a rule: on exactly the column of that name, dots and all."""
-    return Field(column, (column,), op, operand)
+    return Field(column, (column,), op, operand, column)
 
 
-def fields(node: Node) -> Iterator[Field]:
+def fields(node: Node) -> Iterator[Field | Elem]:
     """Every condition in the tree, wherever it stands."""
     if node.__class__ is Field:
         yield node
-    elif node.__class__ is Not:
+    elif node.__class__ is Not or node.__class__ is Made:
+        yield from fields(node.item)
+    elif node.__class__ is Elem:
+        yield node
         yield from fields(node.item)
     else:
         for item in node.items:  # type: ignore[union-attr]

@@ -13,19 +13,29 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 from ..errors import Malformed
 from ..jsontext import canonical, dumps
-from ..values import is_scalar, lower, same
+from ..values import KIND_NUMBER, is_scalar, kind, lower, same, shown
+from . import filters
+from .regex import compile_regex, matches_regex
+from .sqltext import (
+    BOOLEAN_POSTGRESQL,
+    BOOLEAN_SQLITE,
+    NEVER,
+    NUMBER_POSTGRESQL,
+    NUMBER_SQLITE,
+    TEXT_POSTGRESQL,
+    TEXT_SQLITE,
+    Sql,
+    equal_postgresql,
+)
 from .walk import MISSING
 
-
-class Sql(NamedTuple):
-    """SQL text with `%s` for each of its parameters."""
-
-    text: str
-    params: tuple[Any, ...] = ()
+__all__ = ["LOGICAL", "OPERATORS", "Operator", "Sql", "like"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,9 @@ def _anything(operand: Any, place: str) -> Any:
 def _a_list(operand: Any, place: str) -> Any:
     if not isinstance(operand, list):
         raise Malformed(f"{place} takes a list")
+    for member in operand:
+        if isinstance(member, dict) and any(key.startswith("$") for key in member):
+            raise Malformed(f"{place}: an operator cannot stand inside its list")
     return operand
 
 
@@ -96,11 +109,6 @@ def _among_sqlite(operand: Any) -> Sql:
     return Sql(f"{value} IN (SELECT value FROM json_each(%s))", (dumps(list(texts)),))
 
 
-def _equal_postgresql(operand: Any) -> Sql:
-    value = "coalesce({v},'null')" if operand is None else "{v}"
-    return Sql(f"{value}=%s::jsonb", (dumps(operand),))
-
-
 def _among_postgresql(operand: Any) -> Sql:
     value = "coalesce({v},'null')" if None in operand else "{v}"
     return Sql(f"{value}=ANY(%s::jsonb[])", ([dumps(member) for member in operand],))
@@ -108,23 +116,12 @@ def _among_postgresql(operand: Any) -> Sql:
 
 # -- order
 
-_TEXT_SQLITE = "CASE json_type({v}) WHEN 'text' THEN json_extract({v},'$') END"
-_NUMBER_SQLITE = (
-    "CASE json_type({v}) WHEN 'integer' THEN json_extract({v},'$') "
-    "WHEN 'real' THEN rowkeeper_real({v}) END"
-)
-_BOOLEAN_SQLITE = "CASE {v} WHEN 'false' THEN 0 WHEN 'true' THEN 1 END"
-_TEXT_POSTGRESQL = "CASE jsonb_typeof({v}) WHEN 'string' THEN {v}#>>'{}' END COLLATE \"C\""
-_NUMBER_POSTGRESQL = "CASE jsonb_typeof({v}) WHEN 'number' THEN ({v})::numeric END"
-_BOOLEAN_POSTGRESQL = "CASE jsonb_typeof({v}) WHEN 'boolean' THEN ({v})::boolean END"
-
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "<": operator.lt,
     "<=": operator.le,
 }
-_NEVER = Sql("1=0")
 
 
 def _ordering(name: str, sign: str) -> Operator:
@@ -142,23 +139,23 @@ def _ordering(name: str, sign: str) -> Operator:
 
     def as_sqlite(operand: Any) -> Sql:
         if operand is None:
-            return _equal_sqlite(None) if only_null else _NEVER
+            return _equal_sqlite(None) if only_null else NEVER
         if operand.__class__ is bool:
-            return Sql(f"{_BOOLEAN_SQLITE}{sign}%s", (int(operand),))
+            return Sql(f"{BOOLEAN_SQLITE}{sign}%s", (int(operand),))
         if operand.__class__ is str:
-            return Sql(f"{_TEXT_SQLITE}{sign}%s", (operand,))
-        return Sql(f"{_NUMBER_SQLITE}{sign}%s", (operand,)) if is_scalar(operand) else _NEVER
+            return Sql(f"{TEXT_SQLITE}{sign}%s", (operand,))
+        return Sql(f"{NUMBER_SQLITE}{sign}%s", (operand,)) if is_scalar(operand) else NEVER
 
     def as_postgresql(operand: Any) -> Sql:
         if operand is None:
-            return _equal_postgresql(None) if only_null else _NEVER
+            return equal_postgresql(None) if only_null else NEVER
         if operand.__class__ is bool:
-            return Sql(f"{_BOOLEAN_POSTGRESQL}{sign}%s", (operand,))
+            return Sql(f"{BOOLEAN_POSTGRESQL}{sign}%s", (operand,))
         if operand.__class__ is str:
-            return Sql(f"{_TEXT_POSTGRESQL}{sign}%s", (operand,))
+            return Sql(f"{TEXT_POSTGRESQL}{sign}%s", (operand,))
         if not is_scalar(operand):
-            return _NEVER
-        return Sql(f"{_NUMBER_POSTGRESQL}{sign}%s::numeric", (repr(operand),))
+            return NEVER
+        return Sql(f"{NUMBER_POSTGRESQL}{sign}%s::numeric", (repr(operand),))
 
     return Operator(name, _anything, holds, as_sqlite, as_postgresql)
 
@@ -219,21 +216,132 @@ def _like_pattern(operand: str) -> str:
 
 def _like_sqlite(operand: Any) -> Sql:
     if "%" in operand:
-        return Sql(f"rowkeeper_like({_TEXT_SQLITE},%s)", (operand,))
-    return Sql(f"instr({_TEXT_SQLITE},%s)>0", (operand,))
+        return Sql(f"rowkeeper_like({TEXT_SQLITE},%s)", (operand,))
+    return Sql(f"instr({TEXT_SQLITE},%s)>0", (operand,))
 
 
 def _like_any_case_sqlite(operand: Any) -> Sql:
-    return Sql(f"rowkeeper_like(rowkeeper_lower({_TEXT_SQLITE}),%s)", (lower(operand),))
+    return Sql(f"rowkeeper_like(rowkeeper_lower({TEXT_SQLITE}),%s)", (lower(operand),))
 
 
 def _like_postgresql(operand: Any) -> Sql:
-    return Sql(f"{_TEXT_POSTGRESQL} LIKE %s", (_like_pattern(operand),))
+    return Sql(f"{TEXT_POSTGRESQL} LIKE %s", (_like_pattern(operand),))
 
 
 def _like_any_case_postgresql(operand: Any) -> Sql:
     text = "CASE jsonb_typeof({v}) WHEN 'string' THEN rowkeeper_lower({v}#>>'{}') END"
     return Sql(f'{text} COLLATE "C" LIKE %s', (_like_pattern(lower(operand)),))
+
+
+# -- types, sizes, remainders, patterns
+
+
+def _ask(name: str) -> Callable[[Any], Sql]:
+    """On SQLite: a function of ours, which asks `holds`."""
+    return lambda operand: Sql("rowkeeper_holds({v},%s,%s)", (name, dumps(operand)))
+
+
+# The name of a type in `$type`, and jsonb's. A timestamp is nothing that JSON holds.
+_TYPES = {
+    "number": "number",
+    "string": "string",
+    "bool": "boolean",
+    "boolean": "boolean",
+    "array": "array",
+    "object": "object",
+    "null": "null",
+    "timestamp": "timestamp",
+}
+
+
+def _a_type(operand: Any, place: str) -> Any:
+    if not isinstance(operand, str) or operand not in _TYPES:
+        raise Malformed(f"{place} is one of {', '.join(_TYPES)}, not `{shown(operand)}`")
+    return operand
+
+
+def _has_type(value: Any, operand: Any) -> bool:
+    return value is not MISSING and kind(value) == _TYPES[operand]
+
+
+def _type_sqlite(operand: Any) -> Sql:
+    names = {
+        "number": ("integer", "real"),
+        "string": ("text", "text"),
+        "boolean": ("true", "false"),
+    }
+    wanted = names.get(_TYPES[operand], (_TYPES[operand], _TYPES[operand]))
+    return Sql("json_type({v}) IN (%s,%s)", wanted)
+
+
+def _type_postgresql(operand: Any) -> Sql:
+    return Sql("jsonb_typeof({v})=%s", (_TYPES[operand],))
+
+
+def _size(value: Any, operand: Any) -> bool:
+    return value.__class__ is list and same(len(value), operand)
+
+
+def _size_sqlite(operand: Any) -> Sql:
+    # A scalar has no size; lists go to the function.
+    return NEVER
+
+
+def _size_postgresql(operand: Any) -> Sql:
+    if operand.__class__ not in (int, float) or operand != int(operand):
+        return NEVER
+    return Sql(
+        "CASE jsonb_typeof({v}) WHEN 'array' THEN jsonb_array_length({v})=%s END",
+        (min(max(int(operand), -1), 2**31 - 1),),
+    )
+
+
+def _two_numbers(operand: Any, place: str) -> Any:
+    if (
+        not isinstance(operand, list)
+        or len(operand) != 2
+        or any(kind(number) != KIND_NUMBER for number in operand)
+    ):
+        raise Malformed(f"{place} takes two numbers, the divisor and the remainder")
+    return operand
+
+
+def _remainder(value: Any, operand: Any) -> bool:
+    """Counted in decimals, as the numbers are written; the sign is that of the value."""
+    if value is MISSING or kind(value) != KIND_NUMBER or not operand[0]:
+        return False
+    number, divisor = Fraction(repr(value)), Fraction(repr(operand[0]))
+    rest = abs(number) % abs(divisor)
+    return (rest if number >= 0 else -rest) == Fraction(repr(operand[1]))
+
+
+def _remainder_postgresql(operand: Any) -> Sql:
+    if not operand[0]:
+        return NEVER
+    divisor, rest = (repr(number) for number in operand)
+    return Sql(f"({NUMBER_POSTGRESQL})%%%s::numeric=%s::numeric", (divisor, rest))
+
+
+def _a_pattern(operand: Any, place: str) -> Any:
+    """[pattern, options]."""
+    source, options = operand
+    if not isinstance(source, str):
+        raise Malformed(f"{place} takes a pattern, as text")
+    if not isinstance(options, str):
+        raise Malformed(f"`$options` beside {place} is text")
+    try:
+        compile_regex(source, options)
+    except Malformed as error:
+        raise Malformed(f"{place}: {error.message}") from None
+    return operand
+
+
+def _fits(value: Any, operand: Any) -> bool:
+    return value.__class__ is str and matches_regex(value, compile_regex(*operand))
+
+
+def _fits_postgresql(operand: Any) -> Sql:
+    return Sql(f"{TEXT_POSTGRESQL} ~ %s", (compile_regex(*operand).postgresql,))
 
 
 # -- the `contains` of rules
@@ -249,8 +357,8 @@ def contains(value: Any, operand: Any) -> bool:
 def _contains_sqlite(operand: Any) -> Sql:
     # Lists are looked into by the same function as for all operators; this is about text.
     if operand.__class__ is not str:
-        return _NEVER
-    return Sql(f"instr({_TEXT_SQLITE},%s)>0", (operand,))
+        return NEVER
+    return Sql(f"instr({TEXT_SQLITE},%s)>0", (operand,))
 
 
 def _contains_postgresql(operand: Any) -> Sql:
@@ -258,7 +366,7 @@ def _contains_postgresql(operand: Any) -> Sql:
     params: tuple[Any, ...] = (dumps([operand]),)
     if operand.__class__ is not str:
         return Sql(text, params)
-    return Sql(f"(strpos({_TEXT_POSTGRESQL},%s)>0 OR {text})", (operand, *params))
+    return Sql(f"(strpos({TEXT_POSTGRESQL},%s)>0 OR {text})", (operand, *params))
 
 
 def _nothing(value: Any, operand: Any) -> bool:
@@ -266,14 +374,72 @@ def _nothing(value: Any, operand: Any) -> bool:
 
 
 def _never(operand: Any) -> Sql:
-    return _NEVER
+    return NEVER
+
+
+def _filter(
+    condition: str,
+    holds: Callable[[Any, Any], bool],
+    as_postgresql: Callable[[Any], Sql],
+    negates: bool = False,
+    opens_lists: bool = True,
+) -> Operator:
+    """A row for a condition of `$filters`, which is checked in `filters`."""
+    name = f"$filters {condition}"
+    return Operator(
+        name,
+        _anything,
+        holds,
+        _ask(name),
+        as_postgresql,
+        negates=lambda operand: negates,
+        opens_lists=opens_lists,
+        public=False,
+    )
+
+
+def _filter_rows() -> list[Operator]:
+    def ordered(sign: str) -> Callable[[Any, Any], bool]:
+        compare = _COMPARE[sign]
+
+        def holds(value: Any, operand: Any) -> bool:
+            number = filters.number_of(value)
+            return number is not None and compare(number, Decimal(operand))
+
+        return holds
+
+    def dated(condition: str) -> Operator:
+        def holds(value: Any, operand: Any) -> bool:
+            return filters.in_span(value, filters.limits(condition, operand))
+
+        def sql(operand: Any) -> Sql:
+            return filters.in_span_postgresql(filters.limits(condition, operand))
+
+        return _filter(condition, holds, sql)
+
+    equal_, empty = filters.equal_any_case, filters.is_empty
+    return [
+        _filter("==", equal_, filters.equal_any_case_postgresql),
+        _filter("!=", equal_, filters.equal_any_case_postgresql, negates=True),
+        *(_filter(sign, ordered(sign), filters.ordered_postgresql(sign)) for sign in _COMPARE),
+        _filter("contains", _part_any_case, filters.part_any_case_postgresql),
+        _filter("empty", empty, filters.is_empty_postgresql, opens_lists=False),
+        _filter("notempty", empty, filters.is_empty_postgresql, negates=True, opens_lists=False),
+        _filter("between", filters.in_bounds, filters.in_bounds_postgresql),
+        _filter("oneof", _among, _among_postgresql),
+        *map(dated, ("dateis", "datebefore", "dateafter", "datebetween")),
+    ]
+
+
+def _part_any_case(value: Any, operand: Any) -> bool:
+    return value.__class__ is str and lower(operand) in lower(value)
 
 
 def _negation(of: Operator, name: str) -> Operator:
     return Operator(name, of.check, of.holds, of.as_sqlite, of.as_postgresql, lambda operand: True)
 
 
-_EQ = Operator("$eq", _anything, equal, _equal_sqlite, _equal_postgresql)
+_EQ = Operator("$eq", _anything, equal, _equal_sqlite, equal_postgresql)
 _IN = Operator("$in", _a_list, _among, _among_sqlite, _among_postgresql)
 
 OPERATORS: dict[str, Operator] = {
@@ -308,6 +474,11 @@ OPERATORS: dict[str, Operator] = {
             opens_lists=False,
             public=False,
         ),
+        Operator("$type", _a_type, _has_type, _type_sqlite, _type_postgresql),
+        Operator("$size", _anything, _size, _size_sqlite, _size_postgresql),
+        Operator("$mod", _two_numbers, _remainder, _ask("$mod"), _remainder_postgresql),
+        Operator("$regex", _a_pattern, _fits, _ask("$regex"), _fits_postgresql),
+        *_filter_rows(),
         # What `{}` means where operators could stand: no value has to pass any test.
         Operator(
             "anything",
@@ -321,6 +492,6 @@ OPERATORS: dict[str, Operator] = {
     )
 }
 
-# Operators of the language that are not built yet: refused by name, never ignored.
-UNSUPPORTED = frozenset({"$type", "$mod", "$all", "$size", "$elemMatch", "$regex", "$options"})
 LOGICAL = frozenset({"$and", "$or", "$nor", "$not"})
+# Made of others (`parse` says how), or an addition to another.
+COMPOSED = frozenset({"$all", "$elemMatch", "$filters", "$options"})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Malformed
 from ..values import problem_with_name, shown
-from .nodes import EVERYTHING, Field, Node, Not, all_of, any_of
-from .operators import LOGICAL, OPERATORS, UNSUPPORTED
+from .filters import read_filter
+from .nodes import EVERYTHING, Elem, Field, Made, Node, Not, all_of, any_of
+from .operators import COMPOSED, LOGICAL, OPERATORS
 
 MAX_DEPTH = 32
 MAX_CONDITIONS = 10_000
@@ -27,12 +29,35 @@ def parse_where(value: Any, columns: Container[str] = frozenset()) -> Node:
     return _Parser(columns).where(value, "where", 1)
 
 
+def elem_of(name: str, path: tuple[str, ...], operand: Any) -> Elem:
+    """The node of an `$elemMatch` whose operand was checked before. Raises `Malformed`."""
+    return _Parser(frozenset()).elem(_Place(name, path, name), operand, "$elemMatch", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a condition looks: its key as written, the path of it, the column that it is in."""
+
+    name: str
+    path: tuple[str, ...]
+    column: str
+
+    def below(self, key: str) -> _Place:
+        return _Place(
+            f"{self.name}.{key}" if self.name else key,
+            (*self.path, *key.split(".")),
+            self.column,
+        )
+
+
 class _Parser:
     """Counts conditions while it walks."""
 
     def __init__(self, columns: Container[str]) -> None:
         self.columns = columns
         self.conditions = 0
+
+    # -- a where
 
     def where(self, value: Any, place: str, depth: int) -> Node:
         """An object of columns and logical operators."""
@@ -44,74 +69,119 @@ class _Parser:
     def _entry(self, key: str, value: Any, place: str, depth: int) -> Node:
         here = f"{place}.{shown(key)}"
         if not key.startswith("$"):
-            return self._column(key, self._path(key, here), value, here, depth)
+            return self._column(self._key(key, here), value, here, depth)
         if key in LOGICAL:
             return self._logical(key, value, here, depth, self.where)
-        raise self._refusal(key, here, "does not stand here; operators stand under a column")
+        if key == "$filters":
+            return self._filters(value, here, depth)
+        raise _refusal(key, here, "does not stand here; operators stand under a column")
 
-    def _path(self, key: str, place: str) -> tuple[str, ...]:
+    def _key(self, key: str, place: str) -> _Place:
         problem = problem_with_name(key)
         if problem:
             raise Malformed(f"`{place}`: the column {problem}")
         if "." not in key or key in self.columns:
-            return (key,)
-        return tuple(key.split("."))
+            return _Place(key, (key,), key)
+        path = tuple(key.split("."))
+        return _Place(key, path, path[0])
 
-    def _column(self, name: str, path: tuple[str, ...], value: Any, place: str, depth: int) -> Node:
-        """What stands under a column: a value that it equals, or an object of operators."""
+    def _filters(self, value: Any, place: str, depth: int) -> Node:
+        if not isinstance(value, list):
+            raise Malformed(f"`{place}` is a list of filters")
+        self._count(0 if value else 1, place, depth)
+        nodes = []
+        for at, item in enumerate(value):
+            here = f"{place}[{at}]"
+            column, op, operand = read_filter(item, here)
+            nodes.append(self._field(self._key(column, here), op, operand, here, depth + 1))
+        return all_of(nodes)
+
+    # -- what stands under a column
+
+    def _column(self, at: _Place, value: Any, place: str, depth: int) -> Node:
+        """A value that it equals, or an object of operators."""
         if not isinstance(value, dict) or not any(key.startswith("$") for key in value):
-            return self._field(name, path, "$eq", value, place, depth)
-        return self._operators(name, path, value, place, depth)
+            return self._field(at, "$eq", value, place, depth)
+        return self._operators(at, value, place, depth)
 
-    def _operators(
-        self, name: str, path: tuple[str, ...], value: dict[str, Any], place: str, depth: int
-    ) -> Node:
+    def _operators(self, at: _Place, value: dict[str, Any], place: str, depth: int) -> Node:
         self._count(0, place, depth)
         if not value:
             # It holds for every row, and names the column all the same.
-            return self._field(name, path, "anything", None, place, depth)
+            return self._field(at, "anything", None, place, depth)
+        if "$options" in value and "$regex" not in value:
+            raise Malformed(f"`{place}.$options` stands beside `$regex`")
         nodes = []
         for key, item in value.items():
             here = f"{place}.{shown(key)}"
             if not key.startswith("$"):
                 raise Malformed(f"`{here}`: a plain key stands beside operators")
-            if key in LOGICAL:
-                nodes.append(self._logical(key, item, here, depth, self._under(name, path)))
-            elif key in _PUBLIC:
-                operand = OPERATORS[key].check(item, f"`{here}`")
-                nodes.append(self._field(name, path, key, operand, here, depth))
-            else:
-                raise self._refusal(key, here, "is no operator")
+            if key != "$options":
+                operand = [item, value.get("$options", "")] if key == "$regex" else item
+                nodes.append(self._operator(at, key, operand, here, depth))
         return all_of(nodes)
 
-    def _under(self, name: str, path: tuple[str, ...]) -> Callable[[Any, str, int], Node]:
-        """How the items of a logical operator under a column are read."""
+    def _operator(self, at: _Place, key: str, operand: Any, place: str, depth: int) -> Node:
+        if key in LOGICAL:
+            return self._logical(key, operand, place, depth, self._under(at))
+        if key == "$all":
+            return self._all(at, operand, place, depth)
+        if key == "$elemMatch":
+            return self.elem(at, operand, place, depth)
+        if key not in _PUBLIC:
+            raise _refusal(key, place, "does not stand under a column")
+        return self._field(at, key, OPERATORS[key].check(operand, f"`{place}`"), place, depth)
+
+    def _under(self, at: _Place) -> Callable[[Any, str, int], Node]:
+        """How the items of a logical operator under a column are read: operators on its value,
+        or keys below it.
+        """
 
         def item(value: Any, place: str, depth: int) -> Node:
             if not isinstance(value, dict):
                 raise Malformed(f"`{place}` is an object of operators")
-            if value and not any(key.startswith("$") for key in value):
-                return all_of(
-                    [
-                        self._column(
-                            f"{name}.{key}",
-                            path + self._below(key, place),
-                            operand,
-                            f"{place}.{shown(key)}",
-                            depth + 1,
-                        )
-                        for key, operand in value.items()
-                    ]
-                )
-            return self._operators(name, path, value, place, depth)
+            plain = [key for key in value if not key.startswith("$")]
+            if not plain:
+                return self._operators(at, value, place, depth)
+            if any(key.startswith("$") and key not in LOGICAL for key in value):
+                raise Malformed(f"`{place}.{shown(plain[0])}`: a plain key stands beside operators")
+            self._count(0, place, depth)
+            return all_of([self._below(at, key, value[key], place, depth) for key in value])
 
         return item
 
-    def _below(self, key: str, place: str) -> tuple[str, ...]:
+    def _below(self, at: _Place, key: str, value: Any, place: str, depth: int) -> Node:
+        here = f"{place}.{shown(key)}"
+        if key in LOGICAL:
+            return self._logical(key, value, here, depth, self._under(at))
         problem = problem_with_name(key)
         if problem:
-            raise Malformed(f"`{place}.{shown(key)}`: the key {problem}")
-        return tuple(key.split("."))
+            raise Malformed(f"`{here}`: the key {problem}")
+        return self._column(at.below(key), value, here, depth + 1)
+
+    def _all(self, at: _Place, operand: Any, place: str, depth: int) -> Node:
+        """Each member on its own: a value that is equal, or an object that fits."""
+        if not isinstance(operand, list):
+            raise Malformed(f"`{place}` takes a list")
+        self._count(0 if operand else 1, place, depth)
+        read = self._under(at)
+        nodes = [
+            read(item, f"{place}[{index}]", depth + 1)
+            if isinstance(item, dict)
+            else self._field(at, "$eq", item, f"{place}[{index}]", depth + 1)
+            for index, item in enumerate(operand)
+        ]
+        return Made("$all", all_of(nodes or [self._field(at, "anything", None, place, depth)]))
+
+    def elem(self, at: _Place, operand: Any, place: str, depth: int) -> Elem:
+        """`$elemMatch`: the operand is about one member."""
+        if not isinstance(operand, dict):
+            raise Malformed(f"`{place}` takes an object")
+        self._members(operand, place, depth)
+        inside = self._under(_Place(at.name, (), at.column))(operand, place, depth + 1)
+        return Elem(at.name, at.path, inside, operand, at.column)
+
+    # -- logical operators
 
     def _logical(
         self, key: str, value: Any, place: str, depth: int, read: Callable[[Any, str, int], Node]
@@ -125,11 +195,11 @@ class _Parser:
             return all_of(items)
         return any_of(items) if key == "$or" else Not(any_of(items))
 
-    def _field(
-        self, name: str, path: tuple[str, ...], op: str, operand: Any, place: str, depth: int
-    ) -> Field:
+    # -- conditions
+
+    def _field(self, at: _Place, op: str, operand: Any, place: str, depth: int) -> Field:
         self._count(self._members(operand, place, depth), place, depth)
-        return Field(name, path, op, operand)
+        return Field(at.name, at.path, op, operand, at.column)
 
     def _members(self, operand: Any, place: str, depth: int) -> int:
         """How many members a list or an object in a condition has, all told."""
@@ -147,10 +217,11 @@ class _Parser:
         if self.conditions > MAX_CONDITIONS:
             raise Malformed(f"`where` has more than {MAX_CONDITIONS} conditions or list members")
 
-    def _refusal(self, key: str, place: str, why: str) -> Malformed:
-        if key in UNSUPPORTED or key == "$filters":
-            return Malformed(f"`{place}`: the operator `{key}` is not supported yet")
-        known = ", ".join(sorted(_PUBLIC | LOGICAL))
-        if key in _PUBLIC:
-            return Malformed(f"`{place}`: `{key}` {why}")
-        return Malformed(f"`{place}`: `{shown(key)}` is no operator; there are {known}")
+
+def _refusal(key: str, place: str, why: str) -> Malformed:
+    known = _PUBLIC | LOGICAL | COMPOSED
+    if key in known:
+        return Malformed(f"`{place}`: `{key}` {why}")
+    return Malformed(
+        f"`{place}`: `{shown(key)}` is no operator; there are {', '.join(sorted(known))}"
+    )

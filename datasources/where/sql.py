@@ -12,7 +12,7 @@ from typing import Any
 
 from ..jsontext import dumps, path_of
 from ..values import is_scalar
-from .nodes import And, Field, Node, Not, Or, fields
+from .nodes import And, Elem, Field, Made, Node, Not, Or, fields
 from .operators import OPERATORS, Operator, Sql
 
 MANY = 64
@@ -22,13 +22,16 @@ FALSE = Sql("1=0")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A database, as far as the query language is concerned."""
+    """A database, as far as the query language is concerned. `item` is the SQL of what is looked
+    at: the row, or inside an `$elemMatch` a member of a list.
+    """
 
     name: str
     # A test on one column: on the value, or where that is a list on its members and itself.
-    on_column: Callable[[Operator, Field], Sql]
+    on_column: Callable[[Operator, Field, str], Sql]
     # A test on all that a dotted path leads to.
-    on_path: Callable[[Operator, Field], Sql]
+    on_path: Callable[[Operator, Field, str], Sql]
+    elem: Callable[[Elem, str, int], Sql]
 
 
 def where_sql(node: Node, dialect: Dialect) -> Sql:
@@ -37,19 +40,23 @@ def where_sql(node: Node, dialect: Dialect) -> Sql:
     NULL does for false, except below a negation, so that indexes can be used; beyond a few dozen
     conditions a planner takes longer to weigh the indexes than they save.
     """
-    return _sql(node, dialect, exact=sum(1 for _ in fields(node)) > MANY)
+    return _sql(node, dialect, sum(1 for _ in fields(node)) > MANY, "data", 0)
 
 
-def _sql(node: Node, dialect: Dialect, exact: bool) -> Sql:
-    """The same; `exact`: never NULL."""
+def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
+    """The same; `exact`: never NULL. `depth`: how many `$elemMatch` it stands in."""
     if isinstance(node, Field):
-        return _field(node, dialect, exact)
+        return _field(node, dialect, exact, item)
+    if isinstance(node, Made):
+        return _sql(node.item, dialect, exact, item, depth)
+    if isinstance(node, Elem):
+        return dialect.elem(node, item, depth)
     if isinstance(node, Not):
-        inner = _sql(node.item, dialect, exact=True)
+        inner = _sql(node.item, dialect, True, item, depth)
         return Sql(f"NOT ({inner.text})", inner.params)
-    assert isinstance(node, And | Or)
     word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
-    return _joined([_sql(item, dialect, exact) for item in _merged(node)], word, empty)
+    parts = [_sql(part, dialect, exact, item, depth) for part in _merged(node)]
+    return _joined(parts, word, empty)
 
 
 def _merged(node: And | Or) -> Sequence[Node]:
@@ -68,9 +75,8 @@ def _merged(node: And | Or) -> Sequence[Node]:
             others.append(item)
     for path, found in operands.items():
         single = len(found) == 1
-        others.append(
-            Field(names[path], path, one if single else many, found[0] if single else found)
-        )
+        operand = found[0] if single else found
+        others.append(Field(names[path], path, one if single else many, operand))
     return others
 
 
@@ -93,9 +99,10 @@ def _params(items: Iterable[Sql]) -> tuple[object, ...]:
     return tuple(param for item in items for param in item.params)
 
 
-def _field(field: Field, dialect: Dialect, exact: bool) -> Sql:
+def _field(field: Field, dialect: Dialect, exact: bool, item: str) -> Sql:
     row = OPERATORS[field.op]
-    found = (dialect.on_column if len(field.path) == 1 else dialect.on_path)(row, field)
+    test = dialect.on_column if len(field.path) == 1 else dialect.on_path
+    found = test(row, field, item)
     if row.negates(field.operand):
         return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
     return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
@@ -118,13 +125,9 @@ def filled(test: Sql, value: Sql) -> Sql:
 # -- SQLite
 
 
-def _column_sqlite(column: str) -> Sql:
-    return Sql("(data->%s)", (path_of(column),))
-
-
-def _on_column_sqlite(row: Operator, field: Field) -> Sql:
+def _on_column_sqlite(row: Operator, field: Field, item: str) -> Sql:
     path = path_of(field.path[0])
-    plain = filled(row.as_sqlite(field.operand), _column_sqlite(field.path[0]))
+    plain = filled(row.as_sqlite(field.operand), Sql("(data->%s)", (path,)))
     return Sql(
         "CASE WHEN json_type(data,%s) IN ('array','object') "
         f"THEN rowkeeper_holds(data->%s,%s,%s) ELSE {plain.text} END",
@@ -132,11 +135,16 @@ def _on_column_sqlite(row: Operator, field: Field) -> Sql:
     )
 
 
-def _on_path_sqlite(row: Operator, field: Field) -> Sql:
+def _on_path_sqlite(row: Operator, field: Field, item: str) -> Sql:
     return Sql(
         "rowkeeper_holds_on_path(data,%s,%s,%s)",
         (dumps(list(field.path)), row.name, dumps(field.operand)),
     )
+
+
+def _elem_sqlite(node: Elem, item: str, depth: int) -> Sql:
+    # All that is inside is the function's, too: `item` is always the row.
+    return Sql("rowkeeper_elem(data,%s,%s)", (dumps(list(node.path)), dumps(node.operand)))
 
 
 # -- PostgreSQL
@@ -144,22 +152,18 @@ def _on_path_sqlite(row: Operator, field: Field) -> Sql:
 _LEAF_POSTGRESQL = Sql("leaf.v")
 
 
-def _column_postgresql(column: str) -> Sql:
-    return Sql("(data->%s)", (column,))
-
-
-def _on_column_postgresql(row: Operator, field: Field) -> Sql:
+def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     column = field.path[0]
     test = row.as_postgresql(field.operand)
     members = filled(test, _LEAF_POSTGRESQL)
-    if row.name in ("$eq", "$ne") and is_scalar(field.operand):
+    if item == "data" and row.name in ("$eq", "$ne") and is_scalar(field.operand):
         return _contained_postgresql(field, members)
-    plain = filled(test, _column_postgresql(column))
+    plain = filled(test, Sql(f"({item}->%s)", (column,)))
     if not row.opens_lists:
         return plain
     return Sql(
-        "CASE jsonb_typeof(data->%s) WHEN 'array' THEN EXISTS(SELECT 1 FROM "
-        f"rowkeeper_walk(data->%s,'{{}}') AS leaf WHERE {members.text}) "
+        f"CASE jsonb_typeof({item}->%s) WHEN 'array' THEN EXISTS(SELECT 1 FROM "
+        f"rowkeeper_walk({item}->%s,'{{}}') AS leaf WHERE {members.text}) "
         f"ELSE {plain.text} END",
         (column, column, *members.params, *plain.params),
     )
@@ -184,14 +188,25 @@ def _contained_postgresql(field: Field, members: Sql) -> Sql:
     )
 
 
-def _on_path_postgresql(row: Operator, field: Field) -> Sql:
+def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
     test = filled(row.as_postgresql(field.operand), _LEAF_POSTGRESQL)
+    walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
     return Sql(
-        f"EXISTS(SELECT 1 FROM rowkeeper_walk(data,%s::text[]) AS leaf WHERE {test.text})",
+        f"EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf WHERE {test.text})",
         (list(field.path), *test.params),
     )
 
 
-SQLITE = Dialect("sqlite", _on_column_sqlite, _on_path_sqlite)
-POSTGRESQL = Dialect("postgresql", _on_column_postgresql, _on_path_postgresql)
+def _elem_postgresql(node: Elem, item: str, depth: int) -> Sql:
+    inside = _sql(node.item, POSTGRESQL, False, f"member{depth}.v", depth + 1)
+    return Sql(
+        f"EXISTS(SELECT 1 FROM rowkeeper_ends({item},%s::text[]) AS list{depth},"
+        f"jsonb_array_elements(CASE jsonb_typeof(list{depth}.v) WHEN 'array' THEN list{depth}.v "
+        f"ELSE '[]' END) AS member{depth}(v) WHERE {inside.text})",
+        (list(node.path), *inside.params),
+    )
+
+
+SQLITE = Dialect("sqlite", _on_column_sqlite, _on_path_sqlite, _elem_sqlite)
+POSTGRESQL = Dialect("postgresql", _on_column_postgresql, _on_path_postgresql, _elem_postgresql)
 DIALECTS = {dialect.name: dialect for dialect in (SQLITE, POSTGRESQL)}

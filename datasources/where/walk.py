@@ -23,6 +23,19 @@ MISSING: Final = Missing()
 _INDEX = re.compile(r"[0-9]+\Z")
 
 
+def ends(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
+    """The values at the end of a path as they are: lists are opened on the way alone."""
+    if at == len(path):
+        yield item
+    elif item.__class__ is list and _INDEX.match(path[at]) is None:
+        for member in item:
+            yield from ends(member, path, at)
+    elif item is None or item is MISSING:
+        yield MISSING
+    else:
+        yield from ends(_step(item, path[at]), path, at + 1)
+
+
 def walk(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
     """Each value at the end of `path`: members of lists first, then the list itself.
 

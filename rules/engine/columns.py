@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from datasources.queries import Projection
-from datasources.where import Field
+from datasources.where import Elem, Field
 
 
 def _above(name: str) -> list[str]:
@@ -71,9 +71,9 @@ class Columns:
             return False
         return self._touches_hidden(column) or self._touches_hidden(column.removeprefix("data."))
 
-    def hides_field(self, field: Field) -> bool:
+    def hides_field(self, field: Field | Elem) -> bool:
         """Whether a condition of a where names a hidden column, in any reading of its key."""
-        if self.include is not None and field.path[0] not in self.include:
+        if self.include is not None and field.column not in self.include:
             return True
         if self.hidden and self._touches_hidden(field.name):
             return True

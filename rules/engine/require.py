@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from datasources.values import Scalar, lower, same
-from datasources.where import And, Field, Node, Not, Or
+from datasources.where import And, Elem, Field, Node, Or
 
 from .reasons import Reason
 from .rule import Condition, Provided, Rule
@@ -24,7 +24,7 @@ def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
         return any(implied(item, column, test) for item in node.items)
     if node.__class__ is Or:
         return all(implied(item, column, test) for item in node.items)
-    assert isinstance(node, Not)
+    # A negation, `$all` and `$elemMatch` imply nothing.
     return False
 
 
@@ -57,7 +57,7 @@ def _contains(value: Scalar, field: Field) -> bool:
     if value.__class__ is not str or field.operand.__class__ is not str:
         return False
     part, whole = lower(value), lower(field.operand)
-    if field.op == "$eq":
+    if field.op in ("$eq", "$filters ==", "$filters contains"):
         return part in whole
     return field.op in ("$like", "$iLike") and any(part in run for run in whole.split("%"))
 
@@ -108,10 +108,12 @@ def unmet_by_where(
     return None
 
 
-def is_requirement(field: Field, values: Values) -> bool:
+def is_requirement(field: Field | Elem, values: Values) -> bool:
     """Whether a condition says just what a requirement of the rule says."""
-    return any(
-        field.path == (condition.column,) and _says(field, condition.op, value)
+    return isinstance(field, Field) and any(
+        field.name == condition.column
+        and field.path == (condition.column,)
+        and _says(field, condition.op, value)
         for condition, value in values
     )
 

@@ -1,0 +1,418 @@
+"""`$regex`: one linear-time dialect, read here and written out for each engine.
+
+JavaScript's syntax without look-around and back-references. Classes are written out as sets of
+characters, so that RE2 (in memory and on SQLite) and PostgreSQL cannot differ over what a digit,
+a word or the other case of a letter is.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import Any
+
+import re2
+
+from ..errors import Malformed
+from ..values import shown
+
+MAX_LENGTH = 1_000
+# PostgreSQL's bound, and what all bounds may multiply a pattern to.
+MAX_REPEAT = 255
+MAX_SIZE = 2_000
+FLAGS = "ims"
+
+_Ranges = list[tuple[int, int]]
+_DIGIT: _Ranges = [(0x30, 0x39)]
+_WORD: _Ranges = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
+_SPACE: _Ranges = [
+    (0x09, 0x0D),
+    (0x20, 0x20),
+    (0xA0, 0xA0),
+    (0x1680, 0x1680),
+    (0x2000, 0x200A),
+    (0x2028, 0x2029),
+    (0x202F, 0x202F),
+    (0x205F, 0x205F),
+    (0x3000, 0x3000),
+    (0xFEFF, 0xFEFF),
+]
+_LINE_END: _Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]
+_CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
+_CONTROLS = {"t": 0x09, "n": 0x0A, "v": 0x0B, "f": 0x0C, "r": 0x0D}
+_LAST = sys.maxunicode
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """A pattern in the two spellings."""
+
+    source: str
+    options: str
+    re2: str
+    postgresql: str
+
+
+@dataclass(slots=True)
+class _Written:
+    """A part of the pattern in both spellings, and how large it becomes."""
+
+    re2: str
+    postgresql: str
+    size: int = 1
+    # An anchor or a boundary, which nothing repeats.
+    empty: bool = False
+
+
+@lru_cache(maxsize=1_000)
+def compile_regex(source: str, options: str = "") -> Regex:
+    """Read a pattern and its `$options` (of `i`, `m` and `s`).
+
+    Raises `Malformed` for what is no pattern of the dialect, with its place in the pattern.
+    """
+    if len(source) > MAX_LENGTH:
+        raise Malformed(f"a pattern has at most {MAX_LENGTH} characters")
+    unknown = set(options) - set(FLAGS)
+    if unknown or len(set(options)) != len(options):
+        raise Malformed(f"`$options` are some of {', '.join(FLAGS)}, not `{shown(options)}`")
+    reader = _Reader(source, options)
+    written = reader.alternatives()
+    if reader.at != len(source):
+        raise reader.problem("a `)` closes no group")
+    # In PostgreSQL `***:` says that the rest is the advanced flavour, whatever is set.
+    flags = "(?w)" if "m" in options else ""
+    regex = Regex(source, options, written.re2, f"***:{flags}{written.postgresql}")
+    _engine(regex.re2)
+    return regex
+
+
+def matches_regex(text: str, regex: Regex) -> bool:
+    """Whether the pattern is found anywhere in the text, in linear time."""
+    return _engine(regex.re2).search(text) is not None
+
+
+@lru_cache(maxsize=1_000)
+def _engine(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 16 << 20
+    try:
+        return re2.compile(pattern, options)
+    except re2.error:
+        raise Malformed("the pattern is too large") from None
+
+
+@dataclass(slots=True)
+class _Reader:
+    source: str
+    options: str
+    at: int = 0
+    depth: int = 0
+    total: int = field(default=0)
+
+    def problem(self, why: str) -> Malformed:
+        return Malformed(f"the pattern `{shown(self.source)}`, at {self.at + 1}: {why}")
+
+    def peek(self, length: int = 1) -> str:
+        return self.source[self.at : self.at + length]
+
+    def take(self, length: int = 1) -> str:
+        taken = self.peek(length)
+        self.at += length
+        return taken
+
+    # -- structure
+
+    def alternatives(self) -> _Written:
+        self.depth += 1
+        if self.depth > 50:
+            raise self.problem("groups nest deeper than 50 levels")
+        parts = [self.sequence()]
+        while self.peek() == "|":
+            self.take()
+            parts.append(self.sequence())
+        self.depth -= 1
+        if len(parts) == 1:
+            return parts[0]
+        return _Written(
+            f"(?:{'|'.join(p.re2 for p in parts)})",
+            f"(?:{'|'.join(p.postgresql for p in parts)})",
+            sum(p.size for p in parts),
+        )
+
+    def sequence(self) -> _Written:
+        parts: list[_Written] = []
+        while self.peek() and self.peek() not in "|)":
+            parts.append(self.repeated())
+        whole = _Written(
+            "".join(p.re2 for p in parts),
+            "".join(p.postgresql for p in parts),
+            sum(p.size for p in parts),
+        )
+        if not parts:
+            return _Written("(?:)", "(?:)", 1)
+        return whole
+
+    def repeated(self) -> _Written:
+        part = self.single()
+        bounds = self.bounds()
+        if bounds is None:
+            return part
+        if part.empty:
+            raise self.problem("there is nothing to repeat")
+        low, high = bounds
+        size = part.size * max(low, high or 1, 1)
+        if size > MAX_SIZE:
+            raise self.problem(f"the repetitions make the pattern larger than {MAX_SIZE}")
+        if self.peek() == "?":
+            # Whether as few as possible are taken changes nothing about being found.
+            self.take()
+        if self.peek() and self.peek() in "*+?":
+            raise self.problem("there is nothing to repeat")
+        if (low, high) == (1, 1):
+            return part
+        if high == 0:
+            return _Written("(?:)", "(?:)", 1)
+        sign = _sign(low, high)
+        return _Written(f"(?:{part.re2}){sign}", f"(?:{part.postgresql}){sign}", size)
+
+    def bounds(self) -> tuple[int, int | None] | None:
+        """(at least, at most; None: any number) of a quantifier, or None where there is none."""
+        sign = self.peek()
+        simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+        if sign in simple and sign:
+            self.take()
+            return simple[sign]
+        if sign != "{":
+            return None
+        end = self.source.find("}", self.at)
+        inside = self.source[self.at + 1 : end] if end > 0 else ""
+        low, comma, high = inside.partition(",")
+        if not (low.isascii() and low.isdigit()) or not (high == "" or high.isdigit()):
+            raise self.problem("a `{` that begins no repetition is written `\\{`")
+        self.at = end + 1
+        least = int(low[:6])
+        most = int(high[:6]) if high else (None if comma else least)
+        if max(least, most or 0) > MAX_REPEAT:
+            raise self.problem(f"a repetition is at most {MAX_REPEAT} times")
+        if most is not None and most < least:
+            raise self.problem("the bounds of a repetition are in the wrong order")
+        return least, most
+
+    def single(self) -> _Written:
+        character = self.take()
+        if character == "(":
+            return self.group()
+        if character == "[":
+            return self.bracket()
+        if character == "\\":
+            return self.escape()
+        if character == ".":
+            return _set([(0, _LAST)] if "s" in self.options else _complement(_LINE_END))
+        if character == "^":
+            multi = "m" in self.options
+            return _Written("(?m:^)" if multi else r"\A", "^" if multi else r"\A", empty=True)
+        if character == "$":
+            multi = "m" in self.options
+            return _Written("(?m:$)" if multi else r"\z", "$" if multi else r"\Z", empty=True)
+        if character in "*+?":
+            self.at -= 1
+            raise self.problem("there is nothing to repeat")
+        if character in "{}]":
+            self.at -= 1
+            raise self.problem(f"a `{character}` that stands for itself is written `\\{character}`")
+        return self.literal(ord(character))
+
+    def group(self) -> _Written:
+        if self.peek() == "?":
+            if self.peek(2) == "?:":
+                self.take(2)
+            elif self.peek(2) == "?<" and self.peek(3) not in ("?<=", "?<!"):
+                end = self.source.find(">", self.at)
+                name = self.source[self.at + 2 : end] if end > 0 else ""
+                if not name.isidentifier():
+                    raise self.problem("a group's name is letters, digits and `_`")
+                self.at = end + 1
+            else:
+                raise self.problem("look-around and flags in groups are not supported")
+        inside = self.alternatives()
+        if self.take() != ")":
+            raise self.problem("a group is not closed")
+        return _Written(f"(?:{inside.re2})", f"(?:{inside.postgresql})", inside.size)
+
+    # -- characters
+
+    def literal(self, point: int) -> _Written:
+        if "i" in self.options and len(_same_case(point)) > 1:
+            return _set([(p, p) for p in _same_case(point)])
+        return _Written(_quoted(point), _quoted(point, postgresql=True))
+
+    def escape(self) -> _Written:
+        letter = self.peek()
+        if letter in ("b", "B"):
+            self.take()
+            return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", empty=True)
+        found = self.escaped()
+        return _set(found) if isinstance(found, list) else self.literal(found)
+
+    def escaped(self) -> _Ranges | int:
+        """What stands behind a backslash: a class, or one character."""
+        letter = self.take()
+        if not letter:
+            raise self.problem("a backslash ends the pattern")
+        if letter.lower() in _CLASSES:
+            ranges = _CLASSES[letter.lower()]
+            return ranges if letter.islower() else _complement(ranges)
+        if letter in _CONTROLS:
+            return _CONTROLS[letter]
+        if letter == "x":
+            return self.hexadecimal(2)
+        if letter == "u":
+            return self.hexadecimal(4)
+        if letter.isalnum() or letter == "_":
+            self.at -= 1
+            raise self.problem(f"`\\{letter}` is not supported")
+        return ord(letter)
+
+    def hexadecimal(self, length: int) -> int:
+        digits = self.take(length)
+        try:
+            point = int(digits, 16) if len(digits) == length else -1
+        except ValueError:
+            point = -1
+        if point < 1 or 0xD800 <= point <= 0xDFFF:
+            raise self.problem(f"{length} hexadecimal digits of a character are expected")
+        return point
+
+    def bracket(self) -> _Written:
+        negated = self.peek() == "^"
+        if negated:
+            self.take()
+        ranges: _Ranges = []
+        while self.peek() != "]":
+            if not self.peek():
+                raise self.problem("a `[` is not closed")
+            first = self.member()
+            if self.peek() != "-" or self.peek(2) in ("-]", "-"):
+                ranges.extend(first if isinstance(first, list) else [(first, first)])
+                continue
+            self.take()
+            last = self.member()
+            if isinstance(first, list) or isinstance(last, list) or last < first:
+                raise self.problem("a range goes from one character to a later one")
+            ranges.append((first, last))
+        self.take()
+        if "i" in self.options:
+            ranges = _any_case(ranges)
+        return _set(_complement(ranges) if negated else ranges)
+
+    def member(self) -> _Ranges | int:
+        character = self.take()
+        if character != "\\":
+            return ord(character)
+        if self.peek() == "b":
+            self.take()
+            return 0x08
+        if self.peek() == "B":
+            raise self.problem("`\\B` is not supported here")
+        return self.escaped()
+
+
+def _sign(low: int, high: int | None) -> str:
+    if high is None:
+        return {0: "*", 1: "+"}.get(low, f"{{{low},}}")
+    return "?" if (low, high) == (0, 1) else f"{{{low},{high}}}"
+
+
+# -- sets of characters
+
+
+def _normal(ranges: _Ranges) -> _Ranges:
+    merged: _Ranges = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def _complement(ranges: _Ranges) -> _Ranges:
+    found: _Ranges = []
+    start = 0
+    for low, high in _normal(ranges):
+        if low > start:
+            found.append((start, low - 1))
+        start = high + 1
+    return [*found, (start, _LAST)] if start <= _LAST else found
+
+
+def _set(ranges: _Ranges) -> _Written:
+    ranges = _normal(ranges)
+    if not ranges:
+        # No character at all: what RE2 and PostgreSQL both cannot match.
+        return _Written(r"[^\x{0}-\x{10FFFF}]", r"(?!)")
+    inside = "".join(
+        _point(low) if low == high else f"{_point(low)}-{_point(high)}" for low, high in ranges
+    )
+    plain = "".join(
+        _point(low, True) if low == high else f"{_point(low, True)}-{_point(high, True)}"
+        for low, high in ranges
+    )
+    return _Written(f"[{inside}]", f"[{plain}]")
+
+
+def _point(point: int, postgresql: bool = False) -> str:
+    """A character inside brackets."""
+    if postgresql:
+        return f"\\U{max(point, 1):08x}"
+    return f"\\x{{{point:x}}}"
+
+
+def _quoted(point: int, postgresql: bool = False) -> str:
+    character = chr(point)
+    if character.isalnum() and point < 128:
+        return character
+    return _point(point, postgresql)
+
+
+# -- case, as JavaScript ignores it
+
+
+def _canonical(point: int) -> int:
+    """The upper case, unless it is several characters, or ASCII for what is not."""
+    upper = chr(point).upper()
+    if len(upper) != 1 or (point >= 128 and ord(upper) < 128):
+        return point
+    return ord(upper)
+
+
+@cache
+def _families() -> dict[int, tuple[int, ...]]:
+    """Each character that has another case, and all that are the same but for case."""
+    groups: dict[int, list[int]] = {}
+    for point in range(sys.maxunicode + 1):
+        character = chr(point)
+        if character.upper() != character or character.lower() != character:
+            groups.setdefault(_canonical(point), []).append(point)
+    return {
+        point: tuple(sorted({canon, *members}))
+        for canon, members in groups.items()
+        for point in {canon, *members}
+    }
+
+
+def _same_case(point: int) -> tuple[int, ...]:
+    return _families().get(point, (point,))
+
+
+def _any_case(ranges: _Ranges) -> _Ranges:
+    ranges = _normal(ranges)
+    extra = [
+        (other, other)
+        for point, family in _families().items()
+        if any(low <= point <= high for low, high in ranges)
+        for other in family
+    ]
+    return _normal([*ranges, *extra])

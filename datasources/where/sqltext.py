@@ -1,0 +1,33 @@
+"""Pieces of SQL that operators share. `{v}` stands for a value, every `%s` for a parameter."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from ..jsontext import dumps
+
+
+class Sql(NamedTuple):
+    """SQL text with `%s` for each of its parameters."""
+
+    text: str
+    params: tuple[Any, ...] = ()
+
+
+NEVER: Final = Sql("1=0")
+
+TEXT_SQLITE: Final = "CASE json_type({v}) WHEN 'text' THEN json_extract({v},'$') END"
+NUMBER_SQLITE: Final = (
+    "CASE json_type({v}) WHEN 'integer' THEN json_extract({v},'$') "
+    "WHEN 'real' THEN rowkeeper_real({v}) END"
+)
+BOOLEAN_SQLITE: Final = "CASE {v} WHEN 'false' THEN 0 WHEN 'true' THEN 1 END"
+TEXT_POSTGRESQL: Final = "CASE jsonb_typeof({v}) WHEN 'string' THEN {v}#>>'{}' END COLLATE \"C\""
+NUMBER_POSTGRESQL: Final = "CASE jsonb_typeof({v}) WHEN 'number' THEN ({v})::numeric END"
+BOOLEAN_POSTGRESQL: Final = "CASE jsonb_typeof({v}) WHEN 'boolean' THEN ({v})::boolean END"
+
+
+def equal_postgresql(operand: Any) -> Sql:
+    """`$eq`: missing and null are the same."""
+    value = "coalesce({v},'null')" if operand is None else "{v}"
+    return Sql(f"{value}=%s::jsonb", (dumps(operand),))
