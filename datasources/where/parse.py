@@ -122,6 +122,8 @@ class _Parser:
         return all_of(nodes)
 
     def _operator(self, at: _Place, key: str, operand: Any, place: str, depth: int) -> Node:
+        if key == "$not" and not isinstance(operand, dict):
+            return Not(self._field(at, "$eq", operand, place, depth))
         if key in LOGICAL:
             return self._logical(key, operand, place, depth, self._under(at))
         if key == "$all":
