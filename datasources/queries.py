@@ -96,7 +96,7 @@ def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
     if kind != "select":
         raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
     for key in _LATER:
-        if body.get(key) not in (None, False):
+        if body.get(key) is not None and body[key] is not False:
             raise Malformed(f"`{key}` is not supported yet")
     return Select(
         where=parse_where(body.get("where"), columns),

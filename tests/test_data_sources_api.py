@@ -330,8 +330,16 @@ def every_ask(path: str) -> list[tuple[str, str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("who", CALLERS)
-@pytest.mark.parametrize("rules", [rules for _, rules in NOBODYS], ids=[n for n, _ in NOBODYS])
+# Every caller before one data source, and before each data source those that differ most.
+ALIKE = [
+    pytest.param(rules, who, id=f"{name}, {who}")
+    for name, rules in NOBODYS
+    for who in CALLERS
+    if name == "no rules" or who in ("anonymous", "bare token", "session")
+]
+
+
+@pytest.mark.parametrize(("rules", "who"), ALIKE)
 def test_what_exists_and_what_does_not_answer_alike(rules: list[dict[str, Any]], who: str) -> None:
     """Byte for byte, but for the reference that the caller sent."""
     there = place(rules, [{"Name": "a"}], name="Hidden one")
@@ -340,7 +348,6 @@ def test_what_exists_and_what_does_not_answer_alike(rules: list[dict[str, Any]],
     pairs = [
         (str(there.model.pk), str(ABSENT)),
         ("Hidden%20one", "Absent%20one"),
-        ("Hidden one", "Absent one"),
     ]
     for real, absent in pairs:
         for (method, path, body), (_, other_path, _) in zip(

@@ -530,6 +530,45 @@ def test_unknown_keys_of_a_body_are_ignored(people: Place, api: Api, extra: dict
     assert len(query(api, people, **extra).entries) == 3
 
 
+def nested(levels: int) -> dict[str, Any]:
+    where: dict[str, Any] = {"N": 1}
+    for _ in range(levels):
+        where = {"$and": [where]}
+    return where
+
+
+def test_the_largest_query_that_is_taken(api: Api) -> None:
+    names_of_all = [f"c{n}" for n in range(1_000)]
+    there = place([OPEN], [{"N": 1, **dict.fromkeys(names_of_all[:-1], 1)}, {"N": 2}])
+    values = list(range(1, 9_999))
+    for part, count in [
+        ({"where": {"N": {"$in": values}}}, 2),
+        ({"where": {"N": {"$nin": values[1:]}}}, 1),
+        ({"where": {"$or": [{"N": n} for n in values]}}, 2),
+        ({"where": {"$nor": [{"N": -n} for n in values]}}, 2),
+        ({"where": dict.fromkeys(names_of_all[:-1], 1)}, 1),
+        ({"where": nested(30)}, 1),
+        ({"order": [[name, "DESC"] for name in names_of_all[:100]]}, 2),
+        ({"attributes": names_of_all}, 2),
+    ]:
+        answer = query(api, there, **part)
+        assert len(answer.entries) == count, next(iter(part))
+        paged = query(api, there, **part, includePagination=True, limit=5)
+        assert paged.json["pagination"]["total"] == count
+    assert query(api, there, where=nested(33)).failure == (400, "request.invalid")
+    assert query(api, there, where=nested(200)).failure == (400, "request.invalid")
+
+
+def test_a_rule_may_hide_or_show_many_columns(api: Api) -> None:
+    row = {f"c{n}": n for n in range(1_000)}
+    for number, (part, left) in enumerate(
+        [({"exclude": [*row][:999]}, 1), ({"include": [*row][:999]}, 999), ({"include": []}, 0)]
+    ):
+        there = place([{**READ, **part}], [row], name=f"Things {number}")
+        assert len(query(api, there).rows[0]) == left
+        assert len(api("GET", there.data).rows[0]) == left
+
+
 # -- hidden columns, in every clause
 
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.conf import LazySettings
@@ -236,6 +237,36 @@ def test_no_clause_takes_the_password(rules: list[dict[str, Any]], name: str) ->
     assert denied(api("GET", f"{there.url}/indexes/{name}"))
     assert denied(api("GET", f"{there.url}/indexes/Name,{name}"))
     assert len(there.stored) == 2
+
+
+@pytest.mark.parametrize("column", ["Pass.word", "data", "data.Password", "id", 'a"b', "100%"])
+def test_a_password_column_of_any_name_is_hidden(column: str) -> None:
+    definition = {"login": {"emailColumn": "E.mail", "passwordColumn": column}}
+    rows = [{"E.mail": "a@b", column: PASSWORD}, {"E.mail": "b@b", column: PASSWORD}]
+    there = place([OPEN], rows, name="Users", definition=definition)
+    hashed = there.stored[there.ids[0]][column]
+    assert check_password(PASSWORD, hashed)
+    body = {
+        "passport": "dataSource",
+        "dataSourceName": "Users",
+        "where": {"E.mail": "A@b", column: PASSWORD},
+    }
+    assert calls.anonymous()("POST", "session/authorize", body).status == 200
+    api = calls.anonymous()
+    for answer in (api("POST", f"{there.data}/query", {}), api("GET", there.data)):
+        assert [set(row) for row in answer.rows] == [{"E.mail"}] * 2
+    for name in (column, f"{column}.x"):
+        clauses: list[dict[str, Any]] = [
+            {"where": {name: hashed}},
+            {"where": {name: {"$gt": ""}}, "countOnly": True},
+        ]
+        if name == column:
+            spellings = [f"data.{name}", *([] if name == "id" else [name])]
+            clauses += [{"order": [[spelling, "ASC"]]} for spelling in spellings]
+            clauses += [{"attributes": [spelling]} for spelling in spellings]
+        for clause in clauses:
+            assert denied(api("POST", f"{there.data}/query", clause)), clause
+        assert denied(api("GET", f"{there.url}/indexes/{quote(name, safe='')}"))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from ..engine.decide import answered
 from ..engine.rule import Operation
 from ..guard import Guard
 from .base import Endpoint, json_answer, text_answer
-from .bodies import entry_id_of, json_body, row_body
+from .bodies import entry_id_in, json_body, row_body
 
 NO_COLUMNS: tuple[str, ...] = ()
 
@@ -49,7 +49,7 @@ class Entries(Endpoint):
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`GET data/:entryId`."""
-        wanted = entry_id_of(entry_id)
+        wanted = entry_id_in(entry_id)
         door = self.guard(request, reference)
         stored = _entry(door, wanted, "select")
         decision = door.select(ById([stored.data]))
@@ -68,7 +68,7 @@ class Entries(Endpoint):
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`PUT data/:entryId`: merges the columns that are sent."""
-        wanted = entry_id_of(entry_id)
+        wanted = entry_id_in(entry_id)
         row = row_body(request._request)
         door = self.guard(request, reference)
         if door.source is None:
@@ -84,7 +84,7 @@ class Entries(Endpoint):
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
-        wanted = entry_id_of(entry_id)
+        wanted = entry_id_in(entry_id)
         door = self.guard(request, reference)
         if door.source is None:
             door.refuse("delete")
@@ -98,7 +98,9 @@ class Entries(Endpoint):
         """`GET indexes/A,B`: the distinct values of columns, of the entries that may be seen."""
         columns = _index_columns(names)
         door = self.guard(request, reference)
-        decision = door.select(ByQuery(EVERYTHING, tuple(columns)))
+        # As in a where, `data.X` names `X` too, unless it is a column itself.
+        bare = [name[5:] for name in columns if name[:5] == "data." and name not in _columns(door)]
+        decision = door.select(ByQuery(EVERYTHING, (*columns, *bare)))
         source = door.found("select")
         return json_answer(
             {
