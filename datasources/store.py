@@ -35,6 +35,8 @@ from .where.sql import DIALECTS, Dialect, where_sql
 TABLE = Entry._meta.db_table
 STREAM_ROWS = 1_000
 _WRITE_BATCH = 2_000
+# From so many new rows on, PostgreSQL's COPY is the faster way.
+_COPY_FROM = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +280,15 @@ def _declare(source: Source, keys: Sequence[str]) -> None:
 
 def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
     """Write new rows, in `writing`. Raises `AddressTaken`."""
-    ready = [passwords.hashed(source, row, {}) for row in rows]
+    ready = [passwords.hashed(source, row, {}) for row in rows] if source.secret else rows
     now = timezone.now()
+    many = len(ready) >= _COPY_FROM and connection.vendor == "postgresql"
+    ids = (_copy if many else _create)(source, ready, now)
+    _check_addresses(source, ready)
+    return [Stored(key, row, now, now) for key, row in zip(ids, ready, strict=True)]
+
+
+def _create(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list[int]:
     made = Entry.objects.bulk_create(
         [
             Entry(
@@ -289,31 +298,57 @@ def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
                 created_at=now,
                 updated_at=now,
             )
-            for row in ready
+            for row in rows
         ],
         batch_size=_WRITE_BATCH,
     )
-    _check_addresses(source, ready)
-    return [Stored(entry.pk, entry.data, now, now) for entry in made]
+    return [entry.pk for entry in made]
+
+
+def _copy(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list[int]:
+    """Many new rows on PostgreSQL, several times as fast as by INSERT. COPY tells no ids, so that
+    they are taken out of the sequence first.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s,'id')) FROM generate_series(1,%s::integer)",
+            [TABLE, len(rows)],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+        columns = 'id,data_source_id,data,nested,created_at,updated_at,"order"'
+        with cursor.copy(f"COPY {TABLE} ({columns}) FROM STDIN") as copy:
+            for key, row in zip(ids, rows, strict=True):
+                copy.write_row((key, source.id, dumps(row), holds_nested_list(row), now, now, 0))
+    return ids
 
 
 def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> list[Stored]:
     """Write rows anew, in `writing`, each beside what was stored. Raises `AddressTaken`."""
     now = timezone.now()
     ready = [(before, passwords.hashed(source, row, before.data)) for before, row in changes]
-    cast = "::jsonb" if connection.vendor == "postgresql" else ""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"UPDATE {TABLE} SET data=%s{cast},nested=%s,updated_at=%s "
-            "WHERE id=%s AND data_source_id=%s",
-            [
-                (dumps(row), holds_nested_list(row), _written_time(now), before.id, source.id)
-                for before, row in ready
-            ],
-        )
+    written = [(before.id, dumps(row), holds_nested_list(row)) for before, row in ready]
+    for at in range(0, len(written), _WRITE_BATCH):
+        _rewrite(source, written[at : at + _WRITE_BATCH], now)
     moved = [row for before, row in ready if _address(source, row) != _address(source, before.data)]
     _check_addresses(source, moved)
     return [Stored(before.id, row, before.created_at, now, before.order) for before, row in ready]
+
+
+def _rewrite(source: Source, rows: Sequence[tuple[int, str, bool]], now: datetime) -> None:
+    """Rows anew, by (id, JSON text, whether lists nest in it): one statement on PostgreSQL."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"UPDATE {TABLE} AS e SET data=n.data,nested=n.nested,updated_at=%s FROM "
+                "unnest(%s::bigint[],%s::jsonb[],%s::boolean[]) AS n(id,data,nested) "
+                "WHERE e.id=n.id AND e.data_source_id=%s",
+                [now, *(list(column) for column in zip(*rows, strict=True)), source.id],
+            )
+            return
+        cursor.executemany(
+            f"UPDATE {TABLE} SET data=%s,nested=%s,updated_at=%s WHERE id=%s AND data_source_id=%s",
+            [(text, nested, _written_time(now), key, source.id) for key, text, nested in rows],
+        )
 
 
 def _written_time(value: datetime) -> Any:

@@ -8,8 +8,9 @@ a word or the other case of a letter is.
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from typing import Any
 
 import re2
@@ -21,6 +22,9 @@ MAX_LENGTH = 1_000
 # PostgreSQL's bound, and what all bounds may multiply a pattern to.
 MAX_REPEAT = 255
 MAX_SIZE = 2_000
+# Arcs of the automaton. PostgreSQL draws one past everything that may be empty, and takes seconds
+# where those are many in a row.
+MAX_ARCS = 10_000
 FLAGS = "ims"
 
 _Ranges = list[tuple[int, int]]
@@ -42,6 +46,8 @@ _LINE_END: _Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]
 _CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 _CONTROLS = {"t": 0x09, "n": 0x0A, "v": 0x0B, "f": 0x0C, "r": 0x0D}
 _LAST = sys.maxunicode
+# Only the first two planes hold alphabets.
+_LAST_CASED = 0x1FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,56 @@ class Regex:
     postgresql: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """How large the automaton of a part is: its characters, all its arcs, those that lead into it,
+    how many places it can end in, and whether it can be empty.
+    """
+
+    size: int = 1
+    arcs: int = 1
+    into: int = 1
+    ends: int = 1
+    nullable: bool = False
+
+    def then(self, other: _Cost) -> _Cost:
+        return _Cost(
+            self.size + other.size,
+            self.arcs + other.arcs + self.ends * other.into,
+            self.into + (other.into if self.nullable else 0),
+            other.ends + (self.ends if other.nullable else 0),
+            self.nullable and other.nullable,
+        )
+
+    def times(self, low: int, high: int | None) -> _Cost:
+        count = max(low, high or 1, 1)
+        # With parts that can be empty, every repetition can follow on every other.
+        joins = count * count // 2 * self.ends if self.nullable else count
+        return _Cost(
+            self.size * count,
+            self.arcs * count + joins * self.into,
+            self.into * (count if self.nullable else count - low + 1),
+            self.ends * count if self.nullable else self.ends,
+            self.nullable or low == 0,
+        )
+
+
+_NO_COST = _Cost(0, 0, 0, 0, True)
+
+
 @dataclass(slots=True)
 class _Written:
-    """A part of the pattern in both spellings, and how large it becomes."""
+    """A part of the pattern in both spellings, and what it costs."""
 
     re2: str
     postgresql: str
-    size: int = 1
+    cost: _Cost = _Cost()
     # An anchor or a boundary, which nothing repeats.
     empty: bool = False
+
+
+_NOTHING = _Written("(?:)", "(?:)", _NO_COST)
+_ANCHOR = _Cost(nullable=True)
 
 
 @lru_cache(maxsize=1_000)
@@ -76,15 +123,24 @@ def compile_regex(source: str, options: str = "") -> Regex:
     unknown = set(options) - set(FLAGS)
     if unknown or len(set(options)) != len(options):
         raise Malformed(f"`$options` are some of {', '.join(FLAGS)}, not `{shown(options)}`")
-    reader = _Reader(source, options)
-    written = reader.alternatives()
-    if reader.at != len(source):
-        raise reader.problem("a `)` closes no group")
+    written = _read(source, options)
     # In PostgreSQL `***:` says that the rest is the advanced flavour, whatever is set.
     flags = "(?w)" if "m" in options else ""
     regex = Regex(source, options, written.re2, f"***:{flags}{written.postgresql}")
     _engine(regex.re2)
     return regex
+
+
+def _read(source: str, options: str) -> _Written:
+    reader = _Reader(source, options)
+    written = reader.whole()
+    kinds = len(reader.kinds)
+    if written.cost.arcs * kinds > MAX_ARCS:
+        # A set is an arc for each kind of character that the pattern tells apart, at most.
+        written = _Reader(source, options, kinds).whole()
+        if written.cost.arcs > MAX_ARCS:
+            raise Malformed("the pattern is too large")
+    return written
 
 
 def matches_regex(text: str, regex: Regex) -> bool:
@@ -107,9 +163,11 @@ def _engine(pattern: str) -> Any:
 class _Reader:
     source: str
     options: str
+    # The arcs of a set of characters.
+    weight: int = 1
     at: int = 0
     depth: int = 0
-    total: int = field(default=0)
+    kinds: set[str] = field(default_factory=set)
 
     def problem(self, why: str) -> Malformed:
         return Malformed(f"the pattern `{shown(self.source)}`, at {self.at + 1}: {why}")
@@ -124,6 +182,12 @@ class _Reader:
 
     # -- structure
 
+    def whole(self) -> _Written:
+        written = self.alternatives()
+        if self.at != len(self.source):
+            raise self.problem("a `)` closes no group")
+        return written
+
     def alternatives(self) -> _Written:
         self.depth += 1
         if self.depth > 50:
@@ -135,24 +199,30 @@ class _Reader:
         self.depth -= 1
         if len(parts) == 1:
             return parts[0]
+        costs = [part.cost for part in parts]
         return _Written(
             f"(?:{'|'.join(p.re2 for p in parts)})",
             f"(?:{'|'.join(p.postgresql for p in parts)})",
-            sum(p.size for p in parts),
+            _Cost(
+                sum(cost.size for cost in costs),
+                sum(cost.arcs for cost in costs),
+                sum(cost.into for cost in costs),
+                1,
+                any(cost.nullable for cost in costs),
+            ),
         )
 
     def sequence(self) -> _Written:
         parts: list[_Written] = []
         while self.peek() and self.peek() not in "|)":
             parts.append(self.repeated())
-        whole = _Written(
+        if not parts:
+            return _NOTHING
+        return _Written(
             "".join(p.re2 for p in parts),
             "".join(p.postgresql for p in parts),
-            sum(p.size for p in parts),
+            reduce(_Cost.then, (part.cost for part in parts)),
         )
-        if not parts:
-            return _Written("(?:)", "(?:)", 1)
-        return whole
 
     def repeated(self) -> _Written:
         part = self.single()
@@ -162,8 +232,8 @@ class _Reader:
         if part.empty:
             raise self.problem("there is nothing to repeat")
         low, high = bounds
-        size = part.size * max(low, high or 1, 1)
-        if size > MAX_SIZE:
+        cost = part.cost.times(low, high)
+        if cost.size > MAX_SIZE:
             raise self.problem(f"the repetitions make the pattern larger than {MAX_SIZE}")
         if self.peek() == "?":
             # Whether as few as possible are taken changes nothing about being found.
@@ -173,9 +243,9 @@ class _Reader:
         if (low, high) == (1, 1):
             return part
         if high == 0:
-            return _Written("(?:)", "(?:)", 1)
+            return _NOTHING
         sign = _sign(low, high)
-        return _Written(f"(?:{part.re2}){sign}", f"(?:{part.postgresql}){sign}", size)
+        return _Written(f"(?:{part.re2}){sign}", f"(?:{part.postgresql}){sign}", cost)
 
     def bounds(self) -> tuple[int, int | None] | None:
         """(at least, at most; None: any number) of a quantifier, or None where there is none."""
@@ -209,13 +279,13 @@ class _Reader:
         if character == "\\":
             return self.escape()
         if character == ".":
-            return _set([(0, _LAST)] if "s" in self.options else _complement(_LINE_END))
+            return self.any_of([(0, _LAST)] if "s" in self.options else _complement(_LINE_END))
         if character == "^":
             multi = "m" in self.options
-            return _Written("(?m:^)" if multi else r"\A", "^" if multi else r"\A", empty=True)
+            return _Written("(?m:^)" if multi else r"\A", "^" if multi else r"\A", _ANCHOR, True)
         if character == "$":
             multi = "m" in self.options
-            return _Written("(?m:$)" if multi else r"\z", "$" if multi else r"\Z", empty=True)
+            return _Written("(?m:$)" if multi else r"\z", "$" if multi else r"\Z", _ANCHOR, True)
         if character in "*+?":
             self.at -= 1
             raise self.problem("there is nothing to repeat")
@@ -239,22 +309,30 @@ class _Reader:
         inside = self.alternatives()
         if self.take() != ")":
             raise self.problem("a group is not closed")
-        return _Written(f"(?:{inside.re2})", f"(?:{inside.postgresql})", inside.size)
+        return _Written(f"(?:{inside.re2})", f"(?:{inside.postgresql})", inside.cost)
 
     # -- characters
 
     def literal(self, point: int) -> _Written:
         if "i" in self.options and len(_same_case(point)) > 1:
-            return _set([(p, p) for p in _same_case(point)])
+            return self.any_of([(p, p) for p in _same_case(point)], 1)
+        self.kinds.add(chr(point))
         return _Written(_quoted(point), _quoted(point, postgresql=True))
+
+    def any_of(self, ranges: _Ranges, weight: int | None = None) -> _Written:
+        written = _set(ranges)
+        self.kinds.add(written.re2)
+        arcs = weight or self.weight
+        written.cost = _Cost(1, arcs, arcs)
+        return written
 
     def escape(self) -> _Written:
         letter = self.peek()
         if letter in ("b", "B"):
             self.take()
-            return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", empty=True)
+            return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", _ANCHOR, True)
         found = self.escaped()
-        return _set(found) if isinstance(found, list) else self.literal(found)
+        return self.any_of(found) if isinstance(found, list) else self.literal(found)
 
     def escaped(self) -> _Ranges | int:
         """What stands behind a backslash: a class, or one character."""
@@ -305,7 +383,7 @@ class _Reader:
         self.take()
         if "i" in self.options:
             ranges = _any_case(ranges)
-        return _set(_complement(ranges) if negated else ranges)
+        return self.any_of(_complement(ranges) if negated else ranges)
 
     def member(self) -> _Ranges | int:
         character = self.take()
@@ -392,7 +470,7 @@ def _canonical(point: int) -> int:
 def _families() -> dict[int, tuple[int, ...]]:
     """Each character that has another case, and all that are the same but for case."""
     groups: dict[int, list[int]] = {}
-    for point in range(sys.maxunicode + 1):
+    for point in range(_LAST_CASED + 1):
         character = chr(point)
         if character.upper() != character or character.lower() != character:
             groups.setdefault(_canonical(point), []).append(point)
@@ -408,11 +486,23 @@ def _same_case(point: int) -> tuple[int, ...]:
 
 
 def _any_case(ranges: _Ranges) -> _Ranges:
-    ranges = _normal(ranges)
-    extra = [
+    found: _Ranges = []
+    for low, high in _normal(ranges):
+        found.extend(_any_case_between(low, high))
+    return _normal(found)
+
+
+@lru_cache(maxsize=1_000)
+def _any_case_between(low: int, high: int) -> tuple[tuple[int, int], ...]:
+    points = _cased()
+    others = (
         (other, other)
-        for point, family in _families().items()
-        if any(low <= point <= high for low, high in ranges)
-        for other in family
-    ]
-    return _normal([*ranges, *extra])
+        for point in points[bisect_left(points, low) : bisect_right(points, high)]
+        for other in _families()[point]
+    )
+    return tuple(_normal([(low, high), *others]))
+
+
+@cache
+def _cased() -> list[int]:
+    return sorted(_families())
