@@ -41,6 +41,8 @@ class Difference:
     explains_where: Callable[[Any, dict[str, Any]], bool] = lambda where, row: False
     # What JavaScript stumbles over for the same reason.
     stumbles: tuple[str, ...] = ()
+    # The columns that the data source of the case declares.
+    columns: tuple[str, ...] = ()
 
     def explains_refusal(self, sift: str | None, here: str | None) -> bool:
         """Whether it is this for which one of the two refuses."""
@@ -405,6 +407,15 @@ DIFFERENCES = [
         True,
         False,
         _null_has_a_type,
+    ),
+    Difference(
+        "keys with dots",
+        "a key that is a column of the data source, dots and all, means that column",
+        {"a.b": 1},
+        {"a.b": 1},
+        False,
+        True,
+        columns=("a.b",),
     ),
     # -- values
     Difference(

@@ -307,8 +307,9 @@ class _Reader:
             else:
                 raise self.problem("look-around and flags in groups are not supported")
         inside = self.alternatives()
-        if self.take() != ")":
+        if self.peek() != ")":
             raise self.problem("a group is not closed")
+        self.take()
         return _Written(f"(?:{inside.re2})", f"(?:{inside.postgresql})", inside.cost)
 
     # -- characters
