@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NoReturn
 
+from accounts.failures import SIGN_IN as SIGN_IN
 from accounts.failures import LoginRequired
 from accounts.identity import Identity
 from datasources import sources
@@ -34,8 +35,6 @@ VERBS: dict[Operation, str] = {
     "update": "update",
     "delete": "delete",
 }
-# The same to everyone who is not signed in, whether the data source exists or not.
-SIGN_IN = "this needs a login or an API token"
 _KEPT = 1_000
 
 
