@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NoReturn
 
-from accounts.failures import SIGN_IN as SIGN_IN
-from accounts.failures import LoginRequired
+from accounts.failures import SIGN_IN, LoginRequired
 from accounts.identity import Identity
 from datasources import sources
 from datasources.errors import Failure, NotFound

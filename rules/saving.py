@@ -12,7 +12,6 @@ from django.db.models.signals import post_delete, post_save, pre_save
 
 from datasources import sources
 from datasources.errors import Malformed
-from datasources.jsontext import loads
 from datasources.models import DataSource
 
 from .engine.parse import PROPERTIES, Problem, parse_rules
@@ -28,16 +27,6 @@ class RulesInvalid(Malformed):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems[:20]))
         self.problems = tuple(problems)
-
-
-def parse_rules_text(text: str) -> list[Any]:
-    """The list in a JSON text. Raises `Malformed`, for duplicate keys too; blank means none."""
-    if not text.strip():
-        return []
-    value = loads(text)
-    if not isinstance(value, list):
-        raise Malformed("the rules are a list of objects: [{…}, {…}]")
-    return value
 
 
 def rules_of(data_source: DataSource | int) -> list[dict[str, Any]]:

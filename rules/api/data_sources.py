@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from accounts import permissions
-from accounts.failures import LoginRequired, PermissionMissing
+from accounts.failures import SIGN_IN, LoginRequired, PermissionMissing
 from accounts.identity import Identity
 from accounts.models import App
 from datasources import sources, store
@@ -20,7 +20,7 @@ from datasources.models import DataSource
 from datasources.values import MAX_INTEGER, problem_with_text, shown
 
 from ..engine.decide import keeps_out
-from ..guard import SIGN_IN, Guard
+from ..guard import Guard
 from ..saving import rules_of, save_rules
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
