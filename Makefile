@@ -1,7 +1,7 @@
 # Two commands: `make run` serves the site with its demo, `make test` runs the tests.
 # Needed: python3 (3.11 or later) and make. What else is needed is installed into $(VENV), once.
 #
-#   make run PORT=9000            another port
+#   make run PORT=9000            another port; HOST=0.0.0.0: on every address of this machine
 #   make test ARGS="-k where"     more words for pytest
 #   make run PYTHON=python3.13 VENV=.venv-3.13
 #   DATABASE_URL=postgres://...   PostgreSQL instead of SQLite (`make test`: after SQLite)
@@ -31,7 +31,7 @@ help: ## this list
 run: $(RUN_STAMP) ## serve the site with its demo on http://127.0.0.1:8000/
 	@$(BIN)/python -c "$$PORT_IS_FREE" $(HOST) $(PORT)
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py loaddemo --port $(PORT)
+	@$(BIN)/python manage.py loaddemo --host $(HOST) --port $(PORT)
 	@exec $(BIN)/gunicorn project.wsgi --bind $(HOST):$(PORT) \
 		--worker-class gthread --workers 1 --threads 8 --no-control-socket --log-level warning
 

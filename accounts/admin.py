@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import ForeignKey, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -133,9 +135,40 @@ class ApiTokenAdmin(_TokenAdmin):
         """End them for good."""
         chosen = list(queryset.filter(revoked_at=None))
         for token in chosen:
-            tokens.revoke(token)
-            self.log_change(request, token, "Revoked.")
+            self._revoke(request, token)
         self.message_user(request, f"Revoked: {len(chosen)}.")
+
+    def _revoke(self, request: HttpRequest, token: ApiToken) -> None:
+        tokens.revoke(token)
+        self.log_change(request, token, "Revoked.")
+
+    def get_urls(self) -> list[Any]:
+        """With the page that asks before it revokes."""
+        view = self.admin_site.admin_view(self.revoke_view)
+        own = path("<int:token_id>/revoke/", view, name="rowkeeper_accounts_apitoken_revoke")
+        return [own, *super().get_urls()]
+
+    def revoke_view(self, request: HttpRequest, token_id: int) -> HttpResponse:
+        """Ask whether the token is to be revoked, and with a POST revoke it."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        token = self.get_object(request, str(token_id))
+        if token is None:
+            raise Http404
+        page = reverse("admin:rowkeeper_accounts_apitoken_change", args=[token.pk])
+        if request.method == "POST" and token.revoked_at is None:
+            self._revoke(request, token)
+            self.message_user(request, f"Revoked: {token}.")
+        if token.revoked_at is not None:
+            return HttpResponseRedirect(page)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revoke API token",
+            "opts": self.opts,
+            "token": token,
+            "token_url": page,
+        }
+        return TemplateResponse(request, "admin/rowkeeper_accounts/apitoken/revoke.html", context)
 
 
 @admin.register(LoginSession)
@@ -143,7 +176,7 @@ class LoginSessionAdmin(_SessionAdmin):
     """Who is signed in. Nothing can be changed; to delete a session is to end it."""
 
     list_display = ["__str__", "data_source", "entry_id", "created_at", "last_seen_at"]
-    list_select_related = ["data_source"]
+    list_select_related = ["data_source", "entry"]
     list_filter = ["data_source"]
     fields = ("data_source", "entry_id", "created_at", "last_seen_at")
     readonly_fields = ("data_source", "entry_id", "created_at", "last_seen_at")

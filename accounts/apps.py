@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.core.exceptions import ImproperlyConfigured
 
 try:
     from datasources.siblings import SiblingCheck
 except ImportError as error:
-    raise ImproperlyConfigured(
-        "Rowkeeper's package `datasources` is missing, or hidden by another package of that name: "
-        'rename that package, or add "datasources" to INSTALLED_APPS beside "accounts" and "rules".'
-    ) from error
+    from .siblings import hidden_datasources
+
+    raise hidden_datasources() from error
 
 
 class AccountsConfig(SiblingCheck, AppConfig):

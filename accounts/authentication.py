@@ -12,10 +12,10 @@ from datasources.errors import Malformed
 from datasources.sources import Beside, reference_of
 
 from .credentials import presented
+from .django_users import user_behind
 from .failures import CredentialInvalid
 from .identity import Identity
 from .providers import api_token, django_user, login_session
-from .rights import user_behind
 from .tokens import API_PREFIX, SESSION_PREFIX
 
 _BESIDE = "_rowkeeper_beside"

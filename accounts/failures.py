@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datasources.errors import Failure
 
+# The same to everyone who is not signed in, whether what they ask for exists or not.
+SIGN_IN = "this needs a login or an API token"
+
 
 class CredentialInvalid(Failure):
     """A credential was presented, and it is unknown, wrong, expired or revoked."""

@@ -6,7 +6,9 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from datasources.definition import login_of
 from datasources.models import DataSource, Entry
+from datasources.values import shown
 
 
 class App(models.Model):
@@ -65,4 +67,14 @@ class LoginSession(models.Model):
         ordering = ["-last_seen_at"]
 
     def __str__(self) -> str:
-        return f"session of entry {self.entry_id}"
+        return f"session of {self.address or f'entry {self.entry_id}'}"
+
+    @property
+    def address(self) -> str:
+        """The address in the row as it is now; the row's other columns are nobody's business."""
+        source = self.data_source
+        login = login_of(source.definition)
+        if login is None or login.email_column in source.secret_columns:
+            return ""
+        value = self.entry.data.get(login.email_column)
+        return shown(value) if isinstance(value, str) else ""

@@ -11,13 +11,15 @@ from guardian.shortcuts import assign_perm
 from datasources import rights
 from datasources.models import DataSource
 
-from .failures import LoginRequired, PermissionMissing
+from .django_users import user_behind
+from .failures import SIGN_IN, LoginRequired, PermissionMissing
 from .identity import Identity
-from .rights import user_behind
 
 # What may be given for one data source alone, and what is site-wide only: who says where people
 # sign in could make any identity there is.
 ACTIONS = (*rights.OBJECT_RIGHTS, "add", "set_login")
+# As in Django's admin, who may change something may see it.
+SEEING = ("view", "change", "change_rules")
 
 
 def may(identity: Identity, action: str, data_source: DataSource | None = None) -> bool:
@@ -36,14 +38,20 @@ def require(identity: Identity, action: str, data_source: DataSource | None = No
     Raises `LoginRequired` without any credential, and `PermissionMissing` with one.
     """
     if identity.is_anonymous:
-        raise LoginRequired("a login or a token is needed for this")
+        raise LoginRequired(SIGN_IN)
     if not may(identity, action, data_source):
         raise PermissionMissing(f"the permission `{action}` is needed for this")
 
 
+def may_see(identity: Identity, data_source: DataSource) -> bool:
+    """Whether the identity may view the data source, or change what it would have to see."""
+    user = user_behind(identity)
+    return any(rights.may(user, right, data_source) for right in SEEING)
+
+
 def visible_sources(identity: Identity) -> QuerySet[DataSource]:
-    """The data sources that the identity may view."""
-    return rights.having(user_behind(identity), ("view",), DataSource.objects.all())
+    """The data sources that the identity may see."""
+    return rights.having(user_behind(identity), SEEING, DataSource.objects.all())
 
 
 def grant_all(user_id: int, data_source: DataSource) -> None:

@@ -14,7 +14,7 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
 
     name = "datasources"
     label = "rowkeeper_datasources"
-    verbose_name = "Data sources"
+    verbose_name = "Rowkeeper"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .values import problem_with_name, shown
+from .values import problem_with_name, same, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,17 @@ def login_of(definition: object) -> Login | None:
     return Login(
         login["emailColumn"], login["passwordColumn"], tuple(login.get("sessionColumns", ()))
     )
+
+
+def changes_login(before: object, after: object) -> bool:
+    """Whether a new definition says otherwise who signs in, which is a right of its own: it
+    could make any user there is.
+    """
+    return not same(_raw_login(before), _raw_login(after))
+
+
+def _raw_login(definition: object) -> object:
+    return definition.get("login") if isinstance(definition, dict) else None
 
 
 def secret_columns(before: Sequence[str], definition: object) -> list[str]:

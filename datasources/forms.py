@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 
+from .definition import changes_login
 from .errors import Malformed
 from .jsontext import canonical, dumps, loads
 from .models import DataSource, check_definition
@@ -52,7 +53,7 @@ class JsonField(forms.Field):
         try:
             return self.read(value)
         except Malformed as error:
-            raise ValidationError(error.message.replace("the body", "this", 1)) from None
+            raise ValidationError(error.message) from None
 
     def read(self, text: str) -> Any:
         """How a text is read. Raises `Malformed`."""
@@ -141,6 +142,9 @@ class DataSourceForm(_SourceForm):
     class Meta:
         model = DataSource
         fields = FIELDS
+        help_texts = {
+            "type": "A word of your own, such as “people”; the API can list data sources by it."
+        }
 
     # Set by the admin, on a subclass for each request.
     may_set_login: ClassVar[bool] = False
@@ -182,17 +186,12 @@ class DataSourceForm(_SourceForm):
     def _check_login(self) -> None:
         if self.may_set_login or "definition" not in self.cleaned_data:
             return
-        before = _login(self.instance.definition)
-        if dumps(_login(self.cleaned_data["definition"])) != dumps(before):
+        if changes_login(self.instance.definition, self.cleaned_data["definition"]):
             self.add_error(
                 "definition",
                 "`login` can be changed by those alone who hold the site-wide permission "
                 "`set_login_datasource`",
             )
-
-
-def _login(definition: Any) -> Any:
-    return definition.get("login") if isinstance(definition, dict) else None
 
 
 class EntryForm(forms.Form):

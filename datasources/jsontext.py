@@ -14,8 +14,8 @@ from .errors import Malformed
 from .values import MAX_INTEGER, MIN_INTEGER, Json, problem_with_text, shown, texts_in
 
 
-def loads(text: str | bytes) -> Any:
-    """The value of a JSON text.
+def loads(text: str | bytes, subject: str = "the body") -> Any:
+    """The value of a JSON text, which messages call `subject`.
 
     Raises `Malformed` for what is no JSON, for duplicate keys, NaN and Infinity, numbers that a
     double or 64 bits cannot hold, NUL, lone surrogates, and nesting that is too deep to read.
@@ -23,15 +23,14 @@ def loads(text: str | bytes) -> Any:
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
     except UnicodeDecodeError as error:
-        raise Malformed(f"the body is no UTF-8 text (byte {error.start})") from None
+        raise Malformed(f"{subject} is no UTF-8 text (byte {error.start})") from None
     try:
         value = _decoder.decode(decoded)
     except json.JSONDecodeError as error:
-        raise Malformed(
-            f"the body is no JSON: {error.msg.lower()} at line {error.lineno}, column {error.colno}"
-        ) from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Malformed(f"{subject} is no JSON: {error.msg.lower()} at {place}") from None
     except RecursionError:
-        raise Malformed("the body nests too deep") from None
+        raise Malformed(f"{subject} nests too deep") from None
     if "\\u" in decoded or not isinstance(text, bytes):
         _refuse_unstorable(value)
     return value

@@ -20,7 +20,7 @@ def read(text: str) -> Any:
 
     Raises `Malformed`; the message names line and column, or the key that stands twice.
     """
-    return loads(text.replace("\r\n", "\n").replace("\r", "\n"))
+    return loads(text.replace("\r\n", "\n").replace("\r", "\n"), "this")
 
 
 def _text(value: Any, opened: int, indent: int) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from .errors import Malformed
 from .values import MAX_INTEGER, problem_with_name, shown
 from .where import EVERYTHING, Node, parse_where
-from .where.nodes import fields
 
 ENTRY_FIELDS = ("id", "order", "createdAt", "updatedAt")
 ANSWERED_FIELDS = ("id", "dataSourceId", "createdAt", "updatedAt")
@@ -182,9 +181,3 @@ def switch(body: dict[str, Any], key: str, default: bool = False) -> bool:
     if value.__class__ is not bool:
         raise Malformed(f"`{key}` is true or false, not `{shown(value)}`")
     return bool(value)
-
-
-def names_in(node: Node) -> Iterator[str]:
-    """Every name that stands in a where."""
-    for item in fields(node):
-        yield item.name

@@ -28,7 +28,7 @@ from .queries import ANSWERED_FIELDS, Attributes, OrderTerm, Projection, Select
 from .selecting import distinct_texts, entry_text, order_sql, row_text
 from .sources import Source
 from .values import holds_nested_list, lower
-from .where import EVERYTHING, Node, all_of
+from .where import EVERYTHING, Node, any_of
 from .where.nodes import column_is
 from .where.operators import Sql
 from .where.sql import DIALECTS, Dialect, where_sql
@@ -438,15 +438,8 @@ def admin_page(
 
 def holds_text(columns: Iterable[str], text: str) -> Node:
     """A where for the admin's search: some column has the text in it, in any case."""
-    from .where import any_of
-
     pattern = f"%{text}%"
     return any_of(column_is(column, "$iLike", pattern) for column in columns)
-
-
-def everything_and(*nodes: Node) -> Node:
-    """The conjunction of what is to run."""
-    return all_of(nodes)
 
 
 def counts(source_ids: Iterable[int]) -> dict[int, int]:

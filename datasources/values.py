@@ -5,7 +5,7 @@ The one place that says what "equal", "the same case" and "well-formed row" mean
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -167,6 +167,11 @@ def _problem_with_scalar(value: object) -> str | None:
     if value is None or value.__class__ is bool:
         return None
     return f"is a {value.__class__.__name__}, which is no JSON value"
+
+
+def few(texts: Sequence[str]) -> str:
+    """At most ten texts for a message."""
+    return ", ".join(texts[:10]) + (", …" if len(texts) > 10 else "")
 
 
 def shown(text: object, limit: int = 80) -> str:

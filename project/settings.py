@@ -4,8 +4,8 @@
 |----------------------|-------------------------------------|------------------------------------|
 | DATABASE_URL         | SQLite at `var/db.sqlite3`          | `postgres://user:secret@host/name` |
 | DATABASE_POOL        | 10                                  | PostgreSQL: connections a process  |
-| SECRET_KEY           | made once, kept in `var/secret_key` | signs sessions and tokens          |
-| ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`         | names the site answers to          |
+| SECRET_KEY           | made once, kept in `var/secret_key` | signs the site's sessions          |
+| ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`         | its host names, divided by commas  |
 | REDIS_URL            | a cache in each process             | the cache that processes share     |
 | HTTPS                | 0                                   | 1: served by https alone           |
 | TRUSTED_PROXIES      | 0                                   | how many proxies stand before it   |

@@ -8,10 +8,11 @@ from typing import Any
 
 from django import forms
 
+from datasources.errors import Malformed
 from datasources.forms import DataSourceForm, JsonField
 
 from .engine.parse import PROPERTIES, Problem
-from .saving import parse_rules_text, problems_with, rules_of
+from .saving import problems_with, rules_of
 
 MAX_PROBLEMS = 20
 
@@ -36,8 +37,11 @@ class RulesField(JsonField):
         return super().prepare_value(in_order(value))
 
     def read(self, text: str) -> Any:
-        """See `rules.saving`."""
-        return parse_rules_text(text.replace("\r\n", "\n").replace("\r", "\n"))
+        """The list. Raises `Malformed` for what is none, such as `null`."""
+        found = super().read(text)
+        if not isinstance(found, list):
+            raise Malformed("the rules are a list of objects: [{…}, {…}]")
+        return found
 
     def to_python(self, value: Any) -> Any:
         """The list."""
@@ -58,7 +62,8 @@ class RuledDataSourceForm(DataSourceForm):
         opened=2,
         label="Rules",
         help_text="A list of rules, tried from top to bottom: the first that grants is used, and "
-        "where none does, access is denied. No rule at all: nobody gets in.",
+        "where none does, access is denied. No rule at all: nobody gets in. For example, those who "
+        'are signed in may read: [{"type": ["select"], "allow": "loggedIn"}]',
     )
     # The number of the rules that the form was opened with.
     opened_revision = forms.IntegerField(required=False, widget=forms.HiddenInput)

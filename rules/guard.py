@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, NoReturn
 
-from accounts.failures import LoginRequired
+from accounts.failures import SIGN_IN, LoginRequired
 from accounts.identity import Identity
 from datasources import sources
 from datasources.errors import Failure, NotFound
@@ -34,8 +34,6 @@ VERBS: dict[Operation, str] = {
     "update": "update",
     "delete": "delete",
 }
-# The same to everyone who is not signed in, whether the data source exists or not.
-SIGN_IN = "this needs a login or an API token"
 _KEPT = 1_000
 
 

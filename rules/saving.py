@@ -12,7 +12,6 @@ from django.db.models.signals import post_delete, post_save, pre_save
 
 from datasources import sources
 from datasources.errors import Malformed
-from datasources.jsontext import loads
 from datasources.models import DataSource
 
 from .engine.parse import PROPERTIES, Problem, parse_rules
@@ -28,16 +27,6 @@ class RulesInvalid(Malformed):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems[:20]))
         self.problems = tuple(problems)
-
-
-def parse_rules_text(text: str) -> list[Any]:
-    """The list in a JSON text. Raises `Malformed`, for duplicate keys too; blank means none."""
-    if not text.strip():
-        return []
-    value = loads(text)
-    if not isinstance(value, list):
-        raise Malformed("the rules are a list of objects: [{…}, {…}]")
-    return value
 
 
 def rules_of(data_source: DataSource | int) -> list[dict[str, Any]]:
@@ -98,24 +87,33 @@ def _kinds(value: Any) -> Any:
 
 
 def _check(sender: object, instance: AccessRule, **kwargs: object) -> None:
-    """A rule that is saved by itself passes the same validator."""
+    """A rule that is saved by itself passes the same validator, with the rest of its list."""
     columns, secret = DataSource.objects.values_list("columns", "secret_columns").get(
         pk=instance.data_source_id
     )
-    raw = {
-        name: value
-        for name, field in FIELDS.items()
-        if (value := getattr(instance, field)) is not None
-    }
-    problems = problems_with([raw], columns, secret)
+    rows = AccessRule.objects.filter(data_source_id=instance.data_source_id)
+    others = rows.exclude(pk=instance.pk).values("position", *FIELDS.values())
+    this = {field: getattr(instance, field) for field in ("position", *FIELDS.values())}
+    ordered = sorted([*others, this], key=lambda row: row["position"])
+    found = problems_with([_written(row) for row in ordered], columns, secret)
+    place = ordered.index(this) + 1
+    problems = [problem for problem in found if problem.rule in (0, place)]
     if problems:
-        raise RulesInvalid(
-            [Problem(instance.position, problem.path, problem.message) for problem in problems]
-        )
+        raise RulesInvalid(problems)
 
 
-def _changed(sender: object, instance: AccessRule, **kwargs: object) -> None:
+def _changed(sender: object, instance: AccessRule, raw: bool = False, **kwargs: object) -> None:
+    """Positions have no gaps, but while a fixture's rules come in one after the other."""
+    if not raw:
+        _close_gaps(instance.data_source_id)
     sources.touch_rules(instance.data_source_id)
+
+
+def _close_gaps(data_source_id: int) -> None:
+    rows = AccessRule.objects.filter(data_source_id=data_source_id).order_by("position")
+    for position, (key, stored) in enumerate(rows.values_list("pk", "position"), 1):
+        if position != stored:
+            AccessRule.objects.filter(pk=key).update(position=position)
 
 
 def connect() -> None:

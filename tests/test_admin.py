@@ -270,8 +270,26 @@ def test_rules_that_are_none_are_refused(
     assert response.status_code == 200
     assert said in errors(response)
     assert typed.replace("\r", "") in unescape(response.content.decode()).replace("\r", "")
+    assert '<a href="#id_rules">Rules</a>' in response.content.decode()
+    assert '<a href="#id_name">' not in response.content.decode()
     source.refresh_from_db()
     assert (source.name, rules_of(source)) == ("People", RULES)
+
+
+def test_the_page_of_a_new_data_source_explains_itself(boss: Client) -> None:
+    html = unescape(boss.get(url("add")).content.decode())
+    assert '[{"type": ["select"], "allow": "loggedIn"}]' in html
+    assert "A word of your own" in html
+    assert ">View site<" not in html
+
+
+def test_an_entry_is_named_with_its_data_source(boss: Client, source: DataSource) -> None:
+    key = Entry.objects.filter(data_source=source).values_list("pk", flat=True)[0]
+    html = boss.get(url("entry", source.pk, key)).content.decode()
+    assert f"<h1>Entry {key} of People</h1>" in html
+    assert (
+        "<h1>Add an entry to People</h1>" in boss.get(url("entry_add", source.pk)).content.decode()
+    )
 
 
 def test_true_and_one_are_different_rules(boss: Client, source: DataSource) -> None:

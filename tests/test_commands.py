@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from accounts.models import App
+from accounts.models import ApiToken, App
 from accounts.tokens import create_api_token
 from datasources import sources, store
 from datasources.models import DataSource
@@ -39,6 +39,7 @@ def people(db: None) -> DataSource:
     with store.writing(source, []):
         store.insert(source, [{"Email": "bob@acme.com", "Salary": 1, "Role": "U"}])
     save_rules(model, RULES)
+    ApiToken.objects.create(pk=7, name="seven", digest="7" * 64)
     return model
 
 
@@ -145,9 +146,10 @@ def test_entries_by_id(people: DataSource) -> None:
 def test_entries_that_are_not_there(people: DataSource) -> None:
     told = explain("select", "--user", '{"Role": "A"}', "--entry", "999999")
     assert told[0] == "denied: 404 notfound"
-    assert "  there is no entry 999999" in told
+    assert [line for line in told if "there is no" in line] == ["  there is no such entry"]
     told = explain("delete", "--user", BOB, "--entry", "999999")
     assert told[0] == "denied: 400 datasource.access"
+    assert "  there is no entry 999999" in told
     told = explain("update", "--user", BOB, "--entry", "999999", "--data", "{}")
     assert told[0] == "denied: 400 datasource.access"
 
@@ -190,15 +192,18 @@ def test_the_own_row_of_a_session(db: None) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["select", "--query", "{"], "--query: the body is no JSON"),
+        (["select", "--query", "{"], "--query: the argument is no JSON"),
         (["select", "--query", "[]"], "--query is a JSON object"),
         (["select", "--query", '{"Email": "x"}'], "there is no `Email` in a query"),
         (
             ["select", "--query", '{"where": {"$where": "x"}}'],
             "a client would be answered 400 request.invalid: `where.$where`",
         ),
-        (["select", "--user", "Bob"], "--user: the body is no JSON"),
+        (["select", "--user", "Bob"], "--user: the argument is no JSON"),
         (["select", "--user", "{}", "--token", "7"], "a request has one"),
+        (["select", "--token", "99"], "there is no API token 99"),
+        (["select", "--token", "9" * 30], "there is no API token 999"),
+        (["select", "--token", "-1"], "there is no API token -1"),
         (["select", "--data", "{}"], "goes with `--query` or `--entry`"),
         (["delete"], "goes with `--query` or `--entry`"),
         (["insert"], "goes with `--data`"),
@@ -224,6 +229,11 @@ def _plain(message: str) -> str:
 def test_a_data_source_that_is_not_there(db: None, command: list[str], name: str) -> None:
     with pytest.raises(CommandError, match=f"there is no data source `{name}`"):
         run(command[0], name, *command[1:])
+
+
+def test_the_data_sources_that_are_there_are_listed(people: DataSource) -> None:
+    with pytest.raises(CommandError, match=f"there are {people.pk} `Staff members`$"):
+        run("checkrules", "Nothing")
 
 
 def test_a_stored_rule_that_is_not_valid(people: DataSource) -> None:
@@ -268,7 +278,9 @@ def test_stored_text_that_is_no_json(people: DataSource) -> None:
 def test_warnings_are_no_errors(people: DataSource) -> None:
     save_rules(people, [{"type": ["update"], "allow": "all"}])
     told = run("checkrules", "Staff members")
-    assert told[0].startswith(f"Staff members ({people.pk}): warning: rule 1: lets every record")
+    assert told[0].startswith(
+        f"Staff members ({people.pk}): warning: rule 1: every record can be updated"
+    )
     assert told[1:] == ["1 data source checked: 0 errors, 1 warning"]
 
 
@@ -297,6 +309,8 @@ UPDATE: dict[str, Any] = {"type": ["update"], "allow": "all"}
 def test_an_update_rule_for_every_record(rule: dict[str, Any], warns: bool) -> None:
     found = warnings_with([rule], [], several_kinds=False)
     assert [warning.code for warning in found] == ["any-record"] * warns
+    for warning in found:
+        assert warning.message.endswith('add one with a template, a `notequals`, or `"on": "both"`')
 
 
 @pytest.mark.parametrize(
@@ -344,6 +358,7 @@ def test_a_column_that_is_required_and_hidden(rule: dict[str, Any], warns: bool)
         ({"allow": "loggedIn"}, False),
         ({"allow": "all", "require": [{"Role": {"equals": "A"}}]}, False),
         ({"allow": {"tokens": [7]}}, False),
+        ({"allow": {"tokens": [7]}, "require": [OWN]}, False),
     ],
 )
 def test_a_rule_that_takes_any_kind_of_user(rule: dict[str, Any], warns: bool) -> None:
@@ -351,6 +366,10 @@ def test_a_rule_that_takes_any_kind_of_user(rule: dict[str, Any], warns: bool) -
     assert warnings_with([full], [], several_kinds=False) == []
     found = warnings_with([full], [], several_kinds=True)
     assert [warning.code for warning in found] == ["any-kind-of-user"] * warns
+    for warning in found:
+        by_word = rule["allow"] == "loggedIn"
+        told = "write {" if by_word else 'add "Source": {"equals": "…"} to `allow.user`'
+        assert told in warning.message
 
 
 def test_kinds_of_user(db: None) -> None:
@@ -369,7 +388,8 @@ def test_kinds_of_user(db: None) -> None:
 def test_rules_that_share_a_warning_are_named_together(people: DataSource) -> None:
     sign_in_source("Users", [])
     sign_in_source("Guests", [])
-    (line,) = advice_for(people)
-    assert line.startswith("rules 1, 2, 3, `allow`: tests the user without `Source`")
+    first, others = advice_for(people)
+    assert first.startswith("rule 1, `allow`: the user is tested without `Source`")
+    assert others.startswith("rules 2, 3, `allow`: the user is tested without `Source`")
     save_rules(people, [])
     assert advice_for(people) == []

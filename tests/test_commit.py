@@ -15,7 +15,7 @@ from datasources.models import DataSource, Entry
 from rules.engine.asks import Update
 from rules.guard import Guard
 from rules.models import AccessRule
-from rules.saving import rules_of, save_rules
+from rules.saving import RulesInvalid, rules_of, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 
@@ -547,3 +547,17 @@ def test_a_data_source_that_goes_while_it_is_written_is_no_fault() -> None:
         # 503 to who came in between; asked again, it is 401.
         assert set(statuses) <= {200, 401, 503}, statuses
         assert results[2][0].status == 200
+
+
+@pytest.mark.django_db
+def test_rules_that_are_saved_one_by_one_leave_no_gap() -> None:
+    model = DataSource.objects.create(name="One by one", columns=["A"])
+    rule = {"type": ["select"], "allow": "all"}
+    save_rules(model, [rule, rule, rule])
+    AccessRule.objects.create(data_source=model, position=9, **rule)
+    AccessRule.objects.get(data_source=model, position=2).delete()
+    positions = AccessRule.objects.filter(data_source=model).values_list("position", flat=True)
+    assert list(positions) == [1, 2, 3]
+    save_rules(model, [rule] * 200)
+    with pytest.raises(RulesInvalid, match="at most 200"):
+        AccessRule.objects.create(data_source=model, position=201, **rule)

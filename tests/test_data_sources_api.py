@@ -48,7 +48,9 @@ def test_the_list_has_what_the_caller_may_see() -> None:
     third = place([], name="Third").model
     assert ids(calls.manager("view")("GET", "data-sources")) == [first.pk, second.pk, third.pk]
     assert ids(calls.manager("view", on=second)("GET", "data-sources")) == [second.pk]
-    for right in ("change", "delete", "change_rules", "share"):
+    for right in ("change", "change_rules"):
+        assert ids(calls.manager(right, on=second)("GET", "data-sources")) == [second.pk]
+    for right in ("delete", "share"):
         assert ids(calls.manager(right, on=second)("GET", "data-sources")) == []
     api = calls.superuser()
     for query, found in [
@@ -214,13 +216,13 @@ def test_what_each_right_shows(right: str, on_it: bool) -> None:
     model = there.model if on_it else None
     api = calls.manager(right, on=model)
     found = api("GET", there.url).json["dataSource"]
-    if right == "view":
-        assert list(found) == PARTS
+    if right in ("view", "change", "change_rules"):
+        assert list(found) == [*PARTS, *(["accessRules"] if right == "change_rules" else [])]
     else:
         # Short, since an open rule lets everybody in.
         assert list(found) == ["id", "name", "columns"]
     elsewhere = api("GET", other.url)
-    if right == "view" and not on_it:
+    if right in ("view", "change", "change_rules") and not on_it:
         assert elsewhere.status == 200
     else:
         assert elsewhere.failure == (403, "auth.forbidden")
@@ -624,3 +626,13 @@ def test_a_bare_token_and_a_session_manage_nothing() -> None:
         assert api("DELETE", there.url).failure == (403, "auth.forbidden")
         assert list(api("GET", there.url).json["dataSource"]) == ["id", "name", "columns"]
     assert calls.anonymous()("PUT", there.url, {"name": "x"}).failure == (401, "auth.required")
+
+
+def test_who_may_change_rules_needs_no_other_right_for_it() -> None:
+    there = place([])
+    api = calls.manager("change_rules", on=there.model)
+    answer = api("PUT", there.url, {"accessRules": [OPEN]})
+    assert answer.json["dataSource"]["accessRules"] == [OPEN]
+    assert api("PUT", there.url, {"name": "Other"}).failure == (403, "auth.forbidden")
+    assert api("PUT", there.url, {"definition": {}}).failure == (403, "auth.forbidden")
+    assert api("DELETE", there.url).failure == (403, "auth.forbidden")

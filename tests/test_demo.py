@@ -253,6 +253,26 @@ def test_the_three_lines_do_what_they_say(path: Path, client: Client, settings: 
     assert again.getvalue() == text
 
 
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("192.0.2.7", "http://192.0.2.7:8000/"),
+        ("0.0.0.0", "http://127.0.0.1:8000/"),
+        ("::1", "http://[::1]:8000/"),
+    ],
+)
+def test_the_host_is_told(path: Path, settings: Any, host: str, shown: str) -> None:
+    settings.VAR_DIR = path.parent
+    output = StringIO()
+    call_command("loaddemo", "--host", host, stdout=output)
+    assert f"Rowkeeper: {shown} " in output.getvalue()
+
+
+def test_make_run_tells_the_host_that_it_listens_on() -> None:
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    assert "loaddemo --host $(HOST) --port $(PORT)" in makefile
+
+
 def send(client: Client, words: list[str]) -> tuple[int, str | None]:
     (url,) = [word for word in words if word.startswith("http://127.0.0.1:8123/")]
     pairs = [words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H"]

@@ -722,6 +722,7 @@ def test_a_host_that_is_not_ours_is_400_in_json(
     for path in ("user", "nothing", "data-sources/1/data"):
         answer = calls.anonymous()("GET", path, headers={"Host": host})
         assert answer.failure == (400, "request.invalid")
+        assert "`ALLOWED_HOSTS`" in answer.json["message"]
 
 
 @pytest.mark.parametrize(

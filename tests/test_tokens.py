@@ -23,6 +23,7 @@ from accounts.models import ApiToken, App, LoginSession
 from accounts.people import user_body
 from accounts.tokens import create_api_token, digest, is_secret, new_secret, revoke
 from datasources.models import DataSource, Entry
+from tests.people import LOGIN
 
 urlpatterns = [path("admin/", admin.site.urls)]
 pytestmark = pytest.mark.django_db
@@ -191,6 +192,16 @@ def test_createtoken_says_what_is_wrong(args: tuple[str, ...], message: str) -> 
     assert not ApiToken.objects.exists()
 
 
+def test_createtoken_lists_the_apps_that_there_are() -> None:
+    with pytest.raises(CommandError, match="there is none yet"):
+        command("CI", "--app", "Shop")
+    keys = [App.objects.create(name=f"App {number}").pk for number in range(11)]
+    with pytest.raises(CommandError) as raised:
+        command("CI", "--app", "Shop")
+    assert f"there are {keys[0]} `App 0`, {keys[1]} `App 1`," in str(raised.value)
+    assert str(raised.value).endswith("`App 9`, …")
+
+
 # -- the admin
 
 
@@ -220,6 +231,8 @@ def test_the_admin_shows_a_new_token_once(site: None) -> None:
     assert response.status_code == 200 and len(found) == 1
     assert who(found[0]).token_id == token.pk
     assert "no-store" in response["Cache-Control"]
+    html = response.content.decode()
+    assert "rowkeeper/admin.css" in html and "rowkeeper-secret" in html and "style=" not in html
     for page in (TOKENS, f"{TOKENS}{token.pk}/change/", f"{TOKENS}{token.pk}/history/"):
         text = client.get(page).content.decode()
         assert found[0] not in text and token.digest not in text
@@ -259,6 +272,34 @@ def test_tokens_are_revoked_and_not_deleted(site: None) -> None:
     with pytest.raises(CredentialInvalid):
         who(secret)
     assert "revoked" in client.get(TOKENS).content.decode()
+
+
+def test_a_token_is_revoked_on_its_own_page(site: None) -> None:
+    token, secret = create_api_token("CI")
+    client = staff("root", is_superuser=True)
+    page, revoking = f"{TOKENS}{token.pk}/change/", f"{TOKENS}{token.pk}/revoke/"
+    assert revoking in client.get(page).content.decode()
+    assert "Are you sure" in client.get(revoking).content.decode()
+    assert who(secret).token_id == token.pk
+    assert client.post(revoking).headers["Location"] == page
+    with pytest.raises(CredentialInvalid):
+        who(secret)
+    text = client.get(page).content.decode()
+    assert "revoked" in text and revoking not in text
+    assert LogEntry.objects.get().get_change_message() == "Revoked."
+    # Again: nothing to ask, nothing to do.
+    assert client.get(revoking).status_code == client.post(revoking).status_code == 302
+    assert LogEntry.objects.count() == 1
+    assert client.post(f"{TOKENS}{10**30}/revoke/").status_code == 404
+
+
+def test_the_page_that_revokes_is_for_those_who_may_change(site: None) -> None:
+    token, secret = create_api_token("CI")
+    client = staff("ann", "view_apitoken")
+    address = f"{TOKENS}{token.pk}/revoke/"
+    assert client.get(address).status_code == client.post(address).status_code == 403
+    assert address not in client.get(f"{TOKENS}{token.pk}/change/").content.decode()
+    assert who(secret).token_id == token.pk
 
 
 def test_who_may_only_look_cannot_revoke(site: None) -> None:
@@ -304,6 +345,25 @@ def test_sessions_are_seen_and_ended_and_nothing_else(site: None) -> None:
     assert LoginSession.objects.exists()
     client.post(url, picked)
     assert not LoginSession.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "definition", "title"),
+    [
+        ({"Email": "bob@acme.com", "Name": "Bobby"}, LOGIN, "session of bob@acme.com"),
+        ({"Email": 7, "Name": "Bobby"}, LOGIN, "session of entry"),
+        ({"Email": "bob@acme.com", "Name": "Bobby"}, {}, "session of entry"),
+    ],
+)
+def test_a_session_is_named_after_the_address(
+    site: None, row: dict[str, Any], definition: dict[str, Any], title: str
+) -> None:
+    source = DataSource.objects.create(name="Users", definition=definition)
+    entry = Entry.objects.create(data_source=source, data=row)
+    LoginSession.objects.create(digest="d", fingerprint="f", data_source=source, entry=entry)
+    client = staff("root", is_superuser=True)
+    page = client.get("/admin/rowkeeper_accounts/loginsession/").content.decode()
+    assert title in page and "Bobby" not in page
 
 
 def test_groups_of_delegates_count_too(site: None) -> None:

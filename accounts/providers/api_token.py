@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from datasources.sources import TABLE, Beside, fields_sql
 
+from ..django_users import lazy_user
 from ..failures import CredentialInvalid
 from ..identity import Identity
 from ..models import ApiToken
-from ..rights import lazy_user
 from ..tokens import digest
 from .last_use import EVERY, database_time, note_use
 

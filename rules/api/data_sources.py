@@ -10,20 +10,21 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from accounts import permissions
-from accounts.failures import LoginRequired, PermissionMissing
+from accounts.failures import SIGN_IN, LoginRequired, PermissionMissing
 from accounts.identity import Identity
 from accounts.models import App
 from datasources import sources, store
+from datasources.definition import changes_login
 from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
 from datasources.values import MAX_INTEGER, problem_with_text, shown
 
 from ..engine.decide import keeps_out
-from ..guard import SIGN_IN, Guard
+from ..guard import Guard
 from ..saving import rules_of, save_rules
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
-from .entries import clock
+from .entries import iso_time
 
 FIELDS = ("id", "name", "columns", "type", "appId", "definition", "createdAt", "updatedAt")
 _SETTABLE = ("name", "type", "columns", "definition")
@@ -85,9 +86,8 @@ class DataSources(Endpoint):
         identity = self.identity(request)
         door = self.guard(request, reference)
         model = _model(door)
-        if model is not None and permissions.may(identity, "view", model):
-            rules = _rules(model) if permissions.may(identity, "change_rules", model) else {}
-            return json_answer({"dataSource": {**_body(model, FIELDS), **rules}})
+        if model is not None and permissions.may_see(identity, model):
+            return json_answer({"dataSource": _whole(identity, model)})
         if door.is_known:
             return json_answer({"dataSource": _short(door)})
         _refuse(identity, "view")
@@ -97,6 +97,8 @@ class DataSources(Endpoint):
         identity = self.identity(request)
         body = json_body(request._request)
         model = self._managed(request, reference, "change")
+        if any(key in body for key in _SETTABLE):
+            permissions.require(identity, "change", model)
         if "accessRules" in body or "definition" in body:
             permissions.require(identity, "change_rules", model)
         with transaction.atomic():
@@ -112,12 +114,12 @@ class DataSources(Endpoint):
             if "accessRules" in body:
                 save_rules(model, body["accessRules"])
         model.refresh_from_db()
-        rules = _rules(model) if permissions.may(identity, "change_rules", model) else {}
-        return json_answer({"dataSource": {**_body(model, FIELDS), **rules}})
+        return json_answer({"dataSource": _whole(identity, model)})
 
     def destroy(self, request: Request, reference: str) -> HttpResponse:
         """`DELETE data-sources/:id`, with its entries, rules and sessions."""
         model = self._managed(request, reference, "delete")
+        permissions.require(self.identity(request), "delete", model)
         with transaction.atomic():
             # Whoever adds an entry waits; else that entry would be left without its data source.
             DataSource.objects.select_for_update().filter(pk=model.pk).first()
@@ -125,14 +127,18 @@ class DataSources(Endpoint):
         return json_answer({})
 
     def _managed(self, request: Request, reference: str, action: str) -> DataSource:
-        """The data source, for a caller who may do this to it."""
+        """The data source, for a caller who may see it or do this to it; who may not is told that
+        the right is missing, whether it exists or not.
+        """
         identity = self.identity(request)
         if identity.is_anonymous:
             raise LoginRequired(SIGN_IN)
         model = _model(self.guard(request, reference))
-        if model is None or not permissions.may(identity, action, model):
-            _refuse(identity, action)
-        return model
+        if model is not None:
+            known = permissions.may_see(identity, model)
+            if known or permissions.may(identity, action, model):
+                return model
+        _refuse(identity, action)
 
 
 def _refuse(identity: Identity, action: str) -> NoReturn:
@@ -181,9 +187,7 @@ def _told(error: ValidationError) -> str:
 
 
 def _fit_to_set_login(identity: Identity, before: Any, after: Any) -> None:
-    """Who says where people sign in could make any user there is: a right of its own."""
-    new = after.get("login") if isinstance(after, dict) else None
-    if new != (before or {}).get("login"):
+    if changes_login(before, after):
         permissions.require(identity, "set_login")
 
 
@@ -227,14 +231,20 @@ def _body(model: DataSource, fields: tuple[str, ...]) -> dict[str, Any]:
         "type": model.type,
         "appId": model.app_id,
         "definition": model.definition,
-        "createdAt": clock(model.created_at),
-        "updatedAt": clock(model.updated_at),
+        "createdAt": iso_time(model.created_at),
+        "updatedAt": iso_time(model.updated_at),
     }
     return {name: everything[name] for name in fields}
 
 
 def _rules(model: DataSource) -> dict[str, Any]:
     return {"accessRules": rules_of(model)}
+
+
+def _whole(identity: Identity, model: DataSource) -> dict[str, Any]:
+    """All fields, and the rules for those who may change them."""
+    rules = _rules(model) if permissions.may(identity, "change_rules", model) else {}
+    return {**_body(model, FIELDS), **rules}
 
 
 def _short(door: Guard) -> dict[str, Any]:

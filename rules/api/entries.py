@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -162,19 +163,13 @@ def is_own(door: Guard, entry_id: int) -> bool:
     )
 
 
-class refused_addresses:  # noqa: N801  (a context manager, read as a phrase)
-    """Turns two rows of one address into the ordinary denial."""
-
-    def __init__(self, door: Guard, operation: Operation) -> None:
-        self.door, self.operation = door, operation
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """The denial in place of the failure that would say why."""
-        if isinstance(error, AddressTaken):
-            self.door.refuse(self.operation)
+@contextmanager
+def refused_addresses(door: Guard, operation: Operation) -> Iterator[None]:
+    """Two rows of one address get the ordinary denial, in place of the failure that says why."""
+    try:
+        yield
+    except AddressTaken:
+        door.refuse(operation)
 
 
 def _index_columns(names: str) -> list[str]:
@@ -209,8 +204,8 @@ def entry_value(source: Source, stored: Stored, shown_columns: Projection) -> di
         "id": stored.id,
         "data": shown_columns.of(stored.data),
         "dataSourceId": source.id,
-        "createdAt": clock(stored.created_at),
-        "updatedAt": clock(stored.updated_at),
+        "createdAt": iso_time(stored.created_at),
+        "updatedAt": iso_time(stored.updated_at),
     }
 
 
@@ -219,6 +214,6 @@ def entry_text(source: Source, stored: Stored, shown_columns: Projection) -> str
     return dumps(entry_value(source, stored, shown_columns))
 
 
-def clock(moment: datetime) -> str:
+def iso_time(moment: datetime) -> str:
     """A time in UTC, in ISO 8601 with milliseconds and `Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

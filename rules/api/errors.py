@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    DisallowedHost,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
@@ -47,6 +52,9 @@ class WrongMedia(Failure):
     code = "request.media"
 
 
+WRONG_HOST: Final = Malformed("this site does not answer to that host name (`ALLOWED_HOSTS`)")
+
+
 def answer(failure: Failure) -> HttpResponse:
     """The response that tells of a failure: `message`, `type`, and a denial's `payload`."""
     body: dict[str, Any] = {"message": failure.message, "type": failure.code}
@@ -83,6 +91,8 @@ def failure_of(error: Exception) -> Failure:
         return TooLarge("the body is too large")
     if isinstance(error, UnreadablePostError):
         return Malformed("the body could not be read to its end")
+    if isinstance(error, DisallowedHost):
+        return WRONG_HOST
     if isinstance(error, SuspiciousOperation | MultiPartParserError | exceptions.ParseError):
         return Malformed("the request cannot be read")
     if isinstance(error, PermissionDenied):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 
 from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
-from .errors import WrongMedia, WrongMethod, answer
+from .errors import WRONG_HOST, WrongMedia, WrongMethod, answer
 
 _BY_STATUS: dict[int, Failure] = {
     400: Malformed("the request cannot be read"),
@@ -39,9 +40,19 @@ class JsonErrors:
             return response
         fault = Failure("a fault on the server; it has been logged")
         known = _BY_STATUS.get(response.status_code)
+        if response.status_code == 400 and not _is_our_host(request):
+            known = WRONG_HOST
         if known is None and response.status_code < 500:
             known = _BY_STATUS[400]
         return answer(known or fault)
+
+
+def _is_our_host(request: HttpRequest) -> bool:
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    return True
 
 
 def _is_ours(request: HttpRequest) -> bool:

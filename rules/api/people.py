@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from accounts.failures import LoginRequired
+from accounts.failures import SIGN_IN, LoginRequired
 from accounts.identity import Identity
 from accounts.people import told_columns, user_body
 from accounts.sign_in import authorize, client_address, sign_out
@@ -17,7 +17,7 @@ from datasources.definition import Login
 from datasources.sources import Source, find
 
 from ..engine.decide import shown_of
-from ..guard import SIGN_IN, ruleset_of
+from ..guard import ruleset_of
 from .base import Endpoint, json_answer
 from .bodies import json_body
 

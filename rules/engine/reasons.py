@@ -38,7 +38,6 @@ OTHER_TYPE: Final = Reason("type", "is not about this operation")
 NOT_REACHED: Final = Reason("unreached", "was not reached")
 OTHER_APP: Final = Reason("app", "is for other apps")
 NOBODY: Final = Reason("allow", "wants somebody who is signed in; nobody is")
-OTHER_USER: Final = Reason("allow", "is for other users")
 OTHER_TOKEN: Final = Reason("allow", "is for other API tokens")
 SCRIPT: Final = Reason("script", "is a script; scripts are not run yet, so it does not grant")
 

@@ -64,8 +64,8 @@ def _any_record(rule: Rule) -> Iterator[Advice]:
         rule.position,
         "require" if rule.require else "",
         "any-record",
-        "lets every record be updated: no condition is on what is stored; a template, a "
-        '`notequals` or `"on": "both"` is',
+        "every record can be updated: no condition is on what is stored; add one with a template, "
+        'a `notequals`, or `"on": "both"`',
     )
 
 
@@ -96,6 +96,8 @@ def _must_be_sent(item: Requirement, rule: Rule) -> bool:
 
 def _any_kind(rule: Rule) -> Iterator[Advice]:
     """A test of the user that does not say whose users are meant."""
+    if rule.allow.kind == "tokens":
+        return  # no user at all
     if any(condition.column == SOURCE for condition in rule.allow.conditions):
         return
     templates = [item for item in _conditions(rule) if isinstance(item.operand, Template)]
@@ -105,10 +107,16 @@ def _any_kind(rule: Rule) -> Iterator[Advice]:
         rule.position,
         "allow",
         "any-kind-of-user",
-        "tests the user without `Source`, while users of more than one kind can sign in: "
-        'add {"Source": {"equals": "…"}} to `allow.user`, or the users of another data source '
-        "may pass for these",
+        "the user is tested without `Source`, while users of more than one kind can sign in: "
+        f"{_with_source(rule)}, or the users of another data source may pass for these",
     )
+
+
+def _with_source(rule: Rule) -> str:
+    """What to write for it: into the conditions that there are, or in place of a word."""
+    if rule.allow.kind == "user":
+        return 'add "Source": {"equals": "…"} to `allow.user`'
+    return 'write {"user": {"Source": {"equals": "…"}}} as `allow`'
 
 
 def _conditions(rule: Rule) -> list[Condition]:

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from datasources.errors import Malformed
 from datasources.jsontext import loads
 from datasources.models import DataSource
-from datasources.values import MAX_INTEGER
+from datasources.values import MAX_INTEGER, few, shown
 
 
 def data_source(reference: str) -> DataSource:
@@ -19,14 +19,22 @@ def data_source(reference: str) -> DataSource:
         found = DataSource.objects.filter(pk=int(reference)).first()
     found = found or DataSource.objects.filter(name=reference).first()
     if found is None:
-        raise CommandError(f"there is no data source `{reference}`, expected a number or a name")
+        raise CommandError(
+            f"there is no data source `{reference}`, expected a number or a name: {_existing()}"
+        )
     return found
+
+
+def _existing() -> str:
+    rows = DataSource.objects.order_by("pk").values_list("pk", "name")[:11]
+    found = [f"{pk} `{shown(name)}`" for pk, name in rows]
+    return f"there are {few(found)}" if found else "there is none yet"
 
 
 def json_object(option: str, text: str) -> dict[str, Any]:
     """The JSON object in an option's text. Raises `CommandError`."""
     try:
-        value = loads(text)
+        value = loads(text, "the argument")
     except Malformed as error:
         raise CommandError(f"{option}: {error.message}") from None
     if not isinstance(value, dict):

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import App
 from accounts.tokens import create_api_token
+from datasources.values import few, shown
 
 
 class Command(BaseCommand):
@@ -44,7 +45,12 @@ def _app(reference: str) -> App:
         found = App.objects.filter(pk=int(reference)).first()
     found = found or App.objects.filter(name=reference).first()
     if found is None:
-        raise CommandError(f"there is no app `{reference}`, expected an app's id or name")
+        rows = App.objects.order_by("pk").values_list("pk", "name")[:11]
+        there = [f"{pk} `{shown(name)}`" for pk, name in rows]
+        raise CommandError(
+            f"there is no app `{reference}`, expected an id or a name: "
+            + (f"there are {few(there)}" if there else "there is none yet")
+        )
     return found
 
 

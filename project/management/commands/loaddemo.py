@@ -1,4 +1,4 @@
-"""`loaddemo [--port PORT]`: loads the demo, and tells how to get in and what to try."""
+"""`loaddemo [--host HOST] [--port PORT]`: loads the demo, tells how to get in and what to try."""
 
 from __future__ import annotations
 
@@ -25,8 +25,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Load it and tell of it."""
         demo = load(settings.VAR_DIR / "demo.json")
-        for line in told(demo, f"http://{options['host']}:{options['port']}"):
+        for line in told(demo, f"http://{_reached(options['host'])}:{options['port']}"):
             self.stdout.write(line)
+
+
+def _reached(host: str) -> str:
+    """The host as an address has it; a site that listens everywhere is reached here, too."""
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104  (compared, not listened on)
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def told(demo: Demo, site: str) -> Iterator[str]:

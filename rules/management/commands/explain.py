@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.identity import Identity
 from accounts.models import ApiToken
 from datasources import sources, store
-from datasources.errors import Failure, Malformed
+from datasources.errors import Failure, Malformed, NotFound
 from datasources.jsontext import dumps
 from datasources.queries import Delete, parse_query
 from datasources.sources import Source
@@ -133,7 +133,7 @@ def told(door: Guard, asked: Asked) -> list[str]:
     failure = _failure(door, asked, decision)
     if failure is not None:
         head = [f"denied: {_answer(failure)}", f"  {failure.message}"]
-        if asked.missing is not None:
+        if asked.missing is not None and not isinstance(failure, NotFound):
             head.append(f"  there is no entry {asked.missing}")
     else:
         assert decision is not None
@@ -182,8 +182,13 @@ def _identity(options: dict[str, Any]) -> Identity:
     user, token_id, app_id = options["user"], options["token"], options["app"]
     if user is not None and token_id is not None:
         raise CommandError("`--user` and `--token` are two identities; a request has one")
-    if token_id is not None and app_id is None and 0 < token_id <= MAX_INTEGER:
-        app_id = ApiToken.objects.filter(pk=token_id).values_list("app_id", flat=True).first()
+    if token_id is not None:
+        token = (
+            ApiToken.objects.filter(pk=token_id).first() if 0 < token_id <= MAX_INTEGER else None
+        )
+        if token is None:
+            raise CommandError(f"there is no API token {token_id}, expected the id of one")
+        app_id = token.app_id if app_id is None else app_id
     return Identity(
         user=None if user is None else json_object("--user", user),
         token_id=token_id,

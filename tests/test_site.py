@@ -1,0 +1,48 @@
+"""The site around the apps: what it answers beside its pages, and a package that is in the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from datasources.errors import Malformed
+from datasources.jsontext import loads
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_browsers_find_the_icon_that_they_ask_for(client: Client) -> None:
+    response = client.get("/favicon.ico")
+    assert response.status_code == 302
+    assert finders.find(response.headers["Location"].removeprefix("/static/"))
+
+
+@pytest.mark.parametrize("app", ["accounts", "rules"])
+def test_a_package_that_hides_ours_is_named(tmp_path: Path, app: str) -> None:
+    (tmp_path / "datasources").mkdir()
+    other = tmp_path / "datasources" / "__init__.py"
+    other.touch()
+    found = subprocess.run(
+        [sys.executable, "-c", f"import {app}.apps"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (told,) = [line for line in found.stderr.splitlines() if "ImproperlyConfigured: " in line]
+    assert str(other) in told and "Rename that package" in told
+
+
+@pytest.mark.parametrize("text", ["{", b"\xff", "[" * 100_000])
+def test_messages_name_what_is_no_json(text: str | bytes) -> None:
+    with pytest.raises(Malformed, match=r"^the body (is no|nests)"):
+        loads(text)
+    with pytest.raises(Malformed, match=r"^the argument (is no|nests)"):
+        loads(text, "the argument")
