@@ -123,15 +123,18 @@ def compile_regex(source: str, options: str = "") -> Regex:
     unknown = set(options) - set(FLAGS)
     if unknown or len(set(options)) != len(options):
         raise Malformed(f"`$options` are some of {', '.join(FLAGS)}, not `{shown(options)}`")
-    written = _read(source, options)
+    written, not_an_edge = _read(source, options)
     # In PostgreSQL `***:` says that the rest is the advanced flavour, whatever is set.
     flags = "(?w)" if "m" in options else ""
-    regex = Regex(source, options, written.re2, f"***:{flags}{written.postgresql}")
+    # RE2 looks at bytes, and finds `\B` inside of a character: it is led from one to the next.
+    lead = r"\A(?s:.)*?" if not_an_edge else ""
+    regex = Regex(source, options, lead + written.re2, f"***:{flags}{written.postgresql}")
     _engine(regex.re2)
     return regex
 
 
-def _read(source: str, options: str) -> _Written:
+def _read(source: str, options: str) -> tuple[_Written, bool]:
+    """The whole pattern, and whether a `\\B` stands in it."""
     reader = _Reader(source, options)
     written = reader.whole()
     kinds = len(reader.kinds)
@@ -140,7 +143,7 @@ def _read(source: str, options: str) -> _Written:
         written = _Reader(source, options, kinds).whole()
         if written.cost.arcs > MAX_ARCS:
             raise Malformed("the pattern is too large")
-    return written
+    return written, reader.not_an_edge
 
 
 def matches_regex(text: str, regex: Regex) -> bool:
@@ -167,6 +170,7 @@ class _Reader:
     weight: int = 1
     at: int = 0
     depth: int = 0
+    not_an_edge: bool = False
     kinds: set[str] = field(default_factory=set)
 
     def problem(self, why: str) -> Malformed:
@@ -331,6 +335,7 @@ class _Reader:
         letter = self.peek()
         if letter in ("b", "B"):
             self.take()
+            self.not_an_edge |= letter == "B"
             return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", _ANCHOR, True)
         found = self.escaped()
         return self.any_of(found) if isinstance(found, list) else self.literal(found)
