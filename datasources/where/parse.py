@@ -12,6 +12,8 @@ from .operators import LOGICAL, OPERATORS, UNSUPPORTED
 
 MAX_DEPTH = 32
 MAX_CONDITIONS = 10_000
+# As many as a row has columns; each costs a database what many conditions on one column do.
+MAX_NAMES = 1_000
 
 _PUBLIC = frozenset(name for name, row in OPERATORS.items() if row.public)
 
@@ -33,6 +35,7 @@ class _Parser:
     def __init__(self, columns: Container[str]) -> None:
         self.columns = columns
         self.conditions = 0
+        self.names: set[str] = set()
 
     def where(self, value: Any, place: str, depth: int) -> Node:
         """An object of columns and logical operators."""
@@ -129,6 +132,9 @@ class _Parser:
         self, name: str, path: tuple[str, ...], op: str, operand: Any, place: str, depth: int
     ) -> Field:
         self._count(self._members(operand, place, depth), place, depth)
+        self.names.add(name)
+        if len(self.names) > MAX_NAMES:
+            raise Malformed(f"`where` names more than {MAX_NAMES} columns and paths")
         return Field(name, path, op, operand)
 
     def _members(self, operand: Any, place: str, depth: int) -> int:
