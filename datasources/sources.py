@@ -125,8 +125,8 @@ def _source(row: tuple[Any, ...]) -> Source:
 
 
 def still(source: Source, alone: bool) -> bool:
-    """Whether the definition, which says how rows are stored, is the one that was read; nobody
-    else changes it until the transaction ends. `alone`: and nobody else writes the whole of it.
+    """Whether rows are still to be stored as was read: which of their columns are secret, who
+    signs in. Nobody else changes that until the transaction ends; `alone`: nor writes the whole.
     """
     if alone or connection.vendor == "sqlite":
         lock(source.id)
@@ -134,7 +134,10 @@ def still(source: Source, alone: bool) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {fields_sql()} FROM {TABLE} d WHERE d.id=%s{share}", [source.id])
         row = cursor.fetchone()
-    return row is not None and row[5:] == source.key[5:]
+    if row is None:
+        return False
+    now = _source(row)
+    return (now.login, now.secret) == (source.login, source.secret)
 
 
 def lock(source_id: int) -> None:
