@@ -69,8 +69,16 @@ class ApiTokenAdmin(_TokenAdmin):
         return ["name", "app", "user", "expires_at", *([] if obj is None else _MADE)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> list[str]:
-        """Who a token is for is settled when it is made."""
-        return _MADE if obj is None else ["user", *_MADE]
+        """Who a token is for, and of which app, is settled when it is made; another's token can
+        be revoked, and nothing else.
+        """
+        if obj is None:
+            return _MADE
+        fixed = ["app", "user", *_MADE]
+        superuser = getattr(request.user, "is_superuser", False)
+        if obj.user_id in (None, request.user.pk) or superuser:
+            return fixed
+        return ["name", "expires_at", *fixed]
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
-from .conf import DEFAULTS
+from .conf import DEFAULTS, setting
 from .siblings import PACKAGES
 
 
@@ -63,6 +63,24 @@ def check_settings(app_configs: object, **kwargs: object) -> list[CheckMessage]:
             id="rowkeeper.E002",
         )
         for name in unknown
+    ]
+
+
+@register(deploy=True)
+def check_cache(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """Can counters of sign-in attempts be pushed out of the cache by others?"""
+    config = settings.CACHES.get(setting("CACHE"), {})
+    local = str(config.get("BACKEND", "")).endswith(".LocMemCache")
+    kept = config.get("OPTIONS", {}).get("MAX_ENTRIES", config.get("MAX_ENTRIES", 300))
+    if not local or int(kept) >= 10_000:
+        return []
+    return [
+        Warning(
+            f"The cache of the sign-in limits keeps {kept} entries: whoever has many addresses "
+            "can push counters out of it, and guess on.",
+            hint='Give it OPTIONS {"MAX_ENTRIES": 200000}, or name another in ROWKEEPER["CACHE"].',
+            id="rowkeeper.W002",
+        )
     ]
 
 

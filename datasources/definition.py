@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from .values import problem_with_name, same, shown
 
+# Of a data source; of a single row, `values.MAX_COLUMNS`.
+MAX_COLUMNS = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -25,13 +28,16 @@ def problem_with_columns(columns: object) -> str | None:
     """Why a value is no list of distinct column names, or None."""
     if not isinstance(columns, list):
         return '`columns` is a list of names, such as ["Email", "Name"]'
+    if len(columns) > MAX_COLUMNS:
+        return f"there are {len(columns)} columns; at most {MAX_COLUMNS} are allowed"
+    seen: set[str] = set()
     for name in columns:
         problem = problem_with_name(name)
         if problem:
             return f"the column `{shown(name)}` {problem}"
-    if len(set(columns)) != len(columns):
-        twice = next(name for name in columns if columns.count(name) > 1)
-        return f"the column `{shown(twice)}` stands twice"
+        if name in seen:
+            return f"the column `{shown(name)}` stands twice"
+        seen.add(name)
     return None
 
 

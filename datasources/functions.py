@@ -6,17 +6,34 @@ PostgreSQL has its own of the same names, made by the migrations.
 from __future__ import annotations
 
 import json
+import threading
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 
 from .jsontext import canonical, dumps
-from .values import lower
+from .values import BLANKS, lower
 from .where.memory import elem_matches
 from .where.nodes import Elem
 from .where.operators import OPERATORS, like
 from .where.parse import elem_of
 from .where.walk import MISSING, ends
 from .where.walk import walk as values_on
+
+
+class Limit(threading.local):
+    """The moment, by `time.monotonic`, at which the statement of this thread has to end."""
+
+    until: float | None = None
+
+
+limit = Limit()
+
+
+def _in_time() -> None:
+    """Raises `TimeoutError`, which SQLite makes an error of the statement."""
+    if limit.until is not None and monotonic() > limit.until:
+        raise TimeoutError
 
 
 def register(sender: object, connection: Any, **kwargs: object) -> None:
@@ -35,6 +52,7 @@ def _text(value: Any) -> str | None:
 
 def _walk(data: str | None, path: str) -> str:
     """JSON list of the JSON texts of all values on a path; null for a missing one."""
+    _in_time()
     row = {} if data is None else json.loads(data)
     return dumps([_text(value) for value in values_on(row, tuple(json.loads(path)))])
 
@@ -50,6 +68,7 @@ def _holds_on_path(data: str, path: str, op: str, operand: str) -> bool:
 
 
 def _holds_on(item: Any, path: tuple[str, ...], op: str, operand: str) -> bool:
+    _in_time()
     row, wanted = OPERATORS[op], _parsed(operand)
     values = values_on if row.opens_lists else ends
     return any(row.holds(value, wanted) for value in values(item, path))
@@ -63,6 +82,7 @@ def _parsed(operand: str) -> Any:
 
 def _elem(data: str, path: str, operand: str) -> bool:
     """`$elemMatch`: whether a list on the path has a member that fits."""
+    _in_time()
     return elem_matches(_elem_node(path, operand), json.loads(data))
 
 
@@ -79,6 +99,10 @@ def _lower(text: str | None) -> str | None:
     return None if text is None else lower(text)
 
 
+def _address(text: str | None) -> str | None:
+    return None if text is None else lower(text).strip(BLANKS)
+
+
 def _real(text: str | None) -> float | None:
     # SQLite before 3.43 may miss the nearest double in the last place.
     return None if text is None else float(text)
@@ -91,5 +115,6 @@ _FUNCTIONS = (
     ("rowkeeper_elem", 3, _elem),
     ("rowkeeper_like", 2, _like),
     ("rowkeeper_lower", 1, _lower),
+    ("rowkeeper_address", 1, _address),
     ("rowkeeper_real", 1, _real),
 )

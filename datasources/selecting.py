@@ -10,6 +10,7 @@ from typing import Any
 
 from .jsontext import dumps, path_of
 from .queries import OrderTerm, Projection
+from .values import BLANKS
 from .where.operators import Sql
 from .where.sql import Dialect
 
@@ -141,4 +142,19 @@ def distinct_texts(dialect: Dialect, column: str) -> Sql:
         "SELECT DISTINCT leaf.v::text FROM {entries},"
         "rowkeeper_walk(data,%s::text[]) AS leaf WHERE leaf.v IS NOT NULL AND ",
         ([column],),
+    )
+
+
+def address_is(dialect: Dialect, column: str, address: str) -> Sql:
+    """The condition that a column holds this address, without case and outer blanks."""
+    if dialect.name == "sqlite":
+        return Sql(
+            "CASE json_type(data,%s) WHEN 'text' THEN "
+            "rowkeeper_address(json_extract(data,%s)) END=%s",
+            (path_of(column), path_of(column), address),
+        )
+    return Sql(
+        "CASE jsonb_typeof(data->%s) WHEN 'string' THEN "
+        "btrim(rowkeeper_lower(data->>%s),%s) END=%s",
+        (column, column, BLANKS, address),
     )

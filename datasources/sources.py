@@ -100,13 +100,14 @@ def source_of(model: DataSource) -> Source:
     return found
 
 
-_parsed: dict[tuple[Any, ...], Source] = {}
+# The last state of each data source, by its id.
+_parsed: dict[int, Source] = {}
 
 
 def _source(row: tuple[Any, ...]) -> Source:
-    """Kept by all that was read, so that equal rows are parsed once."""
-    source = _parsed.get(row)
-    if source is None:
+    """Parsed once, as long as nothing about it changes."""
+    source = _parsed.get(row[0])
+    if source is None or source.key != row:
         identifier, name, app_id, _tag, columns, definition, secret = row
         source = Source(
             identifier,
@@ -119,8 +120,24 @@ def _source(row: tuple[Any, ...]) -> Source:
         )
         if len(_parsed) >= 1_000:
             _parsed.clear()
-        _parsed[row] = source
+        _parsed[identifier] = source
     return source
+
+
+def still(source: Source, alone: bool) -> bool:
+    """Whether rows are still to be stored as was read: which of their columns are secret, who
+    signs in. Nobody else changes that until the transaction ends; `alone`: nor writes the whole.
+    """
+    if alone or connection.vendor == "sqlite":
+        lock(source.id)
+    share = " FOR SHARE" if connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {fields_sql()} FROM {TABLE} d WHERE d.id=%s{share}", [source.id])
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    now = _source(row)
+    return (now.login, now.secret) == (source.login, source.secret)
 
 
 def lock(source_id: int) -> None:

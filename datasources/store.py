@@ -14,20 +14,20 @@ from hashlib import sha256
 from time import monotonic
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from . import passwords, sources
+from . import functions, passwords, sources
 from .conf import setting
-from .definition import Login
-from .errors import AddressTaken
+from .definition import MAX_COLUMNS, Login
+from .errors import AddressTaken, Busy, Malformed
 from .jsontext import dumps, loads, rows_as_numbers_went_in
 from .models import DataSource, Entry
 from .queries import ANSWERED_FIELDS, Attributes, OrderTerm, Projection, Select
-from .selecting import distinct_texts, entry_text, order_sql, row_text
+from .selecting import address_is, distinct_texts, entry_text, order_sql, row_text
 from .sources import Source
-from .values import holds_nested_list, lower
+from .values import BLANKS, holds_nested_list, lower, problem_with_row, shown
 from .where import EVERYTHING, Node, any_of
 from .where.nodes import column_is
 from .where.operators import Sql
@@ -73,15 +73,23 @@ def _run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def _clock() -> Iterator[None]:
-    """SQLite has no time limit of its own: it asks, every so many steps, whether to go on."""
+    """SQLite has no time limit of its own: it asks, every so many steps, whether to go on, and so
+    do our functions. Raises `Busy`.
+    """
     if connection.vendor != "sqlite":
         yield
         return
     until = monotonic() + setting("QUERY_SECONDS")
-    connection.connection.set_progress_handler(lambda: monotonic() > until, 100_000)
+    connection.connection.set_progress_handler(lambda: monotonic() > until, 1_000)
+    functions.limit.until = until
     try:
         yield
+    except OperationalError:
+        if monotonic() > until:
+            raise Busy("the query took too long; ask for less") from None
+        raise
     finally:
+        functions.limit.until = None
         connection.connection.set_progress_handler(None, 0)
 
 
@@ -142,6 +150,19 @@ def _part(ask: Select) -> Sql:
         return Sql("")
     limit = "-1" if connection.vendor == "sqlite" else "ALL"
     return Sql(f" LIMIT {limit} OFFSET %s", (ask.offset,))
+
+
+def holds_others(source: Source, ids: Iterable[int]) -> bool:
+    """Whether the data source has any entry but these."""
+    kept = dumps(sorted(set(ids)))
+    among = "SELECT value FROM json_each(%s)"
+    if connection.vendor == "postgresql":
+        among = "SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb) AS kept(value)"
+    found = _run(
+        f"SELECT 1 FROM {TABLE} WHERE data_source_id=%s AND id NOT IN ({among}) LIMIT 1",
+        (source.id, kept),
+    )
+    return bool(found)
 
 
 def count(source: Source, where: Node) -> int:
@@ -208,7 +229,7 @@ def fetch_where(source: Source, where: Node, lock: bool = False) -> dict[int, St
 def _fetch(source: Source, condition: Sql, lock: bool) -> dict[int, Stored]:
     data = row_text(dialect(), Projection()).text
     wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, _clock():
         cursor.execute(
             f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} '
             f"WHERE data_source_id=%s AND {condition.text} ORDER BY id{wait}",
@@ -236,19 +257,15 @@ def login_rows(source_id: int, login: Login, address: str) -> list[tuple[int, di
     source = sources.find(source_id)
     if source is None or wanted is None:
         return []
-    near = column_is(login.email_column, "$iLike", f"%{wanted}%")
-    return [
-        (entry.id, entry.data)
-        for entry in fetch_where(source, near).values()
-        if normal_address(entry.data.get(login.email_column)) == wanted
-    ]
+    same = address_is(dialect(), login.email_column, wanted)
+    return [(entry.id, entry.data) for entry in _fetch(source, same, lock=False).values()]
 
 
 def normal_address(value: Any) -> str | None:
     """An address as it is compared; None for what is none."""
     if not isinstance(value, str):
         return None
-    return lower(value).strip() or None
+    return lower(value).strip(BLANKS) or None
 
 
 # -- writing
@@ -262,9 +279,11 @@ def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterato
     who do; the data source is locked before any entry, so that nobody waits in a circle.
     """
     with transaction.atomic():
-        new = [key for key in keys if key not in source.columns]
-        if whole or new or source.login or connection.vendor == "sqlite":
-            sources.lock(source.id)
+        known = set(source.columns)
+        new = [key for key in keys if key not in known]
+        # A row that another definition would store otherwise (its password, say) is not stored.
+        if not sources.still(source, bool(whole or new or source.login)):
+            raise Busy("the data source has just been changed; try again")
         yield
         if new:
             _declare(source, new)
@@ -275,6 +294,11 @@ def _declare(source: Source, keys: Sequence[str]) -> None:
     model = DataSource.objects.get(pk=source.id)
     new = list(dict.fromkeys(key for key in keys if key not in model.columns))
     if new:
+        if len(model.columns) + len(new) > MAX_COLUMNS:
+            raise Malformed(
+                f"the data source would have more than {MAX_COLUMNS} columns; "
+                f"`{shown(new[0])}` is new"
+            )
         model.columns = [*model.columns, *new]
         model.save(update_fields=["columns", "updated_at"])
 
@@ -326,6 +350,11 @@ def _copy(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list
 def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> list[Stored]:
     """Write rows anew, in `writing`, each beside what was stored. Raises `AddressTaken`."""
     now = timezone.now()
+    for _, row in changes:
+        # Columns that are merged, each time a few, could become any number.
+        problem = problem_with_row(row)
+        if problem:
+            raise Malformed(problem)
     ready = [(before, passwords.hashed(source, row, before.data)) for before, row in changes]
     written = [(before.id, dumps(row), holds_nested_list(row)) for before, row in ready]
     for at in range(0, len(written), _WRITE_BATCH):

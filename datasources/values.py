@@ -12,6 +12,8 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 Row: TypeAlias = "dict[str, Json]"
 Scalar: TypeAlias = "str | int | float | bool"
 
+# What is no part of an address at its ends.
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001))))
 MAX_DEPTH = 100
 MAX_COLUMNS = 1_000
 MAX_NAME = 255
@@ -119,38 +121,45 @@ def problem_with_row(row: object) -> str | None:
     assert isinstance(row, dict)
     if len(row) > MAX_COLUMNS:
         return f"the row has {len(row)} columns; at most {MAX_COLUMNS} are allowed"
-    return _problem_with_object(row, "", 1)
+    found = _in_object(row, 1)
+    if found is None:
+        return None
+    path, text = found
+    place = shown(".".join(reversed(path)))
+    return text.replace("{at}", f" in `{place}`" if place else "").replace("{it}", f"`{place}`")
 
 
-def _problem_with_object(value: dict[str, Json], path: str, depth: int) -> str | None:
+# Where something is wrong (the keys to it, innermost first) and what. The way is put together
+# when there is something to say, not for every member of every list.
+_Found: TypeAlias = tuple[list[str], str]
+
+
+def _in_object(value: dict[str, Json], depth: int) -> _Found | None:
     for name, item in value.items():
         problem = problem_with_name(name)
         if problem:
-            return f"the key `{shown(name)}`{_at(path)} {problem}"
-        if item.__class__ in (bool, int, str, float) or item is None:
-            problem = _problem_with_scalar(item)
-            if problem:
-                return f"`{shown(path + name)}` {problem}"
-        else:
-            problem = _problem_with_value(item, f"{path}{name}.", depth)
-            if problem:
-                return problem
+            return [], f"the key `{shown(name)}`{{at}} {problem}"
+        found = _in_value(item, depth)
+        if found:
+            found[0].append(name)
+            return found
     return None
 
 
-def _problem_with_value(value: object, path: str, depth: int) -> str | None:
-    if depth >= MAX_DEPTH and value.__class__ in (dict, list):
-        return f"the row nests deeper than {MAX_DEPTH} levels"
+def _in_value(value: object, depth: int) -> _Found | None:
+    if value.__class__ is not dict and value.__class__ is not list:
+        problem = _problem_with_scalar(value)
+        return ([], f"{{it}} {problem}") if problem else None
+    if depth >= MAX_DEPTH:
+        return [], f"the row nests deeper than {MAX_DEPTH} levels"
     if value.__class__ is dict:
-        return _problem_with_object(value, path, depth + 1)
-    if value.__class__ is list:
-        for index, item in enumerate(value):
-            problem = _problem_with_value(item, f"{path}{index}.", depth + 1)
-            if problem:
-                return problem
-        return None
-    problem = _problem_with_scalar(value)
-    return f"`{shown(path[:-1])}` {problem}" if problem else None
+        return _in_object(value, depth + 1)
+    for index, item in enumerate(value):
+        found = _in_value(item, depth + 1)
+        if found:
+            found[0].append(str(index))
+            return found
+    return None
 
 
 def _problem_with_scalar(value: object) -> str | None:
@@ -180,18 +189,15 @@ def shown(text: object, limit: int = 80) -> str:
     return plain if len(plain) <= limit else f"{plain[: limit - 1]}…"
 
 
-def _at(path: str) -> str:
-    return f" in `{shown(path[:-1])}`" if path else ""
-
-
 def texts_in(value: object) -> Iterator[str]:
-    """Every text of a JSON value, keys included."""
-    if value.__class__ is str:
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield key
-            yield from texts_in(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from texts_in(item)
+    """Every text of a JSON value, keys included, however deep, each looked at once."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if item.__class__ is str:
+            yield item
+        elif isinstance(item, Mapping):
+            yield from item
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)

@@ -163,7 +163,8 @@ _SQLITE: dict[str, Any] = {
 def _database(url: str) -> dict[str, Any]:
     """The database that `DATABASE_URL` names; PostgreSQL with a pool, which wants no max age."""
     if not url:
-        VAR_DIR.mkdir(exist_ok=True)
+        # Rows and password hashes: nobody else on the machine reads them.
+        VAR_DIR.mkdir(mode=0o700, exist_ok=True)
         return {**_SQLITE, "NAME": VAR_DIR / "db.sqlite3"}
     scheme = url.partition(":")[0]
     if scheme not in {"postgres", "postgresql", "sqlite"}:
@@ -192,7 +193,12 @@ REDIS_URL = _text("REDIS_URL")
 CACHES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "rowkeeper"}
+    else {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "rowkeeper",
+        # Counters of sign-in attempts must not push one another out.
+        "OPTIONS": {"MAX_ENTRIES": 200_000},
+    }
 }
 
 # --- Who is asking ------------------------------------------------------------------------------

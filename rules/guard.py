@@ -50,20 +50,21 @@ class Denied(Failure):
         self.payload = {"dataSourceId": reference}
 
 
-_compiled: OrderedDict[tuple[Any, ...], Ruleset] = OrderedDict()
+# The last state of each data source's rules, by its id: what they were compiled from, and they.
+_compiled: OrderedDict[int, tuple[tuple[Any, ...], Ruleset]] = OrderedDict()
 _lock = Lock()
 
 
 def ruleset_of(source: Source) -> Ruleset:
     """The compiled rules, kept until the rules, columns or definition are others."""
-    found = _compiled.get(source.key)
-    if found is not None:
-        return found
+    kept = _compiled.get(source.id)
+    if kept is not None and kept[0] == source.key:
+        return kept[1]
     found = compile_rules(
         rules_of(source.id), source.columns, source.secret, source.login is not None
     )
     with _lock:
-        _compiled[source.key] = found
+        _compiled[source.id] = source.key, found
         while len(_compiled) > _KEPT:
             _compiled.popitem(last=False)
     return found

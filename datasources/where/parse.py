@@ -14,6 +14,8 @@ from .operators import COMPOSED, LOGICAL, OPERATORS
 
 MAX_DEPTH = 32
 MAX_CONDITIONS = 10_000
+# As many as a row has columns; each costs a database what many conditions on one column do.
+MAX_NAMES = 1_000
 
 _PUBLIC = frozenset(name for name, row in OPERATORS.items() if row.public)
 
@@ -56,6 +58,7 @@ class _Parser:
     def __init__(self, columns: Container[str]) -> None:
         self.columns = columns
         self.conditions = 0
+        self.names: set[str] = set()
 
     # -- a where
 
@@ -201,6 +204,9 @@ class _Parser:
 
     def _field(self, at: _Place, op: str, operand: Any, place: str, depth: int) -> Field:
         self._count(self._members(operand, place, depth), place, depth)
+        self.names.add(at.name)
+        if len(self.names) > MAX_NAMES:
+            raise Malformed(f"`where` names more than {MAX_NAMES} columns and paths")
         return Field(at.name, at.path, op, operand, at.column)
 
     def _members(self, operand: Any, place: str, depth: int) -> int:

@@ -21,7 +21,7 @@ from datasources.store import Stored
 from datasources.where import EVERYTHING
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
-from ..engine.decide import decide_select
+from ..engine.decide import could_apply, decide_select
 from ..guard import Guard
 from .base import text_answer
 from .bodies import entry_id_of, json_body, row_of
@@ -72,20 +72,22 @@ class EntriesAndCommits(Entries):
 
     def bulk(self, request: Request, reference: str) -> HttpResponse:
         """`POST data`: rows; without `append` they replace everything."""
-        body = json_body(request._request, bulk=True)
+        door = self.guard(request, reference)
+        body = json_body(request._request, bulk=door.is_known)
         rows = _entries(body)
         ask = Commit(
             tuple(Sent(row_of(row, f"entries[{at}]")) for at, row in enumerate(rows)),
             append=switch(body, "append"),
         )
-        return self._run(request, reference, ask)
+        return self._run(door, ask)
 
     def commit(self, request: Request, reference: str) -> HttpResponse:
         """`POST commit`: inserts, updates and deletes together."""
-        return self._run(request, reference, parse_commit(json_body(request._request, bulk=True)))
-
-    def _run(self, request: Request, reference: str, ask: Commit) -> HttpResponse:
         door = self.guard(request, reference)
+        # Only those whom a rule could let in may send as much as a bulk write takes.
+        return self._run(door, parse_commit(json_body(request._request, bulk=door.is_known)))
+
+    def _run(self, door: Guard, ask: Commit) -> HttpResponse:
         source = door.found(_first_operation(ask))
         with (
             refused_addresses(door, _first_operation(ask)),
@@ -172,6 +174,11 @@ def _to_delete(door: Guard, source: Source, ask: Commit, stored: dict[int, Store
     doomed = {entry_id: stored[entry_id] for entry_id in ask.delete if entry_id in stored}
     if not ask.append:
         kept = set(ask.ids)
+        if not could_apply(door.ruleset, door.identity, "delete"):
+            # Nothing has to be read to say no.
+            if store.holds_others(source, kept):
+                door.refuse("delete")
+            return list(doomed)
         everything = store.fetch_where(source, EVERYTHING, lock=True)
         doomed |= {key: entry for key, entry in everything.items() if key not in kept}
     if doomed:

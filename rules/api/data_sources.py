@@ -58,7 +58,9 @@ class DataSources(Endpoint):
     def create(self, request: Request) -> HttpResponse:
         """`POST data-sources`: who makes one gets every right on it."""
         identity = self.identity(request)
-        body = json_body(request._request, bulk=True)
+        if identity.is_anonymous:
+            raise LoginRequired(SIGN_IN)
+        body = json_body(request._request, bulk=permissions.may(identity, "add"))
         permissions.require(identity, "add")
         _fit_to_set_login(identity, {}, body.get("definition"))
         entries = [] if body.get("entries") is None else body["entries"]

@@ -28,6 +28,7 @@ from .base import Endpoint, json_answer, text_answer
 from .bodies import entry_id_in, json_body, row_body
 
 NO_COLUMNS: tuple[str, ...] = ()
+MAX_INDEXES = 20
 
 
 class Entries(Endpoint):
@@ -72,9 +73,7 @@ class Entries(Endpoint):
         wanted = entry_id_in(entry_id)
         row = row_body(request._request)
         door = self.guard(request, reference)
-        if door.source is None:
-            door.refuse("update")
-        source = door.source
+        source = door.found("update")
         with refused_addresses(door, "update"), store.writing(source, row):
             before = _entry(door, wanted, "update", lock=True)
             change = Change(row, before.data, is_own(door, wanted))
@@ -87,12 +86,11 @@ class Entries(Endpoint):
         """`DELETE data/:entryId`. The body is not read."""
         wanted = entry_id_in(entry_id)
         door = self.guard(request, reference)
-        if door.source is None:
-            door.refuse("delete")
-        with store.writing(door.source, NO_COLUMNS):
+        source = door.found("delete")
+        with store.writing(source, NO_COLUMNS):
             stored = _entry(door, wanted, "delete", lock=True)
             door.delete(ById([stored.data]))
-            store.delete(door.source, [stored.id])
+            store.delete(source, [stored.id])
         return json_answer({})
 
     def indexes(self, request: Request, reference: str, names: str) -> HttpResponse:
@@ -107,6 +105,8 @@ class Entries(Endpoint):
             {
                 "indexes": {
                     column: store.distinct(source, decision.conditions, column)
+                    if column in source.columns
+                    else []
                     for column in columns
                 }
             }
@@ -114,7 +114,8 @@ class Entries(Endpoint):
 
 
 def _columns(door: Guard) -> tuple[str, ...] | frozenset[str]:
-    return () if door.source is None else door.source.columns
+    # Of a data source that is none of the caller's business, not even the names of columns show.
+    return () if door.source is None or not door.is_known else door.source.columns
 
 
 def _select(door: Guard, ask: Select) -> HttpResponse:
@@ -175,6 +176,8 @@ def refused_addresses(door: Guard, operation: Operation) -> Iterator[None]:
 def _index_columns(names: str) -> list[str]:
     """`A,B`; the URL has been decoded once, and a comma inside a name was encoded twice."""
     columns = [re.sub("%2[Cc]", ",", name) for name in names.split(",")]
+    if len(columns) > MAX_INDEXES:
+        raise Malformed(f"{len(columns)} columns are named; at most {MAX_INDEXES} are answered")
     for name in columns:
         problem = problem_with_name(name)
         if problem:
