@@ -21,10 +21,14 @@ from ..values import shown
 MAX_LENGTH = 1_000
 # PostgreSQL's bound, and what all bounds may multiply a pattern to.
 MAX_REPEAT = 255
-MAX_SIZE = 2_000
+MAX_SIZE = 1_000
 # Arcs of the automaton. PostgreSQL draws one past everything that may be empty, and takes seconds
 # where those are many in a row.
 MAX_ARCS = 10_000
+# What an anchor or the edge of a word counts for, and again in what is repeated and may be empty:
+# PostgreSQL has to break each loop that they make.
+ANCHOR_ARCS = 10
+ANCHOR_LOOPS = 20
 FLAGS = "ims"
 
 _Ranges = list[tuple[int, int]]
@@ -63,7 +67,8 @@ class Regex:
 @dataclass(frozen=True, slots=True)
 class _Cost:
     """How large the automaton of a part is: its characters, all its arcs, those that lead into it,
-    how many places it can end in, and whether it can be empty.
+    how many places it can end in, whether it can be empty, whether it can be anything else, and
+    whether there is an anchor in it.
     """
 
     size: int = 1
@@ -71,6 +76,8 @@ class _Cost:
     into: int = 1
     ends: int = 1
     nullable: bool = False
+    wide: bool = True
+    anchored: bool = False
 
     def then(self, other: _Cost) -> _Cost:
         return _Cost(
@@ -79,22 +86,27 @@ class _Cost:
             self.into + (other.into if self.nullable else 0),
             other.ends + (self.ends if other.nullable else 0),
             self.nullable and other.nullable,
+            self.wide or other.wide,
+            self.anchored or other.anchored,
         )
 
     def times(self, low: int, high: int | None) -> _Cost:
         count = max(low, high or 1, 1)
         # With parts that can be empty, every repetition can follow on every other.
         joins = count * count // 2 * self.ends if self.nullable else count
+        loops = ANCHOR_LOOPS * count if self.nullable and self.anchored else 1
         return _Cost(
             self.size * count,
-            self.arcs * count + joins * self.into,
+            (self.arcs * count + joins * self.into) * loops,
             self.into * (count if self.nullable else count - low + 1),
             self.ends * count if self.nullable else self.ends,
             self.nullable or low == 0,
+            self.wide,
+            self.anchored,
         )
 
 
-_NO_COST = _Cost(0, 0, 0, 0, True)
+_NO_COST = _Cost(0, 0, 0, 0, True, False)
 
 
 @dataclass(slots=True)
@@ -109,7 +121,7 @@ class _Written:
 
 
 _NOTHING = _Written("(?:)", "(?:)", _NO_COST)
-_ANCHOR = _Cost(nullable=True)
+_ANCHOR = _Cost(1, ANCHOR_ARCS, ANCHOR_ARCS, 1, True, False, True)
 
 
 @lru_cache(maxsize=1_000)
@@ -213,6 +225,8 @@ class _Reader:
                 sum(cost.into for cost in costs),
                 1,
                 any(cost.nullable for cost in costs),
+                any(cost.wide for cost in costs),
+                any(cost.anchored for cost in costs),
             ),
         )
 
@@ -246,8 +260,11 @@ class _Reader:
             raise self.problem("there is nothing to repeat")
         if (low, high) == (1, 1):
             return part
-        if high == 0:
+        if high == 0 or (low == 0 and not part.cost.wide):
             return _NOTHING
+        if not part.cost.wide:
+            # What holds at a place holds there again. PostgreSQL would go mad over it.
+            return part
         sign = _sign(low, high)
         return _Written(f"(?:{part.re2}){sign}", f"(?:{part.postgresql}){sign}", cost)
 
