@@ -23,6 +23,13 @@ DEFAULTS: dict[str, Any] = {
     "SIGN_IN_WINDOW": 900,
     # How many proxies of one's own stand in front and append to `X-Forwarded-For`.
     "TRUSTED_PROXIES": 0,
+    # A file to import: bytes and rows; minutes that it is kept for its preview to be confirmed,
+    # and where. The place is private, and shared by all processes that serve the admin; None: a
+    # folder among the system's temporary files.
+    "MAX_IMPORT_FILE": 100_000_000,
+    "MAX_IMPORT_ROWS": 1_000_000,
+    "IMPORT_MINUTES": 60,
+    "IMPORT_DIR": None,
     # The name of the cache that the limits use.
     "CACHE": "default",
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from time import monotonic
 from typing import Any
 
@@ -410,3 +411,46 @@ def counts(source_ids: Iterable[int]) -> dict[int, int]:
     """How many entries each of these data sources has; one without any is absent."""
     found = Entry.objects.filter(data_source_id__in=list(source_ids)).order_by()
     return dict(found.values_list("data_source_id").annotate(Count("id")))
+
+
+# -- import and export
+
+
+def column_names(source: Source) -> list[str]:
+    """Every column that a row has, secrets aside: the declared ones first, in their order."""
+    if connection.vendor == "sqlite":
+        keys = "SELECT DISTINCT k.key FROM {entries} e, json_each(e.data) k WHERE e."
+    else:
+        keys = "SELECT DISTINCT jsonb_object_keys(e.data) FROM {entries} e WHERE e."
+    with connection.cursor() as cursor:
+        cursor.execute(f"{keys.format(entries=TABLE)}data_source_id=%s", [source.id])
+        held = {row[0] for row in cursor.fetchall()}
+    declared = [name for name in source.columns if name not in source.secret]
+    return [*declared, *sorted(held - {*source.columns, *source.secret})]
+
+
+def ids(source: Source) -> list[int]:
+    """The id of every entry."""
+    found = Entry.objects.filter(data_source_id=source.id).order_by("id")
+    return list(found.values_list("pk", flat=True))
+
+
+def state(source: Source, lock: bool = False) -> str:
+    """A text that is another one after any entry has come, gone or been written.
+
+    With `lock` no entry is written by anybody else until the transaction ends.
+    """
+    wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
+    listed = f"SELECT id,updated_at FROM {TABLE} WHERE data_source_id=%s ORDER BY id{wait}"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            each = "hashtextextended(id::text||' '||extract(epoch FROM updated_at)::text,0)"
+            summed = f"SELECT count(*)::text||' '||coalesce(sum({each}::numeric),0)::text"
+            cursor.execute(f"{summed} FROM ({listed}) AS e", [source.id])
+            found: str = cursor.fetchone()[0]
+            return found
+        digest = sha256()
+        cursor.execute(listed, [source.id])
+        while rows := cursor.fetchmany(_WRITE_BATCH):
+            digest.update(repr(rows).encode())
+        return digest.hexdigest()

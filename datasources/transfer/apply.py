@@ -1,0 +1,107 @@
+"""An import carried out: all of it in one transaction, or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from .. import sources, store
+from ..errors import AddressTaken, Malformed, NotFound
+from ..sources import Source
+from ..store import Stored
+from .job import Job, Progress, silent
+from .plan import Change, Plan
+from .problems import MAX_PROBLEMS, Problem, Refused
+
+_BATCH = 2_000
+
+
+class Changed(Malformed):
+    """The data source is not as it was when the preview was made."""
+
+
+@dataclass(slots=True)
+class Done:
+    """How many entries were written, and how many had no need to be."""
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    gone: int = 0
+
+
+def carry_out(
+    job: Job, source_id: int, seen: str | None = None, progress: Progress = silent
+) -> Done:
+    """Do what a job says; with `seen`, only what that preview was of.
+
+    Raises `Unreadable`, `Refused` with the problems by line, `Changed`, and `NotFound` for a data
+    source that is gone. Then nothing was written.
+    """
+    with transaction.atomic():
+        sources.lock(source_id)
+        source = sources.find(source_id)
+        if source is None:
+            raise NotFound("the data source is gone")
+        if seen is not None and job.seen(source, lock=True) != seen:
+            raise Changed(
+                "entries or columns have changed since the preview, so nothing was imported"
+            )
+        plan = job.plan(source, lock=True)
+        with store.writing(source, plan.table.columns, whole=True):
+            try:
+                return _Writer(source, plan, progress).run()
+            except AddressTaken as error:
+                raise Refused([Problem(1, error.message)]) from None
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes in batches; where people sign in, all at once, since addresses may change hands."""
+
+    source: Source
+    plan: Plan
+    progress: Progress
+    done: Done = field(default_factory=Done)
+    problems: list[Problem] = field(default_factory=list)
+    new: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[tuple[Stored, dict[str, Any]]] = field(default_factory=list)
+
+    def run(self) -> Done:
+        """Write everything. Raises `Refused`, and the transaction is undone."""
+        in_batches = self.source.login is None
+        for number, change in enumerate(self.plan.changes(), 1):
+            if isinstance(change, Problem):
+                self.problems.append(change)
+                if change.fatal or len(self.problems) >= MAX_PROBLEMS:
+                    break
+            elif not self.problems:
+                self._take(change)
+                if in_batches and max(len(self.new), len(self.changed)) >= _BATCH:
+                    self._write()
+                    self.progress(self.plan.table.fraction, number)
+        if self.problems:
+            raise Refused(self.problems)
+        self.done.gone = store.delete(self.source, self.plan.gone)
+        self._write()
+        return self.done
+
+    def _take(self, change: Change) -> None:
+        if change.row is None:
+            self.done.same += 1
+        elif change.before is None:
+            self.done.new += 1
+            self.new.append(change.row)
+        else:
+            self.done.changed += 1
+            self.changed.append((change.before, change.row))
+
+    def _write(self) -> None:
+        """Changes first: an address may be given up by one row and taken by a new one."""
+        if self.changed:
+            store.update(self.source, self.changed)
+        if self.new:
+            store.insert(self.source, self.new)
+        self.changed, self.new = [], []

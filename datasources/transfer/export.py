@@ -1,0 +1,60 @@
+"""Entries as a file: each a line, each column that some row has a column; no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import store
+from ..jsontext import loads
+from ..queries import Projection
+from ..sources import Source
+from ..where import EVERYTHING
+from . import csvfile, xlsxfile
+from .cells import ID, MISSING, NOTHING, csv_cell, header_cell, xlsx_cell
+
+CONTENT_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Every entry of a data source, by id, as they are while the file is being written."""
+
+    source: Source
+    with_ids: bool = False
+
+    def as_csv(self) -> Iterator[str]:
+        """The texts of a CSV file; a thousand entries at a time are in memory."""
+        columns = self._columns()
+        return csvfile.written(_header(columns), self._rows(columns, csv_cell))
+
+    def as_xlsx(self, path: Path) -> None:
+        """Write a workbook. Raises `Unreadable` for what no sheet can hold."""
+        columns = self._columns()
+        xlsxfile.write(path, _header(columns), self._rows(columns, xlsx_cell))
+
+    def _columns(self) -> list[str]:
+        """With the id where it is asked for, and where there would be no column at all."""
+        names = store.column_names(self.source)
+        return [ID, *names] if self.with_ids or not names else names
+
+    def _rows(self, columns: list[str], cell: Any) -> Iterator[list[Any]]:
+        shown = Projection(drop=self.source.secret)
+        for text in store.stream(self.source, EVERYTHING, shown):
+            entry = loads(text)
+            row = entry["data"]
+            if columns[0] == ID:
+                row = {ID: entry["id"], **row}
+            cells = [cell(row.get(name, MISSING)) for name in columns]
+            if not row:
+                cells[0] = NOTHING
+            yield cells
+
+
+def _header(columns: list[str]) -> list[str]:
+    return [header_cell(name) for name in columns]

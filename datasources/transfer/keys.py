@@ -1,0 +1,127 @@
+"""By what a row of a file finds its entry, and what rows that people sign in with must keep to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .. import store
+from ..jsontext import loads
+from ..passwords import MAX_HASHED_AT_ONCE, MAX_LENGTH
+from ..queries import Projection
+from ..sources import Source
+from ..store import normal_address
+from ..values import is_scalar, shown
+from ..where import EVERYTHING
+from .problems import Problem
+from .table import FileRow
+
+if TYPE_CHECKING:
+    from .plan import Change
+
+
+def key_of(value: Any) -> Any:
+    """What is equal for values that are the same: `1` and `1.0`, not `"1"` nor `true`."""
+    return (isinstance(value, bool), value)
+
+
+def pairs(source: Source, column: str) -> Iterator[tuple[int, Any]]:
+    """The id of every entry with its value of one column, which may be none."""
+    for text in store.stream(source, EVERYTHING, Projection(frozenset({column}))):
+        entry = loads(text)
+        yield entry["id"], entry["data"].get(column)
+
+
+class Keys:
+    """Which entry has which value of the key, and which rows of the file have named it."""
+
+    def __init__(self, source: Source, column: str) -> None:
+        self.column = column
+        self._ids: dict[Any, int] = {}
+        self._several: dict[Any, int] = {}
+        self._lines: dict[Any, int] = {}
+        for entry_id, value in pairs(source, column):
+            if is_scalar(value):
+                key = key_of(value)
+                if self._ids.setdefault(key, entry_id) != entry_id:
+                    self._several[key] = self._several.get(key, 1) + 1
+
+    def entry_of(self, row: FileRow) -> int | Problem | None:
+        """The id of the entry that a row is for; None for a key that no entry has."""
+        value = row.values.get(self.column)
+        if value is None or not is_scalar(value):
+            message = "the key is empty" if value is None else "a list or an object is no key"
+            return Problem(row.line, message, self.column)
+        key = key_of(value)
+        first = self._lines.setdefault(key, row.line)
+        if first != row.line:
+            return Problem(row.line, f"line {first} has the key `{shown(value)}` too", self.column)
+        if key in self._several:
+            message = f"{self._several[key]} entries have the key `{shown(value)}`"
+            return Problem(row.line, message, self.column)
+        return self._ids.get(key)
+
+
+# -- data sources that people sign in against
+
+
+class Passwords:
+    """Are they text, and few enough to be hashed in one go?"""
+
+    def __init__(self, source: Source) -> None:
+        self._secret = sorted(source.secret)
+        self._count = 0
+
+    def problems(self, change: Change) -> Iterator[Problem]:
+        """What is wrong with the passwords of one row."""
+        before = change.before.data if change.before else {}
+        for column in self._secret:
+            new = (change.row or {}).get(column)
+            if new is None or new == before.get(column):
+                continue
+            self._count += 1
+            if self._count == MAX_HASHED_AT_ONCE + 1:
+                message = f"only {MAX_HASHED_AT_ONCE} passwords can be set in one import"
+                yield Problem(change.line, message, column, fatal=True)
+            elif len(new) > MAX_LENGTH:
+                yield Problem(
+                    change.line, f"a password has at most {MAX_LENGTH} characters", column
+                )
+
+
+class Addresses:
+    """Would two rows have the same address, once everything is written?"""
+
+    def __init__(self, source: Source) -> None:
+        assert source.login is not None
+        self._column = source.login.email_column
+        self._stored = {
+            entry_id: address
+            for entry_id, value in pairs(source, self._column)
+            if (address := normal_address(value))
+        }
+        self._written: list[tuple[int, str]] = []
+
+    def note(self, change: Change) -> None:
+        """A row as it will be."""
+        if change.row is None:
+            return
+        address = normal_address(change.row.get(self._column))
+        if change.before is not None and self._stored.get(change.before.id) == address:
+            return
+        if change.before is not None:
+            self._stored.pop(change.before.id, None)
+        if address:
+            self._written.append((change.line, address))
+
+    def problems(self, gone: list[int]) -> Iterator[Problem]:
+        """The lines that would take an address that another row has."""
+        for entry_id in gone:
+            self._stored.pop(entry_id, None)
+        held = set(self._stored.values())
+        lines: dict[str, int] = {}
+        for line, address in self._written:
+            first = lines.setdefault(address, line)
+            if address in held or first != line:
+                whose = f"line {first}" if first != line else "another entry"
+                yield Problem(line, f"{whose} has this address too", self._column)

@@ -1,0 +1,144 @@
+"""Which changes a file means to what is stored: one for each row, in three modes.
+
+`append` adds every row. `update` finds the entry of each row by a key and changes the columns
+that the file has; a row without an entry is new. `replace` makes the file all that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from .. import store
+from ..sources import Source
+from ..store import Stored
+from ..values import same, shown
+from .cells import ID
+from .keys import Addresses, Keys, Passwords
+from .problems import Problem, Unreadable
+from .table import FileRow, Table
+
+MODES = ("append", "replace", "update")
+_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a row does. `before` None: a new entry; `row` None: nothing is to be written."""
+
+    line: int
+    row: dict[str, Any] | None
+    before: Stored | None = None
+
+
+def check_mode(table: Table, mode: str, key: str | None) -> None:
+    """Raises `Unreadable` where mode, key and file do not go together."""
+    if mode not in MODES:
+        raise Unreadable(f"`{shown(mode)}` is no mode, expected {', '.join(MODES)}")
+    if table.header_problems:
+        return
+    if mode == "append":
+        if key is not None:
+            raise Unreadable("a key finds entries, and append looks for none: choose update")
+        if table.has_id:
+            raise Unreadable(
+                f"the file has the column `{ID}`, which names entries, and append would add all "
+                "of them again: choose update or replace, or export without it"
+            )
+    if key is not None and key in table.source.secret:
+        raise Unreadable(f"`{shown(key)}` is secret, and no key")
+    if key is not None and key not in table.columns:
+        raise Unreadable(f"the file has no column `{shown(key)}`, the key")
+    if mode == "update" and key is None and not table.has_id:
+        raise Unreadable(f"an update needs a key: a column of the file, or the column `{ID}`")
+
+
+@dataclass(slots=True)
+class Plan:
+    """The changes, one after the other; afterwards `gone` are the ids of what is to go."""
+
+    table: Table
+    mode: str
+    key: str | None = None
+    # For those who will write: entries are locked as they are read.
+    lock: bool = False
+    gone: list[int] = field(default_factory=list)
+    _keys: Keys | None = None
+    _matched: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Source:
+        """The data source that is written."""
+        return self.table.source
+
+    @property
+    def finds_entries(self) -> bool:
+        """Whether rows are rows of entries that there are."""
+        return self.key is not None or self.table.has_id
+
+    def changes(self) -> Iterator[Change | Problem]:
+        """Each row's change, in the order of the file; problems in their place, or behind."""
+        stored = store.ids(self.source) if self.mode == "replace" else []
+        if self.key is not None:
+            self._keys = Keys(self.source, self.key)
+        checks = [Passwords(self.source)] if self.source.secret else []
+        addresses = Addresses(self.source) if self.source.login else None
+        rows = self.table.rows()
+        while batch := list(islice(rows, _BATCH)):
+            for change in self._batch(batch):
+                yield change
+                if isinstance(change, Change):
+                    for check in checks:
+                        yield from check.problems(change)
+                    if addresses:
+                        addresses.note(change)
+        self.gone = [entry_id for entry_id in stored if entry_id not in self._matched]
+        if addresses:
+            yield from addresses.problems(self.gone)
+
+    def _batch(self, batch: list[FileRow | Problem]) -> Iterator[Change | Problem]:
+        found = [
+            (item, item if isinstance(item, Problem) else self._entry_of(item)) for item in batch
+        ]
+        ids = [entry_id for _, entry_id in found if isinstance(entry_id, int)]
+        entries = store.fetch(self.source, ids, self.lock)
+        for item, entry_id in found:
+            if isinstance(item, Problem):
+                yield item
+            elif isinstance(entry_id, Problem):
+                yield entry_id
+            else:
+                yield self._change(item, entry_id, entries)
+
+    def _entry_of(self, row: FileRow) -> int | Problem | None:
+        """The id of the row's entry; None for a row that is new."""
+        if not self.finds_entries:
+            return None
+        entry_id = row.id if self._keys is None else self._keys.entry_of(row)
+        if isinstance(entry_id, int):
+            first = self._matched.setdefault(entry_id, row.line)
+            if first != row.line:
+                return Problem(row.line, f"is for entry {entry_id}, as line {first} is")
+        return entry_id
+
+    def _change(
+        self, row: FileRow, entry_id: int | None, entries: dict[int, Stored]
+    ) -> Change | Problem:
+        if entry_id is None:
+            return Change(row.line, row.values)
+        before = entries.get(entry_id)
+        if before is None:
+            return Problem(row.line, f"there is no entry {entry_id} in this data source", ID)
+        after = self._after(row, before.data)
+        return Change(row.line, None if same(after, before.data) else after, before)
+
+    def _after(self, row: FileRow, before: dict[str, Any]) -> dict[str, Any]:
+        """The row as it will be. What is empty in the file goes, what is secret stays."""
+        secret = self.source.secret
+        if self.mode == "replace":
+            return {**{key: before[key] for key in secret if key in before}, **row.values}
+        written = set(self.table.columns) - secret
+        kept = {name: value for name, value in before.items() if name not in written}
+        return {**kept, **row.values}

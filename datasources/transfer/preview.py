@@ -1,0 +1,192 @@
+"""What an import would change, before anything is changed: counted, with the first of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .. import store
+from ..entry_list import Cell, cell
+from ..queries import OrderTerm
+from ..sources import Source
+from ..store import Stored
+from ..values import KIND_NULL, KIND_TEXT, kind, same, shown
+from ..where import EVERYTHING
+from .cells import ID
+from .job import Job, Progress, silent
+from .plan import Change, Plan
+from .problems import MAX_PROBLEMS, Problem
+
+EXAMPLES = 10
+FEW_COLUMNS = 8
+_EVERY = 500
+_SAMPLE = 1_000
+
+
+@dataclass(slots=True)
+class Difference:
+    """A column of an entry that would change."""
+
+    column: str
+    before: Cell
+    after: Cell
+
+
+@dataclass(slots=True)
+class Example:
+    """One of the first entries that would come, change or go."""
+
+    line: int | None
+    id: int | None
+    cells: list[Cell] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Preview:
+    """What an import would do; with problems it does nothing."""
+
+    mode: str
+    columns: list[str] = field(default_factory=list)
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    gone: int = 0
+    new_columns: list[str] = field(default_factory=list)
+    added: list[Example] = field(default_factory=list)
+    updated: list[Example] = field(default_factory=list)
+    deleted: list[Example] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    # There may be more problems than were looked for.
+    stopped: bool = False
+    seen: str = ""
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether everything is already as the file has it."""
+        return not (self.new or self.changed or self.gone or self.new_columns)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON values, for those who keep it, and for templates."""
+        return {**asdict(self), "changes_nothing": self.changes_nothing}
+
+
+def in_words(counts: Any) -> str:
+    """`5 added, 2 changed, 1 deleted, 7 unchanged`."""
+    said = {
+        "added": counts.new,
+        "changed": counts.changed,
+        "deleted": counts.gone,
+        "unchanged": counts.same,
+    }
+    return ", ".join(f"{number} {word}" for word, number in said.items() if number) or "no entries"
+
+
+def preview(job: Job, source: Source, progress: Progress = silent) -> Preview:
+    """What a job would change now. Raises `Unreadable`."""
+    seen = job.seen(source)
+    plan = job.plan(source)
+    found = Preview(job.mode, seen=seen)
+    secret = source.secret
+    found.columns = [name for name in plan.table.columns if name not in secret][:FEW_COLUMNS]
+    found.new_columns = [name for name in plan.table.columns if name not in source.columns]
+    kinds = _Kinds(source)
+    for number, change in enumerate(plan.changes(), 1):
+        if isinstance(change, Problem):
+            found.problems.append(str(change))
+            if change.fatal or len(found.problems) >= MAX_PROBLEMS:
+                found.stopped = True
+                break
+        else:
+            _note(found, change, secret)
+            kinds.note(change)
+        if number % _EVERY == 0:
+            progress(plan.table.fraction, number)
+    _note_gone(found, source, plan)
+    found.notes = [*plan.table.notes, *_notes(plan), *kinds.notes()]
+    return found
+
+
+def _note(found: Preview, change: Change, secret: Iterable[str]) -> None:
+    if change.row is None:
+        found.same += 1
+    elif change.before is None:
+        found.new += 1
+        if len(found.added) < EXAMPLES:
+            found.added.append(Example(change.line, None, _cells(found.columns, change.row)))
+    else:
+        found.changed += 1
+        if len(found.updated) < EXAMPLES:
+            differences = _differences(change.before.data, change.row, frozenset(secret))
+            found.updated.append(
+                Example(change.line, change.before.id, differences=differences[:FEW_COLUMNS])
+            )
+
+
+def _note_gone(found: Preview, source: Source, plan: Plan) -> None:
+    found.gone = len(plan.gone)
+    first: Iterable[Stored] = store.fetch(source, plan.gone[:EXAMPLES]).values()
+    columns = [name for name in source.columns if name not in source.secret][:FEW_COLUMNS]
+    found.deleted = [Example(None, entry.id, _cells(columns, entry.data)) for entry in first]
+
+
+def _cells(columns: list[str], row: dict[str, Any]) -> list[Cell]:
+    return [cell(row.get(name)) for name in columns]
+
+
+def _differences(
+    before: dict[str, Any], after: dict[str, Any], secret: frozenset[str]
+) -> list[Difference]:
+    found = []
+    for name in dict.fromkeys([*after, *before]):
+        left, right = before.get(name), after.get(name)
+        if name in secret:
+            if left != right:
+                found.append(Difference(name, Cell("missing", "hidden"), Cell("missing", "hidden")))
+        elif not same(left, right) or (name in before) != (name in after):
+            found.append(Difference(name, _shown(before, name), _shown(after, name)))
+    return found
+
+
+def _shown(row: dict[str, Any], name: str) -> Cell:
+    """A null and a missing value look alike in a table; here they differ."""
+    if name in row and row[name] is None:
+        return Cell("json", "null")
+    return cell(row.get(name))
+
+
+def _notes(plan: Plan) -> list[str]:
+    if plan.key is not None and plan.table.has_id:
+        return [f"`{ID}` is not looked at: entries are found by `{shown(plan.key)}`."]
+    return []
+
+
+class _Kinds:
+    """Does a column that has been text so far get numbers? Postcodes look like them."""
+
+    def __init__(self, source: Source) -> None:
+        kinds: dict[str, set[str]] = {}
+        latest = (OrderTerm("id", False, True),)
+        for entry in store.admin_page(source, EVERYTHING, latest, _SAMPLE, 0):
+            for name, value in entry.data.items():
+                kinds.setdefault(name, set()).add(kind(value))
+        self._text = {name for name, held in kinds.items() if held - {KIND_NULL} == {KIND_TEXT}}
+        self._found: Counter[str] = Counter()
+
+    def note(self, change: Change) -> None:
+        """Count what is to be written and is no text."""
+        for name in self._text & (change.row or {}).keys():
+            value = (change.row or {})[name]
+            if value is not None and not isinstance(value, str):
+                self._found[name] += 1
+
+    def notes(self) -> list[str]:
+        """What to say of it."""
+        return [
+            f"`{shown(name)}` has been text so far; in {count} row{'' if count == 1 else 's'} of "
+            "this file it is not. If it should be, name it among the columns that are text."
+            for name, count in self._found.items()
+        ]

@@ -1,0 +1,253 @@
+"""A file as rows: its header checked, and each line made a row, or a problem with that line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..conf import setting
+from ..jsontext import dumps
+from ..sources import Source
+from ..values import MAX_COLUMNS, MAX_INTEGER, Json, problem_with_name, problem_with_row, shown
+from .cells import CSV, ID, MISSING, XLSX, Missing, Notation, name_of
+from .csvfile import CsvFile
+from .lines import MAX_CELL, Line, LineFile
+from .problems import MAX_PROBLEMS, Problem, Unreadable
+from .xlsxfile import Wrong, XlsxFile
+
+FORMATS = ("csv", "xlsx")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file is read. `format` None: by its content."""
+
+    format: str | None = None
+    delimiter: str | None = None
+    # Numbers, true, false and JSON in text cells are what they look like; else text.
+    recognise: bool = True
+    # Columns whose values are text, whatever they look like.
+    text_columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A row of a file. A column that it has no value in is not in `values`."""
+
+    line: int
+    values: dict[str, Json]
+    # What `$id` says.
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """How the cells of one column are read."""
+
+    name: str
+    kind: str
+
+    def value(self, cell: Any, notation: Notation) -> Json | Missing:
+        if self.kind == "secret":
+            # Never written by an export, so nothing in it is a mark.
+            return MISSING if cell in (None, "") else _as_text(cell)
+        if isinstance(cell, str):
+            return notation.read(cell, self.kind == "any")
+        if cell is None:
+            return MISSING
+        return cell if self.kind == "any" else _as_text(cell)  # type: ignore[no-any-return]
+
+
+def _as_text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else dumps(cell)
+
+
+def format_of(path: Path) -> str:
+    """`csv` or `xlsx`, by the first bytes. Raises `Unreadable` for what is neither."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        raise Unreadable("the file is an old or encrypted workbook: save it as XLSX, or as CSV")
+    return "xlsx" if head.startswith(b"PK\x03\x04") else "csv"
+
+
+@dataclass(slots=True)
+class Table:
+    """A file, opened: its columns, what is wrong with its header, and its rows."""
+
+    path: Path
+    reading: Reading
+    source: Source
+    columns: list[str] = field(default_factory=list)
+    has_id: bool = False
+    header_problems: list[Problem] = field(default_factory=list)
+    _id_at: int = -1
+    _kinds: list[_Column] = field(default_factory=list)
+    _file: LineFile = field(init=False)
+    _notation: Notation = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = self.path.stat().st_size
+        if size > setting("MAX_IMPORT_FILE"):
+            raise Unreadable(
+                f"the file has {size} bytes; at most {setting('MAX_IMPORT_FILE')} are allowed"
+            )
+        self._file, self._notation = self._opened()
+        self._read_header()
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of it has been read."""
+        return self._file.fraction
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know about how it is read."""
+        return self._file.notes
+
+    def _opened(self) -> tuple[LineFile, Notation]:
+        found = format_of(self.path)
+        if self.reading.format not in (None, found):
+            names = {"csv": "CSV", "xlsx": "XLSX"}
+            expected = names[self.reading.format or found]
+            raise Unreadable(f"the file is {names[found]}, expected {expected}")
+        if found == "xlsx":
+            return XlsxFile(self.path), XLSX
+        return CsvFile(self.path, self.reading.delimiter), CSV
+
+    # -- the header
+
+    def _read_header(self) -> None:
+        lines = self._file.lines()
+        first = next(lines, None)
+        lines.close()
+        if first is None:
+            raise Unreadable("the file is empty; its first line is to name the columns")
+        if isinstance(first, Problem):
+            self.header_problems.append(first)
+            return
+        names = [_header_text(cell) for cell in _trimmed(first.cells)]
+        self.header_problems.extend(_problems_with_header(first.number, names))
+        if ID in names:
+            self.has_id, self._id_at = True, names.index(ID)
+        self.columns = [name for name in names if name != ID]
+        self._kinds = [_Column(name, self._kind_of(name)) for name in names]
+
+    def _kind_of(self, name: str) -> str:
+        if name in self.source.secret:
+            return "secret"
+        if name == ID:
+            return "any"
+        as_text = not self.reading.recognise or name in self.reading.text_columns
+        return "text" if as_text else "any"
+
+    # -- the rows
+
+    def rows(self) -> Iterator[FileRow | Problem]:
+        """Each row, or what is wrong with its line; it ends behind too many problems."""
+        if self.header_problems:
+            yield from self.header_problems
+            return
+        wrong = 0
+        # The first is the header.
+        for count, line in enumerate(self._file.lines()):
+            if count == 0:
+                continue
+            if count > setting("MAX_IMPORT_ROWS") and isinstance(line, Line):
+                most = setting("MAX_IMPORT_ROWS")
+                yield Problem(line.number, f"a file has at most {most} rows", fatal=True)
+                return
+            for item in [line] if isinstance(line, Problem) else self._row(line):
+                yield item
+                wrong += isinstance(item, Problem)
+                if isinstance(item, Problem) and (item.fatal or wrong >= MAX_PROBLEMS):
+                    return
+
+    def _row(self, line: Line) -> list[FileRow | Problem]:
+        """The row of a line, or all that is wrong with it."""
+        number, cells = line.number, line.cells
+        width = len(self._kinds)
+        if cells[-1] in (None, ""):
+            # Spreadsheets leave lines of nothing but delimiters behind.
+            cells = _trimmed(cells)
+        if not cells:
+            return []
+        if len(cells) > width:
+            return [Problem(number, f"has {len(cells)} cells, the header {width}")]
+        problems = [
+            Problem(number, wrong, column.name)
+            for column, cell in zip(self._kinds, cells, strict=False)
+            if (wrong := _problem_with_cell(cell))
+        ]
+        if problems:
+            return [*problems]
+        values: dict[str, Json] = {}
+        notation = self._notation
+        for column, cell in zip(self._kinds, cells, strict=False):
+            value = column.value(cell, notation)
+            if value is not MISSING:
+                values[column.name] = value
+        return [self._checked(number, values)]
+
+    def _checked(self, number: int, values: dict[str, Json]) -> FileRow | Problem:
+        entry_id = values.pop(ID, None)
+        if entry_id is not None and not _is_id(entry_id):
+            return Problem(number, f"`{shown(entry_id)}` is no id of an entry", ID)
+        problem = problem_with_row(values)
+        if problem:
+            return Problem(number, problem)
+        return FileRow(number, values, entry_id)  # type: ignore[arg-type]
+
+
+def _header_text(cell: Any) -> str:
+    """Names are text: a number in a spreadsheet's header is its digits."""
+    if cell is None or isinstance(cell, Wrong):
+        return ""
+    return name_of(_as_text(cell))
+
+
+def _trimmed(cells: Sequence[Any]) -> Sequence[Any]:
+    """Without the empty cells at its end."""
+    end = len(cells)
+    while end and cells[end - 1] in (None, ""):
+        end -= 1
+    return cells[:end]
+
+
+def _problems_with_header(line: int, names: list[str]) -> Iterator[Problem]:
+    if not names:
+        yield Problem(line, "names no column", fatal=True)
+    if len(names) > MAX_COLUMNS:
+        yield Problem(
+            line, f"names {len(names)} columns; at most {MAX_COLUMNS} are allowed", fatal=True
+        )
+        return
+    for at, name in enumerate(names, 1):
+        if not name:
+            yield Problem(line, f"the {_ordinal(at)} column has no name")
+        elif name != ID and (problem := problem_with_name(name)):
+            yield Problem(line, problem, name)
+    for name, times in Counter(name for name in names if name).items():
+        if times > 1:
+            yield Problem(line, f"stands {times} times in the header", name)
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if 10 < number % 100 < 14 else ending}"
+
+
+def _problem_with_cell(cell: Any) -> str | None:
+    if isinstance(cell, Wrong):
+        return str(cell)
+    if isinstance(cell, str) and len(cell) > MAX_CELL:
+        return f"has {len(cell)} characters; at most {MAX_CELL} are allowed"
+    return None
+
+
+def _is_id(value: Json) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and 1 <= value <= MAX_INTEGER  # type: ignore[operator]

@@ -1,0 +1,216 @@
+"""XLSX workbooks, by openpyxl: the first sheet, line by line, in both directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from ..values import MAX_COLUMNS, shown
+from .lines import Line
+from .problems import Problem, Unreadable
+from .xlsxguard import look_through
+
+MAX_LINES = 1_048_576
+# What a spreadsheet holds in one cell.
+MAX_TEXT = 32_767
+SHEET = "Entries"
+_WIDE = 2 * MAX_COLUMNS
+# What XML cannot hold, or would change, and what already looks like its spelling.
+_SPELL_OUT = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_SPELLED_OUT = re.compile("_x([0-9A-Fa-f]{4})_")
+_NO_CLOCK = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
+
+
+class Wrong(str):
+    """In place of a value: why a cell has none."""
+
+
+def is_installed() -> bool:
+    """Whether openpyxl is there."""
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _openpyxl() -> Any:
+    try:
+        import openpyxl
+    except ImportError:
+        raise Unreadable(
+            "XLSX needs the package openpyxl, which is not installed: `pip install "
+            "rowkeeper[xlsx]`, or use CSV"
+        ) from None
+    return openpyxl
+
+
+class XlsxFile:
+    """The first sheet of a workbook."""
+
+    def __init__(self, path: Path) -> None:
+        self._library = _openpyxl()
+        self._path = path
+        self._has_formulas = look_through(path)
+        self._done, self._total = 0, 0
+        self.notes: list[str] = []
+        book = self._open(data_only=True)
+        try:
+            sheet = _first_sheet(book)
+            self._total = min(sheet.max_row or 0, MAX_LINES)
+            others = len(book.worksheets) - 1
+            if others:
+                self.notes.append(
+                    f"The sheet “{shown(sheet.title)}” is read; {others} other "
+                    f"sheet{'s are' if others > 1 else ' is'} not."
+                )
+        finally:
+            book.close()
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the sheet has been read, if it says how long it is."""
+        return min(1.0, self._done / self._total) if self._total > 1 else None
+
+    def lines(self) -> Generator[Line | Problem]:
+        """See `LineFile`."""
+        books = [self._open(data_only=True)]
+        if self._has_formulas:
+            books.append(self._open(data_only=False))
+        try:
+            yield from self._numbered(*map(_rows, books))
+        except _Damaged as error:
+            yield Problem(self._done + 1, str(error), fatal=True)
+        finally:
+            for book in books:
+                book.close()
+
+    def _numbered(
+        self, values: Iterator[Any], formulas: Iterator[Any] | None = None
+    ) -> Iterator[Line | Problem]:
+        pairs = zip(values, formulas or repeat(()), strict=False)
+        for number, (row, beside) in enumerate(pairs, 1):
+            self._done = number
+            if number > MAX_LINES:
+                yield Problem(number, f"a sheet has at most {MAX_LINES} lines", fatal=True)
+                return
+            if len(row) > _WIDE:
+                yield Problem(number, f"reaches beyond {_WIDE} columns")
+                continue
+            cells = [_value(cell) for cell in row]
+            if beside:
+                cells = [_computed(*each) for each in zip(cells, row, beside, strict=False)]
+            if any(cell is not None for cell in cells):
+                yield Line(number, cells)
+
+    def _open(self, data_only: bool) -> Any:
+        try:
+            return self._library.load_workbook(
+                self._path, read_only=True, data_only=data_only, keep_links=False
+            )
+        # Whatever it stumbles over, the file is at fault.
+        except Exception:
+            raise Unreadable("the file is no XLSX workbook, or it is damaged") from None
+
+
+class _Damaged(Exception):
+    """Somewhere in the sheet the workbook cannot be read any further."""
+
+
+def _first_sheet(book: Any) -> Any:
+    if not book.worksheets:
+        raise Unreadable("the workbook has no sheet of cells")
+    return book.worksheets[0]
+
+
+def _rows(book: Any) -> Iterator[Any]:
+    sheet = _first_sheet(book)
+    # What it says of its size may be wrong.
+    sheet.reset_dimensions()
+    rows = sheet.iter_rows()
+    while True:
+        try:
+            row = next(rows, None)
+        except Exception:
+            raise _Damaged("the workbook is damaged here") from None
+        if row is None:
+            return
+        yield row
+
+
+def _value(cell: Any) -> Any:
+    value = cell.value
+    if isinstance(value, str):
+        if cell.data_type == "e":
+            return Wrong(f"the cell shows the error `{shown(value, 20)}`")
+        return _SPELLED_OUT.sub(_spelled, value) if "_x" in value else value
+    if isinstance(value, float):
+        return value or 0.0
+    if value is None or isinstance(value, int):
+        return value
+    return _time_text(value, cell.number_format)
+
+
+def _spelled(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16))
+
+
+def _computed(value: Any, cell: Any, formula: Any) -> Any:
+    if value is None and formula.data_type == "f" and cell.data_type != "str":
+        return Wrong("a formula without a result: open the file in a spreadsheet, and save it")
+    return value
+
+
+def _time_text(value: Any, shape: str | None) -> Any:
+    """Dates and times as queries know them; a date is one that is shown without a clock."""
+    if isinstance(value, datetime):
+        clock = set(_NO_CLOCK.sub("", shape or "").lower()) & {"h", "s"}
+        if value.time() == time() and not clock:
+            return value.date().isoformat()
+        return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, time):
+        return value.isoformat(timespec="seconds" if value.second else "minutes")
+    if isinstance(value, timedelta):
+        seconds = round(value.total_seconds())
+        sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+        return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return Wrong(f"a value that is none (`{shown(type(value).__name__)}`)")
+
+
+def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a workbook of one sheet. Raises `Unreadable` for what no sheet can hold."""
+    from openpyxl.cell import WriteOnlyCell
+
+    book = _openpyxl().Workbook(write_only=True)
+    sheet = book.create_sheet(SHEET)
+    sheet.freeze_panes = "A2"
+
+    def cell(value: Any, number: int, column: int) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = _SPELL_OUT.sub(lambda match: f"_x{ord(match[0]):04X}_", value)
+        if len(text) > MAX_TEXT:
+            raise Unreadable(
+                f"line {number}, `{shown(header[column])}`: the text has {len(text)} characters, "
+                f"a cell of a spreadsheet holds {MAX_TEXT}: export as CSV"
+            )
+        made = WriteOnlyCell(sheet, text)
+        # `#N/A` is text here, whatever it looks like.
+        made.data_type = "s"
+        return made
+
+    try:
+        sheet.append([cell(name, 1, at) for at, name in enumerate(header)])
+        for number, row in enumerate(rows, 2):
+            if number > MAX_LINES:
+                raise Unreadable(f"a sheet has at most {MAX_LINES} lines: export as CSV")
+            sheet.append([cell(value, number, at) for at, value in enumerate(row)])
+    finally:
+        # Also what was not finished: the library keeps a file of its own until then.
+        book.save(path)
