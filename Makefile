@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 TEST_URL := $(or $(TEST_DATABASE_URL),$(filter postgres%,$(DATABASE_URL)))
 
 comma := ,
-RUN_EXTRAS := server,openapi$(if $(filter postgres%,$(DATABASE_URL)),$(comma)postgres)$(if $(REDIS_URL),$(comma)redis)
+RUN_EXTRAS := server,openapi,xlsx$(if $(filter postgres%,$(DATABASE_URL)),$(comma)postgres)$(if $(REDIS_URL),$(comma)redis)
 # One stamp for each set of extras: it is newer than what it was installed from, or it is done again.
 RUN_STAMP := $(BIN)/.installed-$(subst $(comma),-,$(RUN_EXTRAS))
 DEV_STAMP := $(BIN)/.installed-dev

@@ -21,6 +21,7 @@ from django.utils.safestring import SafeString
 
 from . import sources, store
 from .admin_sharing import SharingPage
+from .admin_transfer import TransferPages
 from .definition import login_of
 from .errors import Failure
 from .forms import FIELDS, DataSourceForm
@@ -37,7 +38,7 @@ class Refused(Exception):
         self.errors = errors
 
 
-class DataSourceAdmin(SharingPage):
+class DataSourceAdmin(TransferPages, SharingPage):
     """The list of data sources, and a page for each."""
 
     form = DataSourceForm

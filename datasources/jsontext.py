@@ -79,7 +79,8 @@ def _int_or_double(digits: str) -> int | float:
 
 def _key(name: str) -> str:
     # No SQLite before 3.45 finds `\"` in a path; all of them find the other spelling.
-    return _encoder.encode(name).replace('\\"', "\\u0022")
+    parts = [_encoder.encode(part)[1:-1] for part in name.split('"')]
+    return '"' + "\\u0022".join(parts) + '"'
 
 
 def _spelled_out(value: object) -> str:

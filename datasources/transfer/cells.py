@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..errors import Malformed
 from ..jsontext import dumps, loads
@@ -48,7 +48,7 @@ class Text(Enum):
 
 
 _TEXT: Final = Text.TEXT
-Found = Json | Missing | Text
+Found: TypeAlias = "Json | Missing | Text"
 
 
 @dataclass(frozen=True, slots=True)

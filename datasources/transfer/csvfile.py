@@ -103,14 +103,19 @@ def _sample(path: Path) -> str:
 
 
 def sniffed(sample: str) -> str:
-    """The delimiter that makes the most alike lines of a text, and of those the longest."""
-    best = (0.0, 1, ",")
+    """The delimiter that makes the most alike lines of a text, and of those the longest.
+
+    A comma with a blank behind it is rather prose.
+    """
+    best, found = (0.0, 1, False), ","
     for delimiter in DELIMITERS:
         widths = _widths(sample, delimiter)
         if widths and widths[0] > 1:
             alike = widths.count(widths[0]) / len(widths)
-            best = max(best, (alike, widths[0], delimiter), key=lambda each: each[:2])
-    return best[2]
+            score = (alike, widths[0], f"{delimiter} " not in sample)
+            if score > best:
+                best, found = score, delimiter
+    return found
 
 
 def _widths(sample: str, delimiter: str) -> list[int]:

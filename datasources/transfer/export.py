@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .. import store
 from ..jsontext import loads
@@ -33,10 +33,10 @@ class Export:
         columns = self._columns()
         return csvfile.written(_header(columns), self._rows(columns, csv_cell))
 
-    def as_xlsx(self, path: Path) -> None:
+    def as_xlsx(self, place: Path | IO[bytes]) -> None:
         """Write a workbook. Raises `Unreadable` for what no sheet can hold."""
         columns = self._columns()
-        xlsxfile.write(path, _header(columns), self._rows(columns, xlsx_cell))
+        xlsxfile.write(place, _header(columns), self._rows(columns, xlsx_cell))
 
     def _columns(self) -> list[str]:
         """With the id where it is asked for, and where there would be no column at all."""

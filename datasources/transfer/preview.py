@@ -58,6 +58,7 @@ class Preview:
     added: list[Example] = field(default_factory=list)
     updated: list[Example] = field(default_factory=list)
     deleted: list[Example] = field(default_factory=list)
+    deleted_columns: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     # There may be more problems than were looked for.
@@ -130,6 +131,7 @@ def _note_gone(found: Preview, source: Source, plan: Plan) -> None:
     found.gone = len(plan.gone)
     first: Iterable[Stored] = store.fetch(source, plan.gone[:EXAMPLES]).values()
     columns = [name for name in source.columns if name not in source.secret][:FEW_COLUMNS]
+    found.deleted_columns = columns
     found.deleted = [Example(None, entry.id, _cells(columns, entry.data)) for entry in first]
 
 

@@ -58,7 +58,7 @@ class _Column:
             return notation.read(cell, self.kind == "any")
         if cell is None:
             return MISSING
-        return cell if self.kind == "any" else _as_text(cell)  # type: ignore[no-any-return]
+        return cell if self.kind == "any" else _as_text(cell)
 
 
 def _as_text(cell: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..values import MAX_COLUMNS, shown
 from .lines import Line
@@ -183,15 +183,20 @@ def _time_text(value: Any, shape: str | None) -> Any:
     return Wrong(f"a value that is none (`{shown(type(value).__name__)}`)")
 
 
-def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a workbook of one sheet. Raises `Unreadable` for what no sheet can hold."""
+    book = _openpyxl().Workbook(write_only=True)
     from openpyxl.cell import WriteOnlyCell
 
-    book = _openpyxl().Workbook(write_only=True)
     sheet = book.create_sheet(SHEET)
     sheet.freeze_panes = "A2"
 
     def cell(value: Any, number: int, column: int) -> Any:
+        if isinstance(value, float):
+            # The library writes 16 digits, and a double can need 17.
+            made = WriteOnlyCell(sheet, repr(value))
+            made.data_type = "n"
+            return made
         if not isinstance(value, str):
             return value
         text = _SPELL_OUT.sub(lambda match: f"_x{ord(match[0]):04X}_", value)
@@ -213,4 +218,4 @@ def write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
             sheet.append([cell(value, number, at) for at, value in enumerate(row)])
     finally:
         # Also what was not finished: the library keeps a file of its own until then.
-        book.save(path)
+        book.save(place)

@@ -1,0 +1,78 @@
+"""`exportentries SOURCE [FILE] [--format csv|xlsx] [--ids]`: entries as a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from datasources.errors import Failure
+from datasources.management.naming import source_named
+from datasources.transfer.export import Export
+from datasources.transfer.table import FORMATS
+
+
+class Command(BaseCommand):
+    """Writes to a file, or to standard output; a file is there whole, or not at all."""
+
+    help = "Exports the entries of a data source, without secret columns, as CSV or XLSX."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument("file", nargs="?", type=Path, help="default: standard output")
+        parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, or csv")
+        parser.add_argument(
+            "--ids", action="store_true", help="with the ids of entries, in the column $id"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write it. Raises `CommandError`."""
+        export = Export(source_named(options["source"]), options["ids"])
+        path: Path | None = options["file"]
+        kind = options["format"] or ("xlsx" if path and path.suffix.lower() == ".xlsx" else "csv")
+        try:
+            if path is not None:
+                _write_file(export, kind, path)
+            elif kind == "csv":
+                self._print(export)
+            else:
+                with TemporaryFile() as place:
+                    _write(export, kind, place)
+                    place.seek(0)
+                    copyfileobj(place, sys.stdout.buffer)
+        except Failure as error:
+            raise CommandError(error.message) from None
+        except OSError as error:
+            raise CommandError(f"`{path}` cannot be written: {error.strerror}") from None
+
+    def _print(self, export: Export) -> None:
+        """In UTF-8 with its own line ends, wherever there are bytes below the text."""
+        binary = getattr(getattr(self.stdout, "_out", None), "buffer", None)
+        for text in export.as_csv():
+            if binary is None:
+                self.stdout.write(text, ending="")
+            else:
+                binary.write(text.encode())
+
+
+def _write_file(export: Export, kind: str, path: Path) -> None:
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            _write(export, kind, file)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _write(export: Export, kind: str, file: IO[bytes]) -> None:
+    if kind == "xlsx":
+        export.as_xlsx(file)
+        return
+    for text in export.as_csv():
+        file.write(text.encode())

@@ -1,0 +1,107 @@
+"""`importentries SOURCE FILE [--mode ...] [--key COLUMN] [--check]`: a file as entries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from datasources.errors import Failure
+from datasources.management.naming import source_named
+from datasources.sources import Source
+from datasources.transfer.apply import carry_out
+from datasources.transfer.job import Job
+from datasources.transfer.plan import MODES
+from datasources.transfer.preview import Preview, in_words, preview
+from datasources.transfer.problems import Refused
+from datasources.transfer.table import FORMATS, Reading
+
+_DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+
+
+class Command(BaseCommand):
+    """Prints what was done, or with `--check` would be; the exit code is 1 where there is a
+    problem, and then nothing was imported.
+    """
+
+    help = "Imports a CSV or XLSX file into a data source, all of it or nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument("file", type=Path, help="a CSV file in UTF-8, or an XLSX workbook")
+        parser.add_argument("--format", choices=FORMATS, help="default: by the file's content")
+        parser.add_argument("--mode", choices=MODES, default="append", help="default: append")
+        parser.add_argument(
+            "--key", metavar="COLUMN", help="what a row finds its entry by; default: $id"
+        )
+        parser.add_argument(
+            "--text",
+            metavar="COLUMN",
+            action="append",
+            default=[],
+            help="a column whose values are text, whatever they look like; can be repeated",
+        )
+        parser.add_argument(
+            "--all-text", action="store_true", help="every cell of a CSV file is text"
+        )
+        parser.add_argument(
+            "--delimiter", choices=_DELIMITERS, help="of a CSV file; default: found out"
+        )
+        parser.add_argument(
+            "--check", action="store_true", help="say what would change, and change nothing"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import it, or look at it. Raises `CommandError`."""
+        source = source_named(options["source"])
+        job = Job(options["file"], options["mode"], options["key"], _reading(options))
+        if not job.path.is_file():
+            raise CommandError(f"there is no file `{job.path}`")
+        try:
+            if options["check"]:
+                self._check(job, source)
+            else:
+                self.stdout.write(in_words(carry_out(job, source.id)))
+        except Refused as error:
+            self._refuse([str(problem) for problem in error.problems])
+        except Failure as error:
+            raise CommandError(error.message) from None
+
+    def _check(self, job: Job, source: Source) -> None:
+        found = preview(job, source)
+        for note in found.notes:
+            self.stdout.write(f"note: {note}")
+        if found.problems:
+            self._refuse(found.problems)
+        self.stdout.write(in_words(found))
+        if found.new_columns:
+            self.stdout.write(f"new columns: {', '.join(found.new_columns)}")
+        for line in _examples(found):
+            self.stdout.write(line)
+
+    def _refuse(self, problems: list[str]) -> None:
+        for problem in problems:
+            self.stderr.write(problem)
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        raise CommandError(f"nothing was imported: {count}")
+
+
+def _reading(options: dict[str, Any]) -> Reading:
+    return Reading(
+        format=options["format"],
+        delimiter=_DELIMITERS.get(options["delimiter"]),
+        recognise=not options["all_text"],
+        text_columns=frozenset(options["text"]),
+    )
+
+
+def _examples(found: Preview) -> list[str]:
+    """The first entries that would change, by column, and the first that would go."""
+    lines = [
+        f"entry {example.id}, {each.column}: {each.before.text} -> {each.after.text}"
+        for example in found.updated
+        for each in example.differences
+    ]
+    return [*lines, *(f"entry {example.id}: deleted" for example in found.deleted)]

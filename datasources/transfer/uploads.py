@@ -1,0 +1,219 @@
+"""Files between upload and confirmation: in a private folder, for one user and one data source,
+for a while. Their names there are random; what the user called them is only ever shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
+from time import monotonic, time
+from typing import Any
+
+from ..conf import setting
+from ..errors import NotFound
+from .job import Job
+from .problems import Unreadable
+from .table import Reading
+
+_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# A user's newest files are kept.
+_KEPT = 5
+_PROGRESS_SECONDS = 0.3
+
+
+class Gone(NotFound):
+    """There is no such upload, or it is another's, or its time is over: all the same."""
+
+    def __init__(self) -> None:
+        super().__init__("this upload is not kept any more: upload the file again")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was uploaded, and what is to be done with it."""
+
+    id: str
+    name: str
+    job: Job
+
+    # -- what is kept beside it
+
+    def claim(self) -> None:
+        """Take it, so that nobody confirms it a second time. Raises `Gone`."""
+        try:
+            self._beside("json").rename(self._beside("claimed"))
+        except FileNotFoundError:
+            raise Gone from None
+
+    def release(self) -> None:
+        """Give it back: nothing was imported."""
+        with suppress(FileNotFoundError):
+            self._beside("claimed").rename(self._beside("json"))
+
+    def forget(self) -> None:
+        """Delete everything that is kept of it."""
+        _forget(self.id)
+
+    def keep_preview(self, preview: dict[str, Any]) -> None:
+        """Keep what the preview found."""
+        _replace(self._beside("preview"), preview)
+
+    def kept_preview(self) -> dict[str, Any] | None:
+        """What a preview found, if one was kept."""
+        return _json_in(self._beside("preview"))
+
+    def progress(self, step: str) -> Progress:
+        """Notes how far a step has come, for `noted_progress`."""
+        return Progress(self._beside("progress"), step)
+
+    def noted_progress(self) -> dict[str, Any]:
+        """How far the step that runs now has come."""
+        return _json_in(self._beside("progress")) or {}
+
+    def _beside(self, kind: str) -> Path:
+        return self.job.path.with_suffix(f".{kind}")
+
+
+class Progress:
+    """Called with the fraction that is done, if that is known, and the number of rows."""
+
+    def __init__(self, path: Path, step: str) -> None:
+        self._path, self._step, self._last = path, step, 0.0
+
+    def __call__(self, fraction: float | None, rows: int) -> None:
+        if monotonic() - self._last > _PROGRESS_SECONDS:
+            self._last = monotonic()
+            _replace(self._path, {"step": self._step, "fraction": fraction, "rows": rows})
+
+
+def keep(
+    chunks: Iterable[bytes], name: str, user_id: Any, source_id: int, job_fields: dict[str, Any]
+) -> Upload:
+    """Keep a file and what is to be done with it. Raises `Unreadable` where there is no room."""
+    sweep(str(user_id))
+    upload_id = secrets.token_hex(32)
+    path = folder() / f"{upload_id}.data"
+    try:
+        with _private(path) as file:
+            for chunk in chunks:
+                file.write(chunk)
+        about = {"user": str(user_id), "source": source_id, "name": name, "job": job_fields}
+        _replace(path.with_suffix(".json"), about)
+    except OSError:
+        _forget(upload_id)
+        raise Unreadable("there is no room to keep the file just now") from None
+    return Upload(upload_id, name, _job(path, job_fields))
+
+
+def find(upload_id: str, user_id: Any, source_id: int) -> Upload:
+    """The upload of this user for this data source. Raises `Gone`."""
+    if not _ID.fullmatch(upload_id):
+        raise Gone
+    path = folder() / f"{upload_id}.data"
+    about = _json_in(path.with_suffix(".json")) or _json_in(path.with_suffix(".claimed"))
+    if about is None or (about["user"], about["source"]) != (str(user_id), source_id):
+        raise Gone
+    if not path.exists() or _age(path) > _lifetime():
+        _forget(upload_id)
+        raise Gone
+    return Upload(upload_id, about["name"], _job(path, about["job"]))
+
+
+def sweep(user_id: str) -> None:
+    """Delete what is too old, and of one user all but the newest files."""
+    own: list[tuple[float, str]] = []
+    for path in _files():
+        age = _age(path)
+        if age > _lifetime():
+            path.unlink(missing_ok=True)
+        elif path.suffix == ".json" and (_json_in(path) or {}).get("user") == user_id:
+            own.append((age, path.stem))
+    for _, upload_id in sorted(own)[_KEPT - 1 :]:
+        _forget(upload_id)
+
+
+def folder() -> Path:
+    """Where the files are: nobody else can look into it. Raises `Unreadable` where somebody can."""
+    told = setting("IMPORT_DIR")
+    if told:
+        path = Path(told)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+    user = os.geteuid() if hasattr(os, "geteuid") else 0
+    path = Path(gettempdir()) / f"rowkeeper-imports-{user}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    foreign = hasattr(os, "geteuid") and (found.st_uid != user or found.st_mode & 0o077)
+    if not stat.S_ISDIR(found.st_mode) or foreign:
+        raise Unreadable(
+            f"`{path}` is not private to this server; set `IMPORT_DIR` to a folder that is"
+        )
+    return path
+
+
+def _job(path: Path, fields: dict[str, Any]) -> Job:
+    reading = {**fields["reading"], "text_columns": frozenset(fields["reading"]["text_columns"])}
+    return Job(path, fields["mode"], fields["key"], Reading(**reading))
+
+
+def job_fields(mode: str, key: str | None, reading: Reading) -> dict[str, Any]:
+    """What is to be done with a file, as it is kept beside it."""
+    return {
+        "mode": mode,
+        "key": key,
+        "reading": {
+            "format": reading.format,
+            "delimiter": reading.delimiter,
+            "recognise": reading.recognise,
+            "text_columns": sorted(reading.text_columns),
+        },
+    }
+
+
+def _lifetime() -> float:
+    return float(setting("IMPORT_MINUTES")) * 60
+
+
+def _age(path: Path) -> float:
+    try:
+        return time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _files() -> Iterator[Path]:
+    return (path for path in folder().iterdir() if _ID.fullmatch(path.stem))
+
+
+def _forget(upload_id: str) -> None:
+    for kind in ("json", "claimed", "preview", "progress", "data"):
+        (folder() / f"{upload_id}.{kind}").unlink(missing_ok=True)
+
+
+def _private(path: Path) -> Any:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def _replace(path: Path, value: dict[str, Any]) -> None:
+    """Write it whole, or not at all: others read it meanwhile."""
+    written = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+    with _private(written) as file:
+        file.write(json.dumps(value).encode())
+    written.replace(path)
+
+
+def _json_in(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    return found
