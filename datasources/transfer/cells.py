@@ -158,7 +158,9 @@ def csv_cell(value: Json | Missing) -> str:
     """The cell of a value in a CSV file."""
     if value is MISSING:
         return ""
-    return CSV.text(value) if isinstance(value, str) else dumps(value)
+    if value.__class__ is str:
+        return CSV.text(value)
+    return str(value) if value.__class__ is int else dumps(value)
 
 
 def xlsx_cell(value: Json | Missing) -> str | int | float | bool | None:

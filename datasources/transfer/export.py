@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from .. import store
-from ..jsontext import loads
 from ..queries import Projection
 from ..sources import Source
 from ..where import EVERYTHING
@@ -46,7 +46,7 @@ class Export:
     def _rows(self, columns: list[str], cell: Any) -> Iterator[list[Any]]:
         shown = Projection(drop=self.source.secret)
         for text in store.stream(self.source, EVERYTHING, shown):
-            entry = loads(text)
+            entry = json.loads(text)
             row = entry["data"]
             if columns[0] == ID:
                 row = {ID: entry["id"], **row}

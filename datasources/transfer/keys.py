@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import store
-from ..jsontext import loads
 from ..passwords import MAX_HASHED_AT_ONCE, MAX_LENGTH
 from ..queries import Projection
 from ..sources import Source
@@ -28,7 +28,7 @@ def key_of(value: Any) -> Any:
 def pairs(source: Source, column: str) -> Iterator[tuple[int, Any]]:
     """The id of every entry with its value of one column, which may be none."""
     for text in store.stream(source, EVERYTHING, Projection(frozenset({column}))):
-        entry = loads(text)
+        entry = json.loads(text)
         yield entry["id"], entry["data"].get(column)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,15 @@ from typing import Any
 from ..conf import setting
 from ..jsontext import dumps
 from ..sources import Source
-from ..values import MAX_COLUMNS, MAX_INTEGER, Json, problem_with_name, problem_with_row, shown
+from ..values import (
+    MAX_COLUMNS,
+    MAX_INTEGER,
+    Json,
+    problem_with_name,
+    problem_with_row,
+    problem_with_text,
+    shown,
+)
 from .cells import CSV, ID, MISSING, XLSX, Missing, Notation, name_of
 from .csvfile import CsvFile
 from .lines import MAX_CELL, Line, LineFile
@@ -88,6 +96,7 @@ class Table:
     _kinds: list[_Column] = field(default_factory=list)
     _file: LineFile = field(init=False)
     _notation: Notation = field(init=False)
+    _lines: Generator[Line | Problem] = field(init=False)
 
     def __post_init__(self) -> None:
         size = self.path.stat().st_size
@@ -96,6 +105,7 @@ class Table:
                 f"the file has {size} bytes; at most {setting('MAX_IMPORT_FILE')} are allowed"
             )
         self._file, self._notation = self._opened()
+        self._lines = self._file.lines()
         self._read_header()
 
     @property
@@ -121,9 +131,7 @@ class Table:
     # -- the header
 
     def _read_header(self) -> None:
-        lines = self._file.lines()
-        first = next(lines, None)
-        lines.close()
+        first = next(self._lines, None)
         if first is None:
             raise Unreadable("the file is empty; its first line is to name the columns")
         if isinstance(first, Problem):
@@ -147,15 +155,12 @@ class Table:
     # -- the rows
 
     def rows(self) -> Iterator[FileRow | Problem]:
-        """Each row, or what is wrong with its line; it ends behind too many problems."""
+        """Each row, once, or what is wrong with its line; it ends behind too many problems."""
         if self.header_problems:
             yield from self.header_problems
             return
         wrong = 0
-        # The first is the header.
-        for count, line in enumerate(self._file.lines()):
-            if count == 0:
-                continue
+        for count, line in enumerate(self._lines, 1):
             if count > setting("MAX_IMPORT_ROWS") and isinstance(line, Line):
                 most = setting("MAX_IMPORT_ROWS")
                 yield Problem(line.number, f"a file has at most {most} rows", fatal=True)
@@ -177,28 +182,28 @@ class Table:
             return []
         if len(cells) > width:
             return [Problem(number, f"has {len(cells)} cells, the header {width}")]
-        problems = [
-            Problem(number, wrong, column.name)
-            for column, cell in zip(self._kinds, cells, strict=False)
-            if (wrong := _problem_with_cell(cell))
-        ]
-        if problems:
-            return [*problems]
+        problems: list[FileRow | Problem] = []
         values: dict[str, Json] = {}
         notation = self._notation
         for column, cell in zip(self._kinds, cells, strict=False):
-            value = column.value(cell, notation)
-            if value is not MISSING:
+            if isinstance(cell, str) and (len(cell) > MAX_CELL or cell.__class__ is Wrong):
+                problems.append(Problem(number, _problem_with_cell(cell), column.name))
+            elif (value := column.value(cell, notation)) is not MISSING:
                 values[column.name] = value
-        return [self._checked(number, values)]
+        return problems or [self._checked(number, values)]
 
     def _checked(self, number: int, values: dict[str, Json]) -> FileRow | Problem:
         entry_id = values.pop(ID, None)
         if entry_id is not None and not _is_id(entry_id):
             return Problem(number, f"`{shown(entry_id)}` is no id of an entry", ID)
-        problem = problem_with_row(values)
-        if problem:
-            return Problem(number, problem)
+        for name, value in values.items():
+            # The names are those of the header, which was checked.
+            if value.__class__ is str:
+                problem = problem_with_text(value)
+                if problem:
+                    return Problem(number, problem, name)
+            elif problem := problem_with_row({name: value}):
+                return Problem(number, problem)
         return FileRow(number, values, entry_id)  # type: ignore[arg-type]
 
 
@@ -240,12 +245,10 @@ def _ordinal(number: int) -> str:
     return f"{number}{'th' if 10 < number % 100 < 14 else ending}"
 
 
-def _problem_with_cell(cell: Any) -> str | None:
+def _problem_with_cell(cell: str) -> str:
     if isinstance(cell, Wrong):
         return str(cell)
-    if isinstance(cell, str) and len(cell) > MAX_CELL:
-        return f"has {len(cell)} characters; at most {MAX_CELL} are allowed"
-    return None
+    return f"has {len(cell)} characters; at most {MAX_CELL} are allowed"
 
 
 def _is_id(value: Json) -> bool:

@@ -58,18 +58,6 @@ class XlsxFile:
         self._has_formulas = look_through(path)
         self._done, self._total = 0, 0
         self.notes: list[str] = []
-        book = self._open(data_only=True)
-        try:
-            sheet = _first_sheet(book)
-            self._total = min(sheet.max_row or 0, MAX_LINES)
-            others = len(book.worksheets) - 1
-            if others:
-                self.notes.append(
-                    f"The sheet “{shown(sheet.title)}” is read; {others} other "
-                    f"sheet{'s are' if others > 1 else ' is'} not."
-                )
-        finally:
-            book.close()
 
     @property
     def fraction(self) -> float | None:
@@ -78,16 +66,29 @@ class XlsxFile:
 
     def lines(self) -> Generator[Line | Problem]:
         """See `LineFile`."""
-        books = [self._open(data_only=True)]
-        if self._has_formulas:
-            books.append(self._open(data_only=False))
+        books: list[Any] = []
         try:
+            books.append(self._open(data_only=True))
+            if self._has_formulas:
+                books.append(self._open(data_only=False))
+            self._look_at(books[0])
             yield from self._numbered(*map(_rows, books))
         except _Damaged as error:
             yield Problem(self._done + 1, str(error), fatal=True)
         finally:
             for book in books:
                 book.close()
+
+    def _look_at(self, book: Any) -> None:
+        """How long it says it is, and what of it is not read."""
+        sheet = _first_sheet(book)
+        self._done, self._total = 0, min(sheet.max_row or 0, MAX_LINES)
+        others = len(book.worksheets) - 1
+        if others:
+            self.notes = [
+                f"The sheet “{shown(sheet.title)}” is read; {others} other "
+                f"sheet{'s are' if others > 1 else ' is'} not."
+            ]
 
     def _numbered(
         self, values: Iterator[Any], formulas: Iterator[Any] | None = None
@@ -192,12 +193,10 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
     sheet.freeze_panes = "A2"
 
     def cell(value: Any, number: int, column: int) -> Any:
-        if isinstance(value, float):
+        if value.__class__ is float and float(f"{value:.16g}") != value:
             # The library writes 16 digits, and a double can need 17.
-            made = WriteOnlyCell(sheet, repr(value))
-            made.data_type = "n"
-            return made
-        if not isinstance(value, str):
+            return typed(repr(value), "n")
+        if value.__class__ is not str:
             return value
         text = _SPELL_OUT.sub(lambda match: f"_x{ord(match[0]):04X}_", value)
         if len(text) > MAX_TEXT:
@@ -205,9 +204,12 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
                 f"line {number}, `{shown(header[column])}`: the text has {len(text)} characters, "
                 f"a cell of a spreadsheet holds {MAX_TEXT}: export as CSV"
             )
-        made = WriteOnlyCell(sheet, text)
         # `#N/A` is text here, whatever it looks like.
-        made.data_type = "s"
+        return typed(text, "s") if text[:1] == "#" else text
+
+    def typed(text: str, kind: str) -> Any:
+        made = WriteOnlyCell(sheet, text)
+        made.data_type = kind
         return made
 
     try:
