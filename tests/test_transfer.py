@@ -122,6 +122,14 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
     assert {key for row in case["rows"] for key in row} <= set(declared) | {"Note", "V"}
 
 
+def test_cells_say_what_the_page_says() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "import-export.md").read_text("utf-8")
+    told = re.findall(r"^\| `(.+)` \| `(.+)` \|$", page[page.index("| Cell | Value |") :], re.M)
+    assert len(told) > 10
+    for cell, value in told:
+        assert same(CSV.read(cell), json.loads(value)), cell
+
+
 # -- round trips
 
 
