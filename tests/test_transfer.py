@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import openpyxl
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import check_password
@@ -43,7 +44,6 @@ from datasources.transfer.table import Reading
 from datasources.values import MAX_INTEGER, MIN_INTEGER, same
 
 pytestmark = pytest.mark.django_db
-openpyxl = pytest.importorskip("openpyxl")
 
 CASES = json.loads((Path(__file__).parent / "cases" / "imports.json").read_text("utf-8"))
 LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
