@@ -208,7 +208,7 @@ def test_an_export_is_imported_as_the_same_rows(
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_columns_that_are_not_declared_are_exported(kind: str, tmp_path: Path) -> None:
-    source = make("From", [{"A": 1, 'a "quoted" one': 2, "back\\slash": 3, "Ü": 4}])
+    source = make("From", [{"A": 1, 'a "quoted" one': 2, "back\\slash": 3, "ends\\": 5, "Ü": 4}])
     DataSource.objects.filter(pk=source.pk).update(columns=["B"])
     other = make("To", columns=[])
     carry_out(Job(export(source, tmp_path, kind)), other.pk)
