@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import openpyxl
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.hashers import check_password
@@ -43,7 +44,6 @@ from datasources.transfer.table import Reading
 from datasources.values import MAX_INTEGER, MIN_INTEGER, same
 
 pytestmark = pytest.mark.django_db
-openpyxl = pytest.importorskip("openpyxl")
 
 CASES = json.loads((Path(__file__).parent / "cases" / "imports.json").read_text("utf-8"))
 LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
@@ -120,6 +120,14 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
     assert in_words(done) == case.get("done", in_words(done))
     declared = DataSource.objects.get(pk=source.pk).columns
     assert {key for row in case["rows"] for key in row} <= set(declared) | {"Note", "V"}
+
+
+def test_cells_say_what_the_page_says() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "import-export.md").read_text("utf-8")
+    told = re.findall(r"^\| `(.+)` \| `(.+)` \|$", page[page.index("| Cell | Value |") :], re.M)
+    assert len(told) > 10
+    for cell, value in told:
+        assert same(CSV.read(cell), json.loads(value)), cell
 
 
 # -- round trips
@@ -200,7 +208,7 @@ def test_an_export_is_imported_as_the_same_rows(
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_columns_that_are_not_declared_are_exported(kind: str, tmp_path: Path) -> None:
-    source = make("From", [{"A": 1, 'a "quoted" one': 2, "back\\slash": 3, "Ü": 4}])
+    source = make("From", [{"A": 1, 'a "quoted" one': 2, "back\\slash": 3, "ends\\": 5, "Ü": 4}])
     DataSource.objects.filter(pk=source.pk).update(columns=["B"])
     other = make("To", columns=[])
     carry_out(Job(export(source, tmp_path, kind)), other.pk)

@@ -79,8 +79,9 @@ class _Writer:
                     break
             elif not self.problems:
                 self._take(change)
-                if in_batches and max(len(self.new), len(self.changed)) >= _BATCH:
-                    self._write()
+                if number % _BATCH == 0:
+                    if in_batches:
+                        self._write()
                     self.progress(self.plan.table.fraction, number)
         if self.problems:
             raise Refused(self.problems)

@@ -19,7 +19,7 @@ MODES = [
     ("update", "Update: the entry with the row's key is changed; a row without one is added"),
     ("replace", "Replace everything: what the file does not have is deleted"),
 ]
-DELIMITERS = [("", "found out"), (",", "comma"), (";", "semicolon"), ("\t", "tab")]
+DELIMITERS = [("", "as the file has it"), (",", "comma"), (";", "semicolon"), ("\t", "tab")]
 FORMATS = [("csv", "CSV"), ("xlsx", "XLSX")]
 _MB = 1_000_000
 

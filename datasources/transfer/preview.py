@@ -22,7 +22,8 @@ from .problems import MAX_PROBLEMS, Problem
 EXAMPLES = 10
 FEW_COLUMNS = 8
 _EVERY = 500
-_SAMPLE = 1_000
+# Entries at either end, from which it is told what a column holds.
+_SAMPLE = 500
 
 
 @dataclass(slots=True)
@@ -171,10 +172,11 @@ class _Kinds:
 
     def __init__(self, source: Source) -> None:
         kinds: dict[str, set[str]] = {}
-        latest = (OrderTerm("id", False, True),)
-        for entry in store.admin_page(source, EVERYTHING, latest, _SAMPLE, 0):
-            for name, value in entry.data.items():
-                kinds.setdefault(name, set()).add(kind(value))
+        for newest_first in (False, True):
+            order = (OrderTerm("id", False, newest_first),)
+            for entry in store.admin_page(source, EVERYTHING, order, _SAMPLE, 0):
+                for name, value in entry.data.items():
+                    kinds.setdefault(name, set()).add(kind(value))
         self._text = {name for name, held in kinds.items() if held - {KIND_NULL} == {KIND_TEXT}}
         self._found: Counter[str] = Counter()
 
