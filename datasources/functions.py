@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from .jsontext import canonical, dumps
+from .numbers import AGGREGATES, spelled_text, to_number_text
 from .values import lower
 from .where.operators import OPERATORS, like
 from .where.walk import MISSING
@@ -21,6 +22,8 @@ def register(sender: object, connection: Any, **kwargs: object) -> None:
         return
     for name, count, function in _FUNCTIONS:
         connection.connection.create_function(name, count, function, deterministic=True)
+    for name, count, aggregate in AGGREGATES:
+        connection.connection.create_aggregate(name, count, aggregate)
 
 
 def _text(value: Any) -> str | None:
@@ -72,4 +75,6 @@ _FUNCTIONS = (
     ("rowkeeper_like", 2, _like),
     ("rowkeeper_lower", 1, _lower),
     ("rowkeeper_real", 1, _real),
+    ("rowkeeper_spelled", 1, spelled_text),
+    ("rowkeeper_to_number", 1, to_number_text),
 )
