@@ -26,8 +26,6 @@ class OrderTerm:
     name: str
     is_column: bool
     descending: bool
-    # As the client wrote it; both readings of `data.X` count as naming a column.
-    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,6 @@ class Attributes:
 
     columns: tuple[str, ...] | None = None
     fields: tuple[str, ...] = ANSWERED_FIELDS
-    written: tuple[str, ...] = ()
     # Some field of the entry was asked for by name.
     named_fields: bool = False
 
@@ -82,7 +79,7 @@ class Select:
     after: After | None = None
 
     def names(self) -> Iterator[str]:
-        """Every name of a column that stands outside the where."""
+        """Every column that is named outside the where."""
         for term in self.order:
             if term.is_column:
                 yield term.name
@@ -196,7 +193,7 @@ def _order_term(term: Any, place: str, columns: Container[str]) -> OrderTerm:
     descending = direction.upper() == "DESC"
     if term[0] in ENTRY_FIELDS:
         return OrderTerm(term[0], False, descending)
-    return OrderTerm(column_of(term[0], place, columns), True, descending, term[0])
+    return OrderTerm(column_of(term[0], place, columns), True, descending)
 
 
 def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
@@ -211,7 +208,6 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
         raise Malformed(f"`attributes` is a list of at most {MAX_ATTRIBUTES} names")
     kept: list[str] = []
     picked: list[str] = []
-    written: list[str] = []
     for at, name in enumerate(value):
         if not isinstance(name, str):
             raise Malformed(f"`attributes[{at}]` is the name of a column or field, as text")
@@ -219,9 +215,8 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
             kept.append(name)
         else:
             picked.append(column_of(name, f"attributes[{at}]", columns))
-            written.append(name)
     fields_of_entry = tuple(name for name in (*ENTRY_FIELDS, "dataSourceId") if name in kept)
-    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS, tuple(written), bool(kept))
+    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS, bool(kept))
 
 
 def column_of(written: str, place: str, columns: Container[str]) -> str:

@@ -87,7 +87,7 @@ def _in_words(obj: DataSource | None) -> SafeString | str:
     if obj is None:
         return ""
     rules = rules_of(obj)
-    found = summaries(rules, problems_with(rules, obj.columns))
+    found = summaries(rules, problems_with(rules, obj.columns, obj.secret_columns))
     context = {
         "rules": found,
         "access": access(found),

@@ -76,7 +76,9 @@ class RuledDataSourceForm(DataSourceForm):
             self._check_revision()
         if "rules" in self.cleaned_data and "rules" in self.changed_data:
             columns = self.cleaned_data.get("columns", self.instance.columns)
-            self.refuse_rules(problems_with(self.cleaned_data["rules"], columns))
+            self.refuse_rules(
+                problems_with(self.cleaned_data["rules"], columns, self.instance.secret_columns)
+            )
         return self.cleaned_data
 
     def refuse_rules(self, problems: Iterable[Problem]) -> None:

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.db import models
 
-from datasources.jsontext import dumps
+from datasources.errors import Malformed
+from datasources.jsontext import dumps, loads
 from datasources.models import DataSource
+
+
+class Unreadable:
+    """Stored text that is no JSON of a rule's property. No validator takes it for a value."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"unreadable text of {len(self.text)} characters"
 
 
 class WrittenJSONField(models.TextField):  # type: ignore[type-arg]
     """JSON kept as it was written: jsonb would sort the keys of a requirement."""
 
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
-        """What was stored; text that is no JSON comes out as the text, and is no valid rule."""
+        """What was stored. SQL's NULL alone is a property that the rule does not have."""
         if value is None:
             return None
         try:
-            return json.loads(value)
-        except ValueError:
-            return value
+            found = loads(value)
+        except Malformed:
+            return Unreadable(value)
+        return Unreadable(value) if found is None else found
 
     def get_prep_value(self, value: Any) -> str | None:
         """The JSON text; None stands for a property that the rule does not have."""
+        if isinstance(value, Unreadable):
+            return value.text
         return None if value is None else dumps(value)
 
     def value_to_string(self, obj: models.Model) -> Any:
@@ -33,12 +46,7 @@ class WrittenJSONField(models.TextField):  # type: ignore[type-arg]
 
     def to_python(self, value: Any) -> Any:
         """From a fixture's JSON text."""
-        if isinstance(value, str):
-            try:
-                return json.loads(value)
-            except ValueError:
-                return value
-        return value
+        return self.from_db_value(value, None, None) if isinstance(value, str) else value
 
 
 class AccessRule(models.Model):

@@ -51,9 +51,11 @@ def _written(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[field] for name, field in FIELDS.items() if row[field] is not None}
 
 
-def problems_with(rules: Any, columns: Sequence[str]) -> list[Problem]:
-    """All that is wrong with a list of rules, for a data source with these columns."""
-    return parse_rules(rules, frozenset(columns))[1]
+def problems_with(rules: Any, columns: Sequence[str], secret: Sequence[str] = ()) -> list[Problem]:
+    """All that is wrong with a list of rules, for a data source with these columns, of which
+    `secret` hold passwords.
+    """
+    return parse_rules(rules, frozenset(columns), frozenset(secret))[1]
 
 
 def save_rules(data_source: DataSource, rules: Any) -> bool:
@@ -64,8 +66,8 @@ def save_rules(data_source: DataSource, rules: Any) -> bool:
     rules = [] if rules is None else rules
     with transaction.atomic():
         sources.lock(data_source.pk)
-        data_source.refresh_from_db(fields=["columns", "revision"])
-        problems = problems_with(rules, data_source.columns)
+        data_source.refresh_from_db(fields=["columns", "secret_columns", "revision"])
+        problems = problems_with(rules, data_source.columns, data_source.secret_columns)
         if problems:
             raise RulesInvalid(problems)
         if rules_of(data_source) == rules and _kinds(rules_of(data_source)) == _kinds(rules):
@@ -97,13 +99,15 @@ def _kinds(value: Any) -> Any:
 
 def _check(sender: object, instance: AccessRule, **kwargs: object) -> None:
     """A rule that is saved by itself passes the same validator."""
-    columns = DataSource.objects.values_list("columns", flat=True).get(pk=instance.data_source_id)
+    columns, secret = DataSource.objects.values_list("columns", "secret_columns").get(
+        pk=instance.data_source_id
+    )
     raw = {
         name: value
         for name, field in FIELDS.items()
         if (value := getattr(instance, field)) is not None
     }
-    problems = problems_with([raw], columns)
+    problems = problems_with([raw], columns, secret)
     if problems:
         raise RulesInvalid(
             [Problem(instance.position, problem.path, problem.message) for problem in problems]

@@ -27,4 +27,6 @@ def _field_matches(field: Field, row: Mapping[str, Any]) -> bool:
     holds, operand = row_of_table.holds, field.operand
     if not row_of_table.opens_lists:
         return holds(row.get(field.path[0], MISSING), operand)
-    return row_of_table.negates(operand) != any(holds(value, operand) for value in walk(row, field.path))
+    return row_of_table.negates(operand) != any(
+        holds(value, operand) for value in walk(row, field.path)
+    )

@@ -261,6 +261,14 @@ def _contains_postgresql(operand: Any) -> Sql:
     return Sql(f"(strpos({_TEXT_POSTGRESQL},%s)>0 OR {text})", (operand, *params))
 
 
+def _nothing(value: Any, operand: Any) -> bool:
+    return False
+
+
+def _never(operand: Any) -> Sql:
+    return _NEVER
+
+
 def _negation(of: Operator, name: str) -> Operator:
     return Operator(name, of.check, of.holds, of.as_sqlite, of.as_postgresql, lambda operand: True)
 
@@ -298,6 +306,16 @@ OPERATORS: dict[str, Operator] = {
             _contains_sqlite,
             _contains_postgresql,
             opens_lists=False,
+            public=False,
+        ),
+        # What `{}` means where operators could stand: no value has to pass any test.
+        Operator(
+            "anything",
+            _anything,
+            _nothing,
+            _never,
+            _never,
+            negates=lambda operand: True,
             public=False,
         ),
     )

@@ -67,6 +67,9 @@ class _Parser:
         self, name: str, path: tuple[str, ...], value: dict[str, Any], place: str, depth: int
     ) -> Node:
         self._count(0, place, depth)
+        if not value:
+            # It holds for every row, and names the column all the same.
+            return self._field(name, path, "anything", None, place, depth)
         nodes = []
         for key, item in value.items():
             here = f"{place}.{shown(key)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, cast
 
 from django.http import HttpResponse, HttpResponseBase
@@ -75,8 +76,11 @@ class Endpoint(ViewSet):
         wanted = sources.reference_of(reference, "dsn" in request._request.GET)
         beside = source_beside(request._request)
         if beside is not None and beside.is_read and beside.reference == wanted:
-            return guard_of(wanted, beside.source, self.identity(request))
-        return guard(wanted, self.identity(request))
+            found = guard_of(wanted, beside.source, self.identity(request))
+        else:
+            found = guard(wanted, self.identity(request))
+        # `007` is 7, and a denial quotes it as it was sent.
+        return found if str(wanted) == reference else replace(found, reference=reference)
 
 
 class Unknown(Endpoint):

@@ -155,9 +155,6 @@ def _first_operation(ask: Commit) -> Any:
 def _carry_out(door: Guard, source: Source, ask: Commit) -> Outcome:
     """Decide everything on the state before, then write."""
     stored = store.fetch(source, [*ask.ids, *ask.delete], lock=True)
-    for entry_id in ask.ids:
-        if entry_id not in stored:
-            door.missing("update")
     gone = _to_delete(door, source, ask, stored)
     inserts = [sent for sent in ask.entries if sent.id is None]
     rows = door.insert(Insert([sent.row for sent in inserts])).rows if inserts else ()
@@ -186,6 +183,9 @@ def _changes(
     door: Guard, ask: Commit, stored: dict[int, Stored]
 ) -> Sequence[tuple[Stored, dict[str, Any]]]:
     """The rows that are to be written, decided, each beside what was stored."""
+    # Only now: answered before the other decisions, it would tell which ids there are.
+    if any(entry_id not in stored for entry_id in ask.ids):
+        door.missing("update")
     sent = [(item, stored[item.id]) for item in ask.entries if item.id is not None]
     if not sent:
         return []

@@ -56,7 +56,7 @@ class DataSources(Endpoint):
         body = json_body(request._request, bulk=True)
         permissions.require(identity, "add")
         _fit_to_set_login(identity, {}, body.get("definition"))
-        entries = body.get("entries") or []
+        entries = [] if body.get("entries") is None else body["entries"]
         if not isinstance(entries, list):
             raise Malformed("`entries` is a list of rows")
         rows = [row_of(row, f"`entries[{at}]`") for at, row in enumerate(entries)]
@@ -113,7 +113,11 @@ class DataSources(Endpoint):
 
     def destroy(self, request: Request, reference: str) -> HttpResponse:
         """`DELETE data-sources/:id`, with its entries, rules and sessions."""
-        self._managed(request, reference, "delete").delete()
+        model = self._managed(request, reference, "delete")
+        with transaction.atomic():
+            # Whoever adds an entry waits; else that entry would be left without its data source.
+            DataSource.objects.select_for_update().filter(pk=model.pk).first()
+            model.delete()
         return json_answer({})
 
     def _managed(self, request: Request, reference: str, action: str) -> DataSource:

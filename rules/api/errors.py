@@ -6,13 +6,14 @@ import logging
 from typing import Any, Final
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
-from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
+from datasources.errors import AddressTaken, Busy, Failure, Malformed, NotFound, TooLarge
 from datasources.jsontext import dumps
+from datasources.models import DataSource
 
 logger = logging.getLogger("rowkeeper.api")
 
@@ -67,6 +68,9 @@ def answer(failure: Failure) -> HttpResponse:
 
 def failure_of(error: Exception) -> Failure:
     """Any exception as a failure; what nobody foresaw is a fault, logged and told as no more."""
+    if isinstance(error, AddressTaken):
+        # Of a creation with entries; where rules decide, it has become the ordinary denial.
+        return Malformed("`entries`: two rows have the same address")
     if isinstance(error, Failure):
         return error
     if isinstance(error, exceptions.MethodNotAllowed):
@@ -87,8 +91,15 @@ def failure_of(error: Exception) -> Failure:
         return Malformed("the body nests too deep")
     if isinstance(error, OperationalError) and _is_busy(error):
         return Busy("the database is busy; try again in a moment")
+    if isinstance(error, DataSource.DoesNotExist) or _is_orphan(error):
+        return Busy("the data source was removed meanwhile; try again")
     logger.exception("a fault while answering", exc_info=error)
     return Failure("a fault on the server; it has been logged")
+
+
+def _is_orphan(error: Exception) -> bool:
+    """An entry or session that was written while what it belongs to went."""
+    return isinstance(error, IntegrityError) and "foreign key" in str(error).lower()
 
 
 def _is_busy(error: OperationalError) -> bool:

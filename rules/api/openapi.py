@@ -210,10 +210,10 @@ SCHEMAS: dict[str, Json] = {
         {
             "name": {"type": "string", "maxLength": MAX_RULE_NAME},
             "enabled": {"type": "boolean", "default": True},
-            "type": _list({"enum": list(OPERATIONS)}, minItems=1),
+            "type": _list({**TEXT, "enum": list(OPERATIONS)}, minItems=1),
             "allow": {
                 "oneOf": [
-                    {"enum": ["all", "loggedIn"]},
+                    {**TEXT, "enum": ["all", "loggedIn"]},
                     _object({"user": _conditions()}, "user", additionalProperties=False),
                     _object(
                         {"tokens": _list(ID, minItems=1)}, "tokens", additionalProperties=False
@@ -224,7 +224,12 @@ SCHEMAS: dict[str, Json] = {
             "include": _list(COLUMN),
             "exclude": _list(COLUMN),
             "require": _list(
-                {"oneOf": [COLUMN, _conditions(on={"enum": ["stored", "submitted", "both"]})]}
+                {
+                    "oneOf": [
+                        COLUMN,
+                        _conditions(on={**TEXT, "enum": ["stored", "submitted", "both"]}),
+                    ]
+                }
             ),
             "script": {"type": "string", "minLength": 1, "maxLength": MAX_SCRIPT},
         },
@@ -298,7 +303,7 @@ def _codes(status: int) -> list[str]:
 
 
 def _error(*codes: str) -> Json:
-    return _object({"message": TEXT, "type": {"enum": list(codes)}}, "message", "type")
+    return _object({"message": TEXT, "type": {**TEXT, "enum": list(codes)}}, "message", "type")
 
 
 _PAYLOAD = _object(

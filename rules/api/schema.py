@@ -140,7 +140,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "schema",
         "This document",
         "Document",
-        query=(("format", {"enum": ["json", "yaml"]}, "JSON where absent."),),
+        query=(("format", {**TEXT, "enum": ["json", "yaml"]}, "JSON where absent."),),
         open=True,
     ),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from django.urls import path, re_path
+from django.urls import path, re_path, register_converter
+from django.urls.converters import StringConverter
 
 from .base import Unknown
 from .commit import EntriesAndCommits
@@ -13,6 +14,14 @@ from .data_sources import DataSources
 from .entries import Entries
 from .people import People
 
+
+class Columns(StringConverter):
+    """Names of columns: they may hold slashes, and ends of lines."""
+
+    regex = r"[\s\S]+"
+
+
+register_converter(Columns, "columns")
 _ONE = "data-sources/<str:reference>"
 _ANY: Any = dict.fromkeys(
     ("get", "post", "put", "patch", "delete", "head", "options", "trace"), "nothing"
@@ -44,7 +53,7 @@ urlpatterns = [
         Entries.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
     path(f"{_ONE}/commit", EntriesAndCommits.as_view({"post": "commit"})),
-    path(f"{_ONE}/indexes/<path:names>", Entries.as_view({"get": "indexes"})),
+    path(f"{_ONE}/indexes/<columns:names>", Entries.as_view({"get": "indexes"})),
     *_SCHEMA,
-    re_path(r"^.*$", Unknown.as_view(_ANY)),
+    re_path(r"^[\s\S]*\Z", Unknown.as_view(_ANY)),
 ]

@@ -31,6 +31,8 @@ class Columns:
     above_hidden: frozenset[str]
     # What an answer under this rule shows.
     projection: Projection
+    # What `exclude` names, which may be a secret column, too.
+    excluded: frozenset[str]
 
     @classmethod
     def of(
@@ -44,7 +46,8 @@ class Columns:
         hidden = kept if include is not None else kept | frozenset(exclude)
         above = frozenset(path for name in hidden for path in _above(name))
         opened = None if include is None else frozenset(include)
-        return cls(opened, hidden, kept, above, Projection(opened, hidden))
+        projection = Projection(opened, hidden)
+        return cls(opened, hidden, kept, above, projection, frozenset(exclude))
 
     def shows(self, column: str) -> bool:
         """Whether an answer may have the column."""
@@ -57,19 +60,16 @@ class Columns:
         if column in self.secret:
             if self.include is not None:
                 return column in self.include
-            return own_row and column not in self.closed
+            return own_row and column not in self.excluded
         return self.shows(column)
-
-    @property
-    def closed(self) -> frozenset[str]:
-        """What `exclude` names, beside the secret columns."""
-        return self.hidden - self.secret
 
     def hides_column(self, column: str) -> bool:
         """Whether naming a column (in an order, attributes, an index) does not fit."""
         if self.include is not None and column not in self.include:
             return True
-        return bool(self.hidden) and self._touches_hidden(column)
+        if not self.hidden:
+            return False
+        return self._touches_hidden(column) or self._touches_hidden(column.removeprefix("data."))
 
     def hides_field(self, field: Field) -> bool:
         """Whether a condition of a where names a hidden column, in any reading of its key."""

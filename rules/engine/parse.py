@@ -65,7 +65,7 @@ class _Reader:
 
     position: int
     columns: Container[str]
-    secret: Iterable[str]
+    secret: frozenset[str]
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, path: str, message: str) -> None:
@@ -260,6 +260,10 @@ class _Reader:
                     f"there is no such operator; there are {', '.join(operators)}",
                 )
                 continue
+            if declared and column in self.secret:
+                # Else whoever may change rules could read the hashes, guess by guess.
+                self.note(f"{path}.{op}", "tests a password column, which no rule can do")
+                continue
             operand = self.operand(op, value, f"{path}.{op}")
             if operand is not None and column is not None:
                 found.append(_condition(column, op, operand, side, declared))
@@ -322,7 +326,7 @@ def _what(value: Any) -> str:
 
 
 def parse_rules(
-    raw: Any, columns: Container[str], secret: Iterable[str] = ()
+    raw: Any, columns: Container[str], secret: frozenset[str] = frozenset()
 ) -> tuple[list[Rule], list[Problem]]:
     """Every rule of a list that can be read, and all that is wrong with the list.
 

@@ -1,0 +1,182 @@
+"""Puts the demo into the database: what is missing is made, what is there stays as it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import check_password
+from django.db import transaction
+
+from accounts.failures import CredentialInvalid
+from accounts.models import ApiToken, App, LoginSession
+from accounts.providers import login_session
+from accounts.tokens import SESSION_PREFIX, digest, new_secret
+from datasources import sources, store
+from datasources.models import DataSource
+from datasources.sources import Source
+from rules.saving import save_rules
+
+from . import kept as keeping
+
+HERE = Path(__file__).parent
+APP = "Demo"
+ADMIN = "admin"
+TOKEN = "demo"  # noqa: S105  (the token's name)
+# Who the lines to try are about.
+BOB = "bob@acme.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What was loaded, to be told. A secret that is None was changed since."""
+
+    people: tuple[str, ...]
+    people_password: str | None
+    admin_password: str | None
+    api_token: str | None
+    api_token_id: int
+    app_id: int
+    session: str | None
+
+
+def load(path: Path) -> Demo:
+    """Make what is missing, in one transaction. `path` is the file that keeps the secrets."""
+    kept = keeping.read(path)
+    # Before anything is made with them: a secret in the database alone could never be told.
+    keeping.write(path, kept)
+    with transaction.atomic():
+        app = App.objects.get_or_create(name=APP)[0]
+        admin_password = _admin(kept.admin_password)
+        token = _token(kept.api_token, app)
+        for name in ("employees", "staff"):
+            _data_source(_example(name), app)
+        users = _users(app, kept.people_password)
+        session = _session(users, kept.session)
+    if session != kept.session:
+        keeping.write(path, replace(kept, session=session or ""))
+    return Demo(
+        people=tuple(row["Email"] for row in _example("users")["entries"]),
+        people_password=_if_still(users, kept.people_password),
+        admin_password=admin_password,
+        api_token=kept.api_token if token.revoked_at is None else None,
+        api_token_id=token.pk,
+        app_id=app.pk,
+        session=session,
+    )
+
+
+def _example(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+# -- the site's own
+
+
+def _admin(password: str) -> str | None:
+    """The site's administrator; the password where it is still the one that was made."""
+    model: Any = get_user_model()
+    user = model._default_manager.filter(**{model.USERNAME_FIELD: ADMIN}).first()
+    if user is None:
+        model._default_manager.create_superuser(ADMIN, "", password)
+        return password
+    return password if user.check_password(password) else None
+
+
+def _token(secret: str, app: App) -> ApiToken:
+    """The API token of that secret, with the administrator's rights on the management."""
+    found = ApiToken.objects.filter(digest=digest(secret)).first()
+    if found is not None:
+        return found
+    model: Any = get_user_model()
+    return ApiToken.objects.create(
+        name=TOKEN,
+        digest=digest(secret),
+        hint=secret[-4:],
+        app=app,
+        user=model._default_manager.get(**{model.USERNAME_FIELD: ADMIN}),
+    )
+
+
+# -- data sources
+
+
+def _data_source(example: dict[str, Any], app: App, password: str = "") -> Source:
+    """The data source of an example's name, with its rows and rules where it is new."""
+    found = DataSource.objects.filter(name=example["name"]).first()
+    if found is not None:
+        return sources.source_of(found)
+    model = DataSource(
+        name=example["name"],
+        columns=example["columns"],
+        definition=example.get("definition", {}),
+        app=app,
+    )
+    sources.save(model)
+    source = sources.source_of(model)
+    _insert(source, example["entries"], password)
+    save_rules(model, example["rules"])
+    return sources.source_of(model)
+
+
+def _users(app: App, password: str) -> Source:
+    """The data source to sign in against, with everyone of the examples in it."""
+    example = _example("users")
+    source = _data_source(example, app, password)
+    if source.login is not None:
+        column = source.login.email_column
+        missing = [
+            row
+            for row in example["entries"]
+            if not store.login_rows(source.id, source.login, row["Email"])
+        ]
+        _insert(source, [{**row, column: row["Email"]} for row in missing], password)
+    return source
+
+
+def _insert(source: Source, rows: list[dict[str, Any]], password: str) -> None:
+    if not rows:
+        return
+    secret = {source.login.password_column: password} if source.login else {}
+    with store.writing(source, dict.fromkeys(key for row in rows for key in (*row, *secret))):
+        store.insert(source, [{**row, **secret} for row in rows])
+
+
+def _bob(source: Source) -> tuple[int, dict[str, Any]] | None:
+    rows = store.login_rows(source.id, source.login, BOB) if source.login else []
+    return rows[0] if len(rows) == 1 else None
+
+
+def _if_still(source: Source, password: str) -> str | None:
+    """The people's password, where Bob's is still that."""
+    bob = _bob(source)
+    if bob is None or source.login is None:
+        return None
+    encoded = bob[1].get(source.login.password_column)
+    return password if isinstance(encoded, str) and check_password(password, encoded) else None
+
+
+def _session(source: Source, secret: str) -> str | None:
+    """The token of a session of Bob's: the kept one while it is valid, else that of a new one."""
+    bob = _bob(source)
+    mark = (
+        None
+        if bob is None or source.login is None
+        else login_session.fingerprint(source.login, bob[1])
+    )
+    if bob is None or mark is None:
+        return None
+    try:
+        if secret and login_session.identity_of(secret).entry_id == bob[0]:
+            return secret
+    except CredentialInvalid:
+        pass
+    secret = new_secret(SESSION_PREFIX)
+    LoginSession.objects.create(
+        digest=digest(secret), data_source_id=source.id, entry_id=bob[0], fingerprint=mark
+    )
+    return secret

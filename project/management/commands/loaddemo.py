@@ -1,0 +1,70 @@
+"""`loaddemo [--port PORT]`: loads the demo, and tells how to get in and what to try."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from project.demo.load import ADMIN, BOB, Demo, load
+
+
+class Command(BaseCommand):
+    """Makes what is missing and leaves all else as it is; prints the same at each start."""
+
+    help = "Loads the demo where it is missing, and prints the logins and three lines to try."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("--port", type=int, default=8000, help="the port of the site")
+        parser.add_argument("--host", default="127.0.0.1", help="the host of the site")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Load it and tell of it."""
+        demo = load(settings.VAR_DIR / "demo.json")
+        for line in told(demo, f"http://{options['host']}:{options['port']}"):
+            self.stdout.write(line)
+
+
+def told(demo: Demo, site: str) -> Iterator[str]:
+    """What is printed: the address, the logins, and three lines to paste."""
+    yield from ("", f"Rowkeeper: {site}/  (Ctrl-C ends it)", "")
+    yield f"  admin      {site}/admin/"
+    yield f"             {ADMIN} / {demo.admin_password or '(the password was changed)'}"
+    yield "  people     in the data source Users, to sign in through the API:"
+    yield f"             {', '.join(demo.people)}"
+    yield f"             password {demo.people_password or '(was changed)'}"
+    yield f"  API token  id {demo.api_token_id}, app {demo.app_id}, with the admin's rights"
+    yield f"             {demo.api_token or '(was revoked)'}"
+    yield ""
+    yield from _lines(demo, f"{site}/v1/data-sources/Employees/data/query")
+
+
+def _lines(demo: Demo, url: str) -> Iterator[str]:
+    everyone: dict[str, Any] = {"type": "select"}
+    rich = {"type": "select", "where": {"Salary": {"$gt": 90000}}}
+    if demo.session is not None:
+        yield "Answered: Bob reads the employees, without Salary and Password."
+        yield f"  {curl(url, everyone, demo.session)}"
+        yield ""
+        yield "Denied by the rules (400 datasource.access): Bob filters by a hidden column."
+        yield f"  {curl(url, rich, demo.session)}"
+        yield ""
+    else:
+        yield f"{BOB} cannot sign in any more, so there are no lines to try as Bob."
+        yield ""
+    yield "Lacks a login (401 auth.required): the first line, from nobody."
+    yield f"  {curl(url, everyone)}"
+    yield ""
+
+
+def curl(url: str, body: dict[str, Any], token: str = "") -> str:
+    """A line for a shell that asks, and shows the answer and below it its status."""
+    words = ["curl -s -w '\\n%{http_code}\\n'", url]
+    if token:
+        words.append(f"-H 'Auth-token: {token}'")
+    words += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body)}'"]
+    return " ".join(words)

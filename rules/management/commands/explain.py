@@ -1,0 +1,248 @@
+"""`explain SOURCE --operation select ...`: what the rules say to a request, and why.
+
+Asks the engine that the API asks, with the rules as they are stored. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.identity import Identity
+from accounts.models import ApiToken
+from datasources import sources, store
+from datasources.errors import Failure, Malformed
+from datasources.jsontext import dumps
+from datasources.queries import Delete, parse_query
+from datasources.sources import Source
+from datasources.values import MAX_INTEGER, problem_with_row, shown
+from rules.api.errors import STATUS
+from rules.engine.asks import Ask, ById, ByQuery, Change, Insert, Update
+from rules.engine.decide import (
+    Decision,
+    Ruleset,
+    decide_delete,
+    decide_insert,
+    decide_select,
+    decide_update,
+)
+from rules.engine.rule import OPERATIONS, Operation
+from rules.engine.words import columns_in_words, conditions_in_words
+from rules.guard import Guard, ruleset_of
+from rules.management.referring import data_source, json_object
+
+DECIDE: dict[Operation, Callable[[Ruleset, Identity, Any], Decision]] = {
+    "select": decide_select,
+    "insert": decide_insert,
+    "update": decide_update,
+    "delete": decide_delete,
+}
+# Which of `--query`, `--data` and `--entry` go with an operation.
+FITTING = {
+    "select": ({"query"}, {"entry"}, set()),
+    "delete": ({"query"}, {"entry"}),
+    "insert": ({"data"},),
+    "update": ({"data", "entry"},),
+}
+WANTED = {
+    "select": "`--query` or `--entry`, or neither for every entry",
+    "delete": "`--query` or `--entry`",
+    "insert": "`--data`",
+    "update": "`--entry` and `--data`",
+}
+QUERY_KEYS = (
+    "type",
+    "where",
+    "order",
+    "attributes",
+    "limit",
+    "offset",
+    "includePagination",
+    "countOnly",
+)
+EXAMPLES = """examples:
+  explain Employees --operation select --user '{"Role": "User"}' --query '{"where": {"Salary": 1}}'
+  explain Employees --operation update --user '{"Email": "bob@acme.com"}' --entry 2 \\
+    --data '{"Email": "bob@acme.com", "First Name": "Robert"}'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, as the engine takes it; `ask` None: an update of an entry that is not there."""
+
+    operation: Operation
+    ask: Ask | None
+    # The id of an entry that is not there.
+    missing: int | None = None
+
+
+class Command(BaseCommand):
+    """Prints the answer, what follows from it, and one line for each rule."""
+
+    help = "Prints what the rules of a data source say to a request, and why."
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
+        """Keep the lines of the examples."""
+        parser = super().create_parser(*args, **kwargs)
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        return parser
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("source", help="the data source, by number or by name")
+        parser.add_argument("--operation", required=True, choices=OPERATIONS)
+        parser.add_argument(
+            "--user", metavar="JSON", help="who is signed in: columns and values, as rules see them"
+        )
+        parser.add_argument("--token", type=int, metavar="ID", help="the API token's id")
+        parser.add_argument("--app", type=int, metavar="ID", help="the app's id")
+        parser.add_argument(
+            "--query", metavar="JSON", help='the body of a query: {"where": {...}, "order": [...]}'
+        )
+        parser.add_argument("--data", metavar="JSON", help="the row that is sent")
+        parser.add_argument("--entry", type=int, metavar="ID", help="the entry's id")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Decide and tell. Raises `CommandError` for what cannot be asked."""
+        source = sources.source_of(data_source(options["source"]))
+        identity = _identity(options)
+        try:
+            asked = _asked(source, identity, options)
+        except Malformed as error:
+            raise CommandError(
+                f"a client would be answered {_answer(error)}: {error.message}"
+            ) from None
+        door = Guard(source.id, source, ruleset_of(source), identity)
+        for line in told(door, asked):
+            self.stdout.write(line)
+
+
+def told(door: Guard, asked: Asked) -> list[str]:
+    """What there is to say of a request: the answer, what follows from it, the trace."""
+    decision = (
+        None
+        if asked.ask is None
+        else DECIDE[asked.operation](door.ruleset, door.identity, asked.ask)
+    )
+    failure = _failure(door, asked, decision)
+    if failure is not None:
+        head = [f"denied: {_answer(failure)}", f"  {failure.message}"]
+        if asked.missing is not None:
+            head.append(f"  there is no entry {asked.missing}")
+    else:
+        assert decision is not None
+        head = _grant(decision)
+    trace = [] if decision is None else [str(line) for line in decision.trace]
+    return [*head, *(trace or (["there are no rules"] if not door.ruleset.rules else []))]
+
+
+def _failure(door: Guard, asked: Asked, decision: Decision | None) -> Failure | None:
+    """The failure that a client would see, or None."""
+    try:
+        if asked.missing is not None:
+            door.missing(asked.operation)
+        if decision is None or not decision.granted:
+            door.refuse(asked.operation)
+    except Failure as failure:
+        return failure
+    return None
+
+
+def _answer(failure: Failure) -> str:
+    return f"{STATUS[failure.code]} {failure.code}"
+
+
+def _grant(decision: Decision) -> list[str]:
+    rule = decision.rule
+    assert rule is not None
+    name = f" ({shown(rule.name)})" if rule.name else ""
+    lines = [f"granted by rule {rule.position}{name}"]
+    if decision.operation == "select":
+        lines.append(f"  columns: {columns_in_words(decision.shown)}")
+    conditions = conditions_in_words(decision.conditions)
+    if conditions:
+        lines.append(f"  added to the query: {' and '.join(conditions)}")
+    for row in decision.rows:
+        told_row = {key: row[key] for key in row if key not in decision.ruleset.secret}
+        lines.append(f"  to be stored: {dumps(told_row)}")
+    return lines
+
+
+# -- reading the options
+
+
+def _identity(options: dict[str, Any]) -> Identity:
+    """Who asks. The app of a stored token is the token's, unless another is named."""
+    user, token_id, app_id = options["user"], options["token"], options["app"]
+    if user is not None and token_id is not None:
+        raise CommandError("`--user` and `--token` are two identities; a request has one")
+    if token_id is not None and app_id is None and 0 < token_id <= MAX_INTEGER:
+        app_id = ApiToken.objects.filter(pk=token_id).values_list("app_id", flat=True).first()
+    return Identity(
+        user=None if user is None else json_object("--user", user),
+        token_id=token_id,
+        app_id=app_id,
+    )
+
+
+def _asked(source: Source, identity: Identity, options: dict[str, Any]) -> Asked:
+    """The request. Raises `Malformed` as the API would."""
+    operation: Operation = options["operation"]
+    given = {name for name in ("query", "data", "entry") if options[name] is not None}
+    if given not in FITTING[operation]:
+        raise CommandError(f"`--operation {operation}` goes with {WANTED[operation]}")
+    row = _row(options["data"])
+    if options["entry"] is not None:
+        return _of_entry(source, identity, operation, options["entry"], row)
+    if operation == "insert":
+        return Asked(operation, Insert([row]))
+    return Asked(operation, _by_query(source, operation, options["query"] or "{}"))
+
+
+def _row(text: str | None) -> dict[str, Any]:
+    row = {} if text is None else json_object("--data", text)
+    problem = problem_with_row(row)
+    if problem:
+        raise Malformed(problem)
+    return row
+
+
+def _by_query(source: Source, operation: Operation, text: str) -> ByQuery:
+    body = json_object("--query", text)
+    unknown = next((key for key in body if key not in QUERY_KEYS), None)
+    if unknown is not None:
+        raise CommandError(
+            f"--query: there is no `{shown(unknown)}` in a query, expected one of "
+            f"{', '.join(QUERY_KEYS[1:])}; conditions on columns stand in `where`"
+        )
+    ask = parse_query({**body, "type": operation}, source.columns)
+    if isinstance(ask, Delete):
+        return ByQuery(ask.where)
+    return ByQuery(ask.where, tuple(ask.names()))
+
+
+def _of_entry(
+    source: Source, identity: Identity, operation: Operation, entry_id: int, row: dict[str, Any]
+) -> Asked:
+    if not 0 < entry_id <= MAX_INTEGER:
+        raise CommandError("`--entry` is an id, a whole number from 1")
+    stored = store.fetch(source, [entry_id]).get(entry_id)
+    data = None if stored is None else stored.data
+    missing = entry_id if stored is None else None
+    if operation != "update":
+        return Asked(operation, ById([data]), missing)
+    if data is None:
+        return Asked(operation, None, missing)
+    return Asked(operation, Update([Change(row, data, _is_own(source, identity, entry_id))]))
+
+
+def _is_own(source: Source, identity: Identity, entry_id: int) -> bool:
+    """Whether the user that is named is the one of that row."""
+    user = identity.user or {}
+    return user.get("Source") == source.name and user.get("ID") == entry_id
