@@ -60,15 +60,20 @@ def place_of(order: Sequence[OrderTerm], row: Sequence[Any]) -> Place:
 
 def behind_sql(dialect: Dialect, order: Sequence[OrderTerm], place: Place) -> Sql:
     """The condition of the rows that stand behind a place in this order."""
-    found = Sql("id>%s", (place[-1],))
-    for term, value in reversed(list(zip(order, place, strict=False))):
+    ways, alike = [], Sql("1=1")
+    for term, value in zip(order, place, strict=False):
         sign = "<" if term.descending else ">"
         beyond, level = (_by_column if term.is_column else _by_field)(dialect, term, value, sign)
-        found = Sql(
-            f"({beyond.text} OR ({level.text} AND {found.text}))",
-            (*beyond.params, *level.params, *found.params),
-        )
-    return found
+        ways.append(_both(alike, beyond))
+        alike = _both(alike, level)
+    ways.append(_both(alike, Sql("id>%s", (place[-1],))))
+    # Side by side, as SQLite's parser takes no deep nesting.
+    text = " OR ".join(way.text for way in ways)
+    return Sql(f"({text})", tuple(param for way in ways for param in way.params))
+
+
+def _both(one: Sql, other: Sql) -> Sql:
+    return Sql(f"{one.text} AND {other.text}", (*one.params, *other.params))
 
 
 def _by_field(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple[Sql, Sql]:
