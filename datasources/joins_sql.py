@@ -34,38 +34,63 @@ def required_sql(dialect: Dialect, join: Join, rows: Sql) -> Sql:
     """The condition of an entry that at least one of `rows` joins: a table with its WHERE."""
     values = VALUES[dialect.name]
     ours = listed([values.scalar(pair.left) for pair in join.on])
-    tables, theirs = _leaves(values, join.on)
+    theirs = _found(values, join.on, rows)
+    keys = ",".join(f"k{at}" for at in range(len(join.on)))
     return Sql(
-        f"({ours.text}) IN (SELECT {','.join(theirs)} FROM (SELECT data FROM {rows.text}) AS j,"
-        f"{tables.text})",
-        (*ours.params, *rows.params, *tables.params),
+        f"({ours.text}) IN (SELECT {keys} FROM ({theirs.text}) AS x)",
+        (*ours.params, *theirs.params),
     )
 
 
-def _leaves(values: Values, on: Sequence[Pair]) -> tuple[Sql, list[str]]:
-    """The tables of the joined columns' values, and these values as they are compared."""
-    names = [f"l{at}" for at in range(len(on))]
-    tables = listed(
-        [values.leaves("j.data", pair.right, name) for pair, name in zip(on, names, strict=True)]
+def _found(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
+    """The joined columns' values: (id, `k0`, `k1` …), a row for each member of a list.
+
+    Rows without a list, which are nearly all, need no function.
+    """
+    types = [values.type_at(pair.right) for pair in on]
+    plain = _conditions(types, f" IN {values.scalars}", " AND ")
+    lists = _conditions(types, "='array'", " OR ")
+    direct = [values.at("data", (pair.right,)) for pair in on]
+    reached = listed([Sql(f"{item.text} AS l{at}", item.params) for at, item in enumerate(direct)])
+    leaves = listed([values.leaves("j.data", pair.right, f"t{at}") for at, pair in enumerate(on)])
+    places = range(len(on))
+    of_plain = ",".join(f"{values.key(f'l{at}')} AS k{at}" for at in places)
+    of_lists = ",".join(f"{values.key(values.leaf(f't{at}'))} AS k{at}" for at in places)
+    return Sql(
+        f"SELECT found,{of_plain} FROM (SELECT id AS found,{reached.text} FROM {rows.text} "
+        f"AND {plain.text}) AS p UNION ALL SELECT found,{of_lists} FROM (SELECT id AS found,data "
+        f"FROM {rows.text} AND {lists.text}) AS j,{leaves.text}",
+        (
+            *reached.params,
+            *rows.params,
+            *plain.params,
+            *rows.params,
+            *lists.params,
+            *leaves.params,
+        ),
     )
-    return tables, [values.key(values.leaf(name)) for name in names]
+
+
+def _conditions(types: Sequence[Sql], test: str, word: str) -> Sql:
+    text = word.join(f"{item.text}{test}" for item in types)
+    return Sql(f"({text})", tuple(param for item in types for param in item.params))
 
 
 def joined_sql(
-    dialect: Dialect, join: Join, rows: Sql, shown: Projection, keys: Sequence[Key]
+    dialect: Dialect, join: Join, table: str, rows: Sql, shown: Projection, keys: Sequence[Key]
 ) -> Sql:
-    """What is joined to each key, as (place of the key, JSON text); `rows` as above."""
-    values = VALUES[dialect.name]
-    tables, theirs = _leaves(values, join.on)
-    wanted = _wanted(dialect, keys)
-    equal = " AND ".join(f"{leaf}=w.k{at}" for at, leaf in enumerate(theirs))
+    """What is joined to each key, as (place of the key, JSON text).
+
+    `table` is that of all entries, `rows` those of the joined data source that may be listed.
+    """
+    theirs, wanted = _found(VALUES[dialect.name], join.on, rows), _wanted(dialect, keys)
+    equal = " AND ".join(f"x.k{at}=w.k{at}" for at in range(len(join.on)))
     found = Sql(
-        f"WITH j AS (SELECT {_CARRIED} FROM {rows.text}),w AS ({wanted.text}),"
-        f"m AS (SELECT DISTINCT w.at,j.id AS found FROM j CROSS JOIN {tables.text},w "
-        f"WHERE {equal})",
-        (*rows.params, *wanted.params, *tables.params),
+        f"WITH x AS ({theirs.text}),w AS MATERIALIZED ({wanted.text}),"
+        f"m AS (SELECT DISTINCT w.at,x.found FROM x JOIN w ON {equal})",
+        (*theirs.params, *wanted.params),
     )
-    rest = _answer(dialect, join, shown)
+    rest = _answer(dialect, join, f"m JOIN {table} ON id=found", shown)
     return Sql(f"{found.text}{rest.text}", (*found.params, *rest.params))
 
 
@@ -83,11 +108,10 @@ def _wanted(dialect: Dialect, keys: Sequence[Key]) -> Sql:
     )
 
 
-def _answer(dialect: Dialect, join: Join, shown: Projection) -> Sql:
+def _answer(dialect: Dialect, join: Join, both: str, shown: Projection) -> Sql:
     values = VALUES[dialect.name]
     if join.kind in ("has", "count"):
         return Sql(" SELECT at,count(*) FROM m GROUP BY at")
-    both = "m JOIN j ON j.id=m.found"
     if join.kind == "sum":
         value = values.at("data", (join.sum,))
         total = values.text(f"({values.accumulators['$sum']('v')})")

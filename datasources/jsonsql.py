@@ -39,6 +39,9 @@ class Values:
     # one column is `leaf(table)`.
     leaves: Callable[[str, str, str], Sql]
     leaf: Callable[[str], str]
+    # The type of a column's value, and the types that are scalar; a list's is 'array'.
+    type_at: Callable[[str], Sql]
+    scalars: str
 
 
 # -- SQLite
@@ -76,13 +79,7 @@ def _scalar_sqlite(column: str) -> Sql:
 
 
 def _leaves_sqlite(rows: str, column: str, name: str) -> Sql:
-    path = path_of(column)
-    # `||''` makes it a text that is a member of the list, not a part of its JSON.
-    return Sql(
-        f"json_each(CASE json_type({rows},%s) WHEN 'array' THEN rowkeeper_walk({rows},%s) "
-        f"ELSE json_array(({rows}->%s)||'') END) AS {name}",
-        (path, f"[{path[2:]}]", path),
-    )
+    return Sql(f"json_each(rowkeeper_walk({rows},%s)) AS {name}", (f"[{path_of(column)[2:]}]",))
 
 
 SQLITE = Values(
@@ -102,6 +99,8 @@ SQLITE = Values(
     scalar=_scalar_sqlite,
     leaves=_leaves_sqlite,
     leaf=lambda name: f"{name}.value",
+    type_at=lambda column: Sql("json_type(data,%s)", (path_of(column),)),
+    scalars="('text','integer','real','true','false')",
 )
 
 
@@ -204,13 +203,7 @@ def _scalar_postgresql(column: str) -> Sql:
 
 
 def _leaves_postgresql(rows: str, column: str, name: str) -> Sql:
-    # The function is called for lists alone.
-    return Sql(
-        f"LATERAL (SELECT {rows}->%s AS v WHERE jsonb_typeof({rows}->%s)<>'array' UNION ALL "
-        f"SELECT w.v FROM rowkeeper_walk({rows},%s::text[]) AS w "
-        f"WHERE jsonb_typeof({rows}->%s)='array') AS {name}",
-        (column, column, [column], column),
-    )
+    return Sql(f"rowkeeper_walk({rows},%s::text[]) AS {name}", ([column],))
 
 
 POSTGRESQL = Values(
@@ -230,6 +223,8 @@ POSTGRESQL = Values(
     scalar=_scalar_postgresql,
     leaves=_leaves_postgresql,
     leaf=lambda name: f"{name}.v",
+    type_at=lambda column: Sql("jsonb_typeof(data->%s)", (column,)),
+    scalars="('string','number','boolean')",
 )
 
 VALUES = {"sqlite": SQLITE, "postgresql": POSTGRESQL}

@@ -187,7 +187,7 @@ def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
         ]
         where = all_of([where, *among])
     rows = store.rows_that_fit(joined.source.id, where)
-    found = store.run(*joined_sql(store.dialect(), join, rows, joined.shown, keys))
+    found = store.run(*joined_sql(store.dialect(), join, store.TABLE, rows, joined.shown, keys))
     texts = store.spelled([str(row[1]) for row in found])
     return [(row[0], text) for row, text in zip(found, texts, strict=True)]
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,30 @@ def test_cases(api: Api, group: dict[str, Any], case: dict[str, Any]) -> None:
         expected = case["answer"]
         expected = {"entries": expected} if isinstance(expected, list) else expected
         assert model.alike(found, expected), answer.text
+
+
+# -- the page
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "query-language-more.md"
+FENCED = re.compile(r"^```json (rows|query|gives)(?: (\w+))?\n(.*?)^```$", re.M | re.S)
+
+
+def test_the_page_says_what_is_so(api: Api) -> None:
+    there: dict[str, Place] = {}
+    asked, count = None, 0
+    for kind, name, text in FENCED.findall(PAGE.read_text(encoding="utf-8")):
+        value = json.loads(text)
+        if kind == "rows":
+            there[name] = place([OPEN], value, name=name)
+        elif kind == "query":
+            asked = query(api, there[name], **value)
+        else:
+            assert asked is not None and asked.status == 200, asked
+            found = {**asked.json, "entries": bare(asked.json["entries"])}
+            assert model.alike(found, value), found
+            count += 1
+    assert count == 6
 
 
 # -- against the model
@@ -190,6 +216,7 @@ def random_pipeline(rng: random.Random) -> list[dict[str, Any]]:
 
     for _ in range(rng.randint(1, 5)):
         kind = rng.choice(["$project", "$group", "$group", "$sort"])
+        body: dict[str, Any] = {}
         if kind == "$sort":
             body = {name(): rng.choice([1, -1]) for _ in range(rng.randint(1, 3))}
         elif kind == "$group":
@@ -208,11 +235,10 @@ def random_pipeline(rng: random.Random) -> list[dict[str, Any]]:
             body = {rng.choice(fields): 0}
             fields = [field for field in fields if field not in body]
         else:
-            body = {}
-            for at in range(rng.randint(1, 4)):
+            for number in range(rng.randint(1, 4)):
                 value = expression()
                 # A number by itself would mean that the field is wanted.
-                body[f"p{at}"] = "text" if isinstance(value, int | float) else value
+                body[f"p{number}"] = "text" if isinstance(value, int | float) else value
             if fields and rng.random() < 0.5:
                 body[rng.choice(fields)] = 1
             kept = ["_id"] if fields and "_id" in fields and "_id" not in body else []
@@ -304,9 +330,7 @@ def test_random_joins_mean_what_the_model_says(api: Api) -> None:
                 if required and not beside:
                     continue
                 numbers = [found["data"].get("B") for found in beside]
-                total = sum(
-                    (model.exact(n) for n in numbers if model.is_number(n)), model.Fraction()
-                )
+                total = sum((model.exact(n) for n in numbers if model.is_number(n)), Fraction())
                 expected.append(
                     {
                         "id": entry["id"],
@@ -658,14 +682,15 @@ def test_a_hidden_column_is_named_in_no_clause(api: Api, hiding: str) -> None:
 def test_hidden_columns_are_in_no_answer(api: Api, hiding: str) -> None:
     staff = place([{**READ, **HIDING[hiding]}], ROWS, name="Staff")
     join = {"J": {"dataSourceName": "Staff", "on": {"Name": "Name"}}}
-    for asked in (
+    clauses: list[dict[str, Any]] = [
         {"aggregate": []},
         {"aggregate": [{"$sort": {"Name": -1}}]},
         {"after": "", "limit": 2},
         {"join": join},
         {"join": {"J": {"dataSourceName": "Staff"}}},
         {"join": {"J": {**join["J"], "required": True}}, "after": "", "limit": 1},
-    ):
+    ]
+    for asked in clauses:
         answer = query(api, staff, **asked)
         assert answer.status == 200, answer.text
         assert b"Salary" not in answer.text and b"Rome" not in answer.text, asked
@@ -697,7 +722,7 @@ def test_a_joined_row_is_one_that_the_identity_could_have_listed() -> None:
         {**READ, "allow": "loggedIn", "require": [{"Owner": {"equals": "{{user.[Email]}}"}}]},
         {**READ, "allow": "all", "require": [{"Open": {"equals": True}}], "exclude": ["Owner"]},
     ]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"K": 1, "Owner": "ann@x.org", "V": 1},
         {"K": 1, "Owner": "bob@x.org", "V": 10},
         {"K": 1, "Open": True, "V": 100},
@@ -724,13 +749,14 @@ def test_a_joined_row_is_one_that_the_identity_could_have_listed() -> None:
 
 def test_a_join_does_not_tell_whether_the_other_data_source_exists() -> None:
     main = place([OPEN], [{"K": 1}], name="Main")
-    for name, rules in {
+    doors: dict[str, list[Any]] = {
         "Shut": [],
         "For others": [{**READ, "allow": {"tokens": [10**6]}}],
         "Members": [{**READ, "allow": "loggedIn"}],
         "Unread": [{"type": ["insert"], "allow": "all"}],
         "Narrow": [{**READ, "require": ["Code"]}],
-    }.items():
+    }
+    for name, rules in doors.items():
         place(rules, [{"K": 1, "data.": 1}], name=name)
     told = set()
     for name in ("Shut", "For others", "Members", "Unread", "Narrow", "Nothing", "", " "):
