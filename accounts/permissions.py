@@ -1,48 +1,33 @@
-"""Rights on the management of data sources: Django's permissions, site-wide or for one object."""
+"""Rights on the management of data sources, for an Identity: `datasources.rights` says what they
+are; here is who has them, and the two failures of who has not.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
-from guardian.shortcuts import assign_perm, get_objects_for_user
+from guardian.shortcuts import assign_perm
 
+from datasources import rights
 from datasources.models import DataSource
 
 from .failures import LoginRequired, PermissionMissing
 from .identity import Identity
 from .rights import user_behind
 
-_LABEL = DataSource._meta.app_label
-# What may be given for one data source alone, which is also what its creator gets ...
-OBJECT_ACTIONS = ("view", "change", "delete", "change_rules", "share")
-# ... and what is site-wide only: who says where people sign in could make any identity there is.
-ACTIONS = (*OBJECT_ACTIONS, "add", "set_login")
-
-
-def permission(action: str) -> str:
-    """Django's name of a permission. Raises `ValueError` for an action that is none."""
-    if action not in ACTIONS:
-        raise ValueError(f"`{action}` is no action on a data source; there are {ACTIONS}")
-    return f"{_LABEL}.{action}_datasource"
+# What may be given for one data source alone, and what is site-wide only: who says where people
+# sign in could make any identity there is.
+ACTIONS = (*rights.OBJECT_RIGHTS, "add", "set_login")
 
 
 def may(identity: Identity, action: str, data_source: DataSource | None = None) -> bool:
-    """Whether the identity may do this to the data source; without one, to all of them."""
-    return user_may(user_behind(identity), action, data_source)
+    """Whether the identity may do this to the data source; without one, to all of them.
 
-
-def user_may(user: Any, action: str, data_source: DataSource | None = None) -> bool:
-    """The same of a Django user, as the admin knows them."""
-    name = permission(action)
-    if user.has_perm(name):
-        return True
-    return (
-        data_source is not None
-        and action in OBJECT_ACTIONS
-        and bool(user.has_perm(name, data_source))
-    )
+    Raises `ValueError` for an action that is none.
+    """
+    if action not in ACTIONS:
+        raise ValueError(f"`{action}` is no action on a data source; there are {ACTIONS}")
+    return rights.may(user_behind(identity), action, data_source)
 
 
 def require(identity: Identity, action: str, data_source: DataSource | None = None) -> None:
@@ -58,22 +43,11 @@ def require(identity: Identity, action: str, data_source: DataSource | None = No
 
 def visible_sources(identity: Identity) -> QuerySet[DataSource]:
     """The data sources that the identity may view."""
-    return sources_for(user_behind(identity), "view")
-
-
-def sources_for(user: Any, action: str) -> QuerySet[DataSource]:
-    """The data sources to which a Django user may do something."""
-    permission(action)
-    if not user.is_authenticated or not user.is_active:
-        return DataSource.objects.none()
-    found: QuerySet[DataSource] = get_objects_for_user(
-        user, f"{action}_datasource", DataSource, accept_global_perms=True
-    )
-    return found
+    return rights.having(user_behind(identity), ("view",), DataSource.objects.all())
 
 
 def grant_all(user_id: int, data_source: DataSource) -> None:
     """Give who made a data source every right on it that can be given for one alone."""
     user = get_user_model()._default_manager.get(pk=user_id)
-    for action in OBJECT_ACTIONS:
-        assign_perm(permission(action), user, data_source)
+    for right in rights.OBJECT_RIGHTS:
+        assign_perm(rights.permission(right), user, data_source)

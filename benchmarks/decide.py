@@ -1,6 +1,6 @@
 """How long a decision takes: the two example lists of rules, every case, medians in microseconds.
 
-    python -m benchmarks.decide
+python -m benchmarks.decide
 """
 
 from __future__ import annotations

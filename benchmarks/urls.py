@@ -27,5 +27,4 @@ class Bare(APIView):
         return HttpResponse(self.bodies[name], content_type="application/json")
 
 
-
 urlpatterns = [path("bare/<int:name>", Bare.as_view()), *site]

@@ -12,7 +12,10 @@ from django.utils import timezone
 
 from .definition import problem_with_columns, problem_with_definition
 from .jsontext import RowEncoder
-from .values import holds_nested_list, problem_with_row, problem_with_text
+from .values import holds_nested_list, lower, problem_with_row, problem_with_text, shown
+
+# What `Source` says of people who did not sign in against a data source.
+RESERVED_NAMES = frozenset({"django"})
 
 
 def new_tag() -> str:
@@ -27,6 +30,10 @@ def check_name(name: str) -> None:
         raise ValidationError(f"the name {problem}")
     if name != name.strip() or not name.isprintable():
         raise ValidationError("the name begins or ends with a blank, or holds a control character")
+    if "/" in name:
+        raise ValidationError("the name holds a `/`, which no address of the API can carry")
+    if lower(name) in RESERVED_NAMES:
+        raise ValidationError(f"the name `{shown(name)}` stands for other kinds of users in rules")
 
 
 def check_columns(columns: object) -> None:

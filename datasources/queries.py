@@ -113,7 +113,7 @@ def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
             raise Malformed("a delete by query needs `where`; {} means every entry")
         for key in ("aggregate", "distinct", "join", "after"):
             # What these ask for would say which entries are meant.
-            if body.get(key) not in (None, False):
+            if is_asked(body, key):
                 raise Malformed(f"`{key}` is for a select, not for a delete")
         return Delete(parse_where(body["where"], columns), parse_view(body))
     if kind != "select":
@@ -137,7 +137,7 @@ def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
     if ask.distinct:
         _refuse_beside(body, "distinct", ("join", "after"))
         _check_distinct(ask)
-    if ask.after is not None:
+    if ask.after is not None and ask.offset:
         _refuse_beside(body, "after", ("offset",))
     return ask
 
@@ -155,9 +155,14 @@ def parse_view(body: dict[str, Any]) -> str | None:
     return value
 
 
+def is_asked(body: dict[str, Any], key: str) -> bool:
+    """Whether a key is there and says something, if only what cannot be read."""
+    return body.get(key) is not None and body[key] is not False
+
+
 def _refuse_beside(body: dict[str, Any], what: str, others: tuple[str, ...]) -> None:
     for key in others:
-        if body.get(key) not in (None, False):
+        if is_asked(body, key):
             raise Malformed(f"`{key}` cannot stand beside `{what}`")
 
 

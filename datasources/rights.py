@@ -60,9 +60,16 @@ def may_somewhere(user: Any, *rights: str) -> bool:
 
 def visible(user: Any, sources: QuerySet[DataSource]) -> QuerySet[DataSource]:
     """Those of the data sources on which the user has any right."""
-    if any(may(user, right) for right in OBJECT_RIGHTS):
+    return having(user, tuple(OBJECT_RIGHTS), sources)
+
+
+def having(
+    user: Any, rights: tuple[str, ...], sources: QuerySet[DataSource]
+) -> QuerySet[DataSource]:
+    """Those of the data sources on which the user has one of these rights."""
+    if any(may(user, right) for right in rights):
         return sources
-    return _given(user, tuple(OBJECT_RIGHTS), sources)
+    return _given(user, rights, sources)
 
 
 def look_again(user: Any) -> None:

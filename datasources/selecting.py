@@ -57,9 +57,11 @@ def row_text(dialect: Dialect, projection: Projection) -> Sql:
     hidden = sorted(projection.drop)
     if not sqlite:
         return Sql("(data-%s::text[])::text", (hidden,))
-    return Sql(
-        f"json_remove(data{',%s' * len(hidden)})", tuple(path_of(column) for column in hidden)
-    )
+    # A function of SQLite takes at most 127 arguments.
+    text = "data"
+    for at in range(0, len(hidden), 100):
+        text = f"json_remove({text}{',%s' * len(hidden[at : at + 100])})"
+    return Sql(text, tuple(path_of(column) for column in hidden))
 
 
 def _picked_postgresql(columns: list[str]) -> Sql:

@@ -108,19 +108,20 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     text = _entry_text(ask.attributes, shown)
     order = order_sql(dialect(), ask.order)
     part = _part(ask)
-    rows = Sql(
-        f"SELECT {text.text} AS entry FROM {TABLE} WHERE {condition.text}{order.text}{part.text}",
-        (*text.params, *condition.params, *order.params, *part.params),
-    )
+    found = f"FROM {TABLE} WHERE {condition.text}{order.text}{part.text}"
+    params = (*condition.params, *order.params, *part.params)
     if not ask.with_total:
-        return Found(_numbers_as_they_went_in([row[0] for row in _run(*rows)]))
-    counted = f"SELECT count(*) AS total FROM {TABLE} WHERE {condition.text}"
-    found = _run(
-        f"SELECT total,entry FROM ({counted}) AS c LEFT JOIN ({rows.text}) AS e ON 1=1",
-        (*condition.params, *rows.params),
+        rows = _run(f"SELECT {text.text} {found}", (*text.params, *params))
+        return Found(_numbers_as_they_went_in([row[0] for row in rows]))
+    # Counted and read in one statement; the order of a subquery has to be said outside, too.
+    rows = _run(
+        f"SELECT total,entry FROM (SELECT count(*) AS total FROM {TABLE} WHERE {condition.text}) "
+        f"AS c LEFT JOIN (SELECT {text.text} AS entry,row_number() OVER ({order.text}) AS place "
+        f"{found}) AS e ON 1=1 ORDER BY place",
+        (*condition.params, *text.params, *order.params, *params),
     )
-    texts = [row[1] for row in found if row[1] is not None]
-    return Found(_numbers_as_they_went_in(texts), found[0][0])
+    texts = [row[1] for row in rows if row[1] is not None]
+    return Found(_numbers_as_they_went_in(texts), rows[0][0])
 
 
 def _entry_text(attributes: Attributes, shown: Projection) -> Sql:
@@ -347,7 +348,10 @@ def delete_where(source: Source, where: Node) -> int:
     """Delete the entries that fit, and the sessions of those who signed in with them."""
     condition = _condition(source.id, where)
     wait = " FOR UPDATE" if connection.vendor == "postgresql" else ""
-    rows = _run(f"SELECT id FROM {TABLE} WHERE {condition.text}{wait}", condition.params)
+    # By id, as commits do, so that nobody waits in a circle.
+    rows = _run(
+        f"SELECT id FROM {TABLE} WHERE {condition.text} ORDER BY id{wait}", condition.params
+    )
     return delete(source, [row[0] for row in rows])
 
 

@@ -105,10 +105,14 @@ def _single(form: MultiValueDict[str, str]) -> dict[str, Any]:
     return {key: str(value) for key, value in form.items()}
 
 
-def entry_id_of(value: Any, place: str = "the entry's id") -> int:
+def entry_id_in(text: str) -> int:
+    """The id in an address. Raises `Malformed`."""
+    digits = text.isascii() and text.isdigit()
+    return entry_id_of(int(text[:30]) if digits else text, "the entry's id")
+
+
+def entry_id_of(value: Any, place: str) -> int:
     """An id: an integer from 1 to 2^63-1. Raises `Malformed`."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value[:30])
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
         raise Malformed(f"{place} is a whole number from 1, not `{shown(value)}`")
     return int(value)

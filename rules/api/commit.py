@@ -155,10 +155,10 @@ def _first_operation(ask: Commit) -> Any:
 def _carry_out(door: Guard, source: Source, ask: Commit) -> Outcome:
     """Decide everything on the state before, then write."""
     stored = store.fetch(source, [*ask.ids, *ask.delete], lock=True)
-    gone = _to_delete(door, source, ask, stored)
     inserts = [sent for sent in ask.entries if sent.id is None]
     rows = door.insert(Insert([sent.row for sent in inserts])).rows if inserts else ()
     changes = _changes(door, ask, stored)
+    gone = _to_delete(door, source, ask, stored)
     store.delete(source, gone)
     if changes:
         store.update(source, changes)
@@ -183,7 +183,7 @@ def _changes(
     door: Guard, ask: Commit, stored: dict[int, Stored]
 ) -> Sequence[tuple[Stored, dict[str, Any]]]:
     """The rows that are to be written, decided, each beside what was stored."""
-    # Only now: answered before the other decisions, it would tell which ids there are.
+    # Neither before the other decisions nor after them all: that would tell which ids there are.
     if any(entry_id not in stored for entry_id in ask.ids):
         door.missing("update")
     sent = [(item, stored[item.id]) for item in ask.entries if item.id is not None]

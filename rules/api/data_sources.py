@@ -16,7 +16,7 @@ from accounts.models import App
 from datasources import sources, store
 from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
-from datasources.values import MAX_INTEGER, shown
+from datasources.values import MAX_INTEGER, problem_with_text, shown
 
 from ..engine.decide import keeps_out
 from ..guard import SIGN_IN, Guard
@@ -43,6 +43,10 @@ class DataSources(Endpoint):
         found = permissions.visible_sources(identity).order_by("id")
         if "appId" in query:
             found = found.filter(app_id=_number(query["appId"], "appId"))
+        for key in ("type", "excludeTypes"):
+            problem = problem_with_text(query.get(key, ""))
+            if problem:
+                raise Malformed(f"`{key}` {problem}")
         if "type" in query:
             found = found.filter(type=query["type"])
         if "excludeTypes" in query:

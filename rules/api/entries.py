@@ -27,7 +27,7 @@ from ..engine.rule import Operation
 from ..guard import Guard
 from .base import Endpoint, json_answer, text_answer
 from .beside import Others, columns_of, with_view
-from .bodies import entry_id_of, json_body, row_body
+from .bodies import entry_id_in, json_body, row_body
 
 NO_COLUMNS: tuple[str, ...] = ()
 
@@ -56,7 +56,7 @@ class Entries(Endpoint):
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`GET data/:entryId`."""
-        wanted = entry_id_of(entry_id)
+        wanted = entry_id_in(entry_id)
         door = self.guard(request, reference)
         stored = _entry(door, wanted, "select")
         decision = door.select(ById([stored.data]))
@@ -75,7 +75,7 @@ class Entries(Endpoint):
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`PUT data/:entryId`: merges the columns that are sent."""
-        wanted = entry_id_of(entry_id)
+        wanted = entry_id_in(entry_id)
         row = row_body(request._request)
         door = self.guard(request, reference)
         if door.source is None:
@@ -91,7 +91,7 @@ class Entries(Endpoint):
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
-        wanted = entry_id_of(entry_id)
+        wanted = entry_id_in(entry_id)
         door = self.guard(request, reference)
         if door.source is None:
             door.refuse("delete")
@@ -105,7 +105,10 @@ class Entries(Endpoint):
         """`GET indexes/A,B`: the distinct values of columns, of the entries that may be seen."""
         columns = _index_columns(names)
         door = self.guard(request, reference)
-        decision = door.select(ByQuery(EVERYTHING, tuple(columns)))
+        # As in a where, `data.X` names `X` too, unless it is a column itself.
+        declared = columns_of(door)
+        bare = [name[5:] for name in columns if name[:5] == "data." and name not in declared]
+        decision = door.select(ByQuery(EVERYTHING, (*columns, *bare)))
         source = door.found("select")
         return json_answer(
             {
