@@ -1,7 +1,8 @@
 """The definition of a data source: what its rows are for beyond being rows.
 
 `{"login": {"emailColumn": "Email", "passwordColumn": "Password", "sessionColumns": ["Name"]}}`
-makes it one that people sign in against. Pure Python: raw JSON stops here.
+makes it one that people sign in against; `views` are filters with a name. Pure Python: raw JSON
+stops here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .values import problem_with_name, same, shown
+from .views import problem_with_views
 
 # Of a data source; of a single row, `values.MAX_COLUMNS`.
 MAX_COLUMNS = 2_000
@@ -45,8 +47,9 @@ def problem_with_definition(definition: object) -> str | None:
     """Why a value is no definition, or None. Keys that mean nothing here are kept as they are."""
     if not isinstance(definition, dict):
         return "`definition` is an object"
-    login = definition.get("login")
-    return None if login is None else _problem_with_login(login)
+    login, views = definition.get("login"), definition.get("views")
+    problem = None if login is None else _problem_with_login(login)
+    return problem or (None if views is None else problem_with_views(views))
 
 
 def _problem_with_login(login: object) -> str | None:
@@ -69,11 +72,8 @@ def _problem_with_login(login: object) -> str | None:
 
 def login_of(definition: object) -> Login | None:
     """How people sign in by this definition; None where they do not, or it cannot be read."""
-    if problem_with_definition(definition) is not None:
-        return None
-    assert isinstance(definition, dict)
-    login = definition.get("login")
-    if login is None:
+    login = definition.get("login") if isinstance(definition, dict) else None
+    if login is None or _problem_with_login(login) is not None:
         return None
     return Login(
         login["emailColumn"], login["passwordColumn"], tuple(login.get("sessionColumns", ()))

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from .jsontext import canonical, dumps
+from .numbers import AGGREGATES, spelled_text, to_number_text
 from .values import BLANKS, lower
 from .where.memory import elem_matches
 from .where.nodes import Elem
@@ -42,6 +43,8 @@ def register(sender: object, connection: Any, **kwargs: object) -> None:
         return
     for name, count, function in _FUNCTIONS:
         connection.connection.create_function(name, count, function, deterministic=True)
+    for name, count, aggregate in AGGREGATES:
+        connection.connection.create_aggregate(name, count, aggregate)
 
 
 def _text(value: Any) -> str | None:
@@ -117,4 +120,6 @@ _FUNCTIONS = (
     ("rowkeeper_lower", 1, _lower),
     ("rowkeeper_address", 1, _address),
     ("rowkeeper_real", 1, _real),
+    ("rowkeeper_spelled", 1, spelled_text),
+    ("rowkeeper_to_number", 1, to_number_text),
 )

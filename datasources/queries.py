@@ -6,15 +6,16 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .aggregate import ENTRY_FIELDS, Pipeline, parse_aggregate
+from .cursors import After, parse_after
 from .errors import Malformed
 from .values import MAX_INTEGER, problem_with_name, shown
-from .where import EVERYTHING, Node, parse_where
+from .where import EVERYTHING, Field, Node, parse_where
 
-ENTRY_FIELDS = ("id", "order", "createdAt", "updatedAt")
 ANSWERED_FIELDS = ("id", "dataSourceId", "createdAt", "updatedAt")
 MAX_ORDER = 100
 MAX_ATTRIBUTES = 1_000
-_LATER = ("aggregate", "join", "view", "distinct")
+MAX_DISTINCT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Attributes:
 
     columns: tuple[str, ...] | None = None
     fields: tuple[str, ...] = ANSWERED_FIELDS
+    # Some field of the entry was asked for by name.
+    named_fields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,12 @@ class Select:
     offset: int = 0
     with_total: bool = False
     count_only: bool = False
+    # The distinct combinations of the attributes' columns, rather than entries.
+    distinct: bool = False
+    aggregate: Pipeline | None = None
+    # The name of a view of the data source, whose filter counts as part of the where.
+    view: str | None = None
+    after: After | None = None
 
     def names(self) -> Iterator[str]:
         """Every column that is named outside the where."""
@@ -74,6 +83,15 @@ class Select:
             if term.is_column:
                 yield term.name
         yield from self.attributes.columns or ()
+        if self.aggregate is not None:
+            yield from (item.name for item in self.aggregate.columns() if len(item.path) == 1)
+
+    def paths(self) -> Iterator[Field]:
+        """Every path below a column that stands outside the where."""
+        if self.aggregate is not None:
+            for item in self.aggregate.columns():
+                if len(item.path) > 1:
+                    yield Field(item.name, item.path, "$exists", True, item.path[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +99,7 @@ class Delete:
     """A delete by query."""
 
     where: Node
+    view: str | None = None
 
 
 def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
@@ -91,21 +110,71 @@ def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
     if kind == "delete":
         if body.get("where") is None:
             raise Malformed("a delete by query needs `where`; {} means every entry")
-        return Delete(parse_where(body["where"], columns))
+        for key in ("aggregate", "distinct", "join", "after"):
+            # What these ask for would say which entries are meant.
+            if is_asked(body, key):
+                raise Malformed(f"`{key}` is for a select, not for a delete")
+        return Delete(parse_where(body["where"], columns), parse_view(body))
     if kind != "select":
         raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
-    for key in _LATER:
-        if body.get(key) is not None and body[key] is not False:
-            raise Malformed(f"`{key}` is not supported yet")
-    return Select(
+    order = parse_order(body.get("order"), columns)
+    ask = Select(
         where=parse_where(body.get("where"), columns),
-        order=parse_order(body.get("order"), columns),
+        order=order,
         attributes=parse_attributes(body.get("attributes"), columns),
-        limit=_whole(body, "limit"),
-        offset=_whole(body, "offset") or 0,
+        limit=whole(body, "limit"),
+        offset=whole(body, "offset") or 0,
         with_total=switch(body, "includePagination"),
         count_only=switch(body, "countOnly"),
+        distinct=switch(body, "distinct"),
+        aggregate=_aggregate(body, columns),
+        view=parse_view(body),
+        after=parse_after(body.get("after"), order),
     )
+    if ask.aggregate is not None:
+        _refuse_beside(body, "aggregate", ("order", "attributes", "distinct", "join", "after"))
+    if ask.distinct:
+        _refuse_beside(body, "distinct", ("join", "after"))
+        _check_distinct(ask)
+    if ask.after is not None and ask.offset:
+        _refuse_beside(body, "after", ("offset",))
+    return ask
+
+
+def _aggregate(body: dict[str, Any], columns: Container[str]) -> Pipeline | None:
+    value = body.get("aggregate")
+    return None if value is None else parse_aggregate(value, columns)
+
+
+def parse_view(body: dict[str, Any]) -> str | None:
+    """The name of the view that is asked for. Raises `Malformed`."""
+    value = body.get("view")
+    if value is not None and not isinstance(value, str):
+        raise Malformed("`view` is the name of a view, as text")
+    return value
+
+
+def is_asked(body: dict[str, Any], key: str) -> bool:
+    """Whether a key is there and says something, if only what cannot be read."""
+    return body.get(key) is not None and body[key] is not False
+
+
+def _refuse_beside(body: dict[str, Any], what: str, others: tuple[str, ...]) -> None:
+    for key in others:
+        if is_asked(body, key):
+            raise Malformed(f"`{key}` cannot stand beside `{what}`")
+
+
+def _check_distinct(ask: Select) -> None:
+    """What is distinct are the combinations of columns; nothing else of an entry is in them."""
+    columns = ask.attributes.columns
+    if not columns or ask.attributes.named_fields:
+        raise Malformed("`distinct` needs `attributes` with at least one column, and no others")
+    if len(columns) > MAX_DISTINCT:
+        raise Malformed(f"`distinct` takes at most {MAX_DISTINCT} columns")
+    for at, term in enumerate(ask.order):
+        if not term.is_column or term.name not in columns:
+            raise Malformed(f"`order[{at}]`: with `distinct` it is one of the `attributes`")
 
 
 def parse_order(value: Any, columns: Container[str]) -> tuple[OrderTerm, ...]:
@@ -128,7 +197,7 @@ def _order_term(term: Any, place: str, columns: Container[str]) -> OrderTerm:
     descending = direction.upper() == "DESC"
     if term[0] in ENTRY_FIELDS:
         return OrderTerm(term[0], False, descending)
-    return OrderTerm(_column(term[0], place, columns), True, descending)
+    return OrderTerm(column_of(term[0], place, columns), True, descending)
 
 
 def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
@@ -149,13 +218,16 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
         if name in (*ENTRY_FIELDS, "dataSourceId"):
             kept.append(name)
         else:
-            picked.append(_column(name, f"attributes[{at}]", columns))
+            picked.append(column_of(name, f"attributes[{at}]", columns))
     fields_of_entry = tuple(name for name in (*ENTRY_FIELDS, "dataSourceId") if name in kept)
-    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS)
+    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS, bool(kept))
 
 
-def _column(written: str, place: str, columns: Container[str]) -> str:
-    """`data.` in front is optional; where `data.X` is a column and `X` is none, it is meant."""
+def column_of(written: str, place: str, columns: Container[str]) -> str:
+    """`data.` in front is optional; where `data.X` is a column and `X` is none, it is meant.
+
+    Raises `Malformed`.
+    """
     bare = written.removeprefix("data.")
     name = written if written in columns and bare not in columns else bare
     problem = problem_with_name(name)
@@ -164,7 +236,8 @@ def _column(written: str, place: str, columns: Container[str]) -> str:
     return name
 
 
-def _whole(body: dict[str, Any], key: str) -> int | None:
+def whole(body: dict[str, Any], key: str) -> int | None:
+    """A whole number from 0, or None. Raises `Malformed`."""
     value = body.get(key)
     if value is None:
         return None

@@ -14,7 +14,7 @@ from .values import BLANKS
 from .where.operators import Sql
 from .where.sql import Dialect
 
-_FIELD_COLUMNS = {
+FIELD_COLUMNS = {
     "id": "id",
     "order": '"order"',
     "dataSourceId": "data_source_id",
@@ -27,7 +27,7 @@ def entry_text(dialect: Dialect, projection: Projection, fields: Sequence[str], 
     """The JSON text of an entry: `fields` of it, and with `row` its `data`."""
     parts: list[Sql] = []
     for name in fields:
-        parts.append(Sql(f"'\"{name}\":'||{_field_text(dialect, name)}"))
+        parts.append(Sql(f"'\"{name}\":'||{field_text(dialect, name)}"))
     if row:
         data = row_text(dialect, projection)
         parts.insert(min(1, len(parts)), Sql(f"'\"data\":'||{data.text}", data.params))
@@ -35,8 +35,9 @@ def entry_text(dialect: Dialect, projection: Projection, fields: Sequence[str], 
     return Sql(f"'{{'||{text}||'}}'", tuple(param for part in parts for param in part.params))
 
 
-def _field_text(dialect: Dialect, name: str) -> str:
-    column = _FIELD_COLUMNS[name]
+def field_text(dialect: Dialect, name: str) -> str:
+    """The JSON text of a field of an entry."""
+    column = FIELD_COLUMNS[name]
     if name not in ("createdAt", "updatedAt"):
         return column
     if dialect.name == "sqlite":
@@ -106,11 +107,17 @@ def order_sql(dialect: Dialect, terms: Sequence[OrderTerm]) -> Sql:
 def _order_term(dialect: Dialect, term: OrderTerm) -> Sql:
     direction = " DESC" if term.descending else ""
     if not term.is_column:
-        return Sql(_FIELD_COLUMNS[term.name] + direction)
-    key: Any = path_of(term.name) if dialect.name == "sqlite" else term.name
+        return Sql(FIELD_COLUMNS[term.name] + direction)
+    keys = order_keys(dialect, term.name)
+    text = ",".join(f"{key.text}{direction}" for key in keys)
+    return Sql(text, tuple(param for key in keys for param in key.params))
+
+
+def order_keys(dialect: Dialect, column: str) -> tuple[Sql, ...]:
+    """What a column is sorted by: the kind of its value, then the number, then the text."""
+    key: Any = path_of(column) if dialect.name == "sqlite" else column
     keys = _ORDER_SQLITE if dialect.name == "sqlite" else _ORDER_POSTGRESQL
-    text = ",".join(f"{part}{direction}" for part in keys)
-    return Sql(text, (key,) * text.count("%s"))
+    return tuple(Sql(text, (key,) * text.count("%s")) for text in keys)
 
 
 # Missing and null, false, true, numbers, text by code point, then the rest.

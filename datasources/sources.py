@@ -14,6 +14,7 @@ from .errors import Malformed
 from .jsontext import loads
 from .models import DataSource, check_columns, check_definition, new_tag
 from .values import MAX_INTEGER, problem_with_text
+from .views import View, views_of
 
 TABLE = DataSource._meta.db_table
 
@@ -30,6 +31,7 @@ class Source:
     secret: frozenset[str]
     # What compiled rules are kept under: equal only where rules, columns and definition are.
     key: tuple[Any, ...]
+    views: tuple[View, ...] = ()
 
 
 def reference_of(text: str, name: bool = False) -> int | str:
@@ -117,6 +119,7 @@ def _source(row: tuple[Any, ...]) -> Source:
             login_of(loads(definition)),
             frozenset(loads(secret)),
             row,
+            views_of(loads(definition)),
         )
         if len(_parsed) >= 1_000:
             _parsed.clear()

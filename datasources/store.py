@@ -172,6 +172,17 @@ def count(source: Source, where: Node) -> int:
     return int(found[0][0])
 
 
+def rows_that_fit(source_id: int, where: Node) -> Sql:
+    """A data source's rows that fit, as a table with its WHERE."""
+    condition = _condition(source_id, where)
+    return Sql(f"{TABLE} WHERE {condition.text}", condition.params)
+
+
+# For `reading`, the part of this door that answers other things than entries.
+run, part, spelled = _run, _part, _numbers_as_they_went_in
+entry_text_of = _entry_text
+
+
 def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
     """Every entry that fits, by id, as JSON text; a page of them at a time is in memory."""
     condition = _condition(source.id, where)

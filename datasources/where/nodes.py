@@ -22,7 +22,7 @@ class Field:
     op: str
     operand: Any
     # The column in which the condition looks: in an `$elemMatch`, that of the list.
-    column: str = ""
+    column: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _merged(node: And | Or) -> Sequence[Node]:
     for path, found in operands.items():
         single = len(found) == 1
         operand = found[0] if single else found
-        others.append(Field(names[path], path, one if single else many, operand))
+        others.append(Field(names[path], path, one if single else many, operand, path[0]))
     return others
 
 

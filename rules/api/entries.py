@@ -11,10 +11,12 @@ from typing import Any
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from rest_framework.request import Request
 
-from datasources import store
+from datasources import reading, store
 from datasources.errors import AddressTaken, Malformed
+from datasources.joins import Join, left_names, parse_joins
 from datasources.jsontext import dumps
 from datasources.queries import Delete, Projection, Select, parse_query
+from datasources.reading import Page
 from datasources.sources import Source
 from datasources.store import Found, Stored
 from datasources.values import problem_with_name, shown
@@ -25,6 +27,7 @@ from ..engine.decide import answered
 from ..engine.rule import Operation
 from ..guard import Guard
 from .base import Endpoint, json_answer, text_answer
+from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
 
 NO_COLUMNS: tuple[str, ...] = ()
@@ -38,8 +41,12 @@ class Entries(Endpoint):
         """`POST data/query`: select, or delete by query."""
         body = json_body(request._request)
         door = self.guard(request, reference)
-        ask = parse_query(body, _columns(door))
-        return _delete_by_query(door, ask) if isinstance(ask, Delete) else _select(door, ask)
+        ask = parse_query(body, columns_of(door))
+        if isinstance(ask, Delete):
+            return _delete_by_query(door, ask)
+        others = Others(door.identity)
+        joins = parse_joins(body.get("join"), columns_of(door), others.columns)
+        return _select(door, ask, joins, others)
 
     def list(self, request: Request, reference: str) -> HttpResponseBase:
         """`GET data`: every entry that may be seen, streamed."""
@@ -98,7 +105,8 @@ class Entries(Endpoint):
         columns = _index_columns(names)
         door = self.guard(request, reference)
         # As in a where, `data.X` names `X` too, unless it is a column itself.
-        bare = [name[5:] for name in columns if name[:5] == "data." and name not in _columns(door)]
+        declared = columns_of(door)
+        bare = [name[5:] for name in columns if name[:5] == "data." and name not in declared]
         decision = door.select(ByQuery(EVERYTHING, (*columns, *bare)))
         source = door.found("select")
         return json_answer(
@@ -113,17 +121,18 @@ class Entries(Endpoint):
         )
 
 
-def _columns(door: Guard) -> tuple[str, ...] | frozenset[str]:
-    # Of a data source that is none of the caller's business, not even the names of columns show.
-    return () if door.source is None or not door.is_known else door.source.columns
-
-
-def _select(door: Guard, ask: Select) -> HttpResponse:
-    decision = door.select(ByQuery(ask.where, tuple(ask.names())))
-    found = store.select(
-        door.found("select"), ask, narrowed(ask.where, decision.conditions), decision.shown
-    )
-    return text_answer(_selected(ask, found))
+def _select(door: Guard, ask: Select, joins: tuple[Join, ...], others: Others) -> HttpResponse:
+    where = with_view(door, "select", ask.where, ask.view)
+    names = (*ask.names(), *left_names(joins))
+    decision = door.select(ByQuery(where, names, tuple(ask.paths())))
+    source, shown_columns = door.found("select"), decision.shown
+    where = narrowed(where, decision.conditions)
+    if ask.distinct or ask.aggregate is not None:
+        return text_answer(_selected(ask, reading.results(source, ask, where, shown_columns)))
+    if joins or ask.after is not None:
+        joined = others.decided(door, joins)
+        return text_answer(_page(ask, reading.page(source, ask, where, shown_columns, joined)))
+    return text_answer(_selected(ask, store.select(source, ask, where, shown_columns)))
 
 
 def _selected(ask: Select, found: Found) -> str:
@@ -136,11 +145,21 @@ def _selected(ask: Select, found: Found) -> str:
     return f'{{{entries},"pagination":{dumps(page)}}}'
 
 
+def _page(ask: Select, page: Page) -> str:
+    """The same with a cursor, where one was asked for."""
+    if ask.after is None or ask.count_only:
+        return _selected(ask, Found(page.entries, page.total))
+    total = {} if page.total is None else {"total": page.total}
+    told = {**total, "limit": ask.limit, "next": page.following}
+    return f'{{"entries":[{",".join(page.entries)}],"pagination":{dumps(told)}}}'
+
+
 def _delete_by_query(door: Guard, ask: Delete) -> HttpResponse:
-    decision = door.delete(ByQuery(ask.where))
+    where = with_view(door, "delete", ask.where, ask.view)
+    decision = door.delete(ByQuery(where))
     source = door.found("delete")
     with store.writing(source, NO_COLUMNS):
-        count = store.delete_where(source, narrowed(ask.where, decision.conditions))
+        count = store.delete_where(source, narrowed(where, decision.conditions))
     return json_answer({"deletedCount": count})
 
 

@@ -101,8 +101,8 @@ SCHEMAS: dict[str, Json] = {
     },
     "Entry": _object(_ENTRY, *_ENTRY),
     "EntryPart": _object(
-        {**_ENTRY, "order": {"type": "integer"}},
-        description="An entry, with what `attributes` asked for.",
+        {**_ENTRY, "order": {"type": "integer"}, "join": {"type": "object"}},
+        description="An entry, with what `attributes` and `join` asked for.",
     ),
     "Where": {
         "type": "object",
@@ -130,20 +130,67 @@ SCHEMAS: dict[str, Json] = {
             "offset": WHOLE,
             "includePagination": SWITCH,
             "countOnly": SWITCH,
+            "distinct": SWITCH,
+            "aggregate": {"type": ["array", "null"], "items": {"type": "object"}, "maxItems": 20},
+            "join": {
+                "type": ["object", "null"],
+                "additionalProperties": ref("Join"),
+                "maxProperties": 10,
+            },
+            "view": {"type": ["string", "null"]},
+            "after": {
+                "type": ["string", "null"],
+                "description": "Empty for the first page, then the `next` of the page before.",
+            },
         }
     ),
-    "DeleteByQuery": _object({"type": {"const": "delete"}, "where": ref("Where")}, "type", "where"),
+    "Join": _object(
+        {
+            "dataSourceId": ID,
+            "dataSourceName": TEXT,
+            "on": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "A column of the entry, and the one that equals it.",
+            },
+            "required": SWITCH,
+            "has": SWITCH,
+            "count": SWITCH,
+            "sum": TEXT,
+            "where": ref("Where"),
+            "attributes": _list(TEXT),
+            "order": {"type": "array"},
+            "limit": WHOLE,
+        }
+    ),
+    "DeleteByQuery": _object(
+        {
+            "type": {"const": "delete"},
+            "where": ref("Where"),
+            "view": {"type": ["string", "null"]},
+        },
+        "type",
+        "where",
+    ),
     "Selected": _object(
         {
             "entries": _list(ref("EntryPart")),
             "pagination": _object(
-                {"total": {"type": "integer"}, "limit": WHOLE, "offset": {"type": "integer"}},
-                "total",
+                {
+                    "total": {"type": "integer"},
+                    "limit": WHOLE,
+                    "offset": {"type": "integer"},
+                    "next": {"type": ["string", "null"]},
+                },
                 "limit",
-                "offset",
             ),
         },
         "entries",
+    ),
+    "Results": _object(
+        {"entries": _list({"type": "object"}), "pagination": {"type": "object"}},
+        "entries",
+        description="What the last stage of `aggregate` makes.",
     ),
     "Counted": _object({"count": {"type": "integer"}}, "count"),
     "Deleted": _object({"deletedCount": {"type": "integer"}}, "deletedCount"),

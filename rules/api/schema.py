@@ -107,7 +107,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "query",
         "entries",
         "Select, or delete by query",
-        ("Selected", "Counted", "Deleted"),
+        ("Selected", "Results", "Counted", "Deleted"),
         ("Select", "DeleteByQuery"),
     ),
     ("EntriesAndCommits", "list"): Operation(

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from datasources.where import Node
+from datasources.where import Field, Node
 
 Data: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ByQuery:
-    """A select or delete by query. `columns` are those named outside the where."""
+    """A select or delete by query. `columns` and `paths` are those named outside the where."""
 
     where: Node
     columns: tuple[str, ...] = ()
+    paths: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

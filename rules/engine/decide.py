@@ -252,6 +252,9 @@ def _hidden_name(rule: Rule, ask: ByQuery, values: Values) -> str | None:
     for name in ask.columns:
         if columns.hides_column(name):
             return name
+    for path in ask.paths:
+        if columns.hides_field(path):
+            return path.name
     for item in fields(ask.where):
         if columns.hides_field(item) and not is_requirement(item, values):
             return item.name

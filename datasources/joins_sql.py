@@ -1,0 +1,132 @@
+"""The SQL of `join`: one query for the joined rows of a whole page of entries.
+
+A value joins what `{column: {"$eq": value}}` finds in the other data source, so a member of a
+list there will do. What is missing, null, a list or an object on the entry's side joins nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .joins import Join, Pair
+from .jsonsql import VALUES, Values, listed
+from .jsontext import dumps
+from .queries import Projection
+from .selecting import entry_text, order_sql
+from .where.operators import Sql
+from .where.sql import Dialect
+
+_CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
+
+# The JSON texts of an entry's values, one for each pair of `on`.
+Key = tuple[str, ...]
+
+
+def keys_sql(dialect: Dialect, joins: Sequence[Join]) -> list[Sql]:
+    """The columns of a query that hold an entry's values for all joins, as JSON text."""
+    values = VALUES[dialect.name]
+    cast = "" if dialect.name == "sqlite" else "::text"
+    found = [values.scalar(pair.left) for join in joins for pair in join.on]
+    return [Sql(f"({item.text}){cast}", item.params) for item in found]
+
+
+def required_sql(dialect: Dialect, join: Join, rows: Sql) -> Sql:
+    """The condition of an entry that at least one of `rows` joins: a table with its WHERE."""
+    values = VALUES[dialect.name]
+    ours = listed([values.scalar(pair.left) for pair in join.on])
+    theirs = _found(values, join.on, rows)
+    keys = ",".join(f"k{at}" for at in range(len(join.on)))
+    return Sql(
+        f"({ours.text}) IN (SELECT {keys} FROM ({theirs.text}) AS x)",
+        (*ours.params, *theirs.params),
+    )
+
+
+def _found(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
+    """The joined columns' values: (id, `k0`, `k1` …), a row for each member of a list.
+
+    Rows without a list, which are nearly all, need no function.
+    """
+    types = [values.type_at(pair.right) for pair in on]
+    plain = _conditions(types, f" IN {values.scalars}", " AND ")
+    lists = _conditions(types, "='array'", " OR ")
+    direct = [values.at("data", (pair.right,)) for pair in on]
+    reached = listed([Sql(f"{item.text} AS l{at}", item.params) for at, item in enumerate(direct)])
+    leaves = listed([values.leaves("j.data", pair.right, f"t{at}") for at, pair in enumerate(on)])
+    places = range(len(on))
+    of_plain = ",".join(f"{values.key(f'l{at}')} AS k{at}" for at in places)
+    of_lists = ",".join(f"{values.key(values.leaf(f't{at}'))} AS k{at}" for at in places)
+    return Sql(
+        f"SELECT found,{of_plain} FROM (SELECT id AS found,{reached.text} FROM {rows.text} "
+        f"AND {plain.text}) AS p UNION ALL SELECT found,{of_lists} FROM (SELECT id AS found,data "
+        f"FROM {rows.text} AND {lists.text}) AS j,{leaves.text}",
+        (
+            *reached.params,
+            *rows.params,
+            *plain.params,
+            *rows.params,
+            *lists.params,
+            *leaves.params,
+        ),
+    )
+
+
+def _conditions(types: Sequence[Sql], test: str, word: str) -> Sql:
+    text = word.join(f"{item.text}{test}" for item in types)
+    return Sql(f"({text})", tuple(param for item in types for param in item.params))
+
+
+def joined_sql(
+    dialect: Dialect, join: Join, table: str, rows: Sql, shown: Projection, keys: Sequence[Key]
+) -> Sql:
+    """What is joined to each key, as (place of the key, JSON text).
+
+    `table` is that of all entries, `rows` those of the joined data source that may be listed.
+    """
+    theirs, wanted = _found(VALUES[dialect.name], join.on, rows), _wanted(dialect, keys)
+    equal = " AND ".join(f"x.k{at}=w.k{at}" for at in range(len(join.on)))
+    found = Sql(
+        f"WITH x AS ({theirs.text}),w AS MATERIALIZED ({wanted.text}),"
+        f"m AS (SELECT DISTINCT w.at,x.found FROM x JOIN w ON {equal})",
+        (*theirs.params, *wanted.params),
+    )
+    rest = _answer(dialect, join, f"m JOIN {table} ON id=found", shown)
+    return Sql(f"{found.text}{rest.text}", (*found.params, *rest.params))
+
+
+def _wanted(dialect: Dialect, keys: Sequence[Key]) -> Sql:
+    """The keys as a table: their place, then their values."""
+    width = range(len(keys[0]))
+    if dialect.name == "sqlite":
+        columns = ",".join(f"json_extract(value,'$[{at}]') AS k{at}" for at in width)
+        return Sql(f"SELECT key AS at,{columns} FROM json_each(%s)", (dumps(list(keys)),))
+    columns = ",".join(["at", *(f"k{at}" for at in width)])
+    given = ",".join(["%s::integer[]", *("%s::jsonb[]" for _ in width)])
+    return Sql(
+        f"SELECT {columns} FROM unnest({given}) AS u({columns})",
+        (list(range(len(keys))), *([key[at] for key in keys] for at in width)),
+    )
+
+
+def _answer(dialect: Dialect, join: Join, both: str, shown: Projection) -> Sql:
+    values = VALUES[dialect.name]
+    if join.kind in ("has", "count"):
+        return Sql(" SELECT at,count(*) FROM m GROUP BY at")
+    if join.kind == "sum":
+        value = values.at("data", (join.sum,))
+        total = values.text(f"({values.accumulators['$sum']('v')})")
+        return Sql(
+            f",t AS (SELECT at,{value.text} AS v FROM {both}) SELECT at,{total} FROM t GROUP BY at",
+            value.params,
+        )
+    order = order_sql(dialect, join.order)
+    columns = join.attributes.columns
+    text = entry_text(
+        dialect, shown.narrowed(columns), join.attributes.fields, columns is None or columns != ()
+    )
+    limit = Sql("") if join.limit is None else Sql(" WHERE n<=%s", (join.limit,))
+    return Sql(
+        f",t AS (SELECT at,{_CARRIED},row_number() OVER (PARTITION BY at{order.text}) AS n "
+        f"FROM {both}) SELECT at,{text.text} FROM t{limit.text} ORDER BY at,n",
+        (*order.params, *text.params, *limit.params),
+    )

@@ -1,0 +1,200 @@
+"""Reads whose answers are not just entries: distinct, aggregate, cursors and joins.
+
+Part of the store: like it, this is told what was decided, and gives JSON text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import store
+from .aggregate_sql import Rows, aggregate_sql, distinct_sql
+from .cursors import cursor_of
+from .cursors_sql import behind_sql, place_of, place_sql
+from .joins import Join
+from .joins_sql import Key, joined_sql, keys_sql, required_sql
+from .jsontext import loads, path_of, rows_as_numbers_went_in
+from .queries import Projection, Select
+from .selecting import order_sql
+from .sources import Source
+from .where import Node, all_of
+from .where.nodes import column_is
+from .where.operators import Sql
+
+# With more values than these, the joined rows are found by a scan rather than by an index.
+MANY_KEYS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A join, decided: its data source, what of it may be listed, and with which columns."""
+
+    join: Join
+    source: Source
+    where: Node
+    shown: Projection
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the entries. `following`: the cursor of the next part, None at the end."""
+
+    entries: list[str]
+    total: int | None = None
+    following: str | None = None
+
+
+# -- distinct and aggregate
+
+
+def results(source: Source, ask: Select, where: Node, shown: Projection) -> store.Found:
+    """The distinct combinations, or the results of the pipeline, that `ask` names."""
+    entries = store.rows_that_fit(source.id, where)
+    if ask.aggregate is not None:
+        rows = aggregate_sql(store.dialect(), ask.aggregate, entries, shown)
+    else:
+        columns = ask.attributes.columns or ()
+        rows = distinct_sql(store.dialect(), tuple(dict.fromkeys(columns)), ask.order, entries)
+    total = _count(rows) if ask.count_only or ask.with_total else None
+    if ask.count_only:
+        return store.Found([], total)
+    found = store.run(*rows.rows(store.part(ask)))
+    return store.Found(store.spelled([row[0] for row in found]), total)
+
+
+def _count(rows: Rows) -> int:
+    return int(store.run(*rows.count())[0][0])
+
+
+# -- entries, with joins and cursors
+
+
+def page(
+    source: Source, ask: Select, where: Node, shown: Projection, joins: Sequence[Joined]
+) -> Page:
+    """The entries that fit, as `store.select` gives them, with what is joined to each."""
+    entries = _entries(source, where, joins)
+    if ask.count_only:
+        return Page([], _total(entries))
+    total = _total(entries) if ask.with_total else None
+    beside = [joined for joined in joins if joined.join.on]
+    rows, following = _part(ask, entries, shown, [joined.join for joined in beside])
+    texts = store.spelled([row[0] for row in rows])
+    if beside:
+        texts = _with_joins(texts, [row[1:] for row in rows], beside)
+    for joined in joins:
+        if not joined.join.on:
+            texts += store.select(
+                joined.source, joined.join.as_select(), joined.where, joined.shown
+            ).entries
+    return Page(texts, total, following)
+
+
+def _entries(source: Source, where: Node, joins: Sequence[Joined]) -> Sql:
+    """The entries that fit and that every required join finds something for."""
+    found = store.rows_that_fit(source.id, where)
+    for joined in joins:
+        if joined.join.required:
+            rows = store.rows_that_fit(joined.source.id, joined.where)
+            needed = required_sql(store.dialect(), joined.join, rows)
+            found = Sql(f"{found.text} AND {needed.text}", (*found.params, *needed.params))
+    return found
+
+
+def _total(entries: Sql) -> int:
+    return int(store.run(f"SELECT count(*) FROM {entries.text}", entries.params)[0][0])
+
+
+def _part(
+    ask: Select, entries: Sql, shown: Projection, joins: Sequence[Join]
+) -> tuple[list[tuple[Any, ...]], str | None]:
+    """The rows of this part: the entry's text, then its keys; and the cursor of the next one."""
+    dialect = store.dialect()
+    columns = [store.entry_text_of(ask.attributes, shown), *keys_sql(dialect, joins)]
+    if ask.after is None:
+        return _rows(ask, entries, columns, store.part(ask)), None
+    if ask.after.place is not None:
+        behind = behind_sql(dialect, ask.order, ask.after.place)
+        entries = Sql(f"{entries.text} AND {behind.text}", (*entries.params, *behind.params))
+    width = len(columns)
+    columns += place_sql(dialect, ask.order)
+    # One more than is wanted tells whether there is a next part.
+    some = Sql("") if ask.limit is None else Sql(" LIMIT %s", (min(ask.limit + 1, 2**63 - 1),))
+    rows = _rows(ask, entries, columns, some)
+    following = None
+    if ask.limit is not None and len(rows) > ask.limit:
+        rows = rows[: ask.limit]
+        if rows:
+            following = cursor_of(ask.order, place_of(ask.order, rows[-1][width:]))
+    return [row[:width] for row in rows], following
+
+
+def _rows(ask: Select, entries: Sql, columns: Sequence[Sql], some: Sql) -> list[tuple[Any, ...]]:
+    order = order_sql(store.dialect(), ask.order)
+    chosen = ",".join(column.text for column in columns)
+    params = tuple(param for column in columns for param in column.params)
+    return store.run(
+        f"SELECT {chosen} FROM {entries.text}{order.text}{some.text}",
+        (*params, *entries.params, *order.params, *some.params),
+    )
+
+
+# -- joins
+
+
+def _with_joins(
+    texts: Sequence[str], keys: Sequence[Sequence[str | None]], joins: Sequence[Joined]
+) -> list[str]:
+    """Each entry's text with its `join`."""
+    parts: list[list[str]] = [[] for _ in texts]
+    at = 0
+    for joined in joins:
+        width = len(joined.join.on)
+        found = _joined(joined, [tuple(row[at : at + width]) for row in keys])
+        at += width
+        name = path_of(joined.join.name)[2:]
+        for part, text in zip(parts, found, strict=True):
+            part.append(f"{name}:{text}")
+    return [
+        f'{text[:-1]},"join":{{{",".join(part)}}}}}'
+        for text, part in zip(texts, parts, strict=True)
+    ]
+
+
+def _joined(joined: Joined, keys: Sequence[tuple[str | None, ...]]) -> list[str]:
+    """What a join answers for each entry, as JSON text."""
+    places: dict[tuple[str | None, ...], int] = {}
+    for key in keys:
+        if None not in key:
+            places.setdefault(key, len(places))
+    found: dict[int, list[str]] = {}
+    if places:
+        for place, text in _find(joined, list(places)):  # type: ignore[arg-type]
+            found.setdefault(place, []).append(text)
+    answers = {place: _answer(joined.join, texts) for place, texts in found.items()}
+    nothing = _answer(joined.join, [])
+    return [answers.get(places.get(key, -1), nothing) for key in keys]
+
+
+def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
+    join, where = joined.join, joined.where
+    if len(keys) <= MANY_KEYS:
+        among = [
+            column_is(pair.right, "$in", [loads(rows_as_numbers_went_in(key[at])) for key in keys])
+            for at, pair in enumerate(join.on)
+        ]
+        where = all_of([where, *among])
+    rows = store.rows_that_fit(joined.source.id, where)
+    found = store.run(*joined_sql(store.dialect(), join, store.TABLE, rows, joined.shown, keys))
+    texts = store.spelled([str(row[1]) for row in found])
+    return [(row[0], text) for row, text in zip(found, texts, strict=True)]
+
+
+def _answer(join: Join, texts: Sequence[str]) -> str:
+    if join.kind == "entries":
+        return f"[{','.join(texts)}]"
+    if join.kind == "has":
+        return "true" if texts else "false"
+    return texts[0] if texts else "0"

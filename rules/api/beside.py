@@ -1,0 +1,76 @@
+"""What a read names beside its data source: other data sources to join, a view of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+
+from accounts.identity import Identity
+from datasources.errors import Malformed
+from datasources.joins import Join, Reference
+from datasources.reading import Joined
+from datasources.values import shown
+from datasources.where import Node, all_of, narrowed
+
+from ..engine.asks import ByQuery
+from ..engine.decide import decide_select
+from ..engine.rule import Operation
+from ..guard import Guard, guard
+
+
+def columns_of(door: Guard) -> Container[str]:
+    """The declared columns of a data source; none where it does not exist, or is none of the
+    caller's business: not even the names of columns show there.
+    """
+    return () if door.source is None or not door.is_known else door.source.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The data sources that joins name, each looked up once, for one identity."""
+
+    identity: Identity
+    doors: dict[Reference, Guard] = field(default_factory=dict)
+
+    def door(self, reference: Reference) -> Guard:
+        """The guard of a data source, which may not exist."""
+        if reference not in self.doors:
+            self.doors[reference] = guard(reference, self.identity)
+        return self.doors[reference]
+
+    def columns(self, reference: Reference) -> Container[str]:
+        """Its declared columns; none for those who may not know of it."""
+        door = self.door(reference)
+        return columns_of(door) if door.is_known else ()
+
+    def decided(self, main: Guard, joins: Sequence[Join]) -> list[Joined]:
+        """Each join under the select rules of its own data source.
+
+        One that denies the caller denies the request, in the words of the main data source's own
+        denial: whether the other exists is not told.
+        """
+        return [self._decided(main, join) for join in joins]
+
+    def _decided(self, main: Guard, join: Join) -> Joined:
+        door = self.door(join.reference)
+        ask = ByQuery(join.where, tuple(join.names()))
+        decision = decide_select(door.ruleset, self.identity, ask)
+        if door.source is None or not decision.granted:
+            main.refuse("select")
+        where = narrowed(join.where, decision.conditions)
+        return Joined(join, door.source, where, decision.shown)
+
+
+def with_view(door: Guard, operation: Operation, where: Node, name: str | None) -> Node:
+    """The where with the filter of a view, which counts as if the client had written it.
+
+    Raises the denial where the caller may not know of the data source, and `Malformed` for a view
+    that it does not have.
+    """
+    if name is None:
+        return where
+    source = door.found(operation)
+    for view in source.views:
+        if view.name == name:
+            return all_of([where, view.where(door.identity.user, source.columns)])
+    raise Malformed(f"`view`: there is no view `{shown(name)}`")
