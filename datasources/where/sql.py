@@ -7,7 +7,7 @@ the members of lists are, and which of an operator's two texts is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..jsontext import dumps, path_of
@@ -66,17 +66,17 @@ def _merged(node: And | Or) -> Sequence[Node]:
     one, many = ("$eq", "$in") if isinstance(node, Or) else ("$ne", "$nin")
     operands: dict[tuple[str, ...], list[Any]] = {}
     others: list[Node] = []
-    names: dict[tuple[str, ...], str] = {}
+    firsts: dict[tuple[str, ...], Field] = {}
     for item in node.items:
         if isinstance(item, Field) and item.op == one:
             operands.setdefault(item.path, []).append(item.operand)
-            names[item.path] = item.name
+            firsts.setdefault(item.path, item)
         else:
             others.append(item)
     for path, found in operands.items():
         single = len(found) == 1
         operand = found[0] if single else found
-        others.append(Field(names[path], path, one if single else many, operand, path[0]))
+        others.append(replace(firsts[path], op=one if single else many, operand=operand))
     return others
 
 
