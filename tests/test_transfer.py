@@ -207,6 +207,25 @@ def test_an_export_is_imported_as_the_same_rows(
 
 
 @pytest.mark.parametrize("kind", FORMATS)
+def test_numbers_keep_their_digits(kind: str, tmp_path: Path) -> None:
+    numbers: list[Any] = [
+        MAX_INTEGER,
+        MIN_INTEGER,
+        2**53 + 1,
+        10**15 - 1,
+        10**16,
+        10**16 - 1,
+        -(10**17) - 1,
+    ]
+    numbers += [0.1 + 0.2, 5e-324, 1.7976931348623157e308, 4.3407056498392216e16, 1e21, 1e-7]
+    source = make("From", [{"A": number} for number in numbers])
+    other = make("To")
+    carry_out(Job(export(source, tmp_path, kind)), other.pk)
+    found = store.fetch(sources.source_of(other), ids(other)).values()
+    assert same([entry.data["A"] for entry in found], numbers)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
 def test_columns_that_are_not_declared_are_exported(kind: str, tmp_path: Path) -> None:
     source = make("From", [{"A": 1, 'a "quoted" one': 2, "back\\slash": 3, "ends\\": 5, "Ü": 4}])
     DataSource.objects.filter(pk=source.pk).update(columns=["B"])
@@ -1025,14 +1044,14 @@ def test_no_page_has_inline_scripts_or_styles(boss: Client) -> None:
 
 
 def test_exports_are_files(boss: Client) -> None:
-    source = make('People / "1"', [{"A": "ü", "B": 1}])
+    source = make('People: "1"', [{"A": "ü", "B": 1}])
     html = boss.get(url("export", source.pk)).content.decode()
     assert "1 entry" in html
     answer = boss.get(url("export", source.pk), {"format": "csv"})
     content = b"".join(answer.streaming_content)
     assert content.decode() == '\ufeff"A","B"\r\nü,1\r\n'
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
-    assert answer["Content-Disposition"] == 'attachment; filename="People _ _1_.csv"'
+    assert answer["Content-Disposition"] == 'attachment; filename="People_ _1_.csv"'
     answer = boss.get(url("export", source.pk), {"format": "xlsx", "ids": "on"})
     book = openpyxl.load_workbook(io.BytesIO(b"".join(answer.streaming_content)))
     assert list(book.active.values) == [("$id", "A", "B"), (ids(source)[0], "ü", 1)]

@@ -193,8 +193,7 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
     sheet.freeze_panes = "A2"
 
     def cell(value: Any, number: int, column: int) -> Any:
-        if value.__class__ is float and float(f"{value:.16g}") != value:
-            # The library writes 16 digits, and a double can need 17.
+        if _is_longer(value):
             return typed(repr(value), "n")
         if value.__class__ is not str:
             return value
@@ -221,3 +220,10 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
     finally:
         # Also what was not finished: the library keeps a file of its own until then.
         book.save(place)
+
+
+def _is_longer(value: Any) -> bool:
+    """Whether a number may have more digits than the library writes: those of a double, and 16."""
+    if value.__class__ is int:
+        return not -(10**15) < value < 10**15
+    return value.__class__ is float and float(f"{value:.16g}") != value
