@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from .definition import problem_with_columns, problem_with_definition
@@ -101,6 +101,15 @@ class DataSource(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Its entries first, by one statement: Django would read them all, and name each."""
+        with transaction.atomic():
+            entries = self.entries.all()
+            count = entries.count()
+            entries._raw_delete(entries.db)
+            total, by_model = super().delete(*args, **kwargs)
+        return total + count, {**by_model, Entry._meta.label: count}
 
 
 class Entry(models.Model):
