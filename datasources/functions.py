@@ -95,6 +95,7 @@ def _elem_node(path: str, operand: str) -> Elem:
 
 
 def _like(text: str | None, pattern: str) -> int | None:
+    _in_time()
     return None if text is None else int(like(text, pattern))
 
 
