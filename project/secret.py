@@ -29,7 +29,7 @@ def kept_secret(path: Path) -> str:
 
 def _make(path: Path) -> None:
     """Put a new secret at `path`, readable by its owner alone, unless another did just now."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

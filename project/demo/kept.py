@@ -42,7 +42,7 @@ def read(path: Path) -> Kept:
 
 def write(path: Path, kept: Kept) -> None:
     """Keep them, readable by the owner alone. The file is replaced as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
