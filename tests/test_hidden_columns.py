@@ -45,6 +45,12 @@ OPERANDS: dict[str, Any] = {
     "$exists": True,
     "$like": "%",
     "$iLike": "%",
+    "$type": "number",
+    "$mod": [2, 0],
+    "$size": 2,
+    "$all": [1],
+    "$regex": "1",
+    "$elemMatch": {"$gt": 0},
     "$not": {"$eq": 1},
     "$and": [{"$gt": 0}, {"$lt": 9}],
     "$or": [{"$gt": 0}, {"$lt": 9}],
@@ -60,6 +66,13 @@ def conditions(name: str) -> Iterator[dict[str, Any]]:
     for op, operand in OPERANDS.items():
         yield {name: {op: operand}}
         yield {name: {"$not": {op: operand}}}
+    yield {name: {"$all": []}}
+    yield {name: {"$elemMatch": {}}}
+    yield {name: {"$elemMatch": {"Name": "Ann"}}}
+    for condition in ("==", "!=", "empty", "notempty", "oneof"):
+        yield {"$filters": [{"column": name, "condition": condition, "value": 1}]}
+    yield {"$filters": [{"column": name, "condition": "between", "from": 1}]}
+    yield {"$filters": [{"column": name, "condition": "dateis", "value": "2026-01-01"}]}
 
 
 PLACES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
