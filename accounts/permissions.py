@@ -18,8 +18,6 @@ from .identity import Identity
 # What may be given for one data source alone, and what is site-wide only: who says where people
 # sign in could make any identity there is.
 ACTIONS = (*rights.OBJECT_RIGHTS, "add", "set_login")
-# As in Django's admin, who may change something may see it.
-SEEING = ("view", "change", "change_rules")
 
 
 def may(identity: Identity, action: str, data_source: DataSource | None = None) -> bool:
@@ -45,13 +43,12 @@ def require(identity: Identity, action: str, data_source: DataSource | None = No
 
 def may_see(identity: Identity, data_source: DataSource) -> bool:
     """Whether the identity may view the data source, or change what it would have to see."""
-    user = user_behind(identity)
-    return any(rights.may(user, right, data_source) for right in SEEING)
+    return rights.may_see(user_behind(identity), data_source)
 
 
 def visible_sources(identity: Identity) -> QuerySet[DataSource]:
     """The data sources that the identity may see."""
-    return rights.having(user_behind(identity), SEEING, DataSource.objects.all())
+    return rights.having(user_behind(identity), rights.SEEING, DataSource.objects.all())
 
 
 def grant_all(user_id: int, data_source: DataSource) -> None:

@@ -27,7 +27,7 @@ from .errors import Failure
 from .forms import FIELDS, DataSourceForm
 from .models import DataSource
 from .pretty import pretty
-from .rights import may
+from .rights import may, may_see
 
 
 class Refused(Exception):
@@ -69,7 +69,9 @@ class DataSourceAdmin(TransferPages, SharingPage):
     # -- the page: which fields there are, and which can be changed
 
     def get_fieldsets(self, request: HttpRequest, obj: DataSource | None = None) -> Any:
-        """What one may not change is shown as text."""
+        """What one may not change is shown as text; who may not see it is shown the name."""
+        if obj is not None and not may_see(request.user, obj):
+            return [(None, {"fields": ["name"]})]
         main = ["name", "type", "app", self._shown("columns", request, obj)]
         definition = self._shown("definition", request, obj)
         return [(None, {"fields": main}), ("Definition", {"fields": [definition]})]

@@ -95,6 +95,9 @@ class DataSource(models.Model):
         verbose_name = "data source"
         permissions = [
             ("change_rules_datasource", "Can change the access rules of a data source"),
+            ("write_scripts_datasource", "Can put scripts into the access rules of a data source"),
+            ("simulate_datasource", "Can try out the access rules of a data source"),
+            ("view_log_datasource", "Can see the decision log of a data source"),
             ("share_datasource", "Can give others rights on a data source"),
             ("set_login_datasource", "Can say which data sources people sign in against"),
         ]

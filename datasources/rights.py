@@ -21,8 +21,14 @@ OBJECT_RIGHTS = {
     "change": "change the data source and its entries",
     "delete": "delete the data source",
     "change_rules": "see and change the access rules and the definition",
+    "write_scripts": "put scripts into the access rules, and switch them on",
+    "simulate": "try out the access rules, and see why they grant or deny",
+    "view_log": "see the decision log: who was denied what, and why",
     "share": "give others the rights that one has oneself",
 }
+
+# As in Django's admin, who may change something may see it. The other rights show a name alone.
+SEEING = ("view", "change", "change_rules")
 
 
 def permission(right: str) -> str:
@@ -45,6 +51,11 @@ def may(user: Any, right: str, source: DataSource | None = None) -> bool:
 def rights_on(user: Any, source: DataSource) -> list[str]:
     """The rights that the user has on this data source, site-wide ones included."""
     return [right for right in OBJECT_RIGHTS if may(user, right, source)]
+
+
+def may_see(user: Any, source: DataSource) -> bool:
+    """Whether the user may see more of a data source than its name."""
+    return any(may(user, right, source) for right in SEEING)
 
 
 def may_somewhere(user: Any, *rights: str) -> bool:

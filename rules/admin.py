@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Case, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.db.models.aggregates import Count
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from accounts.failures import PermissionMissing
 from accounts.permissions import grant_all
 from datasources.admin import DataSourceAdmin, Refused
 from datasources.models import DataSource
-from datasources.rights import look_again
+from datasources.rights import having, look_again, may
 
 from .advice import advice_for
 from .forms import RuledDataSourceForm, rule_errors
@@ -42,16 +43,20 @@ class RuledDataSourceAdmin(DataSourceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DataSource]:
-        """With the number of rules, counted in the same query."""
+        """With the number of rules, counted in the same query, for those who may see them."""
         own = AccessRule.objects.filter(data_source=OuterRef("pk")).order_by()
         counted = own.values("data_source").annotate(n=Count("pk")).values("n")
-        number = Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+        number: Any = Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+        if not may(request.user, "change_rules"):
+            seen = having(request.user, ("change_rules",), DataSource.objects.order_by())
+            number = Case(When(pk__in=seen.values("pk"), then=number), default=None)
         return super().get_queryset(request).annotate(number_of_rules=number)
 
-    @admin.display(description="rules", ordering="number_of_rules")
-    def rule_count(self, obj: DataSource) -> int:
-        """How many rules it has."""
-        return int(getattr(obj, "number_of_rules", 0))
+    @admin.display(description="rules", ordering="number_of_rules", empty_value="–")
+    def rule_count(self, obj: DataSource) -> int | None:
+        """How many rules it has; None for those who may not see them."""
+        number: int | None = getattr(obj, "number_of_rules", None)
+        return number
 
     def get_fieldsets(self, request: HttpRequest, obj: DataSource | None = None) -> Any:
         """With the rules, for those who may see them."""
@@ -64,22 +69,24 @@ class RuledDataSourceAdmin(DataSourceAdmin):
     def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
         """The data source, then its rules; who makes one gets the rights on it."""
         super().save_model(request, obj, form, change)
-        if "rules" in form.changed_data:
-            try:
-                save_rules(obj, form.cleaned_data["rules"])
-            except RulesInvalid as error:
-                raise Refused([("rules", text) for text in rule_errors(error.problems)]) from None
-        if {"rules", "columns", "definition"} & set(form.changed_data):
-            for text in advice_for(obj):
-                messages.warning(request, text)
         if not change and request.user.pk is not None:
             grant_all(request.user.pk, obj)
             look_again(request.user)
+        if "rules" in form.changed_data:
+            try:
+                save_rules(obj, form.cleaned_data["rules"], request.user)
+            except RulesInvalid as error:
+                raise Refused([("rules", text) for text in rule_errors(error.problems)]) from None
+            except PermissionMissing as error:
+                raise Refused([("rules", error.message)]) from None
+        if {"rules", "columns", "definition"} & set(form.changed_data):
+            for text in advice_for(obj):
+                messages.warning(request, text)
 
     def goes_along(self, obj: DataSource, entries: int) -> str:
-        """With the number of rules."""
-        rules = self.rule_count(obj)
-        return f"{super().goes_along(obj, entries)}, {rules} {'rule' if rules == 1 else 'rules'}"
+        """With the number of rules, for those who may see them."""
+        words, rules = super().goes_along(obj, entries), self.rule_count(obj)
+        return words if rules is None else f"{words}, {rules} {'rule' if rules == 1 else 'rules'}"
 
 
 def _in_words(obj: DataSource | None) -> SafeString | str:

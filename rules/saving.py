@@ -16,6 +16,7 @@ from datasources.models import DataSource
 
 from .engine.parse import PROPERTIES, Problem, parse_rules
 from .models import AccessRule
+from .script_rights import require_right_to_scripts
 
 # The properties of a rule, and the fields that hold them.
 FIELDS = {name: "app_id" if name == "appId" else name for name in PROPERTIES}
@@ -47,8 +48,10 @@ def problems_with(rules: Any, columns: Sequence[str], secret: Sequence[str] = ()
     return parse_rules(rules, frozenset(columns), frozenset(secret))[1]
 
 
-def save_rules(data_source: DataSource, rules: Any) -> bool:
-    """Replace the list. Raises `RulesInvalid`, and then nothing is saved; false: nothing changed.
+def save_rules(data_source: DataSource, rules: Any, by: Any = None) -> bool:
+    """Replace the list; false: nothing changed. `by` is the Django user who saves, None the
+    operator. Raises `RulesInvalid`, and `PermissionMissing` for scripts that are not theirs to
+    write; then nothing is saved.
 
     Whoever else saves waits: positions are 1, 2, 3… of one list or of the other.
     """
@@ -59,8 +62,10 @@ def save_rules(data_source: DataSource, rules: Any) -> bool:
         problems = problems_with(rules, data_source.columns, data_source.secret_columns)
         if problems:
             raise RulesInvalid(problems)
-        if rules_of(data_source) == rules and _kinds(rules_of(data_source)) == _kinds(rules):
+        before = rules_of(data_source)
+        if before == rules and _kinds(before) == _kinds(rules):
             return False
+        require_right_to_scripts(by, data_source, before, rules)
         # Not the manager of `data_source`, which would send a signal, and so a query, a rule.
         AccessRule.objects.filter(data_source_id=data_source.pk)._raw_delete(data_source._state.db)
         AccessRule.objects.bulk_create(

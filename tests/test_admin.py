@@ -36,7 +36,10 @@ RULES: list[dict[str, Any]] = [
 ]
 LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
 EVIL = "<script>alert('x')</script>"
-OBJECT_RIGHTS = ("view", "change", "delete", "change_rules", "share")
+OBJECT_RIGHTS = (
+    *("view", "change", "delete", "change_rules"),
+    *("write_scripts", "simulate", "view_log", "share"),
+)
 
 
 def url(page: str, *args: Any) -> str:
@@ -809,7 +812,7 @@ def test_rights_are_given_and_taken(boss: Client, source: DataSource) -> None:
     assert boss.post(address, {"rights": ["view", "share"]}).status_code == 302
     assert held("ben", source) == {"view", "share"}
     assert held("ben", other) == set()
-    assert 'value="share" id="id_rights_4" checked' in boss.get(address).content.decode()
+    assert 'value="share" id="id_rights_7" checked' in boss.get(address).content.decode()
     assert "ben" in boss.get(url("rights", source.pk)).content.decode()
     boss.post(address, {"rights": ["change"]})
     assert held("ben", source) == {"change"}

@@ -304,6 +304,9 @@ def test_what_a_creator_gets(source: DataSource, ann: User) -> None:
         "change",
         "delete",
         "change_rules",
+        "write_scripts",
+        "simulate",
+        "view_log",
         "share",
     ]
     assert not any(may(identity, action, other) for action in ACTIONS)

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from accounts import permissions
+from accounts.django_users import user_behind
 from accounts.failures import SIGN_IN, LoginRequired, PermissionMissing
 from accounts.identity import Identity
 from accounts.models import App
@@ -76,10 +77,10 @@ class DataSources(Endpoint):
             source = sources.source_of(model)
             with store.writing(source, dict.fromkeys(key for row in rows for key in row)):
                 store.insert(source, rows)
-            if body.get("accessRules") is not None:
-                save_rules(model, body["accessRules"])
             if identity.django_user_id is not None:
                 permissions.grant_all(identity.django_user_id, model)
+            if body.get("accessRules") is not None:
+                save_rules(model, body["accessRules"], user_behind(identity))
         model.refresh_from_db()
         return json_answer({"dataSource": {**_body(model, FIELDS), **_rules(model)}}, 201)
 
@@ -114,7 +115,7 @@ class DataSources(Endpoint):
                 _fill(model, body)
                 _save(model)
             if "accessRules" in body:
-                save_rules(model, body["accessRules"])
+                save_rules(model, body["accessRules"], user_behind(identity))
         model.refresh_from_db()
         return json_answer({"dataSource": _whole(identity, model)})
 

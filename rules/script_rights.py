@@ -1,0 +1,76 @@
+"""Which scripts a new list of rules brings: saving those needs `write_scripts`.
+
+A script runs code and reads other data sources, so that whoever may change rules need not be
+let write one. They may move a script, switch it off, or take it away, as they may any rule.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from accounts.failures import PermissionMissing
+from datasources.jsontext import canonical
+from datasources.models import DataSource
+from datasources.rights import may
+
+
+def require_right_to_scripts(
+    user: Any, source: DataSource, before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]
+) -> None:
+    """Nothing where the user may save these rules in place of those; `user` None: the operator.
+
+    Raises `PermissionMissing`, naming the rules.
+    """
+    if user is None:
+        return
+    new = new_scripts(before, after)
+    if new and not may(user, "write_scripts", source):
+        raise PermissionMissing(
+            f"the permission `write_scripts` is needed for the script of {_named(new)}: it is new, "
+            "changed, switched on, or for other apps than before"
+        )
+
+
+def new_scripts(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> list[int]:
+    """The positions, from 1, of rules whose script did not stand and run in `before`."""
+    stood = Counter(_key(rule) for rule in before if "script" in rule)
+    there = [(at, rule) for at, rule in enumerate(after, 1) if "script" in rule]
+    moved = [at for at, rule in there if _take(stood, _key(rule))]
+    # What does not run need only have been there.
+    off = [
+        at
+        for at, rule in there
+        if at not in moved and _is_off(rule) and _take_any(stood, rule["script"])
+    ]
+    return [at for at, _ in there if at not in moved and at not in off]
+
+
+_Key = tuple[Any, bool, str]
+
+
+def _is_off(rule: dict[str, Any]) -> bool:
+    return rule.get("enabled") is False
+
+
+def _key(rule: dict[str, Any]) -> _Key:
+    """What makes a script do what it does: its text, whether it is on, and for which apps."""
+    return rule["script"], _is_off(rule), canonical(rule.get("appId"))
+
+
+def _take(stood: Counter[_Key], key: _Key) -> bool:
+    if not stood[key]:
+        return False
+    stood[key] -= 1
+    return True
+
+
+def _take_any(stood: Counter[_Key], script: Any) -> bool:
+    found = next((key for key in +stood if key[0] == script), None)
+    return found is not None and _take(stood, found)
+
+
+def _named(positions: list[int]) -> str:
+    listed = ", ".join(map(str, positions[:8])) + (" and more" if len(positions) > 8 else "")
+    return f"rule{'s' if len(positions) > 1 else ''} {listed}"
