@@ -1,0 +1,202 @@
+"""What of Python's syntax a script may use: written out, and everything else refused by name.
+
+Looks at the tree as it was parsed, without recursion, before anything walks it that would recurse.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from RestrictedPython.transformer import INSPECT_ATTRIBUTES
+
+from .names import INPUTS, KNOWN_NAMES, UNKNOWN_NAMES
+
+MAX_DEPTH: Final = 100
+
+ALLOWED: Final = frozenset(
+    (
+        # statements
+        *(ast.Module, ast.Expr, ast.Assign, ast.AugAssign, ast.Delete, ast.Pass, ast.Return),
+        *(ast.If, ast.For, ast.While, ast.Break, ast.Continue),
+        *(ast.Try, ast.ExceptHandler, ast.Raise, ast.Assert),
+        *(ast.FunctionDef, ast.Lambda, ast.arguments, ast.arg),
+        # expressions
+        *(ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Starred, ast.Load, ast.Store),
+        *(ast.Del, ast.Constant, ast.JoinedStr, ast.FormattedValue, ast.Call, ast.keyword),
+        *(ast.List, ast.Tuple, ast.Set, ast.Dict, ast.IfExp, ast.NamedExpr),
+        *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.comprehension),
+        # operators
+        *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.UAdd, ast.USub, ast.Invert),
+        *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow),
+        *(ast.BitOr, ast.BitAnd, ast.BitXor, ast.LShift, ast.RShift),
+        *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
+        *(ast.Is, ast.IsNot, ast.In, ast.NotIn),
+    )
+)
+
+_NO_IMPORT = "nothing can be imported; what a script may use is there without it"
+_NO_ASYNC = "nothing is asynchronous here; look-ups need no `await`"
+_NO_TYPES = "types cannot be declared in a script"
+# By the name of the node's class, as not every Python knows all of them.
+REFUSED: Final = {
+    "Import": _NO_IMPORT,
+    "ImportFrom": _NO_IMPORT,
+    "Await": _NO_ASYNC,
+    "AsyncFunctionDef": _NO_ASYNC,
+    "AsyncFor": _NO_ASYNC,
+    "AsyncWith": _NO_ASYNC,
+    "Yield": "`yield` is not supported; build a list and return it",
+    "YieldFrom": "`yield from` is not supported; build a list and return it",
+    "ClassDef": "classes cannot be defined; use dicts and functions",
+    "With": "`with` is not supported: there is nothing to open or to lock",
+    "Global": "`global` is not supported; return the value, or keep it in a dict",
+    "Nonlocal": "`nonlocal` is not supported; return the value, or keep it in a dict",
+    "Match": "`match` is not supported; use `if` and `elif`",
+    "TryStar": "`except*` is not supported; use `except`",
+    "AnnAssign": _NO_TYPES,
+    "TypeAlias": _NO_TYPES,
+    "TypeVar": _NO_TYPES,
+    "TypeVarTuple": _NO_TYPES,
+    "ParamSpec": _NO_TYPES,
+    "MatMult": "`@` is not supported",
+}
+
+
+def refusals(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """What the script may not do, each with the node that does it."""
+    known = KNOWN_NAMES | _bound_names(tree)
+    for node, depth in _nodes(tree):
+        if depth > MAX_DEPTH:
+            yield node, "is nested too deeply; take it apart"
+            return
+        if type(node) not in ALLOWED:
+            name = type(node).__name__
+            yield node, REFUSED.get(name, f"`{name}` is not supported in scripts")
+            continue
+        for problem in (*_names(node), *_in_particular(node, known)):
+            yield node, problem
+
+
+def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
+    """All nodes with their depth, in the order of the text. What has no place takes its parent's.
+
+    Below a node that is refused nothing is told.
+    """
+    waiting: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        yield node, depth
+        if type(node) not in ALLOWED:
+            continue
+        children = list(ast.iter_child_nodes(node))
+        for child in children:
+            if not hasattr(child, "lineno") and hasattr(node, "lineno"):
+                child.lineno, child.col_offset = node.lineno, node.col_offset  # type: ignore[attr-defined]
+        waiting += [(child, depth + 1) for child in reversed(children)]
+
+
+def _bound_names(tree: ast.Module) -> frozenset[str]:
+    """The names that the script gives to something, anywhere."""
+    bound: set[str] = set()
+    for node, depth in _nodes(tree):
+        if depth > MAX_DEPTH:
+            break
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+    return frozenset(bound)
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """Names that start with an underscore; a lone `_` may be a variable."""
+    if isinstance(node, ast.Attribute):
+        if node.attr.startswith("_"):
+            yield f'`{node.attr}` starts with an underscore; a column is `row["{node.attr}"]`'
+        elif node.attr in INSPECT_ATTRIBUTES:
+            yield f'`{node.attr}` opens Python itself; a column is `row["{node.attr}"]`'
+        return
+    for field in ("id", "name", "arg"):
+        name = getattr(node, field, None)
+        if isinstance(name, str) and name.startswith("_") and name != "_":
+            yield f"`{name}` starts with an underscore; choose another name"
+
+
+def _in_particular(node: ast.AST, known: frozenset[str]) -> Iterator[str]:
+    look = _LOOKS.get(type(node))
+    if look is not None:
+        yield from look(node)
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in known:
+        hint = UNKNOWN_NAMES.get(node.id, "is neither defined in the script nor known to scripts")
+        if not node.id.startswith("_"):
+            yield f"`{node.id}` {hint}"
+
+
+def _name(node: ast.Name) -> Iterator[str]:
+    if isinstance(node.ctx, ast.Load):
+        return
+    if node.id == "query":
+        yield (
+            "`query` itself cannot be replaced, only changed: `query.Office = ...`, "
+            "`query.clear()`, `query.update(...)`"
+        )
+    elif node.id in ("print", "printed", *INPUTS[-1:]):
+        yield f"`{node.id}` cannot be given another meaning"
+
+
+def _constant(node: ast.Constant) -> Iterator[str]:
+    if isinstance(node.value, bytes):
+        yield "bytes are not supported; use text"
+    elif isinstance(node.value, complex) or node.value is ...:
+        yield f"`{ast.unparse(node)}` is no value of JSON"
+
+
+def _function(node: ast.FunctionDef) -> Iterator[str]:
+    if node.decorator_list:
+        yield f"`{node.name}` has a decorator; call the function instead"
+    if node.name in ("query", "print", "printed"):
+        yield f"`{node.name}` cannot be given another meaning"
+
+
+def _handler(node: ast.ExceptHandler) -> Iterator[str]:
+    if node.name in ("query", "print", "printed"):
+        yield f"`{node.name}` cannot be given another meaning"
+
+
+def _comprehension(node: ast.comprehension) -> Iterator[str]:
+    if node.is_async:
+        yield _NO_ASYNC
+
+
+def _compare(node: ast.Compare) -> Iterator[str]:
+    if len(node.ops) > 1 and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
+        yield "`in` cannot stand in a chain of comparisons; put `and` between them"
+
+
+def _list(node: ast.List) -> Iterator[str]:
+    if isinstance(node.ctx, ast.Store):
+        yield "brackets cannot be unpacked into; write `a, b = ...`"
+
+
+def _assigned(node: ast.AugAssign) -> Iterator[str]:
+    target = node.target
+    if isinstance(target, ast.Subscript) and any(
+        isinstance(part, ast.Slice) for part in ast.walk(target.slice)
+    ):
+        yield "a slice cannot be changed in place; assign to it"
+
+
+_LOOKS: Final[dict[type[ast.AST], Callable[[Any], Iterator[str]]]] = {
+    ast.Name: _name,
+    ast.Constant: _constant,
+    ast.FunctionDef: _function,
+    ast.ExceptHandler: _handler,
+    ast.comprehension: _comprehension,
+    ast.Compare: _compare,
+    ast.List: _list,
+    ast.AugAssign: _assigned,
+}

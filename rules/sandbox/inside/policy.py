@@ -1,0 +1,174 @@
+"""The language wall: a script is compiled by RestrictedPython under this policy, or refused.
+
+`check` says at save what is wrong and where; the worker compiles by the same function, so that what
+was checked is what runs. It uses no settings and no process.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any, Final, TypeVar
+
+from RestrictedPython.compile import compile_restricted_function
+from RestrictedPython.transformer import IOPERATOR_TO_STR, RestrictingNodeTransformer
+
+from .grammar import refusals
+from .names import PARAMETERS
+
+MAX_SOURCE: Final = 20_000
+MAX_PROBLEMS: Final = 20
+FUNCTION: Final = "script"
+
+Node = TypeVar("Node", bound=ast.AST)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptProblem:
+    """What is wrong with a script, and where; line and column count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.message}"
+
+
+class ScriptRefused(Exception):
+    """The script may not be stored, and does not run."""
+
+    def __init__(self, problems: Iterable[ScriptProblem]) -> None:
+        self.problems = list(problems)[:MAX_PROBLEMS]
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+def check(source: str) -> list[ScriptProblem]:
+    """What is wrong with the script; empty if it may be stored. Raises nothing."""
+    try:
+        compile_script(source)
+    except ScriptRefused as refused:
+        return refused.problems
+    return []
+
+
+def compile_script(source: str) -> CodeType:
+    """The code that defines the function `script`. Raises `ScriptRefused`."""
+    try:
+        return _compile(source)
+    except SyntaxError as error:
+        line, column = error.lineno or 1, error.offset or 1
+        raise ScriptRefused([ScriptProblem(line, max(column, 1), _said(error))]) from None
+    except (RecursionError, MemoryError):
+        raise _refused("is nested too deeply; take it apart") from None
+    except UnicodeError:
+        raise _refused("has a character that is half of one (a lone surrogate)") from None
+    except (ValueError, OverflowError) as error:
+        raise _refused(str(error)) from None
+
+
+def _compile(source: str) -> CodeType:
+    if len(source) > MAX_SOURCE:
+        raise _refused(f"has {len(source):,} characters; at most {MAX_SOURCE:,} are allowed")
+    if "\0" in source:
+        raise _refused("has a NUL character")
+    tree = ast.parse(source, "<script>")
+    if not tree.body:
+        raise _refused('says nothing; it grants with `return {"granted": True}`')
+    places = _Places(source)
+    problems = [places.problem(node, message) for node, message in refusals(tree)]
+    if problems:
+        raise ScriptRefused(problems)
+    return _restricted(tree, places)
+
+
+def _restricted(tree: ast.Module, places: _Places) -> CodeType:
+    found: list[ScriptProblem] = []
+
+    class Policy(ScriptTransformer):
+        def error(self, node: ast.AST, info: str) -> None:
+            super().error(node, info)
+            found.append(places.problem(node, info[:1].lower() + info[1:]))
+
+    compiled = compile_restricted_function(
+        ", ".join(PARAMETERS), tree, FUNCTION, filename="<script>", policy=Policy
+    )
+    if found or compiled.errors or compiled.code is None:
+        raise ScriptRefused(found or [ScriptProblem(1, 1, "; ".join(compiled.errors))])
+    return compiled.code
+
+
+class ScriptTransformer(RestrictingNodeTransformer):
+    """RestrictedPython's rewriting, and ours: every construct that it trusts and we do not."""
+
+    def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
+        """`print` is a function like any other; what it is given goes to the trace."""
+        if node.id == "print" and isinstance(node.ctx, ast.Load):
+            return node
+        return super().visit_Name(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:  # noqa: N802
+        """`row.n += 1` and `row["n"] += 1` go through the guards of reading and of writing."""
+        target = node.target
+        if isinstance(target, ast.Name):
+            return super().visit_AugAssign(node)
+        if isinstance(target, ast.Attribute):
+            key: ast.expr = ast.Constant(target.attr)
+            guard = "_change_attribute_"
+        else:
+            key, guard = self.visit(target.slice), "_change_item_"
+        operator = ast.Constant(IOPERATOR_TO_STR[type(node.op)])
+        arguments = [operator, self.visit(target.value), key, self.visit(node.value)]
+        return _placed(ast.Expr(_call(guard, *arguments)), node)
+
+    def visit_Compare(self, node: ast.Compare) -> Any:  # noqa: N802
+        """`in` asks a guard: a missing column is in nothing."""
+        if not isinstance(node.ops[0], ast.In | ast.NotIn):
+            return super().visit_Compare(node)
+        left, right = self.visit(node.left), self.visit(node.comparators[0])
+        found: ast.expr = _call("_in_", left, right)
+        if isinstance(node.ops[0], ast.NotIn):
+            found = ast.UnaryOp(ast.Not(), found)
+        return _placed(found, node)
+
+    def visit_Try(self, node: ast.Try) -> Any:  # noqa: N802
+        """What breaks a limit cannot be caught: each handler asks first what it has caught."""
+        super().visit_Try(node)
+        for body in (*(handler.body for handler in node.handlers), node.finalbody):
+            if body:
+                body.insert(0, _placed(ast.Expr(_call("_caught_")), body[0]))
+        return node
+
+
+def _call(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def _placed(new: Node, old: ast.AST) -> Node:
+    return ast.fix_missing_locations(ast.copy_location(new, old))
+
+
+class _Places:
+    """Where nodes stand in the text: the tree counts bytes, people count characters."""
+
+    def __init__(self, source: str) -> None:
+        self._lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+    def problem(self, node: ast.AST, message: str) -> ScriptProblem:
+        line = getattr(node, "lineno", 1)
+        offset = getattr(node, "col_offset", 0)
+        text = self._lines[line - 1] if line <= len(self._lines) else ""
+        before = text.encode("utf-8", "replace")[:offset].decode("utf-8", "replace")
+        return ScriptProblem(line, len(before) + 1, message)
+
+
+def _refused(message: str) -> ScriptRefused:
+    return ScriptRefused([ScriptProblem(1, 1, message)])
+
+
+def _said(error: SyntaxError) -> str:
+    """Python's own words, in lower case; what they quote is put into backquotes."""
+    message = (error.msg or "invalid syntax").replace("'", "`")
+    return message[:1].lower() + message[1:]
