@@ -1,0 +1,55 @@
+"""The one door to entries: the only place that reads or writes rows.
+
+What it is told has been decided already: it takes the where that is to run, and the columns that
+may be shown, and gives JSON text or rows. Others import this package, never a module of it.
+"""
+
+from .addresses import login_rows, normal_address
+from .database import TABLE, Stored, dialect, rows_that_fit, run, spelled
+from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
+from .read import (
+    Found,
+    count,
+    distinct,
+    entry_text_of,
+    fetch,
+    fetch_where,
+    holds_others,
+    part,
+    select,
+    stream,
+)
+from .write import delete, delete_where, insert, update, writing
+
+__all__ = [
+    "TABLE",
+    "Found",
+    "Stored",
+    "admin_page",
+    "admin_save",
+    "column_names",
+    "count",
+    "counts",
+    "delete",
+    "delete_where",
+    "dialect",
+    "distinct",
+    "entry_text_of",
+    "fetch",
+    "fetch_where",
+    "holds_others",
+    "holds_text",
+    "ids",
+    "insert",
+    "login_rows",
+    "normal_address",
+    "part",
+    "rows_that_fit",
+    "run",
+    "select",
+    "spelled",
+    "state",
+    "stream",
+    "update",
+    "writing",
+]

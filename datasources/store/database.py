@@ -1,0 +1,101 @@
+"""How the store asks the database: one statement at a time, within the time limit, rows as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from django.db import OperationalError, connection
+
+from .. import functions
+from ..conf import setting
+from ..errors import Busy
+from ..jsontext import loads, rows_as_numbers_went_in
+from ..models import Entry
+from ..where import Node
+from ..where.operators import Sql
+from ..where.sql import DIALECTS, Dialect, where_sql
+
+TABLE = Entry._meta.db_table
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry as it is stored."""
+
+    id: int
+    data: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    order: int = 0
+
+
+def dialect() -> Dialect:
+    """The database in use, as the query language knows it."""
+    return DIALECTS[connection.vendor]
+
+
+def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of one statement. Raises `Busy` where SQLite takes too long."""
+    with connection.cursor() as cursor, clock():
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+@contextmanager
+def clock() -> Iterator[None]:
+    """SQLite has no time limit of its own: it asks, every so many steps, whether to go on, and so
+    do our functions. Raises `Busy`.
+    """
+    if connection.vendor != "sqlite":
+        yield
+        return
+    until = monotonic() + setting("QUERY_SECONDS")
+    connection.connection.set_progress_handler(lambda: monotonic() > until, 1_000)
+    functions.limit.until = until
+    try:
+        yield
+    except OperationalError:
+        if monotonic() > until:
+            raise Busy("the query took too long; ask for less") from None
+        raise
+    finally:
+        functions.limit.until = None
+        connection.connection.set_progress_handler(None, 0)
+
+
+def condition_of(source_id: int, where: Node) -> Sql:
+    """A data source's rows alone, and of those the ones that fit."""
+    found = where_sql(where, dialect())
+    return Sql(f"data_source_id=%s AND {found.text}", (source_id, *found.params))
+
+
+def spelled(texts: list[str]) -> list[str]:
+    """JSON texts with their numbers as they went in."""
+    if connection.vendor == "postgresql":
+        return [rows_as_numbers_went_in(text) for text in texts]
+    return texts
+
+
+def rows_that_fit(source_id: int, where: Node) -> Sql:
+    """A data source's rows that fit, as a table with its WHERE."""
+    condition = condition_of(source_id, where)
+    return Sql(f"{TABLE} WHERE {condition.text}", condition.params)
+
+
+def stored(row: tuple[Any, ...]) -> Stored:
+    """An entry out of its id, row as text, times and order."""
+    text = spelled([row[1]])[0]
+    return Stored(row[0], loads(text), _time(row[2]), _time(row[3]), row[4])
+
+
+def _time(value: Any) -> datetime:
+    """SQLite gives text, in UTC and without saying so."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    return datetime.fromisoformat(value).replace(tzinfo=UTC)

@@ -1,0 +1,107 @@
+"""What those need whom Django's permissions let in: the admin's tables, import and export.
+
+Past the rules, but never past the secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count
+
+from ..models import Entry
+from ..queries import OrderTerm, Projection
+from ..selecting import order_sql, row_text
+from ..sources import Source
+from ..where import Node, any_of
+from ..where.nodes import column_is
+from .database import TABLE, Stored, condition_of, dialect, run, stored
+from .read import fetch
+from .write import WRITE_BATCH, insert, update, writing
+
+
+def admin_save(
+    source: Source, entry_id: int | None, row: dict[str, Any], order: int = 0
+) -> Stored | None:
+    """Write one row past the rules; secrets that are not sent stay. None: it is gone."""
+    with writing(source, row):
+        if entry_id is None:
+            saved = insert(source, [row])[0]
+        else:
+            before = fetch(source, [entry_id], lock=True).get(entry_id)
+            if before is None:
+                return None
+            kept = {key: before.data[key] for key in source.secret if key in before.data}
+            saved = update(source, [(before, {**kept, **row})])[0]
+        Entry.objects.filter(pk=saved.id).update(order=order)
+    return saved
+
+
+def admin_page(
+    source: Source, where: Node, order: Sequence[OrderTerm], limit: int, offset: int
+) -> list[Stored]:
+    """A page of entries past the rules, without secrets."""
+    condition = condition_of(source.id, where)
+    sorting = order_sql(dialect(), order)
+    text = row_text(dialect(), Projection(drop=source.secret))
+    rows = run(
+        f'SELECT id,{text.text},created_at,updated_at,"order" FROM {TABLE} '
+        f"WHERE {condition.text}{sorting.text} LIMIT %s OFFSET %s",
+        (*text.params, *condition.params, *sorting.params, limit, offset),
+    )
+    return [stored(row) for row in rows]
+
+
+def holds_text(columns: Iterable[str], text: str) -> Node:
+    """A where for the admin's search: some column has the text in it, in any case."""
+    pattern = f"%{text}%"
+    return any_of(column_is(column, "$iLike", pattern) for column in columns)
+
+
+def counts(source_ids: Iterable[int]) -> dict[int, int]:
+    """How many entries each of these data sources has; one without any is absent."""
+    found = Entry.objects.filter(data_source_id__in=list(source_ids)).order_by()
+    return dict(found.values_list("data_source_id").annotate(Count("id")))
+
+
+def column_names(source: Source) -> list[str]:
+    """Every column that a row has, secrets aside: the declared ones first, in their order."""
+    if connection.vendor == "sqlite":
+        keys = "SELECT DISTINCT k.key FROM {entries} e, json_each(e.data) k WHERE e."
+    else:
+        keys = "SELECT DISTINCT jsonb_object_keys(e.data) FROM {entries} e WHERE e."
+    with connection.cursor() as cursor:
+        cursor.execute(f"{keys.format(entries=TABLE)}data_source_id=%s", [source.id])
+        held = {row[0] for row in cursor.fetchall()}
+    declared = [name for name in source.columns if name not in source.secret]
+    return [*declared, *sorted(held - {*source.columns, *source.secret})]
+
+
+def ids(source: Source) -> list[int]:
+    """The id of every entry."""
+    found = Entry.objects.filter(data_source_id=source.id).order_by("id")
+    return list(found.values_list("pk", flat=True))
+
+
+def state(source: Source, lock: bool = False) -> str:
+    """A text that is another one after any entry has come, gone or been written.
+
+    With `lock` no entry is written by anybody else until the transaction ends.
+    """
+    wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
+    listed = f"SELECT id,updated_at FROM {TABLE} WHERE data_source_id=%s ORDER BY id{wait}"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            each = "hashtextextended(id::text||' '||extract(epoch FROM updated_at)::text,0)"
+            summed = f"SELECT count(*)::text||' '||coalesce(sum({each}::numeric),0)::text"
+            cursor.execute(f"{summed} FROM ({listed}) AS e", [source.id])
+            found: str = cursor.fetchone()[0]
+            return found
+        digest = sha256()
+        cursor.execute(listed, [source.id])
+        while rows := cursor.fetchmany(WRITE_BATCH):
+            digest.update(repr(rows).encode())
+        return digest.hexdigest()

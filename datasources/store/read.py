@@ -1,0 +1,161 @@
+"""Reading entries: as JSON text for an answer, or as values for those who decide and write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from ..jsontext import dumps, loads
+from ..queries import ANSWERED_FIELDS, Attributes, Projection, Select
+from ..selecting import distinct_texts, entry_text, order_sql, row_text
+from ..sources import Source
+from ..where import Node
+from ..where.operators import Sql
+from ..where.sql import where_sql
+from .database import TABLE, Stored, clock, condition_of, dialect, run, spelled, stored
+
+STREAM_ROWS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer of a select: entries as JSON text, and how many there are without the limit."""
+
+    entries: list[str]
+    total: int | None = None
+
+
+def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found:
+    """The entries that fit `where`, in the order and the part that `ask` names.
+
+    `where` is the client's and the rule's together; `shown` are the columns that may be seen.
+    """
+    if ask.count_only:
+        return Found([], count(source, where))
+    condition = condition_of(source.id, where)
+    text = entry_text_of(ask.attributes, shown)
+    order = order_sql(dialect(), ask.order)
+    some = part(ask)
+    found = f"FROM {TABLE} WHERE {condition.text}{order.text}{some.text}"
+    params = (*condition.params, *order.params, *some.params)
+    if not ask.with_total:
+        rows = run(f"SELECT {text.text} {found}", (*text.params, *params))
+        return Found(spelled([row[0] for row in rows]))
+    # Counted and read in one statement; the order of a subquery has to be said outside, too.
+    rows = run(
+        f"SELECT total,entry FROM (SELECT count(*) AS total FROM {TABLE} WHERE {condition.text}) "
+        f"AS c LEFT JOIN (SELECT {text.text} AS entry,row_number() OVER ({order.text}) AS place "
+        f"{found}) AS e ON 1=1 ORDER BY place",
+        (*condition.params, *text.params, *order.params, *params),
+    )
+    texts = [row[1] for row in rows if row[1] is not None]
+    return Found(spelled(texts), rows[0][0])
+
+
+def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
+    """The text of an entry: the attributes that are asked for, of the columns that are shown."""
+    columns = attributes.columns
+    return entry_text(
+        dialect(), shown.narrowed(columns), attributes.fields, columns is None or columns != ()
+    )
+
+
+def part(ask: Select) -> Sql:
+    """LIMIT and OFFSET. SQLite wants a limit before an offset; its -1 is none."""
+    if ask.limit is not None:
+        return Sql(" LIMIT %s OFFSET %s", (ask.limit, ask.offset))
+    if not ask.offset:
+        return Sql("")
+    limit = "-1" if connection.vendor == "sqlite" else "ALL"
+    return Sql(f" LIMIT {limit} OFFSET %s", (ask.offset,))
+
+
+def holds_others(source: Source, ids: Iterable[int]) -> bool:
+    """Whether the data source has any entry but these."""
+    kept = dumps(sorted(set(ids)))
+    among = "SELECT value FROM json_each(%s)"
+    if connection.vendor == "postgresql":
+        among = "SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb) AS kept(value)"
+    found = run(
+        f"SELECT 1 FROM {TABLE} WHERE data_source_id=%s AND id NOT IN ({among}) LIMIT 1",
+        (source.id, kept),
+    )
+    return bool(found)
+
+
+def count(source: Source, where: Node) -> int:
+    """How many entries fit."""
+    condition = condition_of(source.id, where)
+    found = run(f"SELECT count(*) FROM {TABLE} WHERE {condition.text}", condition.params)
+    return int(found[0][0])
+
+
+def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
+    """Every entry that fits, by id, as JSON text; a page of them at a time is in memory."""
+    condition = condition_of(source.id, where)
+    text = entry_text(dialect(), shown, ANSWERED_FIELDS, row=True)
+    sql = (
+        f"SELECT id,{text.text} FROM {TABLE} WHERE {condition.text} AND id>%s "
+        f"ORDER BY id LIMIT {STREAM_ROWS}"
+    )
+    last, full = 0, True
+    while full:
+        rows = run(sql, (*text.params, *condition.params, last))
+        yield from spelled([row[1] for row in rows])
+        full = len(rows) == STREAM_ROWS
+        last = rows[-1][0] if rows else last
+
+
+def distinct(source: Source, where: Node, column: str) -> list[Any]:
+    """The distinct scalar values of a column, lists opened, in the order of `order`."""
+    head = distinct_texts(dialect(), column)
+    condition = condition_of(source.id, where)
+    rows = run(
+        f"{head.text.format(entries=TABLE)}{condition.text}", (*head.params, *condition.params)
+    )
+    found: dict[Any, Any] = {}
+    for text in spelled([row[0] for row in rows]):
+        value = loads(text)
+        if value is not None and not isinstance(value, dict | list):
+            found.setdefault((isinstance(value, bool), value), value)
+    return sorted(found.values(), key=_place_in_order)
+
+
+def _place_in_order(value: Any) -> tuple[int, Any]:
+    if isinstance(value, bool):
+        return (1, value)
+    return (3, value) if isinstance(value, int | float) else (4, value)
+
+
+def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, Stored]:
+    """The entries of these ids that are in this data source; `lock` for those who will write."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    if connection.vendor == "sqlite":
+        among = Sql("id IN (SELECT value FROM json_each(%s))", (dumps(wanted),))
+    else:
+        among = Sql("id=ANY(%s)", (wanted,))
+    return fetched(source, among, lock)
+
+
+def fetch_where(source: Source, where: Node, lock: bool = False) -> dict[int, Stored]:
+    """The entries that fit, by id."""
+    return fetched(source, where_sql(where, dialect()), lock)
+
+
+def fetched(source: Source, condition: Sql, lock: bool) -> dict[int, Stored]:
+    """The entries that meet a condition in SQL, by id."""
+    data = row_text(dialect(), Projection()).text
+    wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
+    with connection.cursor() as cursor, clock():
+        cursor.execute(
+            f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} '
+            f"WHERE data_source_id=%s AND {condition.text} ORDER BY id{wait}",
+            (source.id, *condition.params),
+        )
+        rows = cursor.fetchall()
+    return {row[0]: stored(row) for row in rows}

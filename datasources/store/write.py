@@ -1,0 +1,164 @@
+"""Writing entries, all or nothing, in a transaction that `writing` opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from .. import passwords, sources
+from ..definition import MAX_COLUMNS
+from ..errors import Busy, Malformed
+from ..jsontext import dumps
+from ..models import DataSource, Entry
+from ..sources import Source
+from ..values import holds_nested_list, problem_with_row, shown
+from ..where import Node
+from .addresses import address_in, check_unique
+from .database import TABLE, Stored, condition_of, run
+
+WRITE_BATCH = 2_000
+# From so many new rows on, PostgreSQL's COPY is the faster way.
+_COPY_FROM = 200
+
+
+@contextmanager
+def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterator[None]:
+    """A transaction for a write of rows with these keys.
+
+    Whoever writes many rows, new columns, or rows that people sign in with, waits for the others
+    who do; the data source is locked before any entry, so that nobody waits in a circle.
+    """
+    with transaction.atomic():
+        known = set(source.columns)
+        new = [key for key in keys if key not in known]
+        # A row that another definition would store otherwise (its password, say) is not stored.
+        if not sources.still(source, bool(whole or new or source.login)):
+            raise Busy("the data source has just been changed; try again")
+        yield
+        if new:
+            _declare(source, new)
+
+
+def _declare(source: Source, keys: Sequence[str]) -> None:
+    """Append columns that rows have and the data source does not yet; it is locked."""
+    model = DataSource.objects.get(pk=source.id)
+    new = list(dict.fromkeys(key for key in keys if key not in model.columns))
+    if new:
+        if len(model.columns) + len(new) > MAX_COLUMNS:
+            raise Malformed(
+                f"the data source would have more than {MAX_COLUMNS} columns; "
+                f"`{shown(new[0])}` is new"
+            )
+        model.columns = [*model.columns, *new]
+        model.save(update_fields=["columns", "updated_at"])
+
+
+def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
+    """Write new rows, in `writing`. Raises `AddressTaken`."""
+    ready = [passwords.hashed(source, row, {}) for row in rows] if source.secret else rows
+    now = timezone.now()
+    many = len(ready) >= _COPY_FROM and connection.vendor == "postgresql"
+    ids = (_copy if many else _create)(source, ready, now)
+    check_unique(source, ready)
+    return [Stored(key, row, now, now) for key, row in zip(ids, ready, strict=True)]
+
+
+def _create(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list[int]:
+    made = Entry.objects.bulk_create(
+        [
+            Entry(
+                data_source_id=source.id,
+                data=row,
+                nested=holds_nested_list(row),
+                created_at=now,
+                updated_at=now,
+            )
+            for row in rows
+        ],
+        batch_size=WRITE_BATCH,
+    )
+    return [entry.pk for entry in made]
+
+
+def _copy(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list[int]:
+    """Many new rows on PostgreSQL, several times as fast as by INSERT. COPY tells no ids, so that
+    they are taken out of the sequence first.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s,'id')) FROM generate_series(1,%s::integer)",
+            [TABLE, len(rows)],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+        columns = 'id,data_source_id,data,nested,created_at,updated_at,"order"'
+        with cursor.copy(f"COPY {TABLE} ({columns}) FROM STDIN") as copy:
+            for key, row in zip(ids, rows, strict=True):
+                copy.write_row((key, source.id, dumps(row), holds_nested_list(row), now, now, 0))
+    return ids
+
+
+def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> list[Stored]:
+    """Write rows anew, in `writing`, each beside what was stored. Raises `AddressTaken`."""
+    now = timezone.now()
+    for _, row in changes:
+        # Columns that are merged, each time a few, could become any number.
+        problem = problem_with_row(row)
+        if problem:
+            raise Malformed(problem)
+    ready = [(before, passwords.hashed(source, row, before.data)) for before, row in changes]
+    written = [(before.id, dumps(row), holds_nested_list(row)) for before, row in ready]
+    for at in range(0, len(written), WRITE_BATCH):
+        _rewrite(source, written[at : at + WRITE_BATCH], now)
+    moved = [
+        row for before, row in ready if address_in(source, row) != address_in(source, before.data)
+    ]
+    check_unique(source, moved)
+    return [Stored(before.id, row, before.created_at, now, before.order) for before, row in ready]
+
+
+def _rewrite(source: Source, rows: Sequence[tuple[int, str, bool]], now: datetime) -> None:
+    """Rows anew, by (id, JSON text, whether lists nest in it): one statement on PostgreSQL."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"UPDATE {TABLE} AS e SET data=n.data,nested=n.nested,updated_at=%s FROM "
+                "unnest(%s::bigint[],%s::jsonb[],%s::boolean[]) AS n(id,data,nested) "
+                "WHERE e.id=n.id AND e.data_source_id=%s",
+                [now, *(list(column) for column in zip(*rows, strict=True)), source.id],
+            )
+            return
+        cursor.executemany(
+            f"UPDATE {TABLE} SET data=%s,nested=%s,updated_at=%s WHERE id=%s AND data_source_id=%s",
+            [(text, nested, _written_time(now), key, source.id) for key, text, nested in rows],
+        )
+
+
+def _written_time(value: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+def delete(source: Source, ids: Iterable[int]) -> int:
+    """Delete entries of this data source by id; how many there were."""
+    wanted = sorted(set(ids))
+    total = 0
+    for at in range(0, len(wanted), WRITE_BATCH):
+        total += (
+            Entry.objects.filter(data_source_id=source.id, pk__in=wanted[at : at + WRITE_BATCH])
+            .delete()[1]
+            .get(Entry._meta.label, 0)
+        )
+    return total
+
+
+def delete_where(source: Source, where: Node) -> int:
+    """Delete the entries that fit, and the sessions of those who signed in with them."""
+    condition = condition_of(source.id, where)
+    wait = " FOR UPDATE" if connection.vendor == "postgresql" else ""
+    # By id, as commits do, so that nobody waits in a circle.
+    rows = run(f"SELECT id FROM {TABLE} WHERE {condition.text} ORDER BY id{wait}", condition.params)
+    return delete(source, [row[0] for row in rows])
