@@ -55,6 +55,8 @@ class Join:
     order: tuple[OrderTerm, ...] = ()
     attributes: Attributes = field(default_factory=Attributes)
     limit: int | None = None
+    # The where as JSON.
+    written: Any = None
 
     def names(self) -> Iterator[str]:
         """Every name of a column of the joined data source that stands outside the where."""
@@ -107,6 +109,7 @@ def _join(name: str, value: Any, columns: Container[str], columns_of: ColumnsOf)
             parse_order(_terms(value.get("order")), theirs),
             parse_attributes(value.get("attributes"), theirs),
             whole(value, "limit"),
+            value.get("where"),
         )
         if not join.on and (join.required or join.kind != "entries"):
             raise Malformed("`on` is missing; only a join that adds entries goes without")

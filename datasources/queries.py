@@ -76,6 +76,8 @@ class Select:
     # The name of a view of the data source, whose filter counts as part of the where.
     view: str | None = None
     after: After | None = None
+    # The where as JSON.
+    written: Any = None
 
     def names(self) -> Iterator[str]:
         """Every column that is named outside the where."""
@@ -100,6 +102,7 @@ class Delete:
 
     where: Node
     view: str | None = None
+    written: Any = None
 
 
 def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
@@ -114,7 +117,7 @@ def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
             # What these ask for would say which entries are meant.
             if is_asked(body, key):
                 raise Malformed(f"`{key}` is for a select, not for a delete")
-        return Delete(parse_where(body["where"], columns), parse_view(body))
+        return Delete(parse_where(body["where"], columns), parse_view(body), body["where"])
     if kind != "select":
         raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
     order = parse_order(body.get("order"), columns)
@@ -130,6 +133,7 @@ def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
         aggregate=_aggregate(body, columns),
         view=parse_view(body),
         after=parse_after(body.get("after"), order),
+        written=body.get("where"),
     )
     if ask.aggregate is not None:
         _refuse_beside(body, "aggregate", ("order", "attributes", "distinct", "join", "after"))

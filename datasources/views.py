@@ -39,6 +39,14 @@ class View:
         except _Lacking:
             return NOTHING
 
+    def written(self, session: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The same as JSON."""
+        try:
+            found: dict[str, Any] = _bound(self.filter, session or {})
+        except _Lacking:
+            found = {"$nor": [{}]}
+        return found
+
 
 class _Lacking(Exception):
     """The session does not have a value."""

@@ -11,9 +11,10 @@ from accounts.failures import SIGN_IN, LoginRequired
 from accounts.identity import Identity
 from datasources import sources
 from datasources.errors import Failure, NotFound
+from datasources.queries import Projection
 from datasources.sources import Source
 
-from .engine.asks import ById, ByQuery, Insert, Update
+from .engine.asks import ById, ByQuery, Data, Insert, Update
 from .engine.decide import (
     Decision,
     Ruleset,
@@ -24,8 +25,10 @@ from .engine.decide import (
     decide_insert,
     decide_select,
     decide_update,
+    shown_of,
 )
 from .engine.rule import Operation
+from .engine.scripts import NO_SCRIPTS, ScriptRun
 from .saving import rules_of
 
 VERBS: dict[Operation, str] = {
@@ -79,6 +82,8 @@ class Guard:
     source: Source | None
     ruleset: Ruleset
     identity: Identity
+    # How the scripts among the rules are run.
+    scripts: ScriptRun = NO_SCRIPTS
 
     @property
     def is_known(self) -> bool:
@@ -109,27 +114,35 @@ class Guard:
 
     def select(self, ask: ByQuery | ById) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_select(self.ruleset, self.identity, ask))
+        return self._granted(decide_select(self.ruleset, self.identity, ask, self.scripts))
 
     def delete(self, ask: ByQuery | ById) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_delete(self.ruleset, self.identity, ask))
+        return self._granted(decide_delete(self.ruleset, self.identity, ask, self.scripts))
 
     def insert(self, ask: Insert) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_insert(self.ruleset, self.identity, ask))
+        return self._granted(decide_insert(self.ruleset, self.identity, ask, self.scripts))
 
     def update(self, ask: Update) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_update(self.ruleset, self.identity, ask))
+        return self._granted(decide_update(self.ruleset, self.identity, ask, self.scripts))
 
     def missing(self, operation: Operation) -> NoReturn:
         """For an entry that is not there: 404 where anyone let in may see every entry, else the
         denial that an existing one would get.
         """
-        if decide_select(self.ruleset, self.identity, ById([None])).granted:
+        ask = ById([None])
+        if decide_select(self.ruleset, self.identity, ask, self.scripts).granted:
             raise NotFound("there is no such entry")
         self.refuse(operation)
+
+    def shown(self, stored: Data) -> Projection:
+        """What a select of one entry by its id shows the caller; nothing where it is denied."""
+        return shown_of(self.ruleset, self.identity, stored, self.scripts)
+
+    def written(self) -> None:
+        """Something has been written: what scripts said of reads is asked anew."""
 
     def some_rule(self, operation: Operation) -> None:
         """Raises the denial unless some rule of the operation is for this identity."""

@@ -14,7 +14,14 @@ import pytest
 
 from accounts.identity import Identity
 from rules.engine.asks import Change, Insert, Update
-from rules.engine.decide import Decision, answered, compile_rules, decide_insert, decide_update
+from rules.engine.decide import (
+    Decision,
+    answered,
+    compile_rules,
+    decide_insert,
+    decide_update,
+    shown_of,
+)
 from tests import random_cases as make
 from tests import reading
 from tests import reading_writes as said
@@ -170,7 +177,8 @@ def check_answers(
 ) -> None:
     """The columns that were sent, and those that a select showed before and shows after."""
     for change, after in zip(changes, expected.rows, strict=True):
-        shown = answered(ruleset, identity, change.sent, change.stored, after).of(after)
+        first = shown_of(ruleset, identity, change.stored)
+        shown = answered(ruleset, identity, change.sent, first, after).of(after)
         assert reading.equal(shown, said.answered(place, who, change.sent, change.stored, after)), (
             case
         )

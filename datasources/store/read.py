@@ -142,19 +142,24 @@ def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, S
     return fetched(source, among, lock)
 
 
-def fetch_where(source: Source, where: Node, lock: bool = False) -> dict[int, Stored]:
-    """The entries that fit, by id."""
-    return fetched(source, where_sql(where, dialect()), lock)
+def fetch_where(
+    source: Source, where: Node, lock: bool = False, limit: int | None = None
+) -> dict[int, Stored]:
+    """The entries that fit, by id; of these the first ones, where there is a limit."""
+    return fetched(source, where_sql(where, dialect()), lock, limit)
 
 
-def fetched(source: Source, condition: Sql, lock: bool) -> dict[int, Stored]:
+def fetched(
+    source: Source, condition: Sql, lock: bool, limit: int | None = None
+) -> dict[int, Stored]:
     """The entries that meet a condition in SQL, by id."""
+    some = "" if limit is None else f" LIMIT {limit:d}"
     data = row_text(dialect(), Projection()).text
     wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor, clock():
         cursor.execute(
             f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} '
-            f"WHERE data_source_id=%s AND {condition.text} ORDER BY id{wait}",
+            f"WHERE data_source_id=%s AND {condition.text} ORDER BY id{some}{wait}",
             (source.id, *condition.params),
         )
         rows = cursor.fetchall()

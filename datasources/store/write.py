@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -27,8 +27,9 @@ _COPY_FROM = 200
 
 
 @contextmanager
-def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterator[None]:
-    """A transaction for a write of rows with these keys.
+def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterator[list[str]]:
+    """A transaction for a write of rows with these keys; gives those that are no columns yet.
+    Who writes the `whole` may add to them.
 
     Whoever writes many rows, new columns, or rows that people sign in with, waits for the others
     who do; the data source is locked before any entry, so that nobody waits in a circle.
@@ -39,7 +40,7 @@ def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterato
         # A row that another definition would store otherwise (its password, say) is not stored.
         if not sources.still(source, bool(whole or new or source.login)):
             raise Busy("the data source has just been changed; try again")
-        yield
+        yield new
         if new:
             _declare(source, new)
 
@@ -155,10 +156,12 @@ def delete(source: Source, ids: Iterable[int]) -> int:
     return total
 
 
-def delete_where(source: Source, where: Node) -> int:
-    """Delete the entries that fit, and the sessions of those who signed in with them."""
+def delete_where(source: Source, where: Node, among: Collection[int] | None = None) -> int:
+    """Delete the entries that fit, of all or of those with these ids, and the sessions of those
+    who signed in with them.
+    """
     condition = condition_of(source.id, where)
     wait = " FOR UPDATE" if connection.vendor == "postgresql" else ""
     # By id, as commits do, so that nobody waits in a circle.
     rows = run(f"SELECT id FROM {TABLE} WHERE {condition.text} ORDER BY id{wait}", condition.params)
-    return delete(source, [row[0] for row in rows])
+    return delete(source, [row[0] for row in rows if among is None or row[0] in among])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from accounts.identity import Identity
 from datasources.errors import Malformed
 from datasources.joins import Join, Reference
+from datasources.queries import Delete, Select
 from datasources.reading import Joined
 from datasources.values import shown
-from datasources.where import Node, all_of, narrowed
+from datasources.where import Node, all_of
 
 from ..engine.asks import ByQuery
 from ..engine.decide import decide_select
@@ -53,24 +55,31 @@ class Others:
 
     def _decided(self, main: Guard, join: Join) -> Joined:
         door = self.door(join.reference)
-        ask = ByQuery(join.where, tuple(join.names()))
-        decision = decide_select(door.ruleset, self.identity, ask)
+        ask = ByQuery(join.where, tuple(join.names()), written=join.written)
+        decision = decide_select(door.ruleset, self.identity, ask, door.scripts)
         if door.source is None or not decision.granted:
             main.refuse("select")
-        where = narrowed(join.where, decision.conditions)
-        return Joined(join, door.source, where, decision.shown)
+        return Joined(join, door.source, decision.where(join.where), decision.shown)
 
 
-def with_view(door: Guard, operation: Operation, where: Node, name: str | None) -> Node:
-    """The where with the filter of a view, which counts as if the client had written it.
+def with_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
+    """The where with the filter of a view, which counts as if the client had written it, as nodes
+    and as JSON.
 
     Raises the denial where the caller may not know of the data source, and `Malformed` for a view
     that it does not have.
     """
-    if name is None:
-        return where
+    if ask.view is None:
+        return ask.where, ask.written
     source = door.found(operation)
+    user = door.identity.user
     for view in source.views:
-        if view.name == name:
-            return all_of([where, view.where(door.identity.user, source.columns)])
-    raise Malformed(f"`view`: there is no view `{shown(name)}`")
+        if view.name == ask.view:
+            where = all_of([ask.where, view.where(user, source.columns)])
+            return where, _both(ask.written or {}, view.written(user))
+    raise Malformed(f"`view`: there is no view `{shown(ask.view)}`")
+
+
+def _both(where: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
+    """Side by side, where no key stands in both."""
+    return {**where, **view} if where.keys().isdisjoint(view) else {"$and": [where, view]}

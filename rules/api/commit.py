@@ -21,7 +21,7 @@ from datasources.store import Stored
 from datasources.where import EVERYTHING
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
-from ..engine.decide import could_apply, decide_select
+from ..engine.decide import Decision, could_apply, decide_select
 from ..guard import Guard
 from .base import text_answer
 from .bodies import entry_id_of, json_body, row_of
@@ -62,9 +62,11 @@ class Commit:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it: the ids of new entries, in the order in which they were sent."""
+    """What came of it: the new entries, in the order in which they were sent."""
 
     made: list[Stored] = field(default_factory=list)
+    # What a select without a where shows the caller now; None: nothing that is answered.
+    seen: Decision | None = None
 
 
 class EntriesAndCommits(Entries):
@@ -91,10 +93,10 @@ class EntriesAndCommits(Entries):
         source = door.found(_first_operation(ask))
         with (
             refused_addresses(door, _first_operation(ask)),
-            store.writing(source, ask.keys, whole=True),
+            store.writing(source, ask.keys, whole=True) as columns,
         ):
-            outcome = _carry_out(door, source, ask)
-        return text_answer(_answer(door, source, ask, outcome))
+            outcome = _carry_out(door, source, ask, columns)
+        return text_answer(_answer(source, ask, outcome))
 
 
 def parse_commit(body: dict[str, Any]) -> Commit:
@@ -154,17 +156,30 @@ def _first_operation(ask: Commit) -> Any:
     return "delete" if ask.delete or not ask.append else "select"
 
 
-def _carry_out(door: Guard, source: Source, ask: Commit) -> Outcome:
-    """Decide everything on the state before, then write."""
+def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> Outcome:
+    """Decide everything on the state before, then write. `columns` are those that are new."""
     stored = store.fetch(source, [*ask.ids, *ask.delete], lock=True)
     inserts = [sent for sent in ask.entries if sent.id is None]
-    rows = door.insert(Insert([sent.row for sent in inserts])).rows if inserts else ()
+    rows = door.insert(Insert([sent.row for sent in inserts], batch=True)).rows if inserts else ()
     changes = _changes(door, ask, stored)
     gone = _to_delete(door, source, ask, stored)
+    if door.ruleset.has_scripts:
+        columns += _made_by_scripts(source, [*rows, *(row for _, row in changes)])
     store.delete(source, gone)
     if changes:
         store.update(source, changes)
-    return Outcome(store.insert(source, rows) if rows else [])
+    outcome = Outcome(store.insert(source, rows) if rows else [])
+    door.written()
+    if ask.returns:
+        # Before the end of the transaction: where that is too much just now, nothing was done.
+        outcome.seen = decide_select(door.ruleset, door.identity, ByQuery(EVERYTHING), door.scripts)
+    return outcome
+
+
+def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str]:
+    """The columns of rows that the data source does not have."""
+    known = set(source.columns)
+    return list(dict.fromkeys(key for row in rows for key in row if key not in known))
 
 
 def _to_delete(door: Guard, source: Source, ask: Commit, stored: dict[int, Stored]) -> list[int]:
@@ -182,7 +197,7 @@ def _to_delete(door: Guard, source: Source, ask: Commit, stored: dict[int, Store
         everything = store.fetch_where(source, EVERYTHING, lock=True)
         doomed |= {key: entry for key, entry in everything.items() if key not in kept}
     if doomed:
-        door.delete(ById([entry.data for entry in doomed.values()]))
+        door.delete(ById([entry.data for entry in doomed.values()], batch=True))
     return list(doomed)
 
 
@@ -196,12 +211,14 @@ def _changes(
     sent = [(item, stored[item.id]) for item in ask.entries if item.id is not None]
     if not sent:
         return []
-    changes = [Change(item.row, entry.data, is_own(door, entry.id)) for item, entry in sent]
-    decision = door.update(Update(changes, replaces=not ask.extend))
+    changes = [
+        Change(item.row, entry.data, is_own(door, entry.id), entry.id) for item, entry in sent
+    ]
+    decision = door.update(Update(changes, replaces=not ask.extend, batch=True))
     return [(entry, row) for (_, entry), row in zip(sent, decision.rows, strict=True)]
 
 
-def _answer(door: Guard, source: Source, ask: Commit, outcome: Outcome) -> str:
+def _answer(source: Source, ask: Commit, outcome: Outcome) -> str:
     """What a select without a where shows the caller, and which new entry got which id."""
     news = [sent for sent in ask.entries if sent.id is None]
     pairs = [
@@ -209,12 +226,11 @@ def _answer(door: Guard, source: Source, ask: Commit, outcome: Outcome) -> str:
         for sent, made in zip(news, outcome.made, strict=True)
         if sent.client_id is not None
     ]
-    entries = _visible(door, source) if ask.returns else ""
+    entries = _visible(source, outcome.seen)
     return f'{{"entries":[{entries}],"clientIds":{dumps(pairs)}}}'
 
 
-def _visible(door: Guard, source: Source) -> str:
-    decision = decide_select(door.ruleset, door.identity, ByQuery(EVERYTHING))
-    if not decision.granted:
+def _visible(source: Source, seen: Decision | None) -> str:
+    if seen is None or not seen.granted:
         return ""
-    return ",".join(store.stream(source, decision.conditions, decision.shown))
+    return ",".join(store.stream(source, seen.where(EVERYTHING), seen.shown))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from datasources.reading import Page
 from datasources.sources import Source
 from datasources.store import Found, Stored
 from datasources.values import problem_with_name, shown
-from datasources.where import EVERYTHING, narrowed
+from datasources.where import EVERYTHING, Node
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import answered
@@ -53,7 +54,7 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         decision = door.select(ByQuery(EVERYTHING))
         source = door.found("select")
-        texts = store.stream(source, decision.conditions, decision.shown)
+        texts = store.stream(source, decision.where(EVERYTHING), decision.shown)
         return StreamingHttpResponse(_spliced(texts), content_type="application/json")
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
@@ -72,7 +73,7 @@ class Entries(Endpoint):
         source = door.found("insert")
         with refused_addresses(door, "insert"), store.writing(source, decision.rows[0]):
             made = store.insert(source, decision.rows)[0]
-        shown_columns = answered(door.ruleset, door.identity, row, None, made.data)
+        shown_columns = answered(door.ruleset, door.identity, row, None, made.data, door.scripts)
         return text_answer(entry_text(source, made, shown_columns))
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
@@ -81,12 +82,8 @@ class Entries(Endpoint):
         row = row_body(request._request)
         door = self.guard(request, reference)
         source = door.found("update")
-        with refused_addresses(door, "update"), store.writing(source, row):
-            before = _entry(door, wanted, "update", lock=True)
-            change = Change(row, before.data, is_own(door, wanted))
-            decision = door.update(Update([change]))
-            after = store.update(source, [(before, decision.rows[0])])[0]
-        shown_columns = answered(door.ruleset, door.identity, row, before.data, after.data)
+        with refused_addresses(door, "update"):
+            after, shown_columns = _updated(door, source, wanted, row)
         return text_answer(entry_text(source, after, shown_columns))
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
@@ -108,11 +105,11 @@ class Entries(Endpoint):
         declared = columns_of(door)
         bare = [name[5:] for name in columns if name[:5] == "data." and name not in declared]
         decision = door.select(ByQuery(EVERYTHING, (*columns, *bare)))
-        source = door.found("select")
+        source, where = door.found("select"), decision.where(EVERYTHING)
         return json_answer(
             {
                 "indexes": {
-                    column: store.distinct(source, decision.conditions, column)
+                    column: store.distinct(source, where, column)
                     if column in source.columns
                     else []
                     for column in columns
@@ -122,11 +119,11 @@ class Entries(Endpoint):
 
 
 def _select(door: Guard, ask: Select, joins: tuple[Join, ...], others: Others) -> HttpResponse:
-    where = with_view(door, "select", ask.where, ask.view)
+    where, written = with_view(door, "select", ask)
     names = (*ask.names(), *left_names(joins))
-    decision = door.select(ByQuery(where, names, tuple(ask.paths())))
+    decision = door.select(ByQuery(where, names, tuple(ask.paths()), written))
     source, shown_columns = door.found("select"), decision.shown
-    where = narrowed(where, decision.conditions)
+    where = decision.where(where)
     if ask.distinct or ask.aggregate is not None:
         return text_answer(_selected(ask, reading.results(source, ask, where, shown_columns)))
     if joins or ask.after is not None:
@@ -155,12 +152,66 @@ def _page(ask: Select, page: Page) -> str:
 
 
 def _delete_by_query(door: Guard, ask: Delete) -> HttpResponse:
-    where = with_view(door, "delete", ask.where, ask.view)
-    decision = door.delete(ByQuery(where))
+    where, written = with_view(door, "delete", ask)
     source = door.found("delete")
-    with store.writing(source, NO_COLUMNS):
-        count = store.delete_where(source, narrowed(where, decision.conditions))
+    if door.ruleset.scripted("delete"):
+        with store.writing(source, NO_COLUMNS):
+            held = Held(source, where)
+            decision = door.delete(ByQuery(where, written=written, rows=held.rows))
+            count = store.delete_where(source, decision.where(where), held.ids)
+    else:
+        decision = door.delete(ByQuery(where))
+        with store.writing(source, NO_COLUMNS):
+            count = store.delete_where(source, decision.where(where))
     return json_answer({"deletedCount": count})
+
+
+@dataclass(slots=True)
+class Held:
+    """The rows that a delete by query is about, read once and locked where a script sees them.
+
+    `ids`: then no others are deleted, whatever has come meanwhile.
+    """
+
+    source: Source
+    where: Node
+    found: dict[int, Stored] | None = None
+
+    @property
+    def ids(self) -> Collection[int] | None:
+        """None where nothing was read."""
+        return None if self.found is None else self.found.keys()
+
+    def rows(self, limit: int) -> Sequence[dict[str, Any]]:
+        """Their data, of so many at most."""
+        if self.found is None:
+            self.found = store.fetch_where(self.source, self.where, lock=True, limit=limit)
+        return [entry.data for entry in self.found.values()]
+
+
+def _updated(
+    door: Guard, source: Source, entry_id: int, row: dict[str, Any]
+) -> tuple[Stored, Projection]:
+    """Write an entry; it as it is stored now, and the columns to answer.
+
+    Where a script has made a column, all is done again, behind the others who write the whole:
+    that lock comes before any entry's.
+    """
+    for whole in (False, True):
+        with store.writing(source, row, whole) as columns:
+            before = _entry(door, entry_id, "update", lock=True)
+            change = Change(row, before.data, is_own(door, entry_id), entry_id)
+            written = door.update(Update([change])).rows[0]
+            known = {*source.columns, *before.data, *row}
+            new = [key for key in written if key not in known]
+            if whole or not new:
+                columns += new
+                first = door.shown(before.data)
+                after = store.update(source, [(before, written)])[0]
+                door.written()
+                then = answered(door.ruleset, door.identity, row, first, after.data, door.scripts)
+                return after, then
+    raise AssertionError("the second time is the last")
 
 
 def _entry(door: Guard, entry_id: int, operation: Operation, lock: bool = False) -> Stored:

@@ -16,8 +16,7 @@ from datasources import store
 from datasources.definition import Login
 from datasources.sources import Source, find
 
-from ..engine.decide import shown_of
-from ..guard import ruleset_of
+from ..guard import guard_of
 from .base import Endpoint, json_answer
 from .bodies import json_body
 
@@ -64,7 +63,7 @@ def _own_row(identity: Identity) -> tuple[Login | None, Mapping[str, Any]]:
     entry = store.fetch(source, [identity.entry_id]).get(identity.entry_id)
     if entry is None:
         return source.login, {}
-    return source.login, shown_of(ruleset_of(source), identity, entry.data).of(entry.data)
+    return source.login, guard_of(source.id, source, identity).shown(entry.data).of(entry.data)
 
 
 def _source(identity: Identity) -> Source | None:

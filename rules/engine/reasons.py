@@ -5,8 +5,22 @@ Reasons are made when the rules are compiled, so that a trace costs a decision n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a script did, for the administrators of the data source."""
+
+    milliseconds: float = 0.0
+    lookups: tuple[str, ...] = ()
+    printed: str = ""
+    # The columns and keys that it changed in `query`.
+    changed: tuple[str, ...] = ()
+    # The columns that it opened or hid, where it said so.
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +30,11 @@ class Reason:
     code: str
     text: str
     final: bool = False
+    script: Ran | None = None
+
+    def of(self, ran: Ran) -> Reason:
+        """The same, said of a script."""
+        return replace(self, script=ran)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +45,8 @@ class TraceLine:
     name: str
     code: str
     text: str
+    # Of a script that was run.
+    script: Ran | None = None
 
     def __str__(self) -> str:
         title = f" ({self.name})" if self.name else ""
@@ -39,12 +60,19 @@ NOT_REACHED: Final = Reason("unreached", "was not reached")
 OTHER_APP: Final = Reason("app", "is for other apps")
 NOBODY: Final = Reason("allow", "wants somebody who is signed in; nobody is")
 OTHER_TOKEN: Final = Reason("allow", "is for other API tokens")
-SCRIPT: Final = Reason("script", "is a script; scripts are not run yet, so it does not grant")
+SCRIPT: Final = Reason("script", "is a script, and did not grant")
+NOT_ON_ENTRY: Final = Reason("script", "is a script, and its condition does not hold on the entry")
 
 
 def broken(problem: str) -> Reason:
     """A stored rule that is not valid."""
     return Reason("invalid", f"is not valid and ends the evaluation: {problem}", final=True)
+
+
+def failed(error: str, busy: bool = False) -> Reason:
+    """A script that raised, broke a limit, found no worker or left what cannot be run."""
+    code = "busy" if busy else "script-error"
+    return Reason(code, f"is a script that failed, and ends the evaluation: {error}", final=True)
 
 
 def hidden(name: str) -> Reason:

@@ -50,3 +50,8 @@ class ScriptVerdict:
 
 
 ScriptRun: TypeAlias = Callable[[ScriptCall], ScriptVerdict]
+
+
+def NO_SCRIPTS(call: ScriptCall) -> ScriptVerdict:  # noqa: N802
+    """For whoever has no workers: every script rule ends the evaluation, denied."""
+    return ScriptVerdict(False, error="there is no worker to run it")

@@ -24,7 +24,6 @@ from rules.api.errors import STATUS
 from rules.engine.asks import Ask, ById, ByQuery, Change, Insert, Update
 from rules.engine.decide import (
     Decision,
-    Ruleset,
     decide_delete,
     decide_insert,
     decide_select,
@@ -35,7 +34,7 @@ from rules.engine.words import columns_in_words, conditions_in_words
 from rules.guard import Guard, ruleset_of
 from rules.management.referring import data_source, json_object
 
-DECIDE: dict[Operation, Callable[[Ruleset, Identity, Any], Decision]] = {
+DECIDE: dict[Operation, Callable[..., Decision]] = {
     "select": decide_select,
     "insert": decide_insert,
     "update": decide_update,
@@ -128,7 +127,7 @@ def told(door: Guard, asked: Asked) -> list[str]:
     decision = (
         None
         if asked.ask is None
-        else DECIDE[asked.operation](door.ruleset, door.identity, asked.ask)
+        else DECIDE[asked.operation](door.ruleset, door.identity, asked.ask, door.scripts)
     )
     failure = _failure(door, asked, decision)
     if failure is not None:
@@ -228,8 +227,8 @@ def _by_query(source: Source, operation: Operation, text: str) -> ByQuery:
         )
     ask = parse_query({**body, "type": operation}, source.columns)
     if isinstance(ask, Delete):
-        return ByQuery(ask.where)
-    return ByQuery(ask.where, tuple(ask.names()))
+        return ByQuery(ask.where, written=ask.written)
+    return ByQuery(ask.where, tuple(ask.names()), written=ask.written)
 
 
 def _of_entry(
@@ -244,7 +243,9 @@ def _of_entry(
         return Asked(operation, ById([data]), missing)
     if data is None:
         return Asked(operation, None, missing)
-    return Asked(operation, Update([Change(row, data, _is_own(source, identity, entry_id))]))
+    return Asked(
+        operation, Update([Change(row, data, _is_own(source, identity, entry_id), entry_id)])
+    )
 
 
 def _is_own(source: Source, identity: Identity, entry_id: int) -> bool:

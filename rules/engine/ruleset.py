@@ -1,0 +1,55 @@
+"""The rules of one data source, compiled: what decisions are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .parse import Problem, parse_rules
+from .rule import OPERATIONS, Operation, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """The compiled rules of one data source, at one revision."""
+
+    rules: tuple[Rule, ...]
+    # The enabled rules that are about an operation, in order.
+    by_operation: dict[Operation, tuple[Rule, ...]]
+    problems: tuple[Problem, ...] = ()
+    # Columns that nobody sees, whatever the rules say.
+    secret: frozenset[str] = frozenset()
+    # In a data source that people sign in against, the columns that may be written; else None.
+    writable: frozenset[str] | None = None
+    # The declared columns.
+    columns: frozenset[str] = frozenset()
+    has_scripts: bool = False
+
+    def scripted(self, operation: Operation) -> bool:
+        """Whether some enabled rule for the operation is a script."""
+        return self.has_scripts and any(rule.script for rule in self.by_operation[operation])
+
+
+def compile_rules(
+    raw: Any, columns: Sequence[str], secret: Iterable[str] = (), sign_in: bool = False
+) -> Ruleset:
+    """Rules as they are stored, made ready to decide. What is not valid ends the evaluation of
+    the operations that it names; a list that cannot be read, or is too long, that of all.
+    """
+    secret, declared = frozenset(secret), frozenset(columns)
+    rules, problems = parse_rules(raw, declared, secret)
+    if any(problem.rule == 0 for problem in problems):
+        rules = []
+    return Ruleset(
+        tuple(rules),
+        {
+            operation: tuple(r for r in rules if r.enabled and operation in r.operations)
+            for operation in OPERATIONS
+        },
+        tuple(problems),
+        secret,
+        declared if sign_in else None,
+        declared,
+        any(rule.enabled and rule.script is not None for rule in rules),
+    )

@@ -1,0 +1,264 @@
+"""A script rule at its place in the order: what it is handed, and what comes of what it says.
+
+A script decides alone. What it leaves in `query` is what runs, once it has passed the checks that
+a client's where or row has to pass; what it cannot be trusted with (passwords) it never sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from accounts.identity import Identity
+from datasources.errors import Malformed
+from datasources.jsontext import dumps, loads
+from datasources.queries import Projection
+from datasources.values import problem_with_row, same, shown
+from datasources.where import EVERYTHING, Node, matches, parse_where
+from datasources.where.nodes import fields
+
+from . import reasons
+from .asks import ById, ByQuery, Change, Data, Insert, Update
+from .columns import Columns
+from .decision import Granted
+from .fit import (
+    NOTHING_PINNED,
+    closed_to_insert,
+    closed_to_update,
+    hidden_name,
+    undeclared,
+    written_row,
+)
+from .reasons import Ran, Reason
+from .rule import Operation, Rule
+from .ruleset import Ruleset
+from .scripts import ScriptCall, ScriptRun, ScriptVerdict
+
+# A delete by query shows a script at most so many stored rows.
+MAX_ROWS = 10_000
+
+
+class Shown:
+    """Which columns of one entry a select by the same identity shows; decided when first asked."""
+
+    __slots__ = ("_projection", "_shows", "_stored")
+
+    def __init__(self, shows: Callable[[Data], Projection], stored: Data) -> None:
+        self._shows, self._stored = shows, stored
+        self._projection: Projection | None = None
+
+    def __call__(self, column: str) -> bool:
+        if self._projection is None:
+            self._projection = self._shows(self._stored)
+        return self._projection.shows(column)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks whose rules, and how scripts are run for them."""
+
+    ruleset: Ruleset
+    identity: Identity
+    run: ScriptRun
+
+    def ask(
+        self,
+        rule: Rule,
+        operation: Operation,
+        query: Any,
+        outcome: Callable[[Columns, Any], Reason | Granted],
+        entry: Data | None = None,
+        entries: Sequence[Data] | None = None,
+    ) -> Reason | Granted:
+        """Run the rule's script on `query`. `outcome` says what follows where it grants, from its
+        columns and the query as it left it; what that finds malformed ends the evaluation.
+        """
+        assert rule.script is not None
+        call = ScriptCall(rule.script, operation, self.identity.user, query, entry, entries)
+        verdict = self.run(call)
+        ran = _ran(call, verdict)
+        if verdict.error is not None:
+            return reasons.failed(verdict.error, verdict.busy).of(ran)
+        if verdict.granted is not True:
+            return reasons.SCRIPT.of(ran)
+        columns = Columns.of(verdict.include, verdict.exclude or (), self.ruleset.secret)
+        try:
+            found = outcome(columns, verdict.query)
+        except Malformed as error:
+            return reasons.failed(f"it left in `query`: {error.message}").of(ran)
+        if isinstance(found, Reason):
+            return found.of(ran)
+        return replace(found, note=reasons.GRANTED.of(ran))
+
+    # -- passwords, which no script sees or sets
+
+    def open(self, row: Data) -> dict[str, Any]:
+        """A row without its secret columns."""
+        secret = self.ruleset.secret
+        return {column: value for column, value in row.items() if column not in secret}
+
+    def whole(self, left: Any, sent: Data, place: str) -> dict[str, Any]:
+        """A row that a script left, with the secret columns that were sent. Raises `Malformed`."""
+        problem = problem_with_row(left)
+        if problem:
+            raise Malformed(f"{place}{problem}")
+        secret = self.ruleset.secret
+        for column in left:
+            if column in secret:
+                raise Malformed(f"{place}`{shown(column)}` is a password column")
+        return {**left, **{column: sent[column] for column in sent if column in secret}}
+
+    def where(self, left: Any) -> Node:
+        """A where that a script left. Raises `Malformed`."""
+        node = parse_where(loads(dumps(left), "the where"), self.ruleset.columns)
+        secret = Columns.of(secret=self.ruleset.secret)
+        for item in fields(node):
+            if secret.hides_field(item):
+                raise Malformed(f"`{shown(item.name)}` is a password column")
+        return node
+
+
+def _ran(call: ScriptCall, verdict: ScriptVerdict) -> Ran:
+    counts = verdict.granted and call.operation != "delete"
+    changed = _changed(call.query, verdict.query) if counts else ()
+    return Ran(
+        verdict.milliseconds,
+        verdict.lookups,
+        verdict.printed,
+        changed,
+        verdict.include,
+        verdict.exclude,
+    )
+
+
+def _changed(before: Any, after: Any) -> tuple[str, ...]:
+    """The keys of a query, or of any row in it, that are others than before."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = dict.fromkeys([*before, *after])
+        return tuple(key for key in keys if not _alike(before, after, key))
+    if isinstance(before, list) and isinstance(after, list):
+        pairs = zip(before, after, strict=False)
+        return tuple(dict.fromkeys(key for pair in pairs for key in _changed(*pair)))
+    return ()
+
+
+def _alike(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> bool:
+    return key in before and key in after and same(before[key], after[key])
+
+
+# -- reads
+
+
+def select(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
+    """What a script says to a read, by query or by id."""
+    if isinstance(ask, ById):
+        return caller.ask(rule, "select", {}, lambda c, left: _by_id(caller, ask, c, left))
+    written = ask.written
+    if written is None:
+        if ask.where != EVERYTHING:
+            return reasons.failed("the where that was asked is not at hand as JSON")
+        written = {}
+
+    def outcome(columns: Columns, left: Any) -> Reason | Granted:
+        name = hidden_name(columns, ask, [])
+        if name is not None:
+            return reasons.hidden(name)
+        return Granted(where=caller.where(left), shown=columns.projection)
+
+    return caller.ask(rule, "select", written, outcome)
+
+
+def _by_id(caller: Caller, ask: ById, columns: Columns, left: Any) -> Reason | Granted:
+    """What the script put in is a condition on the entry; one that is not there meets none."""
+    where = caller.where(left)
+    for stored in ask.stored:
+        if where != EVERYTHING and (stored is None or not matches(where, stored)):
+            return reasons.NOT_ON_ENTRY
+    return Granted(shown=columns.projection)
+
+
+def delete(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
+    """What a script says to a delete. It is shown what is stored; what it changes is nothing."""
+    stored = _stored(ask)
+    if isinstance(stored, Reason):
+        return stored
+    rows = [caller.open(row) for row in stored]
+    query: Any = rows[0] if isinstance(ask, ById) and not ask.batch else rows
+
+    def outcome(columns: Columns, left: Any) -> Reason | Granted:
+        name = hidden_name(columns, ask, []) if isinstance(ask, ByQuery) else None
+        return Granted() if name is None else reasons.hidden(name)
+
+    return caller.ask(rule, "delete", query, outcome)
+
+
+def _stored(ask: ByQuery | ById) -> Sequence[Data] | Reason:
+    """The rows that are to go."""
+    if isinstance(ask, ById):
+        there = [row for row in ask.stored if row is not None]
+        return there if len(there) == len(ask.stored) else reasons.SCRIPT
+    if ask.rows is None:
+        return reasons.failed("the stored rows are not at hand")
+    rows = ask.rows(MAX_ROWS + 1)
+    if len(rows) > MAX_ROWS:
+        return reasons.failed(f"the delete is of more than {MAX_ROWS} entries")
+    return rows
+
+
+# -- writes
+
+
+def insert(caller: Caller, rule: Rule, ask: Insert) -> Reason | Granted:
+    """What a script says to new rows."""
+
+    def outcome(columns: Columns, left: Any) -> Reason | Granted:
+        rows = _rows(caller, left, ask.rows, ask.batch)
+        for sent, row in zip(ask.rows, rows, strict=True):
+            reason = closed_to_insert(columns, sent, NOTHING_PINNED) or undeclared(
+                caller.ruleset, row
+            )
+            if reason is not None:
+                return reason
+        return Granted(rows=tuple(rows))
+
+    sent = [caller.open(row) for row in ask.rows]
+    return caller.ask(rule, "insert", sent if ask.batch else sent[0], outcome)
+
+
+def update(
+    caller: Caller, rule: Rule, ask: Update, shown_columns: Sequence[Callable[[str], bool]]
+) -> Reason | Granted:
+    """What a script says to changes of entries; it sees what they hold now."""
+    changes = ask.changes
+
+    def outcome(columns: Columns, left: Any) -> Reason | Granted:
+        rows = _rows(caller, left, [change.submitted for change in changes], ask.batch)
+        written = []
+        for change, row, visible in zip(changes, rows, shown_columns, strict=True):
+            reason = closed_to_update(columns, change, visible, NOTHING_PINNED) or undeclared(
+                caller.ruleset, row
+            )
+            if reason is not None:
+                return reason
+            whole = Change(row, change.stored, change.own_row)
+            written.append(written_row(columns, whole, visible, ask.replaces))
+        return Granted(rows=tuple(written))
+
+    sent = [caller.open(change.submitted) for change in changes]
+    records = [{"id": change.id, "data": caller.open(change.stored)} for change in changes]
+    if ask.batch:
+        return caller.ask(rule, "update", sent, outcome, entries=records)
+    return caller.ask(rule, "update", sent[0], outcome, entry=records[0])
+
+
+def _rows(caller: Caller, left: Any, sent: Sequence[Data], batch: bool) -> list[dict[str, Any]]:
+    """The rows that a script left, each beside the one that was sent. Raises `Malformed`."""
+    if not batch:
+        return [caller.whole(left, sent[0], "")]
+    if not isinstance(left, list) or len(left) != len(sent):
+        raise Malformed(f"a list of {len(sent)} rows was sent, and their number stays")
+    return [
+        caller.whole(row, before, f"[{at}]: ")
+        for at, (row, before) in enumerate(zip(left, sent, strict=True))
+    ]
