@@ -21,6 +21,14 @@ class Malformed(Failure):
     code = "request.invalid"
 
 
+class NotJson(Malformed):
+    """A text is no JSON from `line` and `column` on, both from 1."""
+
+    def __init__(self, message: str, line: int, column: int) -> None:
+        super().__init__(message)
+        self.line, self.column = line, column
+
+
 class TooLarge(Failure):
     """The request, or a part of it, is over a limit of size."""
 

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any, NoReturn
 
-from .errors import Malformed
+from .errors import Malformed, NotJson
 from .values import MAX_INTEGER, MIN_INTEGER, Json, problem_with_text, shown, texts_in
 
 
@@ -28,7 +28,8 @@ def loads(text: str | bytes, subject: str = "the body") -> Any:
         value = _decoder.decode(decoded)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise Malformed(f"{subject} is no JSON: {error.msg.lower()} at {place}") from None
+        message = f"{subject} is no JSON: {error.msg.lower()} at {place}"
+        raise NotJson(message, error.lineno, error.colno) from None
     except RecursionError:
         raise Malformed(f"{subject} nests too deep") from None
     if "\\u" in decoded or not isinstance(text, bytes):

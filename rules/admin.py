@@ -14,10 +14,11 @@ from django.utils.safestring import SafeString
 
 from accounts.failures import PermissionMissing
 from accounts.permissions import grant_all
-from datasources.admin import DataSourceAdmin, Refused
+from datasources.admin import Refused
 from datasources.models import DataSource
 from datasources.rights import having, look_again, may
 
+from .admin_checks import CheckPages
 from .advice import advice_for
 from .forms import RuledDataSourceForm, rule_errors
 from .models import AccessRule
@@ -28,7 +29,7 @@ _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
 
 
 @admin.register(DataSource)
-class RuledDataSourceAdmin(DataSourceAdmin):
+class RuledDataSourceAdmin(CheckPages):
     """The rules are seen and changed by who holds `change_rules`, for all or for this one."""
 
     form = RuledDataSourceForm

@@ -21,6 +21,9 @@ _SIDES = {
     "submitted": "in what is sent",
     "both": "before and after",
 }
+_MAY = {"select": "read", "insert": "add", "update": "change", "delete": "delete"}
+_COLUMNS = {"all": "everything", "none": "no column"}
+_BY_SCRIPT = "whom its script lets in"
 _DOES = {"select": "Read", "insert": "Add", "update": "Change", "delete": "Delete"}
 
 
@@ -70,6 +73,24 @@ def _lines(operation: str, found: Sequence[Summary]) -> Iterator[str]:
         yield f"{rule.who} (rule {rule.number}){condition}"
 
 
+def sentence(rule: Summary) -> str:
+    """One rule as a sentence: "Everyone who is signed in may read all columns but Salary"."""
+    if not rule.who:
+        return "This is no rule"
+    who = rule.who.removeprefix("who ")
+    who = rule.who if who == rule.who else f"whoever {who}"
+    may = f"{who[:1].upper()}{who[1:]} may {_and([_MAY.get(o, o) for o in rule.operations])}"
+    if not rule.operations:
+        return f"A script decides{rule.who.removeprefix(_BY_SCRIPT)}"
+    columns = "" if set(rule.operations) == {"delete"} else _COLUMNS.get(rule.columns, rule.columns)
+    condition = f", if {' and '.join(rule.requirements)}" if rule.requirements else ""
+    return f"{may}{f' {columns}' if columns else ''}{condition}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
 def _summary(number: int, rule: Any, problems: tuple[str, ...]) -> Summary:
     if not isinstance(rule, dict):
         return Summary(number, "", True, (), "", "", (), problems)
@@ -88,7 +109,7 @@ def _summary(number: int, rule: Any, problems: tuple[str, ...]) -> Summary:
 
 
 def _who(rule: dict[str, Any], scripted: bool) -> str:
-    who = "whom its script lets in" if scripted else _allowed(rule.get("allow"))
+    who = _BY_SCRIPT if scripted else _allowed(rule.get("allow"))
     if "appId" not in rule:
         return who
     apps = " or ".join(map(_text, _list(rule["appId"])))

@@ -11,6 +11,8 @@ from ..failures import CsrfMissing
 from ..identity import ANONYMOUS, Identity
 
 SOURCE = "django"
+# What rules see of such a user; `ID` and `Source` of every other user as well.
+FIELDS = ("Username", "Email", "First Name", "Last Name", "Groups", "Staff", "ID", "Source")
 
 
 def identity_of(request: HttpRequest) -> Identity:

@@ -22,6 +22,7 @@ from datasources.values import (
 )
 
 from .columns import Columns
+from .problems import Problem as Problem
 from .reasons import Reason
 from .rule import NODE_OPERATORS, OPERATIONS, Allow, Condition, Provided, Requirement, Rule
 from .templates import Template, TemplateError, compile_template, is_template
@@ -43,20 +44,6 @@ PROPERTIES = (
 )
 _SIDES = {"stored": (True, False), "submitted": (False, True), "both": (True, True)}
 _NOBODY = Allow("all")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with a list of rules: with rule `rule` (from 1; 0: the list), at `path`."""
-
-    rule: int
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        if not self.rule:
-            return self.message
-        return f"rule {self.rule}{f', `{self.path}`' if self.path else ''}: {self.message}"
 
 
 @dataclass(slots=True)

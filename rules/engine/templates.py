@@ -44,6 +44,11 @@ class Template:
     paths: tuple[Path, ...]
     _parts: tuple[str | Path, ...] = field(repr=False, compare=False)
 
+    @property
+    def sole_path(self) -> Path | None:
+        """The path of a template that is one expression and nothing else; else None."""
+        return self.paths[0] if self.paths and len(self._parts) == 1 else None
+
     def render(self, user: Mapping[str, object] | None) -> Scalar | Unmet:
         """Return the value for `user`, typed if the template is one expression, else text.
 

@@ -1,4 +1,4 @@
-"""What is allowed in a list of rules, and most likely not meant: said after a save, refused never.
+"""What is allowed in a rule, and most likely not meant: said after a save, refused never.
 
 Disabled rules and scripts are left out: the one does nothing, the other cannot be read this way.
 """
@@ -6,82 +6,73 @@ Disabled rules and scripts are left out: the one does nothing, the other cannot 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from datasources.values import shown
 
 from .parse import parse_rules
+from .problems import Problem
 from .rule import Condition, Provided, Requirement, Rule
 from .templates import Template
 
 SOURCE = "Source"
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """Something that rule `rule` (from 1) does at `path`; `code` is for programs."""
-
-    rule: int
-    path: str
-    code: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"rule {self.rule}{f', `{self.path}`' if self.path else ''}: {self.message}"
-
-
 def warnings_with(
     rules: list[dict[str, Any]], columns: Sequence[str], several_kinds: bool
-) -> list[Advice]:
-    """The warnings about a list of rules that is valid; rules that are not are passed over.
+) -> list[Problem]:
+    """The warnings of this module about a list of rules; those that are not valid are passed over.
 
     `several_kinds`: whether users of more than one kind can sign in (see `Source` in the rules).
     """
-    found = [
-        rule
-        for rule in parse_rules(rules, frozenset(columns))[0]
-        if rule.enabled and rule.broken is None and rule.script is None
-    ]
     return [
-        warning
-        for rule in found
-        for warning in (
-            *_any_record(rule),
-            *_required_and_hidden(rule),
-            *(_any_kind(rule) if several_kinds else ()),
-        )
+        problem
+        for rule in parse_rules(rules, frozenset(columns))[0]
+        if rule.enabled and rule.broken is None
+        for problem in warnings(rule, several_kinds)
     ]
 
 
-def _any_record(rule: Rule) -> Iterator[Advice]:
+def warnings(rule: Rule, several_kinds: bool) -> Iterator[Problem]:
+    """The same of one rule that is enabled and valid."""
+    if rule.script is None:
+        yield from _any_record(rule)
+        yield from _required_and_hidden(rule)
+        if several_kinds:
+            yield from _any_kind(rule)
+
+
+def _any_record(rule: Rule) -> Iterator[Problem]:
     """An update rule that looks at nothing that is stored lets every record be changed."""
     if "update" not in rule.operations:
         return
     if any(condition.on_stored for condition in _conditions(rule)):
         return
-    yield Advice(
+    yield Problem(
         rule.position,
         "require" if rule.require else "",
-        "any-record",
         "every record can be updated: no condition is on what is stored; add one with a template, "
         'a `notequals`, or `"on": "both"`',
+        "any-record",
+        # Some people, or a program, may well be meant to change everything.
+        "info" if rule.allow.kind in ("user", "tokens") and not rule.require else "warning",
     )
 
 
-def _required_and_hidden(rule: Rule) -> Iterator[Advice]:
+def _required_and_hidden(rule: Rule) -> Iterator[Problem]:
     """On a read nobody can name a hidden column freely, on a write nobody may send a closed one."""
     hidden = [item for item in rule.require if not rule.columns.shows(item.column)]
     reads = not rule.operations.isdisjoint(("select", "delete"))
     for column in sorted({item.column for item in hidden if reads or _must_be_sent(item, rule)}):
-        yield Advice(
+        yield Problem(
             rule.position,
             "exclude" if rule.columns.include is None else "include",
-            "required-and-hidden",
             f"`{shown(column)}` is required and hidden: it stays hidden, and a request may name it "
             "only to say just what the requirement says"
             if reads
             else f"`{shown(column)}` is required and may not be written, so that no request fits",
+            "required-and-hidden",
+            "warning",
         )
 
 
@@ -94,7 +85,7 @@ def _must_be_sent(item: Requirement, rule: Rule) -> bool:
     return item.op == "contains" and (item.on_submitted or "insert" in rule.operations)
 
 
-def _any_kind(rule: Rule) -> Iterator[Advice]:
+def _any_kind(rule: Rule) -> Iterator[Problem]:
     """A test of the user that does not say whose users are meant."""
     if rule.allow.kind == "tokens":
         return  # no user at all
@@ -103,12 +94,13 @@ def _any_kind(rule: Rule) -> Iterator[Advice]:
     templates = [item for item in _conditions(rule) if isinstance(item.operand, Template)]
     if not rule.allow.conditions and not templates:
         return
-    yield Advice(
+    yield Problem(
         rule.position,
         "allow",
-        "any-kind-of-user",
         "the user is tested without `Source`, while users of more than one kind can sign in: "
         f"{_with_source(rule)}, or the users of another data source may pass for these",
+        "any-kind-of-user",
+        "warning",
     )
 
 

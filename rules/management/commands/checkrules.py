@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from datasources.models import DataSource
-from rules.advice import advice_for
+from rules.advice import in_lines
+from rules.checks import Site
+from rules.engine.check import check_rules
 from rules.management.referring import data_source
-from rules.saving import problems_with, rules_of
+from rules.saving import rules_of
 
 
 class Command(BaseCommand):
@@ -37,19 +40,18 @@ class Command(BaseCommand):
             raise CommandError("there are stored rules that are not valid", returncode=1)
 
     def _check(self, chosen: Iterable[DataSource]) -> tuple[int, int, int]:
-        checked = errors = warnings = 0
+        site = Site.now()
+        checked = 0
+        told: Counter[str] = Counter()
         for source in chosen:
-            problems = problems_with(rules_of(source), source.columns, source.secret_columns)
-            advice = advice_for(source)
-            for kind, lines in (("error", [str(p) for p in problems]), ("warning", advice)):
-                for line in lines:
+            checked += 1
+            problems = check_rules(rules_of(source), site.around(source))
+            for kind in ("error", "warning", "info"):
+                found = [problem for problem in problems if problem.severity == kind]
+                told[kind] += len(found)
+                for line in map(str, found) if kind == "error" else in_lines(found):
                     self.stdout.write(f"{source.name} ({source.pk}): {kind}: {line}")
-            checked, errors, warnings = (
-                checked + 1,
-                errors + len(problems),
-                warnings + len(advice),
-            )
-        return checked, errors, warnings
+        return checked, told["error"], told["warning"]
 
 
 def _counted(number: int, word: str) -> str:

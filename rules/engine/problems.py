@@ -1,0 +1,49 @@
+"""What is wrong with a list of rules, or most likely not meant: one kind of finding, wherever it is
+told (the editor, the API, commands), and what would mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+# An error is refused by a save, a warning is told after it, an info is worth knowing.
+Severity: TypeAlias = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change to one rule that removes a problem, and lets nobody do more than before.
+
+    `becomes` None: the rule goes.
+    """
+
+    label: str
+    rule: int
+    becomes: dict[str, Any] | None
+
+    def applied(self, rules: Sequence[Any]) -> list[Any]:
+        """The list as it is after the change."""
+        mended = [] if self.becomes is None else [self.becomes]
+        return [*rules[: self.rule - 1], *mended, *rules[self.rule :]]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something about a list of rules: about rule `rule` (from 1; 0: the list), at `path`.
+
+    `code` is for programs.
+    """
+
+    rule: int
+    path: str
+    message: str
+    code: str = "invalid"
+    severity: Severity = "error"
+    fix: Fix | None = None
+
+    def __str__(self) -> str:
+        if not self.rule:
+            return self.message
+        return f"rule {self.rule}{f', `{self.path}`' if self.path else ''}: {self.message}"

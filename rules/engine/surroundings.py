@@ -1,0 +1,24 @@
+"""What the checks know of the place that a list of rules is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .rule import Allow
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """A data source as it is: its columns, who signs in against it, who can sign in at all."""
+
+    columns: tuple[str, ...] = ()
+    # Columns that nobody sees, whatever the rules say.
+    secret: frozenset[str] = frozenset()
+    # Users of more than one kind can sign in.
+    several_kinds: bool = False
+    # The name of the data source, if people sign in against it; else None.
+    signs_in_as: str | None = None
+    # Whom the rules of other data sources let in by what they know of the user.
+    elsewhere: tuple[Allow, ...] = ()
+    # Every column that some user can have; None where that is not known.
+    user_columns: frozenset[str] | None = None
