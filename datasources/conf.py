@@ -30,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "MAX_IMPORT_ROWS": 1_000_000,
     "IMPORT_MINUTES": 60,
     "IMPORT_DIR": None,
+    # What scripts may use, and how many run at once: see `rules.sandbox.limits`.
+    "SCRIPTS": {},
     # The name of the cache that the limits use.
     "CACHE": "default",
 }

@@ -47,6 +47,8 @@ class ScriptVerdict:
     # One line each: what was asked, and how many came back.
     lookups: tuple[str, ...] = ()
     milliseconds: float = 0.0
+    # Without a grant and without an error: why what it returned grants nothing.
+    note: str = ""
 
 
 ScriptRun: TypeAlias = Callable[[ScriptCall], ScriptVerdict]

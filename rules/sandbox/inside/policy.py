@@ -21,6 +21,7 @@ from .names import PARAMETERS
 MAX_SOURCE: Final = 20_000
 MAX_PROBLEMS: Final = 20
 FUNCTION: Final = "script"
+FILE_NAME: Final = "<script>"
 
 Node = TypeVar("Node", bound=ast.AST)
 
@@ -74,7 +75,7 @@ def _compile(source: str) -> CodeType:
         raise _refused(f"has {len(source):,} characters; at most {MAX_SOURCE:,} are allowed")
     if "\0" in source:
         raise _refused("has a NUL character")
-    tree = ast.parse(source, "<script>")
+    tree = ast.parse(source, FILE_NAME)
     if not tree.body:
         raise _refused('says nothing; it grants with `return {"granted": True}`')
     places = _Places(source)
@@ -93,7 +94,7 @@ def _restricted(tree: ast.Module, places: _Places) -> CodeType:
             found.append(places.problem(node, info[:1].lower() + info[1:]))
 
     compiled = compile_restricted_function(
-        ", ".join(PARAMETERS), tree, FUNCTION, filename="<script>", policy=Policy
+        ", ".join(PARAMETERS), tree, FUNCTION, filename=FILE_NAME, policy=Policy
     )
     if found or compiled.errors or compiled.code is None:
         raise ScriptRefused(found or [ScriptProblem(1, 1, "; ".join(compiled.errors))])
@@ -103,11 +104,30 @@ def _restricted(tree: ast.Module, places: _Places) -> CodeType:
 class ScriptTransformer(RestrictingNodeTransformer):
     """RestrictedPython's rewriting, and ours: every construct that it trusts and we do not."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        # By identity; the tree is kept by whoever compiles it, so no identity is used again.
+        self._called: set[int] = set()
+
     def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
         """`print` is a function like any other; what it is given goes to the trace."""
         if node.id == "print" and isinstance(node.ctx, ast.Load):
             return node
         return super().visit_Name(node)
+
+    def visit_Call(self, node: ast.Call) -> Any:  # noqa: N802
+        """`row.items()` is a method, `row.items` a column: the guard is told which is meant."""
+        if isinstance(node.func, ast.Attribute):
+            self._called.add(id(node.func))
+        return super().visit_Call(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> Any:  # noqa: N802
+        """Reads go to the guard of attributes, or to that of methods."""
+        called = id(node) in self._called
+        guarded = super().visit_Attribute(node)
+        if called:
+            guarded.func.id = "_method_"  # type: ignore[union-attr]
+        return guarded
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:  # noqa: N802
         """`row.n += 1` and `row["n"] += 1` go through the guards of reading and of writing."""

@@ -1,0 +1,280 @@
+"""What RestrictedPython's rewritten code calls: every attribute, item, loop and write comes here.
+
+Types are compared exactly: what is not on the lists has no attribute, no item, and no members.
+Nothing that a script can reach has more on it than is named here.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from types import GeneratorType
+from typing import Any, Final
+
+from RestrictedPython.Guards import guarded_iter_unpack_sequence, guarded_unpack_sequence
+
+from .values import ABSENT, Missing, Record, told
+
+BROKEN_MEMORY: Final = "used more memory than it may"
+BROKEN_RECURSION: Final = "called itself too deeply"
+
+_DICT: Final = frozenset(
+    ("clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values")
+)
+# `format` and `format_map` open objects; `encode`, `translate` and `maketrans` are for bytes.
+_STR: Final = frozenset(
+    (
+        *("capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "index"),
+        *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower"),
+        *("isnumeric", "isprintable", "isspace", "istitle", "isupper", "join", "ljust", "lower"),
+        *("lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex"),
+        *("rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip"),
+        *("swapcase", "title", "upper", "zfill"),
+    )
+)
+_LIST: Final = frozenset(
+    (
+        *("append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove"),
+        *("reverse", "sort"),
+    )
+)
+_SET: Final = frozenset(
+    (
+        *("add", "clear", "copy", "difference", "difference_update", "discard", "intersection"),
+        *("intersection_update", "isdisjoint", "issubset", "issuperset", "pop", "remove"),
+        *("symmetric_difference", "symmetric_difference_update", "union", "update"),
+    )
+)
+METHODS: Final[dict[type, frozenset[str]]] = {
+    dict: _DICT,
+    Record: _DICT,
+    str: _STR,
+    list: _LIST,
+    set: _SET,
+    tuple: frozenset(("count", "index")),
+    float: frozenset(("is_integer",)),
+}
+_VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
+WITH_ITEMS: Final = frozenset((list, tuple, str, dict, range))
+ITERABLE: Final = frozenset((*WITH_ITEMS, Record, set, GeneratorType, *_VIEWS))
+
+# What JavaScript has, by what Python has for it.
+_JAVASCRIPT: Final = {
+    "length": "`len(...)`",
+    "push": "`append(...)`",
+    "includes": "`x in ...`",
+    "indexOf": "`index(...)` or `find(...)`",
+    "toLowerCase": "`lower()`",
+    "toUpperCase": "`upper()`",
+    "trim": "`strip()`",
+    "startsWith": "`startswith(...)`",
+    "endsWith": "`endswith(...)`",
+    "every": "`all(... for x in list)`",
+    "some": "`any(... for x in list)`",
+    "map": "`[... for x in list]`",
+    "filter": "`[x for x in list if ...]`",
+    "forEach": "`for x in list:`",
+    "toString": "`str(...)`",
+    "format": 'an f-string: `f"{x}"`',
+}
+
+
+def get_attribute(thing: Any, name: str) -> Any:
+    """`thing.name`, not called: of a record a column, never a method."""
+    kind = type(thing)
+    if kind is Record:
+        value = dict.get(thing, name, ABSENT)
+        return Missing(name) if value is ABSENT else value
+    return _method(kind, thing, name)
+
+
+def get_method(thing: Any, name: str) -> Any:
+    """`thing.name` in `thing.name(...)`: a column wins over a method of the same name."""
+    kind = type(thing)
+    if kind is Record:
+        value = dict.get(thing, name, ABSENT)
+        if value is not ABSENT:
+            return value
+    return _method(kind, thing, name)
+
+
+def _method(kind: type, thing: Any, name: str) -> Any:
+    if name in METHODS.get(kind, ()):
+        return getattr(thing, name)
+    raise AttributeError(_no_attribute(kind, thing, name))
+
+
+def _no_attribute(kind: type, thing: Any, name: str) -> str:
+    if kind is Missing:
+        return f"`{name}` of {told(thing)}, which is missing"
+    if thing is None:
+        return f"`{name}` of `None`"
+    if kind is Record:
+        return f"a record has no method `{name}`"
+    if name in _JAVASCRIPT:
+        return f"`{kind.__name__}` has no `{name}`; in Python it is {_JAVASCRIPT[name]}"
+    if kind is dict:
+        return f'`dict` has no `{name}`; an item is `[...]["{name}"]`'
+    return f"`{kind.__name__}` has no `{name}` for scripts"
+
+
+def get_item(thing: Any, key: Any) -> Any:
+    """`thing[key]`."""
+    kind = type(thing)
+    if kind is Record:
+        value = dict.get(thing, key, ABSENT)
+        return Missing(key) if value is ABSENT else value
+    if kind in WITH_ITEMS:
+        return thing[key]
+    raise TypeError(_not(thing, "items"))
+
+
+def iterate(thing: Any) -> Iterator[Any]:
+    """What `for` runs over."""
+    if type(thing) in ITERABLE:
+        return iter(thing)
+    raise TypeError(_not(thing, "members to run over"))
+
+
+def contains(item: Any, container: Any) -> bool:
+    """`item in container`: a missing column is in nothing."""
+    kind = type(container)
+    if kind not in ITERABLE:
+        raise TypeError(_not(container, "members"))
+    if type(item) is Missing:
+        return False
+    return item in container
+
+
+def _not(thing: Any, what: str) -> str:
+    if type(thing) is Missing:
+        return f"{told(thing)} is missing; it has no {what}"
+    return f"`{'None' if thing is None else type(thing).__name__}` has no {what}"
+
+
+# -- writing
+
+
+class _RecordWriter:
+    """Stands where a record is written to."""
+
+    __slots__ = ("_record",)
+    _record: Record
+
+    def __init__(self, record: Record) -> None:
+        object.__setattr__(self, "_record", record)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        dict.__setitem__(self._record, name, value)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if type(key) is not str:
+            raise TypeError("the name of a column is text")
+        dict.__setitem__(self._record, key, value)
+
+    def __delattr__(self, name: str) -> None:
+        dict.pop(self._record, name, None)
+
+    def __delitem__(self, key: Any) -> None:
+        dict.pop(self._record, key, None)
+
+
+class _ItemWriter:
+    """Stands where a list or a dict is written to: items alone."""
+
+    __slots__ = ("_thing",)
+    _thing: Any
+
+    def __init__(self, thing: Any) -> None:
+        object.__setattr__(self, "_thing", thing)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__delattr__(name)
+
+    def __delattr__(self, name: str) -> None:
+        if type(self._thing) is list:
+            raise TypeError(f"`{name}` of a list would enforce nothing; set it on each row")
+        raise TypeError(f'`{name}` of a dict; an item is `[...]["{name}"]`')
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._thing[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self._thing[key]
+
+
+def writer(thing: Any) -> Any:
+    """What is written to in place of the thing itself."""
+    kind = type(thing)
+    if kind is Record:
+        return _RecordWriter(thing)
+    if kind is list or kind is dict:
+        return _ItemWriter(thing)
+    raise TypeError(f"{_not(thing, 'parts that can be set')}")
+
+
+_IN_PLACE: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "+=": operator.iadd,
+    "-=": operator.isub,
+    "*=": operator.imul,
+    "/=": operator.itruediv,
+    "//=": operator.ifloordiv,
+    "%=": operator.imod,
+    "**=": operator.ipow,
+    "|=": operator.ior,
+    "&=": operator.iand,
+    "^=": operator.ixor,
+    "<<=": operator.ilshift,
+    ">>=": operator.irshift,
+}
+
+
+def in_place(op: str, left: Any, right: Any) -> Any:
+    """The value of `left` after `left op right`."""
+    return _IN_PLACE[op](left, right)
+
+
+def change_attribute(op: str, thing: Any, name: str, value: Any) -> None:
+    """`thing.name += value`, and its like."""
+    setattr(writer(thing), name, in_place(op, get_attribute(thing, name), value))
+
+
+def change_item(op: str, thing: Any, key: Any, value: Any) -> None:
+    """`thing[key] += value`, and its like."""
+    writer(thing)[key] = in_place(op, get_item(thing, key), value)
+
+
+def apply(function: Any, /, *arguments: Any, **named: Any) -> Any:
+    """`function(*arguments, **named)`."""
+    return function(*arguments, **named)
+
+
+def guards(limit_broken: Callable[[str], Any]) -> dict[str, Any]:
+    """The guards under the names that the rewritten code calls them by.
+
+    `limit_broken` ends the process, and with it the run; no script can catch that.
+    """
+
+    def caught() -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, MemoryError):
+            limit_broken(BROKEN_MEMORY)
+        if isinstance(error, RecursionError):
+            limit_broken(BROKEN_RECURSION)
+
+    return {
+        "_getattr_": get_attribute,
+        "_method_": get_method,
+        "_getitem_": get_item,
+        "_getiter_": iterate,
+        "_in_": contains,
+        "_write_": writer,
+        "_inplacevar_": in_place,
+        "_change_attribute_": change_attribute,
+        "_change_item_": change_item,
+        "_apply_": apply,
+        "_iter_unpack_sequence_": guarded_iter_unpack_sequence,
+        "_unpack_sequence_": guarded_unpack_sequence,
+        "_caught_": caught,
+    }

@@ -1,0 +1,113 @@
+"""`DataSources(...)` as a script sees it: what is asked goes to the web process, which looks it up.
+
+Nothing is kept here; whether it may be asked, and how often, is the web process's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from .guards import METHODS
+from .values import Missing, encoded, told
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1_000
+
+# Sends a question, and gives the answer; raises `LookupError` for what could not be answered.
+Ask: TypeAlias = Callable[[dict[str, Any]], Any]
+
+
+class Source:
+    """One data source, to be read. All methods take keywords, or a single dict of them."""
+
+    __slots__ = ("_ask", "_reference")
+
+    def __init__(self, ask: Ask, reference: int | str) -> None:
+        self._ask, self._reference = ask, reference
+
+    def find(self, *options: Any, **named: Any) -> Any:
+        """The records that meet `where`: at most `limit`, from the one at `offset` on."""
+        return self._records(_options("find", options, named))
+
+    def find_one(self, *options: Any, **named: Any) -> Any:
+        """The first record that meets `where`, or None."""
+        found = self._records({**_options("find_one", options, named), "limit": 1})
+        return found[0] if found else None
+
+    findOne = find_one  # noqa: N815 (the name in JavaScript)
+
+    def count(self, *options: Any, **named: Any) -> Any:
+        """How many records meet `where`."""
+        asked = _options("count", options, named, ("where",))
+        return self._ask({"ask": "count", "source": self._reference, "where": _where(asked)})
+
+    def _records(self, asked: Mapping[str, Any]) -> Any:
+        return self._ask(
+            {
+                "ask": "find",
+                "source": self._reference,
+                "where": _where(asked),
+                "limit": _number(asked, "limit", DEFAULT_LIMIT, MAX_LIMIT),
+                "offset": _number(asked, "offset", 0, 2**31),
+            }
+        )
+
+
+METHODS[Source] = frozenset(("find", "find_one", "findOne", "count"))
+
+
+def data_sources(ask: Ask) -> Callable[[Any], Source]:
+    """The function `DataSources`."""
+
+    def DataSources(reference: Any) -> Source:  # noqa: N802
+        if isinstance(reference, Missing):
+            raise LookupError(f"{told(reference)} is missing; a data source has an id or a name")
+        if type(reference) not in (int, str) or reference == "":
+            raise LookupError("a data source has an id (a number) or a name (text)")
+        return Source(ask, reference)
+
+    return DataSources
+
+
+def _options(
+    method: str,
+    options: tuple[Any, ...],
+    named: dict[str, Any],
+    known: tuple[str, ...] = ("where", "limit", "offset"),
+) -> dict[str, Any]:
+    """Keywords, or one dict of them as the documents have it in JavaScript."""
+    if options and (named or len(options) > 1 or not isinstance(options[0], dict)):
+        raise LookupError(f"`{method}` takes keywords, or one dict of them: {', '.join(known)}")
+    given = dict(options[0]) if options else named
+    for name in given:
+        if name not in known:
+            raise LookupError(
+                f"`{method}` knows no `{name}`, only {', '.join(known)}; "
+                "conditions go into `where={...}`"
+            )
+    return given
+
+
+def _where(asked: Mapping[str, Any]) -> dict[str, Any]:
+    where = asked.get("where")
+    if where is None:
+        return {}
+    if isinstance(where, Missing):
+        raise LookupError(f"`where`: {told(where)} is missing")
+    if not isinstance(where, dict):
+        raise LookupError("`where` is a dict of conditions")
+    try:
+        encoded(where)
+    except (TypeError, ValueError) as error:
+        raise LookupError(f"`where`: {error}") from None
+    return where
+
+
+def _number(asked: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    value = asked.get(name)
+    if value is None:
+        return default
+    if type(value) is not int or not 0 <= value <= most:
+        raise LookupError(f"`{name}` is a whole number from 0 to {most:,}")
+    return value

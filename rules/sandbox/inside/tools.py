@@ -1,0 +1,131 @@
+"""The functions that a script knows: Python's own where they are harmless, bounded ones otherwise.
+
+No lazy iterator is handed out but a script's own generator expressions.
+"""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from .names import EXCEPTIONS, FUNCTIONS
+from .values import Missing, told
+
+MAX_RANGE: Final = 1_000_000
+_SHOWN_ITEMS, _SHOWN_DEPTH = 50, 5
+
+
+def bounded_range(*arguments: int) -> range:
+    """`range(...)` of at most a million numbers."""
+    numbers = range(*arguments)
+    if len(numbers[: MAX_RANGE + 1]) > MAX_RANGE:
+        raise ValueError(f"`range` of more than {MAX_RANGE:,} numbers")
+    return numbers
+
+
+def listed_enumerate(members: Iterable[Any], start: int = 0) -> list[tuple[int, Any]]:
+    """`enumerate(...)`, as a list."""
+    return list(enumerate(members, start))
+
+
+def listed_zip(*lists: Iterable[Any], strict: bool = False) -> list[tuple[Any, ...]]:
+    """`zip(...)`, as a list."""
+    return list(zip(*lists, strict=strict))
+
+
+def listed_reversed(members: Any) -> list[Any]:
+    """`reversed(...)`, as a list."""
+    return list(members)[::-1]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, as JavaScript's `Date.now()`."""
+    return time.time_ns() // 1_000_000
+
+
+def now() -> str:
+    """The time as ISO text in UTC: `2026-01-31T09:30:00.000Z`."""
+    seconds, thousandths = divmod(now_ms(), 1_000)
+    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
+    # Not by `strftime`, which looks for the file of time zones.
+    date = f"{year:04}-{month:02}-{day:02}"
+    return f"{date}T{hour:02}:{minute:02}:{second:02}.{thousandths:03}Z"
+
+
+class Printer:
+    """`print`, which keeps the first so many characters for the trace."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._length = limit, 0
+        self._parts: list[str] = []
+
+    def function(self) -> Any:
+        """What scripts call; a function, since what they hold has no attributes to them."""
+
+        def print(*values: Any, sep: str = " ", end: str = "\n") -> None:
+            if type(sep) is not str or type(end) is not str:
+                raise TypeError("`sep` and `end` of `print` are text")
+            self._write(sep.join(map(shown, values)) + end)
+
+        return print
+
+    def _write(self, text: str) -> None:
+        if self._length < self._limit:
+            self._parts.append(text[: self._limit - self._length])
+            self._length += len(text)
+
+    @property
+    def text(self) -> str:
+        """What was printed; cut off where it was too much."""
+        return "".join(self._parts) + ("…" if self._length > self._limit else "")
+
+
+def shown(value: Any, depth: int = 0) -> str:
+    """A value as text for people: missing columns are told, long lists are cut."""
+    if isinstance(value, str):
+        return value if depth == 0 else repr(value[:1_000])
+    if isinstance(value, Missing):
+        return f"missing {told(value)}"
+    if value is None or isinstance(value, bool | int | float | Exception):
+        return str(value)
+    if not isinstance(value, dict | list | tuple | set):
+        return f"<{type(value).__name__}>"
+    if depth == _SHOWN_DEPTH:
+        return "…"
+    return _shown_inside(value, depth + 1)
+
+
+def _shown_inside(value: Any, depth: int) -> str:
+    parts = []
+    for number, member in enumerate(value):
+        if number == _SHOWN_ITEMS:
+            parts.append("…")
+            break
+        text = shown(member, depth)
+        parts.append(f"{text}: {shown(value[member], depth)}" if isinstance(value, dict) else text)
+    opening, closing = ("[", "]") if isinstance(value, list) else ("{", "}")
+    if isinstance(value, tuple):
+        opening, closing = "(", ")"
+    return f"{opening}{', '.join(parts)}{closing}"
+
+
+_OURS: Final[dict[str, Any]] = {
+    "range": bounded_range,
+    "enumerate": listed_enumerate,
+    "zip": listed_zip,
+    "reversed": listed_reversed,
+    "now": now,
+    "now_ms": now_ms,
+}
+
+
+def tools(printer: Printer) -> dict[str, Any]:
+    """The functions and exceptions under their names, made anew for each run."""
+    known = {
+        name: _OURS[name] if name in _OURS else getattr(builtins, name)
+        for name in (*FUNCTIONS, *EXCEPTIONS)
+        if name != "print"
+    }
+    return {**known, "print": printer.function()}

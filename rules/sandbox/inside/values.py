@@ -1,0 +1,78 @@
+"""The values that a script handles: records, and what stands for a column that is not there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+ABSENT: Final = object()
+
+
+class Missing:
+    """A column that a record does not have: false, equal to nothing, and of no use otherwise.
+
+    Text is made of it for nobody: `f"{user.Team}%"` would be a pattern that everything fits.
+    """
+
+    __slots__ = ("_column",)
+
+    def __init__(self, column: object) -> None:
+        self._column = column
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    __hash__ = object.__hash__
+
+
+def _refuse(self: Missing, *arguments: object) -> NoReturn:
+    raise TypeError(f"{told(self)} is missing")
+
+
+for _operator in (
+    *("lt", "le", "gt", "ge", "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv"),
+    *("floordiv", "rfloordiv", "mod", "rmod", "pow", "rpow", "and", "rand", "or", "ror", "xor"),
+    *("rxor", "neg", "pos", "abs", "invert", "int", "float", "index", "len", "iter", "contains"),
+    *("getitem", "str", "repr", "format", "call", "round"),
+):
+    setattr(Missing, f"__{_operator}__", _refuse)
+
+
+class Record(dict[str, Any]):
+    """Columns and their values. Scripts read and write it by attribute, too: see `guards`."""
+
+    __slots__ = ()
+
+    def copy(self) -> Record:
+        """A record again, so that what is done with it stays the same."""
+        return Record(self)
+
+
+def told(missing: Missing) -> str:
+    """The column that is missing, in backquotes."""
+    return f"`{missing._column}`"
+
+
+def decoded(text: str | bytes) -> Any:
+    """JSON with records for its objects."""
+    return json.loads(text, object_pairs_hook=Record)
+
+
+def encoded(value: Any) -> str:
+    """JSON of what a script made. Raises `TypeError`, `ValueError` for what is none."""
+    return _ENCODER.encode(value)
+
+
+def _no_json(value: object) -> NoReturn:
+    if isinstance(value, Missing):
+        raise TypeError(f"{told(value)} is missing, which is no value to store or to look for")
+    raise TypeError(f"a `{type(value).__name__}` is no value of JSON")
+
+
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, default=_no_json)

@@ -1,0 +1,196 @@
+"""One worker process, from outside: started, spoken with against the clock, killed, reaped.
+
+What it says is taken for hostile: bounded in bytes, and refused where it is no message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final, NoReturn
+
+import RestrictedPython
+
+from .inside.boot import COMMAND
+from .inside.wire import LENGTH
+from .limits import Limits
+
+# Where the worker finds `inside`, and RestrictedPython.
+PATHS: Final = (
+    str(Path(__file__).parent),
+    str(Path(RestrictedPython.__file__).parent.parent),
+)
+_HELLO_BYTES: Final = 10_000
+
+
+class Breach(Exception):
+    """The run is over, and so is its worker: a limit is broken, or what came is no message."""
+
+
+class TooLate(Breach):
+    """The time is over."""
+
+
+class Gone(Exception):
+    """The worker ended before it was given anything to do: another may be asked."""
+
+
+class NotStarted(Exception):
+    """A worker could not be started; the text says why."""
+
+
+class Worker:
+    """A process that runs scripts. It is used by one thread at a time."""
+
+    def __init__(self, limits: Limits, command: str = COMMAND) -> None:
+        """Start the program. It is ready once `await_walls` has returned."""
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        self.walls: tuple[str, ...] = ()
+        self.runs = 0
+        self.busy_seconds = 0.0
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 (our interpreter, our program)
+                _command_line(limits, command, theirs.fileno()),
+                env={},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise NotStarted(f"`{_python(limits)}` cannot be run: {error.strerror}") from error
+        finally:
+            theirs.close()
+        self.born = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        """Its process, which leads a session of its own."""
+        return self._process.pid
+
+    def await_walls(self, deadline: float) -> None:
+        """Wait until it says that its walls stand. Raises `NotStarted`."""
+        try:
+            hello = json.loads(self.receive(_HELLO_BYTES, deadline))
+        except (Breach, ValueError) as error:
+            raise NotStarted(f"a worker did not begin: {error}") from error
+        if "walls" not in hello:
+            raise NotStarted(f"a worker did not begin: {hello.get('failed')}")
+        self.walls = tuple(map(str, hello["walls"]))
+
+    def is_silent(self) -> bool:
+        """Whether it waits, as an idle one does: one that has ended or speaks unasked does not."""
+        self._socket.setblocking(False)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def send(self, text: str, deadline: float) -> None:
+        """Send one message. Raises `Gone` where nobody reads any more, `Breach` on time."""
+        payload = text.encode("utf-8")
+        self._set_clock(deadline)
+        try:
+            self._socket.sendall(LENGTH.pack(len(payload)) + payload)
+        except TimeoutError:
+            self._too_late()
+        except OSError as error:
+            raise Gone(str(error)) from error
+
+    def receive(self, most: int, deadline: float) -> bytes:
+        """The next message, of at most so many bytes. Raises `Breach`."""
+        (length,) = LENGTH.unpack(self._read(LENGTH.size, deadline))
+        if length > most:
+            raise Breach(f"answered with {length:,} bytes; at most {most:,} are allowed")
+        return self._read(length, deadline)
+
+    def _read(self, length: int, deadline: float) -> bytes:
+        parts = []
+        while length:
+            self._set_clock(deadline)
+            try:
+                part = self._socket.recv(min(length, 1 << 20))
+            except TimeoutError:
+                self._too_late()
+            except OSError as error:
+                raise Breach(f"the worker is gone ({error.strerror})") from error
+            if not part:
+                raise Breach(self._why_gone())
+            parts.append(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _set_clock(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            self._too_late()
+        self._socket.settimeout(left)
+
+    def _too_late(self) -> NoReturn:
+        raise TooLate("took longer than it may")
+
+    def _why_gone(self) -> str:
+        """What can be told of a worker that hung up."""
+        try:
+            code = self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            return "the worker has hung up"
+        if code >= 0:
+            return f"the worker ended (exit code {code})"
+        reasons = {
+            int(signal.SIGKILL): "the worker was killed",
+            int(signal.SIGXCPU): "used more CPU time than it may",
+            int(getattr(signal, "SIGSYS", 0)): "reached for the operating system",
+            int(signal.SIGSEGV): "crashed the worker",
+        }
+        return reasons.get(-code, f"the worker ended (signal {-code})")
+
+    def kill(self) -> None:
+        """End it and all that belongs to it, at once. `reap` is to follow."""
+        self._socket.close()
+        self.strike()
+
+    def strike(self) -> None:
+        """End it while another thread speaks with it, which will hear nothing more."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Leave no zombie of one that was killed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=10)
+
+    def leave_to_parent(self) -> None:
+        """In a process forked from the one that started it: hang up, and touch nothing else."""
+        self._socket.close()
+        self._process.returncode = 0
+
+
+def _command_line(limits: Limits, command: str, descriptor: int) -> list[str]:
+    options = {
+        "nice": limits.nice,
+        "memory": limits.memory_megabytes << 20,
+        "cpu_seconds": limits.cpu_seconds,
+        "parent": os.getpid(),
+    }
+    flags = ["-I", "-S"]
+    return [_python(limits), *flags, "-c", command, str(descriptor), json.dumps(options), *PATHS]
+
+
+def _python(limits: Limits) -> str:
+    return limits.python or sys.executable

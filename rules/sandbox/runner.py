@@ -1,0 +1,216 @@
+"""One run of a script from outside: a worker, a clock, and an end that is always a verdict.
+
+The clock is kept here, look-ups included. Whatever is not the verdict of a run that kept its
+limits is an error, and with it a denial.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any, Final
+
+from rules.engine.scripts import ScriptCall, ScriptVerdict
+
+from . import messages
+from .inside.policy import check
+from .limits import Limits, current_limits
+from .lookups import LookupFailed, Lookups
+from .pool import NoWorker, Pool
+from .process import Breach, Gone, TooLate, Worker
+
+logger = logging.getLogger("rowkeeper.scripts")
+
+# How often another worker is asked because one was gone before it began.
+_ATTEMPTS: Final = 3
+_MAX_CHECKED: Final = 1_000
+
+
+def run_script(call: ScriptCall, lookups: Lookups) -> ScriptVerdict:
+    """Run the script. Never raises an `Exception`."""
+    started = time.monotonic()
+    try:
+        verdict = _run(call, lookups, current_limits())
+    except NoWorker as error:
+        verdict = ScriptVerdict(False, error=messages.one_line(str(error)), busy=True)
+    except Exception:
+        logger.exception("a script could not be run")
+        verdict = ScriptVerdict(False, error="could not be run: a fault of the server, see its log")
+    return replace(verdict, milliseconds=(time.monotonic() - started) * 1_000)
+
+
+def _run(call: ScriptCall, lookups: Lookups, limits: Limits) -> ScriptVerdict:
+    unfit = _unfit(call, limits)
+    if unfit:
+        return ScriptVerdict(False, error=unfit)
+    try:
+        job = messages.job(call, limits)
+    except (TypeError, ValueError, RecursionError) as error:
+        return ScriptVerdict(False, error=f"what the script is to see is no JSON: {error}")
+    if len(job) > limits.input_bytes:
+        return ScriptVerdict(False, error="what the script is to see is too large")
+    pool = pool_for(limits)
+    for _ in range(_ATTEMPTS):
+        worker = pool.acquire()
+        exchange = _Exchange(worker, call, lookups, limits)
+        healthy = False
+        try:
+            verdict = exchange.hold(job)
+            healthy = not exchange.ended
+            return verdict
+        except Gone:
+            continue
+        finally:
+            (pool.release if healthy else pool.discard)(worker)
+    raise NoWorker("the workers end before they begin")
+
+
+class _Exchange:
+    """What is said between here and a worker, from the job to the verdict."""
+
+    def __init__(self, worker: Worker, call: ScriptCall, lookups: Lookups, limits: Limits) -> None:
+        self._worker, self._call, self._lookups, self._limits = worker, call, lookups, limits
+        self._deadline = time.monotonic() + limits.seconds
+        self._lines: list[str] = []
+        # Whether the worker has to go: it broke a limit, or said what none says.
+        self.ended = True
+
+    def hold(self, job: str) -> ScriptVerdict:
+        """The verdict. Raises `Gone` if the script has not begun."""
+        try:
+            self._worker.send(job, self._deadline)
+            verdict = self._until_verdict()
+        except TooLate:
+            error = f"took longer than {self._limits.seconds:g} seconds"
+            verdict = ScriptVerdict(False, error=error)
+        except Breach as breach:
+            verdict = ScriptVerdict(False, error=messages.one_line(str(breach)))
+        return replace(verdict, lookups=tuple(self._lines))
+
+    def _until_verdict(self) -> ScriptVerdict:
+        while True:
+            said = messages.read(self._worker.receive(self._limits.output_bytes, self._deadline))
+            if "ask" not in said:
+                verdict = messages.verdict(said, self._call)
+                self.ended = said.get("ended", False) is not False
+                return verdict
+            answer = self._answer(messages.question(said, self._limits))
+            try:
+                self._worker.send(answer, self._deadline)
+            except Gone as error:
+                raise Breach("the worker is gone") from error
+
+    def _answer(self, question: messages.Question) -> str:
+        """The answer to a look-up, as a message. Raises `Breach` beyond the limits."""
+        if len(self._lines) >= self._limits.lookups:
+            raise Breach(f"made more than {self._limits.lookups} look-ups")
+        try:
+            found = self._look_up(question)
+        except LookupFailed as error:
+            self._lines.append(question.line(str(error)))
+            return messages.encoded({"error": messages.one_line(str(error))})
+        answer = messages.encoded({"found": found})
+        if len(answer) > self._limits.input_bytes:
+            self._lines.append(question.line("too large"))
+            return messages.encoded({"error": "the answer is too large; ask for less"})
+        return answer
+
+    def _look_up(self, question: messages.Question) -> Any:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TooLate
+        if question.ask == "count":
+            number = self._lookups.count(question.source, question.where, left)
+            self._lines.append(question.line(str(number)))
+            return number
+        records = self._lookups.find(
+            question.source, question.where, question.limit, question.offset, left
+        )
+        if len(records) > question.limit:
+            raise RuntimeError("a look-up gave more than was asked for")
+        self._lines.append(question.line(f"{len(records)} found"))
+        return records
+
+
+# -- what may not run at all
+
+
+_checked: OrderedDict[bytes, list[str]] = OrderedDict()
+_checked_lock = threading.Lock()
+
+
+def _unfit(call: ScriptCall, limits: Limits) -> str | None:
+    """Why the call is not run: what runs is what would be saved, word for word."""
+    problems = _problems(call.source)
+    if problems:
+        return messages.one_line(f"is not valid: {problems[0]}")
+    number = len(call.query) if call.operation == "delete" else 0
+    if isinstance(call.query, list) and number > limits.delete_entries:
+        most = limits.delete_entries
+        return f"would delete {number:,} entries; a script is asked for {most:,} at most"
+    return None
+
+
+def _problems(source: str) -> list[str]:
+    """What `check` says, kept by the digest of the text."""
+    digest = sha256(source.encode("utf-8", "surrogatepass")).digest()
+    with _checked_lock:
+        known = _checked.get(digest)
+        if known is not None:
+            _checked.move_to_end(digest)
+            return known
+    problems = [str(problem) for problem in check(source)[:1]]
+    with _checked_lock:
+        _checked[digest] = problems
+        if len(_checked) > _MAX_CHECKED:
+            _checked.popitem(last=False)
+    return problems
+
+
+# -- the pool of this process
+
+
+_pool: Pool | None = None
+_pool_lock = threading.Lock()
+
+
+def pool_for(limits: Limits) -> Pool:
+    """This process's workers, under these limits; made when the first script runs."""
+    global _pool
+    pool = _pool
+    if pool is not None and pool.limits is limits:
+        return pool
+    with _pool_lock:
+        if _pool is None or _pool.limits != limits:
+            if _pool is not None:
+                _pool.close()
+            _pool = Pool(limits)
+        return _pool
+
+
+def close_pool() -> None:
+    """End this process's workers; the next script has new ones."""
+    global _pool
+    with _pool_lock:
+        pool, _pool = _pool, None
+    if pool is not None:
+        pool.close()
+
+
+def _forget_pool() -> None:
+    """In a forked process: its parent's workers are not its own."""
+    global _pool, _pool_lock, _checked_lock
+    _pool_lock, _checked_lock = threading.Lock(), threading.Lock()
+    pool, _pool = _pool, None
+    if pool is not None:
+        pool.leave_to_parent()
+
+
+atexit.register(close_pool)
+os.register_at_fork(after_in_child=_forget_pool)
