@@ -15,11 +15,11 @@ from typing import Any, Final, NoReturn
 from datasources.values import MAX_DEPTH
 from rules.engine.scripts import ScriptCall, ScriptVerdict
 
+from .inside.sources import MAX_OFFSET, is_reference
 from .limits import Limits
 from .process import Breach
 
 MAX_TEXT: Final = 1_000
-MAX_OFFSET: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def question(said: dict[str, Any], limits: Limits) -> Question:
     """A look-up, held to its form. Raises `Breach`."""
     source, where = said.get("source"), said.get("where")
     limit, offset = said.get("limit", 0), said.get("offset", 0)
-    if said["ask"] not in ("find", "count") or type(source) not in (int, str):
+    if said["ask"] not in ("find", "count") or not is_reference(source):
         raise _malformed()
     if not isinstance(where, dict) or not is_sound(where):
         raise _malformed()

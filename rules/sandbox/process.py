@@ -188,7 +188,8 @@ def _command_line(limits: Limits, command: str, descriptor: int) -> list[str]:
         "cpu_seconds": limits.cpu_seconds,
         "parent": os.getpid(),
     }
-    flags = ["-I", "-S"]
+    # A warning would be written somewhere, and with its line, from a file.
+    flags = ["-I", "-S", "-W", "ignore"]
     return [_python(limits), *flags, "-c", command, str(descriptor), json.dumps(options), *PATHS]
 
 

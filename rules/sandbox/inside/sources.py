@@ -13,6 +13,8 @@ from .values import Missing, encoded, told
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1_000
+MAX_OFFSET: Final = 2**31
+MAX_NAME: Final = 255
 
 # Sends a question, and gives the answer; raises `LookupError` for what could not be answered.
 Ask: TypeAlias = Callable[[dict[str, Any]], Any]
@@ -49,7 +51,7 @@ class Source:
                 "source": self._reference,
                 "where": _where(asked),
                 "limit": _number(asked, "limit", DEFAULT_LIMIT, MAX_LIMIT),
-                "offset": _number(asked, "offset", 0, 2**31),
+                "offset": _number(asked, "offset", 0, MAX_OFFSET),
             }
         )
 
@@ -63,11 +65,19 @@ def data_sources(ask: Ask) -> Callable[[Any], Source]:
     def DataSources(reference: Any) -> Source:  # noqa: N802
         if isinstance(reference, Missing):
             raise LookupError(f"{told(reference)} is missing; a data source has an id or a name")
-        if type(reference) not in (int, str) or reference == "":
+        if not is_reference(reference):
             raise LookupError("a data source has an id (a number) or a name (text)")
         return Source(ask, reference)
 
+    DataSources.__qualname__ = "DataSources"
     return DataSources
+
+
+def is_reference(value: object) -> bool:
+    """Whether it could be the id or the name of a data source."""
+    if type(value) is str:
+        return 0 < len(value) <= MAX_NAME
+    return type(value) is int and 0 < value < 2**63
 
 
 def _options(

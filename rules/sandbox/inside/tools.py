@@ -69,6 +69,7 @@ class Printer:
                 raise TypeError("`sep` and `end` of `print` are text")
             self._write(sep.join(map(shown, values)) + end)
 
+        print.__qualname__ = "print"
         return print
 
     def _write(self, text: str) -> None:
@@ -119,6 +120,8 @@ _OURS: Final[dict[str, Any]] = {
     "now": now,
     "now_ms": now_ms,
 }
+for _name, _function in _OURS.items():
+    _function.__qualname__ = _name
 
 
 def tools(printer: Printer) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import unicodedata  # noqa: F401 (the parser imports it where a name has letters beyond ASCII)
 from collections import OrderedDict
 from types import CodeType, FunctionType
 from typing import Any, Final, NoReturn
@@ -90,6 +91,7 @@ class Worker:
 
     def _end(self, message: str) -> NoReturn:
         """Say why, if there is room to, and be gone."""
+        sys.setrecursionlimit(RECURSION_TO_COMPILE)
         try:
             self._tell_end(message)
         finally:
