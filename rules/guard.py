@@ -29,7 +29,8 @@ from .engine.decide import (
 )
 from .engine.rule import Operation
 from .engine.scripts import NO_SCRIPTS, ScriptRun
-from .saving import rules_of
+from .saving import rules_and_writers
+from .scripting import Scripts
 
 VERBS: dict[Operation, str] = {
     "select": "read",
@@ -53,21 +54,41 @@ class Denied(Failure):
         self.payload = {"dataSourceId": reference}
 
 
-# The last state of each data source's rules, by its id: what they were compiled from, and they.
-_compiled: OrderedDict[int, tuple[tuple[Any, ...], Ruleset]] = OrderedDict()
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The rules of a data source in one state, and who wrote the scripts in them."""
+
+    # What they were compiled from.
+    key: tuple[Any, ...]
+    ruleset: Ruleset
+    # The id of a Django user, by the text of the script.
+    writers: dict[str, int | None]
+
+    def scripts(self) -> ScriptRun:
+        """Runs them, for one request."""
+        return Scripts(self.writers) if self.ruleset.has_scripts else NO_SCRIPTS
+
+
+# The last state of each data source's rules, by its id.
+_compiled: OrderedDict[int, Compiled] = OrderedDict()
 _lock = Lock()
 
 
 def ruleset_of(source: Source) -> Ruleset:
-    """The compiled rules, kept until the rules, columns or definition are others."""
+    """The compiled rules."""
+    return compiled_of(source).ruleset
+
+
+def compiled_of(source: Source) -> Compiled:
+    """The rules, kept until the rules, columns or definition are others."""
     kept = _compiled.get(source.id)
-    if kept is not None and kept[0] == source.key:
-        return kept[1]
-    found = compile_rules(
-        rules_of(source.id), source.columns, source.secret, source.login is not None
-    )
+    if kept is not None and kept.key == source.key:
+        return kept
+    rules, writers = rules_and_writers(source.id)
+    ruleset = compile_rules(rules, source.columns, source.secret, source.login is not None)
+    found = Compiled(source.key, ruleset, writers)
     with _lock:
-        _compiled[source.id] = source.key, found
+        _compiled[source.id] = found
         while len(_compiled) > _KEPT:
             _compiled.popitem(last=False)
     return found
@@ -143,6 +164,8 @@ class Guard:
 
     def written(self) -> None:
         """Something has been written: what scripts said of reads is asked anew."""
+        if isinstance(self.scripts, Scripts):
+            self.scripts.forget()
 
     def some_rule(self, operation: Operation) -> None:
         """Raises the denial unless some rule of the operation is for this identity."""
@@ -157,8 +180,10 @@ def guard(reference: int | str, identity: Identity) -> Guard:
 
 def guard_of(reference: int | str, source: Source | None, identity: Identity) -> Guard:
     """The same for a data source that has been read already."""
-    ruleset = _NO_RULES if source is None else ruleset_of(source)
-    return Guard(reference, source, ruleset, identity)
+    if source is None:
+        return Guard(reference, source, _NO_RULES, identity)
+    rules = compiled_of(source)
+    return Guard(reference, source, rules.ruleset, identity, rules.scripts())
 
 
 _NO_RULES = compile_rules([], [])

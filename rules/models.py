@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 
 from datasources.errors import Malformed
@@ -63,6 +64,14 @@ class AccessRule(models.Model):
     require = WrittenJSONField(null=True)
     app_id = WrittenJSONField(null=True, db_column="app_ids")
     script = WrittenJSONField(null=True)
+    # Who wrote the script, and so which data sources it may look things up in; None: in none.
+    script_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
 
     class Meta:
         ordering = ["data_source", "position"]

@@ -37,6 +37,23 @@ def rules_of(data_source: DataSource | int) -> list[dict[str, Any]]:
     return [_written(row) for row in rows.values(*FIELDS.values())]
 
 
+def rules_and_writers(data_source_id: int) -> tuple[list[dict[str, Any]], dict[str, int | None]]:
+    """The same, and who wrote each script: the id of a Django user by the script's text.
+
+    None for a script of which nobody knows, or two are said to have written it.
+    """
+    rows = AccessRule.objects.filter(data_source_id=data_source_id).order_by("position")
+    rules: list[dict[str, Any]] = []
+    writers: dict[str, int | None] = {}
+    for row in rows.values(*FIELDS.values(), "script_by_id"):
+        by = row.pop("script_by_id")
+        rules.append(_written(row))
+        script = row["script"]
+        if isinstance(script, str):
+            writers[script] = by if writers.get(script, by) == by else None
+    return rules, writers
+
+
 def _written(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[field] for name, field in FIELDS.items() if row[field] is not None}
 
@@ -62,7 +79,7 @@ def save_rules(data_source: DataSource, rules: Any, by: Any = None) -> bool:
         problems = problems_with(rules, data_source.columns, data_source.secret_columns)
         if problems:
             raise RulesInvalid(problems)
-        before = rules_of(data_source)
+        before, writers = rules_and_writers(data_source.pk)
         if before == rules and _kinds(before) == _kinds(rules):
             return False
         require_right_to_scripts(by, data_source, before, rules)
@@ -72,6 +89,7 @@ def save_rules(data_source: DataSource, rules: Any, by: Any = None) -> bool:
             AccessRule(
                 data_source_id=data_source.pk,
                 position=position,
+                script_by_id=_writer(rule, writers, by),
                 **{FIELDS[name]: value for name, value in rule.items()},
             )
             for position, rule in enumerate(rules, 1)
@@ -79,6 +97,15 @@ def save_rules(data_source: DataSource, rules: Any, by: Any = None) -> bool:
         sources.touch_rules(data_source.pk)
         data_source.refresh_from_db(fields=["revision", "rules_tag"])
     return True
+
+
+def _writer(rule: dict[str, Any], writers: dict[str, int | None], by: Any) -> int | None:
+    """Whose a script is: theirs who wrote it, whoever moves it or saves the rules around it."""
+    if "script" not in rule:
+        return None
+    if rule["script"] in writers:
+        return writers[rule["script"]]
+    return None if by is None else by.pk
 
 
 def _kinds(value: Any) -> Any:
@@ -91,8 +118,11 @@ def _kinds(value: Any) -> Any:
 # -- whatever else writes a rule: fixtures, a shell
 
 
-def _check(sender: object, instance: AccessRule, **kwargs: object) -> None:
+def _check(sender: object, instance: AccessRule, raw: bool = False, **kwargs: object) -> None:
     """A rule that is saved by itself passes the same validator, with the rest of its list."""
+    if raw:
+        # A number in a fixture may be somebody else's here.
+        instance.script_by_id = None
     columns, secret = DataSource.objects.values_list("columns", "secret_columns").get(
         pk=instance.data_source_id
     )

@@ -5,7 +5,7 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 """
 
 from .addresses import login_rows, normal_address
-from .database import TABLE, Stored, dialect, rows_that_fit, run, spelled
+from .database import TABLE, Stored, dialect, rows_that_fit, run, spelled, within
 from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
 from .read import (
     Found,
@@ -51,5 +51,6 @@ __all__ = [
     "state",
     "stream",
     "update",
+    "within",
     "writing",
 ]

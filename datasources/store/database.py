@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from .. import functions
 from ..conf import setting
@@ -47,6 +48,52 @@ def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     return rows
 
 
+class _Limit(threading.local):
+    """The moment, by `time.monotonic`, at which the reads of this thread have to end."""
+
+    until: float | None = None
+
+
+_limit = _Limit()
+TOO_LONG = "the query took too long; ask for less"
+# What PostgreSQL says of a statement that it has cancelled.
+_CANCELLED = "57014"
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """All that is asked inside takes no longer than that, and writes nothing; a transaction that
+    is open goes on as it was. Raises `Busy`.
+    """
+    if connection.vendor == "sqlite":
+        _limit.until = monotonic() + seconds
+        try:
+            yield
+        finally:
+            _limit.until = None
+        return
+    try:
+        with transaction.atomic():
+            _bound(seconds)
+            yield
+            # Back to the time limit of before, and to a transaction that may write.
+            transaction.set_rollback(True)
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _CANCELLED:
+            raise Busy(TOO_LONG) from None
+        raise
+
+
+def _bound(seconds: float) -> None:
+    milliseconds = max(1, int(seconds * 1_000))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('statement_timeout',%s,true),"
+            "set_config('transaction_read_only','on',true)",
+            [str(milliseconds)],
+        )
+
+
 @contextmanager
 def clock() -> Iterator[None]:
     """SQLite has no time limit of its own: it asks, every so many steps, whether to go on, and so
@@ -56,13 +103,15 @@ def clock() -> Iterator[None]:
         yield
         return
     until = monotonic() + setting("QUERY_SECONDS")
+    if _limit.until is not None:
+        until = min(until, _limit.until)
     connection.connection.set_progress_handler(lambda: monotonic() > until, 1_000)
     functions.limit.until = until
     try:
         yield
     except OperationalError:
         if monotonic() > until:
-            raise Busy("the query took too long; ask for less") from None
+            raise Busy(TOO_LONG) from None
         raise
     finally:
         functions.limit.until = None

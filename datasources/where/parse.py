@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Malformed
-from ..values import problem_with_name, shown
+from ..values import is_scalar, problem_with_name, shown
 from .filters import read_filter
 from .nodes import EVERYTHING, Elem, Field, Made, Node, Not, all_of, any_of
 from .operators import COMPOSED, LOGICAL, OPERATORS
@@ -20,15 +20,15 @@ MAX_NAMES = 1_000
 _PUBLIC = frozenset(name for name, row in OPERATORS.items() if row.public)
 
 
-def parse_where(value: Any, columns: Container[str] = frozenset()) -> Node:
+def parse_where(value: Any, columns: Container[str] = frozenset(), single_in: bool = False) -> Node:
     """The tree of a where. `columns` are the declared ones: a key that is one, dots and all,
-    means that column; any other key with dots is a path.
+    means that column; any other key with dots is a path. `single_in`: `$in` takes a value, too.
 
     Raises `Malformed`, naming the place.
     """
     if value is None:
         return EVERYTHING
-    return _Parser(columns).where(value, "where", 1)
+    return _Parser(columns, single_in).where(value, "where", 1)
 
 
 def elem_of(name: str, path: tuple[str, ...], operand: Any) -> Elem:
@@ -55,8 +55,8 @@ class _Place:
 class _Parser:
     """Counts conditions while it walks."""
 
-    def __init__(self, columns: Container[str]) -> None:
-        self.columns = columns
+    def __init__(self, columns: Container[str], single_in: bool = False) -> None:
+        self.columns, self.single_in = columns, single_in
         self.conditions = 0
         self.names: set[str] = set()
 
@@ -133,6 +133,8 @@ class _Parser:
             return self._all(at, operand, place, depth)
         if key == "$elemMatch":
             return self.elem(at, operand, place, depth)
+        if self.single_in and key == "$in" and is_scalar(operand):
+            operand = [operand]
         if key not in _PUBLIC:
             raise _refusal(key, place, "does not stand under a column")
         return self._field(at, key, OPERATORS[key].check(operand, f"`{place}`"), place, depth)

@@ -20,6 +20,7 @@ from datasources.values import (
     problem_with_text,
     shown,
 )
+from rules.sandbox.inside.policy import check
 
 from .columns import Columns
 from .problems import Problem as Problem
@@ -107,6 +108,13 @@ class _Reader:
                 return None
         return frozenset(value)
 
+    def script(self, source: str) -> None:
+        if not source.strip():
+            self.note("script", "is empty; leave it out where the rule is no script")
+        elif len(source) <= MAX_SCRIPT:
+            for problem in check(source):
+                self.note("script", str(problem))
+
     # -- properties
 
     def rule(self, raw: Any) -> Rule | None:
@@ -120,8 +128,8 @@ class _Reader:
                 )
         scripted = "script" in raw
         script = self.text(raw, "script", MAX_SCRIPT) if scripted else None
-        if script is not None and not script.strip():
-            self.note("script", "is empty; leave it out where the rule is no script")
+        if script is not None:
+            self.script(script)
         enabled = raw.get("enabled", True)
         if enabled.__class__ is not bool:
             self.note("enabled", f"is true or false, not {_what(enabled)}")

@@ -111,7 +111,13 @@ class Caller:
 
     def where(self, left: Any) -> Node:
         """A where that a script left. Raises `Malformed`."""
-        node = parse_where(loads(dumps(left), "the where"), self.ruleset.columns)
+        if not isinstance(left, dict):
+            raise Malformed("a where is an object of columns and conditions")
+        try:
+            text = dumps(left)
+        except (TypeError, ValueError, RecursionError):
+            raise Malformed("the where is no JSON") from None
+        node = parse_where(loads(text, "the where"), self.ruleset.columns)
         secret = Columns.of(secret=self.ruleset.secret)
         for item in fields(node):
             if secret.hides_field(item):
@@ -194,15 +200,17 @@ def delete(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
 
 
 def _stored(ask: ByQuery | ById) -> Sequence[Data] | Reason:
-    """The rows that are to go."""
+    """The rows that are to go; why none are shown, where that is so."""
     if isinstance(ask, ById):
-        there = [row for row in ask.stored if row is not None]
-        return there if len(there) == len(ask.stored) else reasons.SCRIPT
-    if ask.rows is None:
+        rows: Sequence[Data] = [row for row in ask.stored if row is not None]
+        if len(rows) < len(ask.stored):
+            return reasons.SCRIPT
+    elif ask.rows is None:
         return reasons.failed("the stored rows are not at hand")
-    rows = ask.rows(MAX_ROWS + 1)
+    else:
+        rows = ask.rows(MAX_ROWS + 1)
     if len(rows) > MAX_ROWS:
-        return reasons.failed(f"the delete is of more than {MAX_ROWS} entries")
+        return reasons.failed(f"the delete is of more than {MAX_ROWS:,} entries")
     return rows
 
 

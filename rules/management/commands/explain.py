@@ -31,7 +31,7 @@ from rules.engine.decide import (
 )
 from rules.engine.rule import OPERATIONS, Operation
 from rules.engine.words import columns_in_words, conditions_in_words
-from rules.guard import Guard, ruleset_of
+from rules.guard import Guard, guard_of
 from rules.management.referring import data_source, json_object
 
 DECIDE: dict[Operation, Callable[..., Decision]] = {
@@ -117,7 +117,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"a client would be answered {_answer(error)}: {error.message}"
             ) from None
-        door = Guard(source.id, source, ruleset_of(source), identity)
+        door = guard_of(source.id, source, identity)
         for line in told(door, asked):
             self.stdout.write(line)
 

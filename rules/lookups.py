@@ -1,0 +1,111 @@
+"""What `DataSources(…)` in a script reads: rows past all rules, with the rights of its writer.
+
+A script reads no data source that whoever wrote it may not read in the admin, and no passwords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from datasources import sources, store
+from datasources.errors import Busy, Malformed
+from datasources.models import DataSource
+from datasources.rights import may
+from datasources.sources import Source
+from datasources.values import MAX_INTEGER, problem_with_text, shown
+from datasources.where import Node, parse_where
+from datasources.where.nodes import fields
+
+from .engine.columns import Columns
+from .sandbox import LookupFailed
+
+# Either lets one see entries in the admin.
+SEEING = ("view", "change")
+NOBODY = (
+    "it is not known who wrote this script, and so nothing may be looked up; who changes its text "
+    "and saves it has written it"
+)
+
+
+class LookupsOf:
+    """The look-ups of a script that this Django user wrote, for one request; None: of nobody.
+
+    Their rights are looked at once a request, the rows each time.
+    """
+
+    def __init__(self, writer_id: int | None) -> None:
+        self._writer_id = writer_id
+        self._writer: Any = None
+        self._readable: dict[int, bool] = {}
+
+    def find(
+        self,
+        reference: int | str,
+        where: dict[str, Any],
+        limit: int,
+        offset: int,
+        seconds_left: float,
+    ) -> list[dict[str, Any]]:
+        """The records that fit, by id. Raises `LookupFailed`."""
+        with _told(seconds_left):
+            source = self._source(reference)
+            rows = store.admin_page(source, _where(source, where), (), limit, offset)
+        return [{"id": row.id, "data": row.data} for row in rows]
+
+    def count(self, reference: int | str, where: dict[str, Any], seconds_left: float) -> int:
+        """How many records fit. Raises `LookupFailed`."""
+        with _told(seconds_left):
+            source = self._source(reference)
+            return store.count(source, _where(source, where))
+
+    def _source(self, reference: int | str) -> Source:
+        """The data source. What is not there and what may not be read are told alike."""
+        if self._writer_id is None:
+            raise LookupFailed(NOBODY)
+        source = sources.find(reference) if _is_reference(reference) else None
+        if source is None or not self._may_read(source.id, self._writer_id):
+            raise LookupFailed(
+                f"there is no data source `{shown(reference)}` that the writer of this script may "
+                "view"
+            )
+        return source
+
+    def _may_read(self, source_id: int, writer_id: int) -> bool:
+        if source_id not in self._readable:
+            if self._writer is None:
+                self._writer = get_user_model()._default_manager.filter(pk=writer_id).first()
+            model = DataSource(pk=source_id)
+            self._readable[source_id] = self._writer is not None and any(
+                may(self._writer, right, model) for right in SEEING
+            )
+        return self._readable[source_id]
+
+
+def _is_reference(reference: Any) -> bool:
+    if isinstance(reference, str):
+        return problem_with_text(reference) is None
+    return reference.__class__ is int and 0 < reference <= MAX_INTEGER
+
+
+def _where(source: Source, value: dict[str, Any]) -> Node:
+    """The where of a look-up. Raises `Malformed`; no clause may name a password column."""
+    where = parse_where(value, source.columns, single_in=True)
+    secret = Columns.of(secret=source.secret)
+    for item in fields(where):
+        if secret.hides_field(item):
+            raise Malformed(f"`{shown(item.name)}` is a password column, which nobody reads")
+    return where
+
+
+@contextmanager
+def _told(seconds: float) -> Iterator[None]:
+    """Within the time that is left; what goes wrong is told to the script."""
+    try:
+        with store.within(seconds):
+            yield
+    except (Malformed, Busy) as failure:
+        raise LookupFailed(failure.message) from None

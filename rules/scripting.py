@@ -1,0 +1,51 @@
+"""Between the engine, which hands over calls, and the workers: one request's scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from datasources.errors import Busy
+from datasources.jsontext import dumps
+
+from . import sandbox
+from .engine.scripts import ScriptCall, ScriptVerdict
+from .lookups import LookupsOf
+
+
+class Scripts:
+    """Runs the scripts of one data source's rules for one identity, while one request is answered.
+
+    What a script said of a read is kept until something is written: which columns are shown is
+    asked for each of a thousand entries, and `query` is the same for all.
+    """
+
+    def __init__(self, writers: Mapping[str, int | None], otherwise: int | None = None) -> None:
+        """`writers`: the Django user who wrote each script, by its text; `otherwise`: who wrote
+        the scripts that are not among them.
+        """
+        self._writers, self._otherwise = writers, otherwise
+        self._lookups: dict[int | None, LookupsOf] = {}
+        self._said: dict[tuple[str, str], ScriptVerdict] = {}
+
+    def __call__(self, call: ScriptCall) -> ScriptVerdict:
+        """Run a script, or repeat what it said. Raises `Busy` where no worker can be had."""
+        if call.operation != "select":
+            return self._run(call)
+        key = call.source, dumps(call.query)
+        if key not in self._said:
+            self._said[key] = self._run(call)
+        return self._said[key]
+
+    def forget(self) -> None:
+        """Something was written, and may have changed what look-ups find."""
+        self._said.clear()
+
+    def _run(self, call: ScriptCall) -> ScriptVerdict:
+        writer = self._writers.get(call.source, self._otherwise)
+        if writer not in self._lookups:
+            self._lookups[writer] = LookupsOf(writer)
+        verdict = sandbox.run(call, self._lookups[writer])
+        if verdict.busy:
+            # No decision: what the rules say is not known, and trying again later will help.
+            raise Busy("the server is busy; try again in a moment")
+        return verdict
