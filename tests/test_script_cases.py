@@ -59,7 +59,7 @@ def test_empty_include_opens_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Less than half a second for a script; the markers lie where a script that broke out would look."""
+    """Less than half a second for a script; markers lie where one that broke out would look."""
     folder = tmp_path_factory.mktemp("marked")
     (folder / "marker").write_text(MARKER)
     os.environ["ROWKEEPER_MARKER"] = MARKER
