@@ -33,7 +33,9 @@ from datasources.where import EVERYTHING, matches, parse_where
 from rules.engine.asks import Ask, ById, ByQuery, Change, Insert, Update
 from rules.engine.decide import Decision, asks_for_login, compile_rules
 from rules.management.commands.explain import DECIDE
+from rules.sandbox import check
 from rules.saving import rules_of, save_rules
+from rules.scripting import Scripts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -108,7 +110,10 @@ def test_every_python_block_is_python() -> None:
     found = [block for page in PAGES for block in blocks(page) if block.kind[0] == "python"]
     assert found
     for block in found:
-        compile(block.text, str(block), "exec")
+        if block.kind[1].startswith("script "):
+            assert check(block.text) == [], block
+        else:
+            compile(block.text, str(block), "exec")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -150,7 +155,8 @@ def ask_of(text: str) -> tuple[Any, Ask]:
         return "select", ByQuery(EVERYTHING, tuple(quoted(text)))
     values = [json.loads(value) for value in quoted(text)]
     if verb in ("select", "delete"):
-        return verb, ByQuery(parse_where(values[0] if values else {}))
+        written = values[0] if values else {}
+        return verb, ByQuery(parse_where(written), written=written)
     if verb in ("read", "remove"):
         return {"read": "select", "remove": "delete"}[verb], ById([values[0]])
     if verb == "insert":
@@ -166,7 +172,7 @@ def test_rules_answer_as_the_page_says(rules: Block, row: list[str]) -> None:
     assert not ruleset.problems, (str(rules), ruleset.problems)
     identity = identity_of(who)
     operation, ask = ask_of(asks)
-    decision: Decision = DECIDE[operation](ruleset, identity, ask)
+    decision: Decision = DECIDE[operation](ruleset, identity, ask, Scripts({}))
     if decision.granted:
         assert decision.rule is not None
         said = f"rule {decision.rule.position}"

@@ -6,7 +6,7 @@ Reasons are made when the rules are compiled, so that a trace costs a decision n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,9 @@ class Ran:
     milliseconds: float = 0.0
     lookups: tuple[str, ...] = ()
     printed: str = ""
-    # The columns and keys that it changed in `query`.
+    # The columns and keys that it changed in `query`; of a select, the where that it left then.
     changed: tuple[str, ...] = ()
+    where: Any = None
     # The columns that it opened or hid, where it said so.
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
@@ -67,6 +68,11 @@ NOT_ON_ENTRY: Final = Reason("script", "is a script, and its condition does not 
 def broken(problem: str) -> Reason:
     """A stored rule that is not valid."""
     return Reason("invalid", f"is not valid and ends the evaluation: {problem}", final=True)
+
+
+def does_not_grant(note: str) -> Reason:
+    """A script that ended without a grant; `note` says why what it returned is none."""
+    return Reason("script", f"is a script: {note}") if note else SCRIPT
 
 
 def failed(error: str, busy: bool = False) -> Reason:

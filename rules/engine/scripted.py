@@ -81,7 +81,7 @@ class Caller:
         if verdict.error is not None:
             return reasons.failed(verdict.error, verdict.busy).of(ran)
         if verdict.granted is not True:
-            return reasons.SCRIPT.of(ran)
+            return reasons.does_not_grant(verdict.note).of(ran)
         columns = Columns.of(verdict.include, verdict.exclude or (), self.ruleset.secret)
         try:
             found = outcome(columns, verdict.query)
@@ -133,6 +133,7 @@ def _ran(call: ScriptCall, verdict: ScriptVerdict) -> Ran:
         verdict.lookups,
         verdict.printed,
         changed,
+        verdict.query if changed and call.operation == "select" else None,
         verdict.include,
         verdict.exclude,
     )

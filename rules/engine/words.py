@@ -9,6 +9,9 @@ from datasources.queries import Projection
 from datasources.values import shown
 from datasources.where import And, Field, Node
 
+from .reasons import Ran
+
+LONG = 1_000
 _WORDS = {"$eq": "is", "$ne": "is not", "contains": "contains"}
 
 
@@ -20,6 +23,20 @@ def conditions_in_words(node: Node) -> list[str]:
         for item in items
         if isinstance(item, Field)
     ]
+
+
+def script_in_words(ran: Ran) -> list[str]:
+    """What a script did, a line each; nothing that it did not do."""
+    lines = [f"took {ran.milliseconds:.1f} ms"] if ran.milliseconds else []
+    if ran.changed:
+        lines.append(f"changed {_listed(ran.changed)} in `query`")
+    if ran.where is not None:
+        lines.append(f"asks for {shown(dumps(ran.where), LONG)}")
+    for word, columns in (("opens", ran.include), ("hides", ran.exclude)):
+        if columns is not None:
+            lines.append(f"{word} {_listed(columns) or 'no column'}")
+    lines += [f"looked up {shown(line, LONG)}" for line in ran.lookups]
+    return [*lines, *(f"printed: {shown(line, LONG)}" for line in ran.printed.splitlines())]
 
 
 def columns_in_words(projection: Projection) -> str:

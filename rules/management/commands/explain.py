@@ -8,6 +8,7 @@ from __future__ import annotations
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -15,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.identity import Identity
 from accounts.models import ApiToken
 from datasources import sources, store
-from datasources.errors import Failure, Malformed, NotFound
+from datasources.errors import Busy, Failure, Malformed, NotFound
 from datasources.jsontext import dumps
 from datasources.queries import Delete, parse_query
 from datasources.sources import Source
@@ -29,8 +30,9 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
+from rules.engine.reasons import TraceLine
 from rules.engine.rule import OPERATIONS, Operation
-from rules.engine.words import columns_in_words, conditions_in_words
+from rules.engine.words import columns_in_words, conditions_in_words, script_in_words
 from rules.guard import Guard, guard_of
 from rules.management.referring import data_source, json_object
 
@@ -124,11 +126,14 @@ class Command(BaseCommand):
 
 def told(door: Guard, asked: Asked) -> list[str]:
     """What there is to say of a request: the answer, what follows from it, the trace."""
-    decision = (
-        None
-        if asked.ask is None
-        else DECIDE[asked.operation](door.ruleset, door.identity, asked.ask, door.scripts)
-    )
+    try:
+        decision = (
+            None
+            if asked.ask is None
+            else DECIDE[asked.operation](door.ruleset, door.identity, asked.ask, door.scripts)
+        )
+    except Busy as busy:
+        return [f"not decided: {_answer(busy)}", f"  {busy.message}"]
     failure = _failure(door, asked, decision)
     if failure is not None:
         head = [f"denied: {_answer(failure)}", f"  {failure.message}"]
@@ -137,8 +142,14 @@ def told(door: Guard, asked: Asked) -> list[str]:
     else:
         assert decision is not None
         head = _grant(decision)
-    trace = [] if decision is None else [str(line) for line in decision.trace]
+    trace = [] if decision is None else [text for line in decision.trace for text in _line(line)]
     return [*head, *(trace or (["there are no rules"] if not door.ruleset.rules else []))]
+
+
+def _line(line: TraceLine) -> list[str]:
+    """What became of a rule, and what its script did."""
+    did = [] if line.script is None else script_in_words(line.script)
+    return [str(line), *(f"  {text}" for text in did)]
 
 
 def _failure(door: Guard, asked: Asked, decision: Decision | None) -> Failure | None:
@@ -227,8 +238,13 @@ def _by_query(source: Source, operation: Operation, text: str) -> ByQuery:
         )
     ask = parse_query({**body, "type": operation}, source.columns)
     if isinstance(ask, Delete):
-        return ByQuery(ask.where, written=ask.written)
+        found = partial(store.fetch_where, source, ask.where)
+        return ByQuery(ask.where, written=ask.written, rows=lambda n: _data(found(limit=n)))
     return ByQuery(ask.where, tuple(ask.names()), written=ask.written)
+
+
+def _data(found: dict[int, store.Stored]) -> list[dict[str, Any]]:
+    return [entry.data for entry in found.values()]
 
 
 def _of_entry(
