@@ -22,7 +22,7 @@ RUN_EXTRAS := server,openapi,xlsx$(if $(filter postgres%,$(DATABASE_URL)),$(comm
 RUN_STAMP := $(BIN)/.installed-$(subst $(comma),-,$(RUN_EXTRAS))
 DEV_STAMP := $(BIN)/.installed-dev
 
-.PHONY: help run test install-dev lint check clean
+.PHONY: help run test install-dev lint check script-editor clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,10 @@ lint: $(DEV_STAMP) ## style, types, and the direction of imports
 check: lint ## lint, and what Django says of the project
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+script-editor: ## build the admin's script editor (needs node and npm)
+	cd script-editor && npm install --no-package-lock --no-audit --no-fund --ignore-scripts
+	cd script-editor && npm run --silent build
 
 clean: ## remove what was installed and built; the data in var/ stay
 	rm -rf $(VENV) .venv-* build dist .cache .hypothesis .import_linter_cache .mypy_cache \
