@@ -25,9 +25,9 @@ else:
 FIELDS = ["name", "type", "app", "columns", "definition"]
 
 
-def code_area(rows: int) -> forms.Textarea:
+def code_area(rows: int, area: type[forms.Textarea] = forms.Textarea) -> forms.Textarea:
     """A text area for code: monospace, no spelling marks."""
-    return forms.Textarea(
+    return area(
         {"rows": rows, "class": "rowkeeper-code", "spellcheck": "false", "autocomplete": "off"}
     )
 
@@ -37,9 +37,10 @@ class JsonField(forms.Field):
 
     # An empty list is something, and may be the wrong thing.
     empty_values = [None, ""]
+    area: ClassVar[type[forms.Textarea]] = forms.Textarea
 
     def __init__(self, *, rows: int = 12, opened: int = 1, **kwargs: Any) -> None:
-        super().__init__(widget=code_area(rows), **kwargs)
+        super().__init__(widget=code_area(rows, self.area), **kwargs)
         self.opened = opened
 
     def prepare_value(self, value: Any) -> Any:

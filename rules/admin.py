@@ -22,6 +22,7 @@ from .admin_checks import CheckPages
 from .advice import advice_for
 from .forms import RuledDataSourceForm, rule_errors
 from .models import AccessRule
+from .offers import offers_for
 from .saving import RulesInvalid, problems_with, rules_of, save_rules
 from .summary import access, summaries
 
@@ -66,6 +67,19 @@ class RuledDataSourceAdmin(CheckPages):
             return [main, *others]
         rules = {"fields": ["rules", "opened_revision"], "description": _in_words(obj)}
         return [main, ("Access rules", rules), *others]
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: DataSource | None = None,
+        change: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """With what the editor offers, where there are rules to edit."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if form.declared_fields.get("rules") is None:
+            return form
+        return type(form)(form.__name__, (form,), {"offers": offers_for(request.user, obj)})
 
     def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
         """The data source, then its rules; who makes one gets the rights on it."""

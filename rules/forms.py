@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 
 from datasources.errors import Malformed
 from datasources.forms import DataSourceForm, JsonField
+from datasources.jsontext import dumps
 
 from .engine.parse import PROPERTIES, Problem
 from .saving import problems_with, rules_of
@@ -29,8 +30,18 @@ def _rule_in_order(rule: dict[str, Any]) -> dict[str, Any]:
     return {name: rule[name] for name in names}
 
 
+class RulesArea(forms.Textarea):
+    """The text of the rules. The editor's script lays its list over it; without, it works alone."""
+
+    class Media:
+        css = {"all": ["rowkeeper/rules.css"]}
+        js = [forms.Script("rowkeeper/rules/editor.js", type="module")]
+
+
 class RulesField(JsonField):
     """A list of rules; no text stands for no rule."""
+
+    area = RulesArea
 
     def prepare_value(self, value: Any) -> Any:
         """The text of a list of rules; what was typed stays as it was."""
@@ -65,11 +76,15 @@ class RuledDataSourceForm(DataSourceForm):
         "where none does, access is denied. No rule at all: nobody gets in. For example, those who "
         'are signed in may read: [{"type": ["select"], "allow": "loggedIn"}]',
     )
+    # What the editor offers as one types; set by the admin, on a subclass for each request.
+    offers: ClassVar[dict[str, Any] | None] = None
     # The number of the rules that the form was opened with.
     opened_revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "rules" in self.fields and self.offers is not None:
+            self.fields["rules"].widget.attrs["data-rowkeeper-rules"] = dumps(self.offers)
         if self.instance.pk is not None and "rules" in self.fields:
             self.initial["rules"] = rules_of(self.instance)
             self.initial["opened_revision"] = self.instance.revision
