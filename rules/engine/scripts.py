@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .rule import Operation
+if TYPE_CHECKING:
+    from .rule import Operation
 
 
 @dataclass(frozen=True, slots=True)

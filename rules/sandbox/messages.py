@@ -61,7 +61,7 @@ def encoded(value: Any) -> str:
 def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return list(value)
     raise TypeError(f"`{type(value).__name__}` is no value of JSON")
 

@@ -49,21 +49,26 @@ class Pool:
 
     def acquire(self) -> Worker:
         """A worker that is ready. Raises `NoWorker`, at once where waiting would not help."""
+        failures = 0
         while True:
             worker = self._take()
+            if worker.walls and worker.is_silent():
+                return worker
             if worker.walls:
-                if worker.is_silent():
-                    return worker
                 self.discard(worker)
                 continue
             try:
                 worker.await_walls(time.monotonic() + self.limits.start_seconds)
             except NotStarted as error:
-                self._fail(str(error))
                 self.discard(worker)
-                raise NoWorker(str(error)) from error
-            self._mark_busy(worker)
-            return worker
+                failures += 1
+                # One may have been killed by chance; two mean that none will begin.
+                if failures == 2:
+                    self._fail(str(error))
+                    raise NoWorker(str(error)) from error
+            else:
+                self._mark_busy(worker)
+                return worker
 
     def release(self, worker: Worker) -> None:
         """It has done its work: others may have it, unless it is worn out."""
