@@ -65,6 +65,15 @@ def answers() -> None:
         assert response.status_code == 200, (page, response.status_code)
 
 
+def scripts_run() -> None:
+    """A worker finds what it needs where the wheel was installed, and nothing of the project."""
+    from rules.engine.scripts import ScriptCall
+    from rules.sandbox import run
+
+    verdict = run(ScriptCall("return {'granted': not user}", "select", None, {}), None)  # type: ignore[arg-type]
+    assert verdict.granted, verdict
+
+
 def main() -> None:
     """Extend the project, migrate it, check it, ask it."""
     extend("example/settings.py", SETTINGS)
@@ -79,6 +88,7 @@ def main() -> None:
     call_command("check", fail_level="WARNING")
     call_command("migrate", verbosity=0)
     answers()
+    scripts_run()
     print("the wheel migrates and answers")
 
 

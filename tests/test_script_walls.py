@@ -17,9 +17,12 @@ from textwrap import dedent, indent
 from typing import Any
 
 import pytest
+from django.core.checks import WARNING
 
 from rules.sandbox import messages
+from rules.sandbox.checks import check_scripts, check_walls, walls_told
 from rules.sandbox.inside import boot, seccomp, walls
+from rules.sandbox.inside.names import WALLS
 from rules.sandbox.limits import Limits
 from rules.sandbox.process import Breach, Gone, NotStarted, Worker, _command_line
 
@@ -270,7 +273,7 @@ def test_a_worker_as_the_system_sees_it(monkeypatch: pytest.MonkeyPatch) -> None
         assert given["Max core file size"] == given["Max processes"] == ["0", "0"]
         assert given["Max address space"] == [str(256 << 20)] * 2
         assert given["Max cpu time"] == ["60", "60"]
-        assert set(worker.walls) == set(walls.ALL) or not seccomp.supported()
+        assert set(worker.walls) == set(WALLS) or not seccomp.supported()
     finally:
         os.close(opened)
         worker.kill()
@@ -297,3 +300,35 @@ def test_the_delivered_program_has_no_switch() -> None:
         "cpu_seconds",
         "parent",
     }
+
+
+# -- what `manage.py check` tells
+
+
+def test_the_walls_are_told() -> None:
+    told = check_walls(None)
+    assert [message.id for message in told][:1] == ["rowkeeper.I010"]
+    assert "few system calls" in told[0].msg or not seccomp.supported()
+    assert told[0].level < WARNING
+    assert len(told) == 1 or not seccomp.supported()
+
+
+def test_missing_walls_are_warned_of() -> None:
+    stand, missing = walls_told({*WALLS} - {"seccomp", "user"})
+    assert "seccomp" not in stand.msg and "an alarm" in stand.msg
+    assert missing.id == "rowkeeper.W011" and missing.level == WARNING
+    assert "a user without rights; few system calls (seccomp)" in missing.msg
+
+
+def test_workers_that_cannot_be_started_are_told(settings: Any) -> None:
+    settings.ROWKEEPER = {"SCRIPTS": {"PYTHON": "/nowhere/python"}}
+    (message,) = check_walls(None)
+    assert message.id == "rowkeeper.E011" and "/nowhere/python" in message.msg
+
+
+def test_limits_that_are_none_are_told(settings: Any) -> None:
+    assert check_scripts(None) == []
+    settings.ROWKEEPER = {"SCRIPTS": {"SECOND": 3}}
+    (message,) = check_scripts(None)
+    assert message.id == "rowkeeper.E010" and "`SECOND`" in message.msg
+    assert check_walls(None) == []

@@ -24,6 +24,21 @@ EXCEPTIONS: Final = (
 )
 KNOWN_NAMES: Final = frozenset((*INPUTS, *FUNCTIONS, *EXCEPTIONS))
 
+# The walls of the process, by what they say to people who ask which of them stand.
+WALLS: Final = {
+    "user": "a user without rights",
+    "descriptors": "no open files",
+    "memory": "bounded memory",
+    "cpu": "bounded computing",
+    "files": "no files",
+    "processes": "no other processes",
+    "core": "no core dumps",
+    "privileges": "no new privileges",
+    "parent": "an end with the web server",
+    "seccomp": "few system calls (seccomp)",
+    "audit": "an alarm at whatever Python reports",
+}
+
 _OUTSIDE = "is out of reach of scripts"
 _OPENS = "is not for scripts: it would open what they may not see"
 UNKNOWN_NAMES: Final = {

@@ -23,10 +23,6 @@ NOBODY: Final = 65534
 # None but the three standard ones and ours are there to begin with; this is in case.
 MOST_DESCRIPTORS: Final = 4_096
 ESSENTIAL: Final = frozenset(("descriptors", "files", "cpu", "audit"))
-ALL: Final = (
-    *("user", "descriptors", "memory", "cpu", "files", "processes", "core", "privileges"),
-    *("parent", "seccomp", "audit"),
-)
 
 
 class WallMissing(Exception):

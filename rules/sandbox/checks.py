@@ -1,0 +1,87 @@
+"""System checks: which walls stand round scripts on this machine.
+
+`manage.py check` looks at what the machine has; `check --deploy` starts a worker, and tells what it
+says.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from .inside.names import WALLS
+from .limits import Limits, current_limits
+from .process import NotStarted, Worker
+
+
+@register()
+def check_scripts(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """Are the limits of scripts any, and can there be workers?"""
+    try:
+        current_limits()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="rowkeeper.E010")]
+    if find_spec("resource") is None:
+        return [
+            Warning(
+                f"Scripts do not run here: `{sys.platform}` has no limits for processes. Rules "
+                "that are scripts deny.",
+                id="rowkeeper.W010",
+            )
+        ]
+    return []
+
+
+@register(deploy=True)
+def check_walls(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """Which walls does a worker have that is started here and now?"""
+    try:
+        limits = current_limits()
+    except ImproperlyConfigured:
+        return []  # told by the check above
+    try:
+        return walls_told(walls_of_a_worker(limits))
+    except NotStarted as error:
+        return [
+            Error(
+                f"No worker for scripts could be started: {error}.",
+                hint="Rules that are scripts are answered 503. The interpreter can be named in "
+                'ROWKEEPER["SCRIPTS"]["PYTHON"].',
+                id="rowkeeper.E011",
+            )
+        ]
+
+
+def walls_of_a_worker(limits: Limits) -> set[str]:
+    """What a worker says of its walls. Raises `NotStarted`."""
+    worker = Worker(limits)
+    try:
+        worker.await_walls(time.monotonic() + limits.start_seconds)
+        return set(worker.walls)
+    finally:
+        worker.kill()
+        worker.reap()
+
+
+def walls_told(standing: set[str]) -> list[CheckMessage]:
+    """The walls that stand and those that do not, each by what it keeps scripts from."""
+    stand = [said for name, said in WALLS.items() if name in standing]
+    missing = [said for name, said in WALLS.items() if name not in standing]
+    found: list[CheckMessage] = [
+        Info(f"Walls round the workers of scripts: {'; '.join(stand)}.", id="rowkeeper.I010")
+    ]
+    if missing:
+        found.append(
+            Warning(
+                f"Walls that workers of scripts do without here: {'; '.join(missing)}.",
+                hint="All of them stand on Linux on x86-64 and ARM64, where the kernel lets a "
+                "process filter its own system calls.",
+                id="rowkeeper.W011",
+            )
+        )
+    return found
