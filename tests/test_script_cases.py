@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.sandboxing import GRANTS, HONEST, HOSTILE, USER, ask, limits
 MARKER = "kept-from-scripts-6f1c"
 
 
+@pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("case", HONEST, ids=[case["name"] for case in HONEST])
 def test_honest_script(case: dict[str, Any]) -> None:
     sent: Any = case.get("query", {})
@@ -133,6 +135,27 @@ def test_the_length_of_a_script(length: int) -> None:
     script += "x" * (length - len(script))
     assert bool(check(script)) is (length > 20_000)
     assert ask(script).granted is (length <= 20_000)
+
+
+SPOILS = [
+    *("", "\n", "\t", "\r", " ", "\\", "(", "[", "{", ")", '"', '"' * 3, "f'{", ":", "=", "\0"),
+    *("\ud800", "\ufeff", "\x0c", "é", "𝔘", "0x", "1_", "lambda:", "not ", "\nif x:\n", "*", "#"),
+    *("# coding: utf-7\n", "# -*- coding: nonsense -*-\n", "\\N{", "\u202e", "9" * 5_000, ";"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
+def test_no_text_makes_the_check_raise() -> None:
+    """Cut, doubled and spoilt scripts: problems or none, but never an exception."""
+    chance = random.Random(11)
+    scripts = [case["script"] for case in (*HONEST, *HOSTILE) if len(case["script"]) < 1_000]
+    refused = 0
+    for _ in range(600):
+        one, other = chance.choice(scripts), chance.choice(scripts)
+        cut, back = chance.randrange(len(one) + 1), chance.randrange(len(other) + 1)
+        spoilt = one[:cut] + chance.choice(SPOILS) + other[back:]
+        refused += bool(check(spoilt))
+    assert refused > 100
 
 
 def test_files_of_the_case_lists() -> None:

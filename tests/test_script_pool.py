@@ -101,6 +101,16 @@ def test_an_error_of_a_script_keeps_the_worker() -> None:
         assert workers_of(the_pool()) == [worker]
 
 
+@pytest.mark.slow
+def test_three_seconds() -> None:
+    """The limit as it is delivered, for a script that catches whatever it can."""
+    start = time.monotonic()
+    verdict = ask(FOREVER)
+    assert 2.9 < time.monotonic() - start < 4
+    assert not verdict.granted and verdict.error == "took longer than 3 seconds"
+    assert ask(GRANTS).granted
+
+
 # -- too many at once
 
 
@@ -543,6 +553,14 @@ def test_limits_are_read_from_the_settings() -> None:
 def test_limits_that_are_none(given: dict[str, Any]) -> None:
     with pytest.raises(ImproperlyConfigured, match="ROWKEEPER"):
         limits_from(given)
+
+
+def test_the_rows_of_a_look_up_follow_the_settings() -> None:
+    script = 'return {"granted": len(DataSources("x").find(%s)) == 2}'
+    with limits(lookup_rows=2):
+        assert ask(script % "").granted and ask(script % "limit=2").granted
+        error = "line 1: LookupError: `limit` is a whole number from 0 to 2"
+        assert ask(script % "limit=3").error == error
 
 
 def test_sockets_are_not_inherited() -> None:

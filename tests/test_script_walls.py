@@ -95,6 +95,7 @@ def plain() -> Iterator[Callable[..., Run]]:
                 "entry": None,
                 "entries": None,
                 "print": 1_000,
+                "rows": 1_000,
             }
             deadline = time.monotonic() + LIMITS.seconds
             try:

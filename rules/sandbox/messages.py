@@ -49,13 +49,14 @@ def job(call: ScriptCall, limits: Limits) -> str:
             "entry": call.entry,
             "entries": call.entries,
             "print": limits.print_characters,
+            "rows": limits.lookup_rows,
         }
     )
 
 
 def encoded(value: Any) -> str:
     """JSON, of any mappings and sequences. Raises `TypeError`, `ValueError` for what is none."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
+    return _ENCODER.encode(value)
 
 
 def _plain(value: object) -> Any:
@@ -66,10 +67,13 @@ def _plain(value: object) -> Any:
     raise TypeError(f"`{type(value).__name__}` is no value of JSON")
 
 
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain)
+
+
 def read(message: bytes) -> dict[str, Any]:
     """A message that came in. Raises `Breach`."""
     try:
-        said = json.loads(message, parse_constant=_no_number)
+        said = _DECODER.decode(message.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise Breach("sent what is no message") from error
     if not isinstance(said, dict):
@@ -139,7 +143,7 @@ def _query(text: Any, call: ScriptCall) -> Any:
 def read_value(text: str) -> Any:
     """JSON inside a message: sound, and not nested deeper than a client's. Raises `Breach`."""
     try:
-        value = json.loads(text, parse_constant=_no_number)
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise Breach("sent what is no JSON") from error
     if not is_sound(value):
@@ -164,6 +168,8 @@ def is_sound(value: Any) -> bool:
 
 def one_line(text: str) -> str:
     """Text for a line of a trace: short, whole characters, nothing that breaks or hides a line."""
+    if len(text) <= MAX_TEXT and text.isprintable():
+        return text
     line = "".join(c if c.isprintable() else " " for c in _whole(text[:MAX_TEXT]))
     return line + ("…" if len(text) > MAX_TEXT else "")
 
@@ -179,6 +185,9 @@ def _is_within(value: object, most: int) -> bool:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"`{name}` is no JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_number)
 
 
 def _malformed() -> Breach:

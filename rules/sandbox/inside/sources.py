@@ -12,7 +12,6 @@ from .guards import METHODS
 from .values import Missing, encoded, told
 
 DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 1_000
 MAX_OFFSET: Final = 2**31
 MAX_NAME: Final = 255
 
@@ -23,10 +22,10 @@ Ask: TypeAlias = Callable[[dict[str, Any]], Any]
 class Source:
     """One data source, to be read. All methods take keywords, or a single dict of them."""
 
-    __slots__ = ("_ask", "_reference")
+    __slots__ = ("_ask", "_most", "_reference")
 
-    def __init__(self, ask: Ask, reference: int | str) -> None:
-        self._ask, self._reference = ask, reference
+    def __init__(self, ask: Ask, most: int, reference: int | str) -> None:
+        self._ask, self._most, self._reference = ask, most, reference
 
     def find(self, *options: Any, **named: Any) -> Any:
         """The records that meet `where`: at most `limit`, from the one at `offset` on."""
@@ -50,7 +49,7 @@ class Source:
                 "ask": "find",
                 "source": self._reference,
                 "where": _where(asked),
-                "limit": _number(asked, "limit", DEFAULT_LIMIT, MAX_LIMIT),
+                "limit": _number(asked, "limit", min(DEFAULT_LIMIT, self._most), self._most),
                 "offset": _number(asked, "offset", 0, MAX_OFFSET),
             }
         )
@@ -59,15 +58,15 @@ class Source:
 METHODS[Source] = frozenset(("find", "find_one", "findOne", "count"))
 
 
-def data_sources(ask: Ask) -> Callable[[Any], Source]:
-    """The function `DataSources`."""
+def data_sources(ask: Ask, most: int) -> Callable[[Any], Source]:
+    """The function `DataSources`, for look-ups of at most so many records."""
 
     def DataSources(reference: Any) -> Source:  # noqa: N802
         if isinstance(reference, Missing):
             raise LookupError(f"{told(reference)} is missing; a data source has an id or a name")
         if not is_reference(reference):
             raise LookupError("a data source has an id (a number) or a name (text)")
-        return Source(ask, reference)
+        return Source(ask, most, reference)
 
     DataSources.__qualname__ = "DataSources"
     return DataSources

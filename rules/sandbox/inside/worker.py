@@ -132,7 +132,9 @@ class Run:
 
     def _function(self, code: CodeType) -> FunctionType:
         """The script as a function, in a world of its own."""
-        world: dict[str, Any] = fresh_world(self._end, self._ask, self._printer)
+        world: dict[str, Any] = fresh_world(
+            self._end, self._printer, data_sources(self._ask, self._job["rows"])
+        )
         exec(code, world)  # noqa: S102 (this is the place that runs scripts)
         function = world[FUNCTION]
         assert isinstance(function, FunctionType)
@@ -173,13 +175,13 @@ class Run:
                 raise ValueError(f"`query[{place}]` is another row; change its columns instead")
 
 
-def fresh_world(end: Any, ask: Any, printer: Printer) -> dict[str, Any]:
+def fresh_world(end: Any, printer: Printer, sources: Any) -> dict[str, Any]:
     """The globals of one run. `__builtins__` is there and empty, else Python would put its own."""
     return {
         "__builtins__": {},
         **guards(end),
         **tools(printer),
-        "DataSources": data_sources(ask),
+        "DataSources": sources,
     }
 
 
