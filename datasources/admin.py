@@ -25,6 +25,7 @@ from .admin_transfer import TransferPages
 from .definition import login_of
 from .errors import Failure
 from .forms import FIELDS, DataSourceForm
+from .indexing.told import indexes_told
 from .models import DataSource
 from .pretty import pretty
 from .rights import may, may_see
@@ -74,7 +75,12 @@ class DataSourceAdmin(TransferPages, SharingPage):
             return [(None, {"fields": ["name"]})]
         main = ["name", "type", "app", self._shown("columns", request, obj)]
         definition = self._shown("definition", request, obj)
-        return [(None, {"fields": main}), ("Definition", {"fields": [definition]})]
+        marks = ["indexed_columns"] if self._may_edit(request, obj, "change") else []
+        return [
+            (None, {"fields": main}),
+            ("Indexes", {"fields": [*marks, "indexes_shown"] if obj else marks}),
+            ("Definition", {"fields": [definition]}),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: DataSource | None = None) -> list[str]:
         """What one may not change.
@@ -82,7 +88,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         Rules can name the app of those who signed in, and the data source that they signed in
         against: where people sign in, both are settled by who settles that.
         """
-        readonly = ["columns_shown", "definition_shown"]
+        readonly = ["columns_shown", "indexes_shown", "definition_shown"]
         if not self._may_edit(request, obj, "change"):
             return [*readonly, "name", "type", "app"]
         if not any(
@@ -122,6 +128,11 @@ class DataSourceAdmin(TransferPages, SharingPage):
     def columns_shown(self, obj: DataSource) -> SafeString:
         """The columns, for those who may not change them."""
         return format_html_join("", "<div><bdi>{}</bdi></div>", ((name,) for name in obj.columns))
+
+    @admin.display(description="state")
+    def indexes_shown(self, obj: DataSource) -> SafeString:
+        """The state of each index, and what recent queries would have wanted."""
+        return indexes_told(obj)
 
     @admin.display(description="definition")
     def definition_shown(self, obj: DataSource) -> SafeString:

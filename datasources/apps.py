@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.signals import request_finished
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete
 
@@ -21,8 +22,10 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         """Give SQLite the functions that it lacks, on every connection."""
         from . import checks  # noqa: F401  (registers the system checks)
         from .functions import register
+        from .indexing.wanted import write_down
         from .models import DataSource
         from .rights import forget_deleted
 
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
+        request_finished.connect(write_down, dispatch_uid="rowkeeper-wanted-indexes")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

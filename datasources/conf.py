@@ -32,6 +32,11 @@ DEFAULTS: dict[str, Any] = {
     "IMPORT_DIR": None,
     # What scripts may use, and how many run at once: see `rules.sandbox.limits`.
     "SCRIPTS": {},
+    # Whether saving a data source in the admin makes the indexes that it wants, beside the request;
+    # where not, the command `indexes` does.
+    "INDEXES_ON_SAVE": True,
+    # How often a process writes down which indexes queries would have wanted; None: never.
+    "INDEX_ADVICE_SECONDS": 300,
     # The name of the cache that the limits use.
     "CACHE": "default",
 }

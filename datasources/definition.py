@@ -15,6 +15,8 @@ from .views import problem_with_views
 
 # Of a data source; of a single row, `values.MAX_COLUMNS`.
 MAX_COLUMNS = 2_000
+# Each makes every write slower.
+MAX_INDEXED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,23 @@ def problem_with_columns(columns: object) -> str | None:
         if name in seen:
             return f"the column `{shown(name)}` stands twice"
         seen.add(name)
+    return None
+
+
+def problem_with_indexed(
+    indexed: object, columns: Sequence[str], secret: Sequence[str]
+) -> str | None:
+    """Why columns cannot be marked as indexed, or None."""
+    problem = problem_with_columns(indexed)
+    if problem or not isinstance(indexed, list):
+        return problem
+    if len(indexed) > MAX_INDEXED:
+        return f"there are {len(indexed)} indexed columns; at most {MAX_INDEXED} are allowed"
+    for name in indexed:
+        if name not in columns:
+            return f"`{shown(name)}` is none of the columns"
+        if name in secret:
+            return f"`{shown(name)}` holds passwords, which nobody can search"
     return None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 
-from .definition import changes_login
+from .definition import changes_login, login_of, problem_with_indexed
 from .errors import Malformed
 from .jsontext import canonical, dumps, loads
 from .models import DataSource, check_definition
@@ -22,7 +22,7 @@ else:
 
 
 # Of a data source, what can be edited.
-FIELDS = ["name", "type", "app", "columns", "definition"]
+FIELDS = ["name", "type", "app", "columns", "indexed_columns", "definition"]
 
 
 def code_area(rows: int, area: type[forms.Textarea] = forms.Textarea) -> forms.Textarea:
@@ -89,8 +89,8 @@ class ColumnsField(forms.Field):
     begins or ends with a blank, or holds a line end.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(widget=code_area(8), **kwargs)
+    def __init__(self, *, rows: int = 8, **kwargs: Any) -> None:
+        super().__init__(widget=code_area(rows), **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
         """The lines of a list; what was typed stays as it was."""
@@ -133,6 +133,12 @@ class DataSourceForm(_SourceForm):
         required=False,
         help_text="One name a line, in the order of tables. Entries may bring new ones.",
     )
+    indexed_columns = ColumnsField(
+        required=False,
+        rows=4,
+        help_text="One name a line: columns that are ordered by, compared and searched often. "
+        "Each makes writing slower. The indexes are made in the background.",
+    )
     definition = DefinitionField(
         required=False,
         rows=6,
@@ -163,6 +169,7 @@ class DataSourceForm(_SourceForm):
         super().clean()
         self._keep_what_was_not_changed()
         self._check_login()
+        self._check_indexed()
         for field, message in self.refused:
             self.add_error(field if field in self.fields else None, message)
         return self.cleaned_data
@@ -193,6 +200,17 @@ class DataSourceForm(_SourceForm):
                 "`login` can be changed by those alone who hold the site-wide permission "
                 "`set_login_datasource`",
             )
+
+    def _check_indexed(self) -> None:
+        indexed = self.cleaned_data.get("indexed_columns")
+        if indexed is None or "columns" not in self.cleaned_data:
+            return
+        login = login_of(self.cleaned_data.get("definition"))
+        secret = [*self.instance.secret_columns, *([login.password_column] if login else [])]
+        columns = [*self.cleaned_data["columns"], *([login.email_column] if login else [])]
+        problem = problem_with_indexed(indexed, [*columns, *secret], secret)
+        if problem:
+            self.add_error("indexed_columns", problem)
 
 
 class EntryForm(forms.Form):

@@ -66,6 +66,10 @@ class DataSource(models.Model):
     definition = models.JSONField(default=dict, blank=True, validators=[check_definition])
     # Columns that hold or once held passwords; see `definition.secret_columns`.
     secret_columns = models.JSONField(default=list, blank=True, editable=False)
+    # Columns that an administrator wants an index for, and what there is of each: its state, and
+    # more that `indexing.build` notes.
+    indexed_columns = models.JSONField(default=list, blank=True, validators=[check_columns])
+    indexes = models.JSONField(default=dict, blank=True, editable=False)
     app = models.ForeignKey(
         "rowkeeper_accounts.App",
         on_delete=models.PROTECT,
@@ -111,7 +115,12 @@ class DataSource(models.Model):
             entries = self.entries.all()
             count = entries.count()
             entries._raw_delete(entries.db)
+            indexed, source_id = bool(self.indexes or self.indexed_columns), self.pk
             total, by_model = super().delete(*args, **kwargs)
+            if indexed:
+                from .indexing.build import build_later
+
+                build_later(source_id)
         return total + count, {**by_model, Entry._meta.label: count}
 
 
@@ -148,3 +157,24 @@ class Entry(models.Model):
         """Keep `nested` true to the row."""
         self.nested = holds_nested_list(self.data)
         super().save(*args, **kwargs)
+
+
+class WantedIndex(models.Model):
+    """What recent queries asked of a column that had no index for it; see `indexing.wanted`."""
+
+    data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="+")
+    column = models.CharField(max_length=255)
+    kind = models.CharField(max_length=20)
+    times = models.PositiveBigIntegerField(default=0)
+    last_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["data_source", "column", "kind"], name="rowkeeper_wanted_index"
+            )
+        ]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.column}"

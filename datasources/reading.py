@@ -15,10 +15,12 @@ from .cursors import cursor_of
 from .cursors_sql import behind_sql, place_of, place_sql
 from .joins import Join
 from .joins_sql import Key, joined_sql, keys_sql, required_sql
+from .jsonsql import listed
 from .jsontext import loads, path_of, rows_as_numbers_went_in
 from .queries import Projection, Select
 from .selecting import order_sql
 from .sources import Source
+from .values import MAX_INTEGER
 from .where import Node, all_of
 from .where.nodes import column_is
 from .where.operators import Sql
@@ -51,7 +53,7 @@ class Page:
 
 def results(source: Source, ask: Select, where: Node, shown: Projection) -> store.Found:
     """The distinct combinations, or the results of the pipeline, that `ask` names."""
-    entries = store.rows_that_fit(source.id, where)
+    entries = store.rows_for(store.Ask(source, where)).sql
     if ask.aggregate is not None:
         rows = aggregate_sql(store.dialect(), ask.aggregate, entries, shown)
     else:
@@ -75,12 +77,12 @@ def page(
     source: Source, ask: Select, where: Node, shown: Projection, joins: Sequence[Joined]
 ) -> Page:
     """The entries that fit, as `store.select` gives them, with what is joined to each."""
-    entries = _entries(source, where, joins)
+    needed = _needed(joins)
     if ask.count_only:
-        return Page([], _total(entries))
-    total = _total(entries) if ask.with_total else None
+        return Page([], _total(source, where, needed))
+    total = _total(source, where, needed) if ask.with_total else None
     beside = [joined for joined in joins if joined.join.on]
-    rows, following = _part(ask, entries, shown, [joined.join for joined in beside])
+    rows, following = _part(source, ask, where, shown, needed, [one.join for one in beside])
     texts = store.spelled([row[0] for row in rows])
     if beside:
         texts = _with_joins(texts, [row[1:] for row in rows], beside)
@@ -92,53 +94,57 @@ def page(
     return Page(texts, total, following)
 
 
-def _entries(source: Source, where: Node, joins: Sequence[Joined]) -> Sql:
-    """The entries that fit and that every required join finds something for."""
-    found = store.rows_that_fit(source.id, where)
-    for joined in joins:
-        if joined.join.required:
-            rows = store.rows_that_fit(joined.source.id, joined.where)
-            needed = required_sql(store.dialect(), joined.join, rows)
-            found = Sql(f"{found.text} AND {needed.text}", (*found.params, *needed.params))
-    return found
+def _needed(joins: Sequence[Joined]) -> tuple[Sql, ...]:
+    """That every required join finds something for an entry."""
+    dialect = store.dialect()
+    return tuple(
+        required_sql(
+            dialect, joined.join, store.rows_for(store.Ask(joined.source, joined.where)).sql
+        )
+        for joined in joins
+        if joined.join.required
+    )
 
 
-def _total(entries: Sql) -> int:
+def _total(source: Source, where: Node, needed: tuple[Sql, ...]) -> int:
+    entries = store.rows_for(store.Ask(source, where, more=needed)).sql
     return int(store.run(f"SELECT count(*) FROM {entries.text}", entries.params)[0][0])
 
 
 def _part(
-    ask: Select, entries: Sql, shown: Projection, joins: Sequence[Join]
+    source: Source,
+    ask: Select,
+    where: Node,
+    shown: Projection,
+    needed: tuple[Sql, ...],
+    joins: Sequence[Join],
 ) -> tuple[list[tuple[Any, ...]], str | None]:
     """The rows of this part: the entry's text, then its keys; and the cursor of the next one."""
-    dialect = store.dialect()
+    dialect, after = store.dialect(), ask.after
     columns = [store.entry_text_of(ask.attributes, shown), *keys_sql(dialect, joins)]
-    if ask.after is None:
-        return _rows(ask, entries, columns, store.part(ask)), None
-    if ask.after.place is not None:
-        behind = behind_sql(dialect, ask.order, ask.after.place)
-        entries = Sql(f"{entries.text} AND {behind.text}", (*entries.params, *behind.params))
-    width = len(columns)
-    columns += place_sql(dialect, ask.order)
+    if after is None:
+        wanted = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
+        asked = store.Ask(source, where, ask.order, wanted, needed)
+        return _rows(asked, columns, store.part(ask)), None
+    if after.place is not None:
+        needed = (*needed, behind_sql(dialect, ask.order, after.place))
     # One more than is wanted tells whether there is a next part.
-    some = Sql("") if ask.limit is None else Sql(" LIMIT %s", (min(ask.limit + 1, 2**63 - 1),))
-    rows = _rows(ask, entries, columns, some)
+    wanted = None if ask.limit is None else min(ask.limit + 1, MAX_INTEGER)
+    some = Sql("") if wanted is None else Sql(" LIMIT %s", (wanted,))
+    asked = store.Ask(source, where, ask.order, wanted, needed, after.place)
+    rows = _rows(asked, [*columns, *place_sql(dialect, ask.order)], some)
     following = None
     if ask.limit is not None and len(rows) > ask.limit:
         rows = rows[: ask.limit]
         if rows:
-            following = cursor_of(ask.order, place_of(ask.order, rows[-1][width:]))
-    return [row[:width] for row in rows], following
+            following = cursor_of(ask.order, place_of(ask.order, rows[-1][len(columns) :]))
+    return [row[: len(columns)] for row in rows], following
 
 
-def _rows(ask: Select, entries: Sql, columns: Sequence[Sql], some: Sql) -> list[tuple[Any, ...]]:
+def _rows(ask: store.Ask, columns: Sequence[Sql], some: Sql) -> list[tuple[Any, ...]]:
     order = order_sql(store.dialect(), ask.order)
-    chosen = ",".join(column.text for column in columns)
-    params = tuple(param for column in columns for param in column.params)
-    return store.run(
-        f"SELECT {chosen} FROM {entries.text}{order.text}{some.text}",
-        (*params, *entries.params, *order.params, *some.params),
-    )
+    tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
+    return store.read_rows(store.rows_for(ask), listed(columns), tail, ask.wanted)
 
 
 # -- joins
@@ -186,7 +192,7 @@ def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
             for at, pair in enumerate(join.on)
         ]
         where = all_of([where, *among])
-    rows = store.rows_that_fit(joined.source.id, where)
+    rows = store.rows_for(store.Ask(joined.source, where)).sql
     found = store.run(*joined_sql(store.dialect(), join, store.TABLE, rows, joined.shown, keys))
     texts = store.spelled([str(row[1]) for row in found])
     return [(row[0], text) for row, text in zip(found, texts, strict=True)]

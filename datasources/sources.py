@@ -4,13 +4,17 @@ place, so that what a definition means (who signs in, what is secret) is always 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
-from .definition import Login, login_of, secret_columns
+from .definition import Login, login_of, problem_with_indexed, secret_columns
 from .errors import Malformed
+from .indexing.keys import Keys, keys_of
+from .indexing.states import READY
 from .jsontext import loads
 from .models import DataSource, check_columns, check_definition, new_tag
 from .values import MAX_INTEGER, problem_with_text
@@ -32,6 +36,8 @@ class Source:
     # What compiled rules are kept under: equal only where rules, columns and definition are.
     key: tuple[Any, ...]
     views: tuple[View, ...] = ()
+    # The columns that have an index, with what a query says to use it.
+    indexed: Mapping[str, Keys] = field(default_factory=dict)
 
 
 def reference_of(text: str, name: bool = False) -> int | str:
@@ -65,7 +71,7 @@ def fields_sql() -> str:
     cast = "::text" if connection.vendor == "postgresql" else ""
     return (
         f"d.id,d.name,d.app_id,d.rules_tag,d.columns{cast},d.definition{cast},"
-        f"d.secret_columns{cast}"
+        f"d.secret_columns{cast},d.indexes{cast}"
     )
 
 
@@ -110,7 +116,7 @@ def _source(row: tuple[Any, ...]) -> Source:
     """Parsed once, as long as nothing about it changes."""
     source = _parsed.get(row[0])
     if source is None or source.key != row:
-        identifier, name, app_id, _tag, columns, definition, secret = row
+        identifier, name, app_id, _tag, columns, definition, secret, indexes = row
         source = Source(
             identifier,
             name,
@@ -120,11 +126,21 @@ def _source(row: tuple[Any, ...]) -> Source:
             frozenset(loads(secret)),
             row,
             views_of(loads(definition)),
+            _indexed(identifier, loads(indexes)),
         )
         if len(_parsed) >= 1_000:
             _parsed.clear()
         _parsed[identifier] = source
     return source
+
+
+def _indexed(source_id: int, indexes: dict[str, dict[str, Any]]) -> dict[str, Keys]:
+    """Of the indexes, those that can be used."""
+    return {
+        column: keys_of(connection.vendor, source_id, column, bool(told.get("pieces")))
+        for column, told in indexes.items()
+        if told["state"] == READY
+    }
 
 
 def still(source: Source, alone: bool) -> bool:
@@ -165,13 +181,15 @@ def touch_rules(source_id: int) -> None:
         )
 
 
-def save(source: DataSource) -> None:
-    """Validate and save a new or changed data source, and carry out its definition.
+def save(source: DataSource, build: bool = True) -> None:
+    """Validate and save a new or changed data source, and carry out its definition; its indexes
+    are made later, unless `build` says that the caller does.
 
     A column that becomes the password column is secret from now on, and the passwords that it
     holds in plain text are hashed. Raises `ValidationError`.
     """
     from . import passwords
+    from .indexing.build import build_later
 
     source.full_clean(exclude=["app", "owner"])
     # Django asks no validator about what is empty, and `[]` is no definition.
@@ -180,7 +198,8 @@ def save(source: DataSource) -> None:
     with transaction.atomic():
         if source.pk is not None:
             lock(source.pk)
-            before = DataSource.objects.values_list("secret_columns", flat=True).get(pk=source.pk)
+            stored = DataSource.objects.only("secret_columns", "indexes").get(pk=source.pk)
+            before, source.indexes = stored.secret_columns, stored.indexes
         else:
             before = []
         login = login_of(source.definition)
@@ -190,7 +209,17 @@ def save(source: DataSource) -> None:
             for column in (login.email_column, login.password_column):
                 if column not in source.columns:
                     source.columns = [*source.columns, column]
+        _check_indexed(source)
         source.rules_tag = new_tag()
         source.save()
+        if build and set(source.indexed_columns) != set(source.indexes):
+            build_later(source.pk)
         if login:
             passwords.hash_plain(source.pk, login.password_column)
+
+
+def _check_indexed(source: DataSource) -> None:
+    """Raises `ValidationError` for a column that is marked as indexed and cannot be."""
+    problem = problem_with_indexed(source.indexed_columns, source.columns, source.secret_columns)
+    if problem:
+        raise ValidationError(problem)

@@ -180,8 +180,10 @@ def _database(url: str) -> dict[str, Any]:
         # database about half.
         "server_side_binding": True,
         "prepare_threshold": 3,
-        # Compiling a statement of thousands of conditions takes far longer than running it.
-        "options": f"-c jit=off {_text('PGOPTIONS')}".strip(),
+        # For all values alike: the statements leave one sensible plan, and values would have them
+        # planned anew each time. Compiling one of thousands of conditions takes far longer than
+        # running it.
+        "options": f"-c plan_cache_mode=force_generic_plan -c jit=off {_text('PGOPTIONS')}".strip(),
     }
     return {**config, "OPTIONS": {**config.get("OPTIONS", {}), **options}}
 

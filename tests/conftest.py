@@ -14,6 +14,9 @@ def pytest_configure() -> None:
     settings.SECURE_SSL_REDIRECT = False
     settings.SESSION_COOKIE_SECURE = False
     settings.CSRF_COOKIE_SECURE = False
+    # Nothing is done beside a test, nor by the clock.
+    beside = {"INDEXES_ON_SAVE": False, "INDEX_ADVICE_SECONDS": None}
+    settings.ROWKEEPER = {**settings.ROWKEEPER, **beside}
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 

@@ -5,7 +5,7 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 """
 
 from .addresses import login_rows, normal_address
-from .database import TABLE, Stored, dialect, rows_that_fit, run, spelled, within
+from .database import TABLE, Stored, dialect, run, spelled, within
 from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
 from .read import (
     Found,
@@ -16,13 +16,16 @@ from .read import (
     fetch_where,
     holds_others,
     part,
+    read_rows,
     select,
     stream,
 )
+from .ways import Ask, rows_for
 from .write import delete, delete_where, insert, update, writing
 
 __all__ = [
     "TABLE",
+    "Ask",
     "Found",
     "Stored",
     "admin_page",
@@ -44,7 +47,8 @@ __all__ = [
     "login_rows",
     "normal_address",
     "part",
-    "rows_that_fit",
+    "read_rows",
+    "rows_for",
     "run",
     "select",
     "spelled",

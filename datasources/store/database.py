@@ -118,10 +118,30 @@ def clock() -> Iterator[None]:
         connection.connection.set_progress_handler(None, 0)
 
 
+def of_source(source_id: int) -> Sql:
+    """A data source's rows alone. Drivers send a small number as a small type, for which the
+    index over whole rows has no data source.
+    """
+    cast = "::bigint" if connection.vendor == "postgresql" else ""
+    return Sql(f"data_source_id=%s{cast}", (source_id,))
+
+
+def by_id(source_id: int) -> tuple[Sql, str]:
+    """The same for those who read the first rows by id, with the order to read them in.
+
+    As a range, and by the data source as well, so that PostgreSQL has one index for it: it would
+    walk all rows of all data sources by id, where it takes those of this one to be everywhere.
+    """
+    if connection.vendor == "sqlite":
+        return of_source(source_id), "id"
+    within = "data_source_id>=%s AND data_source_id<=%s"
+    return Sql(within, (source_id, source_id)), "data_source_id,id"
+
+
 def condition_of(source_id: int, where: Node) -> Sql:
     """A data source's rows alone, and of those the ones that fit."""
     found = where_sql(where, dialect())
-    return Sql(f"data_source_id=%s AND {found.text}", (source_id, *found.params))
+    return Sql(f"{of_source(source_id).text} AND {found.text}", (source_id, *found.params))
 
 
 def spelled(texts: list[str]) -> list[str]:
@@ -129,12 +149,6 @@ def spelled(texts: list[str]) -> list[str]:
     if connection.vendor == "postgresql":
         return [rows_as_numbers_went_in(text) for text in texts]
     return texts
-
-
-def rows_that_fit(source_id: int, where: Node) -> Sql:
-    """A data source's rows that fit, as a table with its WHERE."""
-    condition = condition_of(source_id, where)
-    return Sql(f"{TABLE} WHERE {condition.text}", condition.params)
 
 
 def stored(row: tuple[Any, ...]) -> Stored:

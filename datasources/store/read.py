@@ -12,10 +12,22 @@ from ..jsontext import dumps, loads
 from ..queries import ANSWERED_FIELDS, Attributes, Projection, Select
 from ..selecting import distinct_texts, entry_text, order_sql, row_text
 from ..sources import Source
+from ..values import MAX_INTEGER
 from ..where import Node
 from ..where.operators import Sql
 from ..where.sql import where_sql
-from .database import TABLE, Stored, clock, condition_of, dialect, run, spelled, stored
+from .database import (
+    TABLE,
+    Stored,
+    by_id,
+    clock,
+    condition_of,
+    dialect,
+    run,
+    spelled,
+    stored,
+)
+from .ways import Ask, Rows, learn, rows_for
 
 STREAM_ROWS = 1_000
 
@@ -35,24 +47,38 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     """
     if ask.count_only:
         return Found([], count(source, where))
-    condition = condition_of(source.id, where)
+    wanted = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
+    rows = rows_for(Ask(source, where, ask.order, wanted))
     text = entry_text_of(ask.attributes, shown)
     order = order_sql(dialect(), ask.order)
     some = part(ask)
-    found = f"FROM {TABLE} WHERE {condition.text}{order.text}{some.text}"
-    params = (*condition.params, *order.params, *some.params)
+    found = f"FROM {rows.sql.text}{order.text}{some.text}"
+    params = (*rows.sql.params, *order.params, *some.params)
     if not ask.with_total:
-        rows = run(f"SELECT {text.text} {found}", (*text.params, *params))
-        return Found(spelled([row[0] for row in rows]))
+        tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
+        answer = read_rows(rows, text, tail, ask.limit)
+        return Found(spelled([row[0] for row in answer]))
     # Counted and read in one statement; the order of a subquery has to be said outside, too.
-    rows = run(
-        f"SELECT total,entry FROM (SELECT count(*) AS total FROM {TABLE} WHERE {condition.text}) "
+    counted = rows_for(Ask(source, where)).sql
+    answer = run(
+        f"SELECT total,entry FROM (SELECT count(*) AS total FROM {counted.text}) "
         f"AS c LEFT JOIN (SELECT {text.text} AS entry,row_number() OVER ({order.text}) AS place "
         f"{found}) AS e ON 1=1 ORDER BY place",
-        (*condition.params, *text.params, *order.params, *params),
+        (*counted.params, *text.params, *order.params, *params),
     )
-    texts = [row[1] for row in rows if row[1] is not None]
-    return Found(spelled(texts), rows[0][0])
+    texts = [row[1] for row in answer if row[1] is not None]
+    return Found(spelled(texts), answer[0][0])
+
+
+def read_rows(rows: Rows, columns: Sql, tail: Sql, limit: int | None) -> list[tuple[Any, ...]]:
+    """The columns of rows; `tail`: their order and part. What it tells of their way is learned."""
+    common = ",common" if rows.tells else ""
+    found = run(
+        f"SELECT {columns.text}{common} FROM {rows.sql.text}{tail.text}",
+        (*columns.params, *rows.sql.params, *tail.params),
+    )
+    learn(rows, bool(found) and bool(found[0][-1]), len(found) == limit)
+    return [row[:-1] for row in found] if rows.tells else found
 
 
 def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
@@ -88,22 +114,19 @@ def holds_others(source: Source, ids: Iterable[int]) -> bool:
 
 def count(source: Source, where: Node) -> int:
     """How many entries fit."""
-    condition = condition_of(source.id, where)
-    found = run(f"SELECT count(*) FROM {TABLE} WHERE {condition.text}", condition.params)
+    rows = rows_for(Ask(source, where)).sql
+    found = run(f"SELECT count(*) FROM {rows.text}", rows.params)
     return int(found[0][0])
 
 
 def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
     """Every entry that fits, by id, as JSON text; a page of them at a time is in memory."""
-    condition = condition_of(source.id, where)
     text = entry_text(dialect(), shown, ANSWERED_FIELDS, row=True)
-    sql = (
-        f"SELECT id,{text.text} FROM {TABLE} WHERE {condition.text} AND id>%s "
-        f"ORDER BY id LIMIT {STREAM_ROWS}"
-    )
     last, full = 0, True
     while full:
-        rows = run(sql, (*text.params, *condition.params, last))
+        some = Ask(source, where, wanted=STREAM_ROWS, more=(Sql("id>%s", (last,)),))
+        columns = Sql(f"id,{text.text}", text.params)
+        rows = read_rows(rows_for(some), columns, Sql(" ORDER BY id"), STREAM_ROWS)
         yield from spelled([row[1] for row in rows])
         full = len(rows) == STREAM_ROWS
         last = rows[-1][0] if rows else last
@@ -154,13 +177,14 @@ def fetched(
 ) -> dict[int, Stored]:
     """The entries that meet a condition in SQL, by id."""
     some = "" if limit is None else f" LIMIT {limit:d}"
+    of_this, order = by_id(source.id)
     data = row_text(dialect(), Projection()).text
     wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor, clock():
         cursor.execute(
             f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} '
-            f"WHERE data_source_id=%s AND {condition.text} ORDER BY id{some}{wait}",
-            (source.id, *condition.params),
+            f"WHERE {of_this.text} AND {condition.text} ORDER BY {order}{some}{wait}",
+            (*of_this.params, *condition.params),
         )
         rows = cursor.fetchall()
     return {row[0]: stored(row) for row in rows}

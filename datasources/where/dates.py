@@ -112,3 +112,10 @@ def _around(moment: datetime, unit: str) -> Span:
 
 def _ms(moment: datetime) -> int:
     return (moment - _EPOCH) // _MS
+
+
+def day_text(moment: int) -> str | None:
+    """The day of an instant as its text begins; None beyond the years that texts can say."""
+    if not -62135596800000 <= moment <= 253402300799999:
+        return None
+    return (_EPOCH + moment * _MS).strftime("%Y-%m-%d").rjust(10, "0")

@@ -209,7 +209,8 @@ def _likes_any_case(value: Any, operand: Any) -> bool:
     return value.__class__ is str and like(lower(value), lower(operand))
 
 
-def _like_pattern(operand: str) -> str:
+def like_pattern(operand: str) -> str:
+    """What `LIKE` takes for an operand of `$like`."""
     escaped = operand.replace("\\", "\\\\").replace("_", "\\_")
     return escaped if "%" in operand else f"%{escaped}%"
 
@@ -225,12 +226,12 @@ def _like_any_case_sqlite(operand: Any) -> Sql:
 
 
 def _like_postgresql(operand: Any) -> Sql:
-    return Sql(f"{TEXT_POSTGRESQL} LIKE %s", (_like_pattern(operand),))
+    return Sql(f"{TEXT_POSTGRESQL} LIKE %s", (like_pattern(operand),))
 
 
 def _like_any_case_postgresql(operand: Any) -> Sql:
     text = "CASE jsonb_typeof({v}) WHEN 'string' THEN rowkeeper_lower({v}#>>'{}') END"
-    return Sql(f'{text} COLLATE "C" LIKE %s', (_like_pattern(lower(operand)),))
+    return Sql(f'{text} COLLATE "C" LIKE %s', (like_pattern(lower(operand)),))
 
 
 # -- types, sizes, remainders, patterns

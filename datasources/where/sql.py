@@ -34,13 +34,32 @@ class Dialect:
     elem: Callable[[Elem, str, int], Sql]
 
 
-def where_sql(node: Node, dialect: Dialect) -> Sql:
+def where_sql(node: Node, dialect: Dialect, exact: bool = False) -> Sql:
     """The SQL condition of a where, over a row in the column `data`.
 
     NULL does for false, except below a negation, so that indexes can be used; beyond a few dozen
-    conditions a planner takes longer to weigh the indexes than they save.
+    conditions a planner takes longer to weigh the indexes than they save. `exact` keeps a planner
+    from the index over whole rows, where another way was chosen.
     """
-    return _sql(node, dialect, sum(1 for _ in fields(node)) > MANY, "data", 0)
+    exact = exact or sum(1 for _ in fields(node)) > MANY
+    return _sql(node, dialect, exact, "data", 0)
+
+
+def is_sought(node: Node, dialect: Dialect) -> bool:
+    """Whether the index over whole rows finds the few rows that a where can hold for."""
+    if dialect.name != "postgresql" or sum(1 for _ in fields(node)) > MANY:
+        return False
+    return _is_sought(node)
+
+
+def _is_sought(node: Node) -> bool:
+    if isinstance(node, Field):
+        return not OPERATORS[node.op].negates(node.operand) and _has_equals(node)
+    if isinstance(node, Made):
+        return _is_sought(node.item)
+    if isinstance(node, And):
+        return any(map(_is_sought, node.items))
+    return isinstance(node, Or) and bool(node.items) and all(map(_is_sought, node.items))
 
 
 def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
@@ -156,7 +175,7 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     column = field.path[0]
     test = row.as_postgresql(field.operand)
     members = filled(test, _LEAF_POSTGRESQL)
-    if item == "data" and row.name in ("$eq", "$ne") and is_scalar(field.operand):
+    if item == "data" and _has_equals(field):
         return _contained_postgresql(field, members)
     plain = filled(test, Sql(f"({item}->%s)", (column,)))
     if not row.opens_lists:
@@ -169,27 +188,41 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     )
 
 
-def _contained_postgresql(field: Field, members: Sql) -> Sql:
-    """Equality with a scalar: three conditions that each have an index.
+# More members of a list than these are not looked up one by one.
+MAX_SOUGHT = 64
+_EQUALS = frozenset({"$eq", "$ne", "$in", "$nin", "$filters oneof"})
 
-    Containment finds the value itself and a member of a list; what is deeper is in the few
-    rows in which a list stands in a list.
+
+def _has_equals(field: Field) -> bool:
+    """Whether a condition is about values that the index over whole rows knows: equality with
+    scalars. A key of digits may be an index into a list, which it does not.
     """
-    column = field.path[0]
+    if field.op not in _EQUALS or any(key.isdecimal() for key in field.path[1:]):
+        return False
+    operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
+    return 0 < len(operand) <= MAX_SOUGHT and all(map(is_scalar, operand)) and bool(field.path)
+
+
+def _contained_postgresql(field: Field, members: Sql) -> Sql:
+    """Equality with scalars: two conditions that each have an index.
+
+    A JSON path finds the value itself and a member of a list, also on its way; what is deeper is
+    in the few rows in which a list stands in a list.
+    """
+    operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
+    way = "$" + "".join(f".{dumps(key)}" for key in field.path)
+    path = "||".join(f"{way}=={dumps(member)}" for member in operand)
     return Sql(
-        "data@>%s::jsonb OR data@>%s::jsonb OR (nested AND EXISTS(SELECT 1 FROM "
-        f"rowkeeper_walk(data->%s,'{{}}') AS leaf WHERE {members.text}))",
-        (
-            dumps({column: field.operand}),
-            dumps({column: [field.operand]}),
-            column,
-            *members.params,
-        ),
+        "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
+        f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
+        (path, list(field.path), *members.params),
     )
 
 
 def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
     test = filled(row.as_postgresql(field.operand), _LEAF_POSTGRESQL)
+    if item == "data" and _has_equals(field):
+        return _contained_postgresql(field, test)
     walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
     return Sql(
         f"EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf WHERE {test.text})",

@@ -1,0 +1,96 @@
+"""`indexes SOURCE [--mark COLUMN] [--unmark COLUMN] [--build]`: a data source's indexes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
+
+from datasources import sources
+from datasources.indexing.build import BuilderAtWork, build_in_turn
+from datasources.indexing.states import FAILED
+from datasources.indexing.status import statuses
+from datasources.indexing.wanted import RECENT_DAYS, advice
+from datasources.management.naming import source_named
+from datasources.models import DataSource
+from datasources.values import shown
+
+
+class Command(BaseCommand):
+    """Prints which columns are indexed, and which recent queries would have wanted."""
+
+    help = (
+        "Prints which columns of a data source are marked as indexed, the state of each index, "
+        "and which columns recent queries would have wanted indexed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument(
+            "--mark", action="append", default=[], metavar="COLUMN", help="mark a column as indexed"
+        )
+        parser.add_argument(
+            "--unmark", action="append", default=[], metavar="COLUMN", help="drop such a mark"
+        )
+        parser.add_argument(
+            "--build",
+            action="store_true",
+            help="make the indexes that are marked and not there, beside the traffic",
+        )
+        parser.add_argument(
+            "--wait",
+            type=int,
+            default=600,
+            metavar="SECONDS",
+            help="how long to wait for another builder (default: 600)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Mark, build and tell. Raises `CommandError`; also where an index could not be made."""
+        source_id = source_named(options["source"]).id
+        if options["mark"] or options["unmark"]:
+            self._mark(source_id, options["mark"], options["unmark"])
+        if options["build"]:
+            self._build(source_id, options["wait"])
+        source = DataSource.objects.get(pk=source_id)
+        failed = self._tell(source)
+        if options["build"] and failed:
+            raise CommandError("not every index could be made", returncode=1)
+
+    def _mark(self, source_id: int, more: list[str], fewer: list[str]) -> None:
+        source = DataSource.objects.get(pk=source_id)
+        unknown = next((name for name in fewer if name not in source.indexed_columns), None)
+        if unknown is not None:
+            raise CommandError(f"the column `{shown(unknown)}` is not marked as indexed")
+        kept = [name for name in source.indexed_columns if name not in fewer]
+        source.indexed_columns = list(dict.fromkeys([*kept, *more]))
+        try:
+            sources.save(source, build=False)
+        except ValidationError as error:
+            raise CommandError("; ".join(error.messages)) from None
+
+    def _build(self, source_id: int, seconds: int) -> None:
+        try:
+            build_in_turn(source_id, seconds)
+        except BuilderAtWork:
+            raise CommandError("another builder has been at work all the time") from None
+
+    def _tell(self, source: DataSource) -> bool:
+        found = statuses(source)
+        self.stdout.write(f"{source.name} ({source.pk})")
+        for status in found:
+            self.stdout.write(f"  {shown(status.column)}: {status}")
+        if not found:
+            self.stdout.write("  no column is marked as indexed")
+        if connection.vendor == "postgresql":
+            self.stdout.write("  equality has an index for every column")
+        wanted = advice(source)
+        if wanted:
+            self.stdout.write(f"queries of the last {RECENT_DAYS} days would have wanted")
+        for column, kinds in wanted:
+            told = ", ".join(f"{kind} ({times})" for kind, times in kinds)
+            self.stdout.write(f"  {shown(column)}: {told}")
+        return any(status.state == FAILED for status in found)

@@ -1,0 +1,269 @@
+"""The way to the rows that fit: which index finds them, and how much of it has to be read.
+
+Every way asks the whole where of every row that it gives, so that a way decides speed alone. The
+SQL leaves a planner one sensible plan: it plans once for all values, and cannot know which of
+them are rare.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..cursors import Place
+from ..indexing import wanted
+from ..indexing.keys import Keys
+from ..queries import OrderTerm
+from ..selecting import order_sql
+from ..sources import Source
+from ..values import KIND_TEXT
+from ..where import Node
+from ..where.spans import Span, parts_of, spans_of
+from ..where.sql import is_sought, where_sql
+from ..where.sqltext import Sql
+from .database import TABLE, by_id, dialect, of_source
+
+CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
+# So many rows are sorted; where more fit, reading them in their order ends sooner.
+FEW = 2_000
+_MANY = "(SELECT many FROM told)"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Which rows of a data source are wanted. `wanted`: only so many of the first ones; `more`:
+    conditions beside the where; `place`: those conditions want what is behind it in the order.
+    """
+
+    source: Source
+    where: Node
+    order: tuple[OrderTerm, ...] = ()
+    wanted: int | None = None
+    more: tuple[Sql, ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows, as a table with its WHERE, to which conditions can be added.
+
+    `tells`: the table has a column `common` as well, true where more rows fit than are sorted.
+    `walked`: they are read in their order, as there were too many last time.
+    """
+
+    sql: Sql
+    key: tuple[int, str, str] | None = None
+    tells: bool = False
+    walked: bool = False
+
+
+def rows_for(ask: Ask) -> Rows:
+    """The rows that fit, by the way that reads the fewest."""
+    indexed, where = ask.source.indexed, ask.where
+    spans: dict[str, Span] = {}
+    pieces: dict[str, str] = {}
+    if indexed:
+        spans = {name: span for name, span in spans_of(where).items() if name in indexed}
+        pieces = {n: p for n, p in parts_of(where) if n in indexed and indexed[n].pieces}
+    return _Way(ask, spans, pieces).rows()
+
+
+# -- wheres that too many rows fit: they are read in their order, without a look into an index
+
+_common: OrderedDict[tuple[int, str, str], None] = OrderedDict()
+_MAX_COMMON = 1_000
+
+
+def learn(rows: Rows, common: bool, enough: bool) -> None:
+    """After a read: note a where that fits too many rows to be sorted, or that no longer does."""
+    if rows.key is not None and rows.tells and common:
+        _common[rows.key] = None
+        if len(_common) > _MAX_COMMON:
+            _common.popitem(last=False)
+    elif rows.key is not None and rows.walked and not enough:
+        _common.pop(rows.key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One ask, with the columns of its where that have an index, and the texts that it seeks a
+    part of.
+    """
+
+    ask: Ask
+    spans: dict[str, Span]
+    pieces: dict[str, str]
+
+    def rows(self) -> Rows:
+        """See `rows_for`."""
+        ask, point, ordered = self.ask, self._point(), self._ordered()
+        if point is not None and not ask.order and ask.wanted is not None:
+            return _table([self._of_point(point), self._beside(point)])
+        found = self._sought(point)
+        if found is None or point is None:
+            self._note(found is not None)
+        by_index = ask.wanted is not None and (ordered is not None or not ask.order)
+        if found is not None and by_index and (ask.wanted or 0) <= FEW:
+            return self._few_or_walked(found)
+        if by_index and found is None:
+            return _table(self._walk(""))
+        if self.spans or self.pieces:
+            return _table(self._between(self._narrowest()))
+        return Rows(self._plain())
+
+    def _note(self, found: bool) -> None:
+        """Count the columns that an index would have been of use for."""
+        ask = self.ask
+        asked = [] if found else wanted.wanted_by(ask.where, dialect().name == "sqlite")
+        if ask.wanted is not None and ask.order and ask.order[0].is_column:
+            asked.append((ask.order[0].name, wanted.ORDER))
+        known, indexed = ask.source.columns, ask.source.indexed
+        wanted.note(
+            ask.source.id, [one for one in asked if one[0] in known and one[0] not in indexed]
+        )
+
+    # -- which index
+
+    def _keys(self, column: str) -> Keys:
+        return self.ask.source.indexed[column]
+
+    def _point(self) -> Keys | None:
+        """An index in which the where is about one value."""
+        return next((self._keys(name) for name, s in self.spans.items() if s.is_point()), None)
+
+    def _ordered(self) -> Keys | None:
+        """The index whose order is asked for."""
+        first = self.ask.order[0] if self.ask.order else None
+        indexed = self.ask.source.indexed
+        return indexed.get(first.name) if first is not None and first.is_column else None
+
+    def _narrowest(self) -> Keys:
+        """One value first, then several, then a part of a text, then a span."""
+        point = self._point()
+        several = [name for name, span in self.spans.items() if span.points is not None]
+        return point or self._keys([*several, *self.pieces, *self.spans][0])
+
+    def _sought(self, point: Keys | None) -> list[Sql] | None:
+        """How few rows are found, in no order; None where nothing finds them."""
+        ask = self.ask
+        several = any(span.points is not None for span in self.spans.values())
+        if point is None and not several and is_sought(ask.where, dialect()):
+            where = where_sql(ask.where, dialect())
+            return [self._select([of_source(ask.source.id), where])]
+        ordered = self._ordered()
+        if point is None and not several and ordered is not None:
+            # What is about the order itself is a stretch of that.
+            others = [name for name in (*self.spans, *self.pieces) if name != ordered.column]
+            return self._between(self._keys(others[0])) if others else None
+        return self._between(self._narrowest()) if self.spans or self.pieces else None
+
+    # -- parts of a table
+
+    def _of_point(self, keys: Keys) -> Sql:
+        """The rows of one value by id, as they stand in its index."""
+        within, order = keys.point(self.spans[keys.column])
+        found = [Sql(keys.of_source()), within, self._exact()]
+        return self._first(self._select(found), order)
+
+    def _between(self, keys: Keys) -> list[Sql]:
+        """The rows of a span, or of those with a part of a text, in no order."""
+        if keys.column in self.pieces and keys.column not in self.spans:
+            text = keys.within(Span(KIND_TEXT))
+            like = f'{keys.pieces} LIKE %s COLLATE "C"'
+            within = Sql(f"{text.text} AND {like}", (*text.params, self.pieces[keys.column]))
+        else:
+            within = keys.within(self.spans[keys.column])
+        found = self._select([Sql(keys.of_source()), within, self._exact()])
+        return [found, self._beside(keys)]
+
+    def _beside(self, keys: Keys, many: str = "") -> Sql:
+        """The rows that may fit and that the keys do not tell."""
+        span = self.spans.get(keys.column)
+        rest = keys.rest if span is None else keys.beside(span)
+        where = where_sql(self.ask.where, dialect())
+        return self._select([Sql(many + keys.of_source()), Sql(rest), where])
+
+    def _walk(self, many: str) -> list[Sql]:
+        """The first rows in the order that is asked for; `many`: a condition of all of it."""
+        ask, keys = self.ask, self._ordered()
+        if keys is None:
+            of_this, order = by_id(ask.source.id)
+            parts = [Sql(many + of_this.text, of_this.params), self._exact()]
+            return [self._first(self._select(parts), order)]
+        term, *others = ask.order
+        rest = order_sql(dialect(), others)
+        order = f"{keys.order(term.descending)},{rest.text.removeprefix(' ORDER BY ')}"
+        parts = []
+        for stretch in self._stretches(keys, "<" if term.descending else ">"):
+            found = self._select([Sql(many + keys.of_source()), stretch, self._exact()])
+            parts.append(self._first(found, order, rest.params))
+        return [*parts, self._beside(keys, many)]
+
+    def _stretches(self, keys: Keys, sign: str) -> list[Sql]:
+        """The parts of an index that are walked: of a span, or all; of these what is behind the
+        place, in two stretches where the index cannot be entered in the middle otherwise.
+        """
+        span = self.spans.get(keys.column)
+        within = Sql(keys.told) if span is None else keys.within(span)
+        if self.ask.place is None:
+            return [within]
+        value = self.ask.place[0]
+        return [
+            Sql(f"{behind.text} AND {within.text}", (*behind.params, *within.params))
+            for behind in (keys.level(value, sign), keys.beyond(value, sign))
+        ]
+
+    def _few_or_walked(self, found: list[Sql]) -> Rows:
+        """Few rows are found and sorted; of many, the first ones are read in the order."""
+        ask = self.ask
+        where = where_sql(ask.where, dialect())
+        key = (ask.source.id, where.text, repr(where.params))
+        if key in _common:
+            return Rows(_table(self._walk("")).sql, key, walked=True)
+        hits, walked = _union(found, ""), _union(self._walk(f"{_MANY} AND "), ",1=1 AS common")
+        return Rows(
+            Sql(
+                f"(WITH hits AS MATERIALIZED (SELECT * FROM ({hits.text}) AS h LIMIT {FEW + 1}),"
+                f"told AS MATERIALIZED (SELECT count(*)>{FEW} AS many FROM hits) "
+                f"SELECT {CARRIED},1=0 AS common FROM hits WHERE NOT {_MANY} "
+                f"UNION ALL {walked.text}) AS e WHERE 1=1",
+                (*hits.params, *walked.params),
+            ),
+            key,
+            tells=True,
+        )
+
+    # -- SQL
+
+    def _exact(self) -> Sql:
+        """The where, for rows that another index finds."""
+        return where_sql(self.ask.where, dialect(), exact=True)
+
+    def _plain(self) -> Sql:
+        rows = self._where([of_source(self.ask.source.id), where_sql(self.ask.where, dialect())])
+        return Sql(f"{TABLE} WHERE {rows.text}", rows.params)
+
+    def _where(self, conditions: Sequence[Sql]) -> Sql:
+        every = [*conditions, *self.ask.more]
+        text = " AND ".join(one.text for one in every)
+        return Sql(text, tuple(param for one in every for param in one.params))
+
+    def _select(self, conditions: Sequence[Sql]) -> Sql:
+        where = self._where(conditions)
+        return Sql(f"SELECT {CARRIED} FROM {TABLE} WHERE {where.text}", where.params)
+
+    def _first(self, rows: Sql, order: str, params: Sequence[object] = ()) -> Sql:
+        text = f"SELECT * FROM ({rows.text} ORDER BY {order} LIMIT %s) AS first"
+        return Sql(text, (*rows.params, *params, self.ask.wanted))
+
+
+def _union(parts: Sequence[Sql], column: str) -> Sql:
+    """The parts, one after the other, each with one column more."""
+    text = " UNION ALL ".join(f"SELECT *{column} FROM ({part.text}) AS part" for part in parts)
+    return Sql(text, tuple(param for part in parts for param in part.params))
+
+
+def _table(parts: Sequence[Sql]) -> Rows:
+    found = _union(parts, "")
+    return Rows(Sql(f"({found.text}) AS e WHERE 1=1", found.params))

@@ -1,0 +1,355 @@
+"""Indexes of marked columns: marked, made, used, told of and dropped."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from datasources import sources, store
+from datasources.indexing import wanted
+from datasources.indexing.build import BUILDER, build, existing
+from datasources.indexing.status import statuses
+from datasources.models import DataSource, WantedIndex
+from datasources.queries import Projection, Select, parse_query
+from datasources.sources import Source
+from datasources.store import ways
+from datasources.where import EVERYTHING
+from tests.test_admin import boss, form_of, staff, url
+
+__all__ = ["boss"]
+ON_POSTGRESQL = connection.vendor == "postgresql"
+AWKWARD = [
+    "x'); DROP TABLE rowkeeper_datasources_entry; --",
+    'a"b',
+    "back\\slash'",
+    "100% %s %(x)s",
+    "{v}",
+    "😀" * 255,
+    "line\nend",
+    "data.Name",
+]
+LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
+
+
+def make(columns: list[str], indexed: list[str], **fields: Any) -> DataSource:
+    model = DataSource(name="Things", columns=columns, indexed_columns=indexed, **fields)
+    sources.save(model)
+    return model
+
+
+def command(*args: str) -> str:
+    out = io.StringIO()
+    call_command("indexes", *args, stdout=out)
+    return out.getvalue()
+
+
+def states(model: DataSource) -> dict[str, str]:
+    model.refresh_from_db()
+    return {status.column: status.state for status in statuses(model)}
+
+
+@pytest.fixture
+def things(db: None) -> Iterator[DataSource]:
+    """Rows enough that a planner takes an index."""
+    model = make(["Name", "Age", "Note"], ["Name", "Age"])
+    source = sources.source_of(model)
+    with store.writing(source, []):
+        store.insert(
+            source,
+            [
+                {"Name": f"n{n:05}", "Age": (n * 7919) % 3001, "Note": f"note {n % 300}"}
+                for n in range(3_000)
+            ],
+        )
+    build(model.pk)
+    ways._common.clear()
+    yield model
+
+
+def asked(source: Source, body: dict[str, Any]) -> Select:
+    ask = parse_query(body, source.columns)
+    assert isinstance(ask, Select)
+    return ask
+
+
+def plan(source: Source, body: dict[str, Any]) -> str:
+    """How the database runs a select."""
+    ask = asked(source, {"limit": 20, **body})
+    with CaptureQueriesContext(connection) as caught:
+        store.select(source, ask, ask.where, Projection())
+    (query,) = [one["sql"] for one in caught if one["sql"].startswith("SELECT")]
+    explain = "EXPLAIN" if ON_POSTGRESQL else "EXPLAIN QUERY PLAN"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{explain} {query}")
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+# -- which index is used
+
+
+@pytest.mark.parametrize(
+    ("column", "body"),
+    [
+        ("Name", {"where": {"Name": "n00077"}}),
+        ("Age", {"where": {"Age": 77}}),
+        ("Age", {"where": {"Age": {"$in": [77, 78]}}}),
+        ("Name", {"where": {"Name": {"$like": "n0007%"}}}),
+        ("Age", {"where": {"Age": {"$gte": 2_990, "$lt": 3_000}}}),
+        ("Age", {"where": {"Age": {"$gt": 100}}, "order": [["Age", "ASC"]]}),
+        ("Age", {"where": {"Age": {"$gt": 100}}, "order": [["Age", "DESC"]]}),
+        ("Name", {"order": [["Name", "ASC"]]}),
+        ("Name", {"order": [["Name", "DESC"], ["Age", "ASC"]]}),
+    ],
+)
+def test_the_index_of_a_marked_column_is_used(
+    things: DataSource, column: str, body: dict[str, Any]
+) -> None:
+    from datasources.indexing.keys import name_of
+
+    found = plan(sources.source_of(things), body)
+    assert name_of(things.pk, column) in found, found
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"Note": "note 7"},
+        {"Note": {"$in": ["note 7", "note 8"]}},
+        {"Note": {"$all": ["note 7"]}},
+        {"$or": [{"Note": "note 7"}, {"Note": "note 8"}]},
+        {"Note.of": 5},
+        {"Undeclared": True},
+        {"$and": [{"Age": {"$mod": [2, 0]}}, {"Note": "note 7"}]},
+    ],
+)
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_equality_has_an_index_for_every_column(
+    things: DataSource, where: dict[str, Any], mode: str
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL plan_cache_mode={mode}")
+    assert "rowkeeper_entry_data" in plan(sources.source_of(things), {"where": where})
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="indexes of pieces are PostgreSQL's")
+def test_a_part_of_a_text_has_an_index(things: DataSource) -> None:
+    from datasources.indexing.keys import pieces_name_of
+
+    for where in ({"Name": {"$iLike": "N0007"}}, {"Name": {"$like": "0007"}}):
+        found = plan(sources.source_of(things), {"where": where})
+        assert pieces_name_of(things.pk, "Name") in found, found
+
+
+def test_a_where_that_many_rows_fit_is_read_in_its_order(
+    things: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "FEW", 100)
+    source = sources.source_of(things)
+    ask = asked(source, {"where": {"Age": {"$gte": 0}}, "limit": 5})
+    first = store.select(source, ask, ask.where, Projection())
+    assert len(ways._common) == 1
+    assert store.select(source, ask, ask.where, Projection()) == first
+    with store.writing(source, []):
+        store.delete(source, store.ids(source)[4:])
+    assert len(store.select(source, ask, ask.where, Projection()).entries) == 4
+    assert not ways._common
+
+
+# -- marks
+
+
+@pytest.mark.django_db
+def test_names_of_columns_are_text_and_nothing_else() -> None:
+    model = make(AWKWARD, AWKWARD)
+    build(model.pk)
+    source = sources.source_of(model)
+    with store.writing(source, []):
+        store.insert(source, [dict.fromkeys(AWKWARD, n) for n in range(4)])
+    assert set(source.indexed) == set(AWKWARD)
+    assert all(name.replace("_", "").isalnum() for name in existing())
+    for name in AWKWARD:
+        body = {"where": {name: {"$gte": 2}}, "order": [[name, "DESC"]], "limit": 9}
+        ask = asked(source, body)
+        texts = store.select(source, ask, ask.where, Projection()).entries
+        assert [json.loads(text)["data"][name] for text in texts] == [3, 2]
+
+
+@pytest.mark.django_db
+def test_a_name_that_a_client_sends_is_never_spelled(things: DataSource) -> None:
+    source = sources.source_of(things)
+    for name in ("Undeclared '%s", "Name'"):
+        ask = asked(source, {"where": {name: 1}, "order": [[name, "ASC"]], "limit": 1})
+        rows = ways.rows_for(ways.Ask(source, ask.where, ask.order, 1))
+        assert "Undeclared" not in rows.sql.text and "Name" not in rows.sql.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("indexed", "message"),
+    [
+        (["Password"], "holds passwords"),
+        (["Nothing"], "none of the columns"),
+        (["Name", "Name"], "stands twice"),
+        ([f"c{n}" for n in range(21)], "at most 20"),
+    ],
+)
+def test_what_cannot_be_marked(indexed: list[str], message: str) -> None:
+    columns = ["Email", "Name", *(f"c{n}" for n in range(21))]
+    with pytest.raises(ValidationError, match=message):
+        make(columns, indexed, definition=LOGIN)
+
+
+@pytest.mark.django_db
+def test_a_column_that_is_indexed_does_not_become_secret() -> None:
+    model = make(["Email", "Password"], ["Password"])
+    model.definition = LOGIN
+    with pytest.raises(ValidationError, match="holds passwords"):
+        sources.save(model)
+
+
+def test_a_mark_that_goes_takes_its_index_along(things: DataSource) -> None:
+    before = set(existing())
+    things.indexed_columns = ["Age"]
+    sources.save(things)
+    assert states(things) == {"Age": "ready"}
+    build(things.pk)
+    assert len(existing()) < len(before)
+    assert set(sources.source_of(things).indexed) == {"Age"}
+    DataSource.objects.get(pk=things.pk).delete()
+    build(things.pk)
+    assert existing() == {}
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="only there an index can be invalid")
+@pytest.mark.django_db(transaction=True)
+def test_an_index_that_was_left_half_way_is_made_anew() -> None:
+    model = make(["Name"], ["Name"])
+    build(model.pk)
+    assert states(model) == {"Name": "ready"}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pg_index SET indisvalid=false WHERE indexrelid=%s::regclass",
+            [next(iter(existing()))],
+        )
+    assert not all(existing().values())
+    DataSource.objects.filter(pk=model.pk).update(indexes={"Name": {"state": "building"}})
+    assert states(model) == {"Name": "failed"}
+    assert not sources.source_of(model).indexed
+    build(model.pk)
+    assert states(model) == {"Name": "ready"} and set(existing().values()) == {True}
+    DataSource.objects.get(pk=model.pk).delete()
+    build(model.pk)
+    assert existing() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_saving_has_the_indexes_made_beside(settings: Any) -> None:
+    settings.ROWKEEPER = {"INDEXES_ON_SAVE": True}
+    model = make(["Name"], ["Name"])
+    for thread in threading.enumerate():
+        if thread.name == BUILDER:
+            thread.join(30)
+    assert states(model) == {"Name": "ready"}
+    model.delete()
+    for thread in threading.enumerate():
+        if thread.name == BUILDER:
+            thread.join(30)
+    assert existing() == {}
+
+
+# -- the command
+
+
+@pytest.mark.django_db
+def test_the_command_marks_builds_and_tells() -> None:
+    model = make(["Name", "Age"], [])
+    assert "no column is marked as indexed" in command("Things")
+    assert "Name: wanted" in command("Things", "--mark", "Name")
+    assert "Name: ready" in command("Things", "--build")
+    assert "no column is marked" in command("Things", "--unmark", "Name", "--build")
+    assert existing() == {} and states(model) == {}
+    with pytest.raises(CommandError, match="not marked"):
+        command("Things", "--unmark", "Name")
+    with pytest.raises(CommandError, match="none of the columns"):
+        command("Things", "--mark", "Nothing")
+    with pytest.raises(CommandError, match="no data source"):
+        command("Nothings")
+
+
+def test_the_command_tells_what_queries_would_have_wanted(
+    things: DataSource, settings: Any
+) -> None:
+    settings.ROWKEEPER = {"INDEX_ADVICE_SECONDS": 0}
+    wanted._counted.clear()
+    source = sources.source_of(things)
+    for body in (
+        {"where": {"Note": {"$gt": "secret value"}}, "limit": 5},
+        {"order": [["Note", "ASC"]], "limit": 5},
+        {"where": {"Undeclared": {"$gt": 5}}, "limit": 5},
+        {"where": {"Age": {"$gt": 5}}, "order": [["Age", "ASC"]], "limit": 5},
+    ):
+        ask = asked(source, body)
+        store.select(source, ask, ask.where, Projection())
+    wanted.write_down()
+    found = WantedIndex.objects.values_list("data_source", "column", "kind", "times")
+    assert set(found) == {(things.pk, "Note", "range", 1), (things.pk, "Note", "order", 1)}
+    wanted.note(things.pk, [("Note", "range")])
+    wanted.write_down()
+    told = command("Things")
+    assert "Note: " in told and "range (2)" in told and "order (1)" in told
+    assert "secret value" not in told
+
+
+def test_what_is_counted_is_bounded_and_of_data_sources_that_are_there(
+    things: DataSource, settings: Any
+) -> None:
+    settings.ROWKEEPER = {"INDEX_ADVICE_SECONDS": 0}
+    wanted._counted.clear()
+    wanted.note(things.pk + 1, [("Note", "range")])
+    wanted.note(things.pk, [(f"c{n}", "range") for n in range(5_000)])
+    assert len(wanted._counted) == wanted._MAX_COUNTED
+    wanted.write_down()
+    assert not WantedIndex.objects.exclude(data_source=things).exists()
+    wanted._counted.clear()
+
+
+def test_nothing_is_written_while_a_request_is_answered(things: DataSource) -> None:
+    source = sources.source_of(things)
+    with CaptureQueriesContext(connection) as caught:
+        store.select(source, Select(limit=1), EVERYTHING, Projection())
+    assert len(caught) == 1
+
+
+# -- the admin
+
+
+def test_the_admin_shows_the_state_and_marks(things: DataSource, boss: Any) -> None:
+    page = boss.get(url("change", things.pk)).content.decode()
+    assert 'name="indexed_columns"' in page and "ready" in page
+    address = url("change", things.pk)
+    answer = boss.post(address, {**form_of(boss, address), "indexed_columns": "Note"})
+    assert answer.status_code == 302, answer.content.decode()
+    assert states(things) == {"Note": "wanted"}
+    page = boss.get(url("change", things.pk)).content.decode()
+    assert "wanted" in page
+    answer = boss.post(address, {**form_of(boss, address), "indexed_columns": "Nothing"})
+    assert "is none of the columns" in answer.content.decode()
+
+
+def test_who_may_not_change_a_data_source_marks_nothing(things: DataSource) -> None:
+    reader = staff("reader", things, "view")
+    page = reader.get(url("change", things.pk)).content.decode()
+    assert 'name="indexed_columns"' not in page
+    address = url("change", things.pk)
+    reader.post(address, {"name": things.name, "indexed_columns": "Note"})
+    assert states(things) == {"Name": "ready", "Age": "ready"}
