@@ -19,9 +19,11 @@ from datasources.models import DataSource
 from datasources.rights import having, look_again, may
 
 from .admin_checks import CheckPages
-from .advice import advice_for
+from .admin_history import HistoryPages
+from .advice import advice_for, in_lines
+from .checks import check
 from .forms import RuledDataSourceForm, rule_errors
-from .models import AccessRule
+from .models import AccessRule, Revision
 from .offers import offers_for
 from .saving import RulesInvalid, problems_with, rules_of, save_rules
 from .summary import access, summaries
@@ -30,7 +32,7 @@ _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
 
 
 @admin.register(DataSource)
-class RuledDataSourceAdmin(CheckPages):
+class RuledDataSourceAdmin(HistoryPages, CheckPages):
     """The rules are seen and changed by who holds `change_rules`, for all or for this one."""
 
     form = RuledDataSourceForm
@@ -65,7 +67,10 @@ class RuledDataSourceAdmin(CheckPages):
         main, *others = super().get_fieldsets(request, obj)
         if not self._may_edit(request, obj, "change_rules"):
             return [main, *others]
-        rules = {"fields": ["rules", "opened_revision"], "description": _in_words(obj)}
+        rules = {
+            "fields": ["rules", "note", "opened_revision"],
+            "description": _in_words(request.user, obj),
+        }
         return [main, ("Access rules", rules), *others]
 
     def get_form(
@@ -89,14 +94,26 @@ class RuledDataSourceAdmin(CheckPages):
             look_again(request.user)
         if "rules" in form.changed_data:
             try:
-                save_rules(obj, form.cleaned_data["rules"], request.user)
+                save_rules(
+                    obj,
+                    form.cleaned_data["rules"],
+                    request.user,
+                    origin=Revision.Origin.ADMIN,
+                    note=form.cleaned_data.get("note", ""),
+                )
             except RulesInvalid as error:
                 raise Refused([("rules", text) for text in rule_errors(error.problems)]) from None
             except PermissionMissing as error:
                 raise Refused([("rules", error.message)]) from None
         if {"rules", "columns", "definition"} & set(form.changed_data):
-            for text in advice_for(obj):
-                messages.warning(request, text)
+            self._say(request, obj)
+
+    def _say(self, request: HttpRequest, obj: DataSource) -> None:
+        """What is to be said about the rules that were saved."""
+        found = check(rules_of(obj), obj, user=request.user)
+        for level, severity in ((messages.WARNING, "warning"), (messages.INFO, "info")):
+            for text in in_lines(each for each in found if each.severity == severity):
+                messages.add_message(request, level, text)
 
     def goes_along(self, obj: DataSource, entries: int) -> str:
         """With the number of rules, for those who may see them."""
@@ -104,7 +121,7 @@ class RuledDataSourceAdmin(CheckPages):
         return words if rules is None else f"{words}, {rules} {'rule' if rules == 1 else 'rules'}"
 
 
-def _in_words(obj: DataSource | None) -> SafeString | str:
+def _in_words(user: Any, obj: DataSource | None) -> SafeString | str:
     """What the stored rules say, as tables; every text in them is escaped."""
     if obj is None:
         return ""
@@ -113,7 +130,7 @@ def _in_words(obj: DataSource | None) -> SafeString | str:
     context = {
         "rules": found,
         "access": access(found),
-        "advice": advice_for(obj),
+        "advice": advice_for(obj, user),
         "revision": obj.revision,
     }
     return render_to_string(_TEMPLATE, context)

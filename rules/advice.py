@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from datasources.models import DataSource
 
@@ -13,9 +14,9 @@ from .saving import rules_of
 MANY = 8
 
 
-def advice_for(data_source: DataSource) -> list[str]:
-    """What is to be said about the stored rules of a data source, beside what is wrong."""
-    found = check(rules_of(data_source), data_source)
+def advice_for(data_source: DataSource, user: Any = None) -> list[str]:
+    """What is to be said to a user about stored rules, beside what is wrong with them."""
+    found = check(rules_of(data_source), data_source, user=user)
     return in_lines(problem for problem in found if problem.severity != "error")
 
 

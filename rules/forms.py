@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from copy import copy
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from django import forms
 
 from datasources.errors import Malformed
 from datasources.forms import DataSourceForm, JsonField
-from datasources.jsontext import dumps
+from datasources.jsontext import canonical, dumps
 
 from .engine.parse import PROPERTIES, Problem
+from .models import Revision
+from .review import digest, review
+from .revisions import MAX_NOTE
 from .saving import problems_with, rules_of
+from .told import Conflict
 
 MAX_PROBLEMS = 20
 
@@ -78,8 +81,19 @@ class RuledDataSourceForm(DataSourceForm):
     )
     # What the editor offers as one types; set by the admin, on a subclass for each request.
     offers: ClassVar[dict[str, Any] | None] = None
+    note = forms.CharField(
+        required=False,
+        max_length=MAX_NOTE,
+        help_text="Why the rules are changed, for their history. May be left out.",
+        widget=forms.TextInput({"class": "vTextField"}),
+    )
     # The number of the rules that the form was opened with.
     opened_revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    # What is to be looked at, and ticked, before it is saved; a tick stands for one change alone.
+    conflict: Conflict | None = None
+    widens: Sequence[str] = ()
+    digest = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,15 +104,16 @@ class RuledDataSourceForm(DataSourceForm):
             self.initial["opened_revision"] = self.instance.revision
 
     def clean(self) -> dict[str, Any]:
-        """Are these rules, and does nobody else's change get lost?"""
+        """Are these rules, does nobody else's change get lost, and is what they open meant?"""
         super().clean()
         if "rules" in self.fields:
             self._check_revision()
         if "rules" in self.cleaned_data and "rules" in self.changed_data:
             columns = self.cleaned_data.get("columns", self.instance.columns)
-            self.refuse_rules(
-                problems_with(self.cleaned_data["rules"], columns, self.instance.secret_columns)
-            )
+            rules = self.cleaned_data["rules"]
+            self.refuse_rules(problems_with(rules, columns, self.instance.secret_columns))
+            if self.instance.pk is not None and not self.errors.get("rules"):
+                self._ask_what_is_meant(rules, columns)
         return self.cleaned_data
 
     def refuse_rules(self, problems: Iterable[Problem]) -> None:
@@ -107,19 +122,41 @@ class RuledDataSourceForm(DataSourceForm):
             self.add_error("rules", error)
 
     def _check_revision(self) -> None:
-        now = self.instance.revision
-        if self.instance.pk is None or self.cleaned_data.get("opened_revision") == now:
+        """Where somebody else has saved the rules since the form was opened: what one did not
+        touch stays theirs, what one did is compared with it.
+        """
+        opened, now = self.cleaned_data.get("opened_revision"), self.instance.revision
+        if self.instance.pk is None or opened == now or "rules" not in self.cleaned_data:
             return
+        kept = Revision.objects.filter(data_source=self.instance)
+        base = None if opened is None else kept.filter(number=opened).first()
+        typed, stored = self.cleaned_data["rules"], rules_of(self.instance)
+        if base is not None and canonical(base.rules) == canonical(typed):
+            self.cleaned_data["rules"] = stored
+            if "rules" in self.changed_data:
+                self.changed_data.remove("rules")
+            return
+        if self.data.get("replaces") == str(now):
+            return
+        self.conflict = Conflict.of(self.instance, base, typed)
         self.add_error(
             "rules",
             f"somebody else has changed the rules meanwhile (they are now at revision {now}), and "
-            "nothing was saved. The table shows the rules as they are stored now, this field what "
-            "you typed; to save again is to replace the stored rules with these.",
+            "nothing was saved: what they changed is shown on top, and this field has what you "
+            "typed",
         )
-        # So that whoever has read this can do it.
-        sent: Any = copy(self.data)
-        sent[self.add_prefix("opened_revision")] = str(now)
-        self.data = sent
+
+    def _ask_what_is_meant(self, rules: list[Any], columns: Sequence[str]) -> None:
+        """A save that lets people do more than before is saved once somebody has said so."""
+        self.digest = digest(self.instance, rules)
+        widens = review(self.instance, rules, columns)
+        if widens and self.data.get("confirmed") != self.digest:
+            self.widens = widens
+            self.add_error(
+                "rules",
+                "these rules let people do more than those in force, and nothing was saved yet: "
+                "look at what is new, on top, and say that it is meant",
+            )
 
 
 def rule_errors(problems: Iterable[Problem]) -> list[str]:

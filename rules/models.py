@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from datasources.errors import Malformed
 from datasources.jsontext import dumps, loads
@@ -83,3 +84,45 @@ class AccessRule(models.Model):
 
     def __str__(self) -> str:
         return f"rule {self.position} of {self.data_source}"
+
+
+class Revision(models.Model):
+    """A data source's list of rules as it was saved. Written by `rules.saving` alone, and never
+    changed: to go back is a new revision.
+    """
+
+    class Origin(models.TextChoices):
+        """The door that the rules came through."""
+
+        ADMIN = "admin", "the admin"
+        API = "api", "the API"
+        COMMAND = "command", "a command"
+        CODE = "code", "code, or a shell"
+        ROWS = "rows", "code, rule by rule"
+        FOUND = "found", "found there, from before there was a history"
+
+    data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="revisions")
+    # `DataSource.revision`, once the rules were saved.
+    number = models.PositiveBigIntegerField()
+    rules = WrittenJSONField()
+    saved_at = models.DateTimeField(default=timezone.now)
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    # Who that was, once the user is gone.
+    saved_by_name = models.CharField(max_length=254, default="", blank=True)
+    origin = models.CharField(max_length=16, choices=Origin.choices)
+    note = models.CharField(max_length=1000, default="", blank=True)
+    # The revision whose rules these are again.
+    reverts = models.PositiveBigIntegerField(null=True)
+
+    class Meta:
+        ordering = ["data_source", "-number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["data_source", "number"], name="rowkeeper_revision_number"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"revision {self.number} of {self.data_source}"

@@ -15,7 +15,8 @@ from datasources.errors import Malformed
 from datasources.models import DataSource
 
 from .engine.parse import PROPERTIES, Problem, parse_rules
-from .models import AccessRule
+from .models import AccessRule, Revision
+from .revisions import Saving, keep_found, record, record_by_rows
 from .script_rights import require_right_to_scripts
 
 # The properties of a rule, and the fields that hold them.
@@ -65,10 +66,19 @@ def problems_with(rules: Any, columns: Sequence[str], secret: Sequence[str] = ()
     return parse_rules(rules, frozenset(columns), frozenset(secret))[1]
 
 
-def save_rules(data_source: DataSource, rules: Any, by: Any = None) -> bool:
-    """Replace the list; false: nothing changed. `by` is the Django user who saves, None the
-    operator. Raises `RulesInvalid`, and `PermissionMissing` for scripts that are not theirs to
-    write; then nothing is saved.
+def save_rules(
+    data_source: DataSource,
+    rules: Any,
+    by: Any = None,
+    *,
+    origin: str = Revision.Origin.CODE,
+    note: str = "",
+    reverts: int | None = None,
+) -> bool:
+    """Replace the list, and keep it as a revision; false: nothing changed. `by` is the Django user
+    who saves, None the operator; `reverts` the revision whose rules these are again. Raises
+    `RulesInvalid`, and `PermissionMissing` for scripts that are not theirs to write; then nothing
+    is saved.
 
     Whoever else saves waits: positions are 1, 2, 3… of one list or of the other.
     """
@@ -83,6 +93,7 @@ def save_rules(data_source: DataSource, rules: Any, by: Any = None) -> bool:
         if before == rules and _kinds(before) == _kinds(rules):
             return False
         require_right_to_scripts(by, data_source, before, rules)
+        keep_found(data_source, before)
         # Not the manager of `data_source`, which would send a signal, and so a query, a rule.
         AccessRule.objects.filter(data_source_id=data_source.pk)._raw_delete(data_source._state.db)
         AccessRule.objects.bulk_create(
@@ -96,6 +107,7 @@ def save_rules(data_source: DataSource, rules: Any, by: Any = None) -> bool:
         )
         sources.touch_rules(data_source.pk)
         data_source.refresh_from_db(fields=["revision", "rules_tag"])
+        record(data_source, rules, Saving(by, origin, note, reverts))
     return True
 
 
@@ -138,10 +150,25 @@ def _check(sender: object, instance: AccessRule, raw: bool = False, **kwargs: ob
 
 
 def _changed(sender: object, instance: AccessRule, raw: bool = False, **kwargs: object) -> None:
-    """Positions have no gaps, but while a fixture's rules come in one after the other."""
+    """Positions have no gaps, but while a fixture's rules come in one after the other.
+
+    A fixture may bring its revisions, too; where it does not, the next save keeps what it finds.
+    """
     if not raw:
         _close_gaps(instance.data_source_id)
     sources.touch_rules(instance.data_source_id)
+    if not raw and _is_about_rules(kwargs.get("origin")):
+        _record(instance.data_source_id)
+
+
+def _is_about_rules(origin: object) -> bool:
+    """Rules that go along with their data source leave no trace of their own."""
+    return origin is None or getattr(origin, "model", origin.__class__) is AccessRule
+
+
+def _record(data_source_id: int) -> None:
+    number = DataSource.objects.values_list("revision", flat=True).get(pk=data_source_id)
+    record_by_rows(data_source_id, number, rules_of(data_source_id))
 
 
 def _close_gaps(data_source_id: int) -> None:

@@ -77,8 +77,7 @@ def sentence(rule: Summary) -> str:
     """One rule as a sentence: "Everyone who is signed in may read all columns but Salary"."""
     if not rule.who:
         return "This is no rule"
-    who = rule.who.removeprefix("who ")
-    who = rule.who if who == rule.who else f"whoever {who}"
+    who = f"whoever {rule.who[4:]}" if rule.who.startswith("who is ") else rule.who
     may = f"{who[:1].upper()}{who[1:]} may {_and([_MAY.get(o, o) for o in rule.operations])}"
     if not rule.operations:
         return f"A script decides{rule.who.removeprefix(_BY_SCRIPT)}"
@@ -89,6 +88,23 @@ def sentence(rule: Summary) -> str:
 
 def _and(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def allowed_in_words(rule: Any) -> str:
+    """Whom a rule lets in: `everyone who is signed in`."""
+    who = _who(rule, "script" in rule)
+    return f"whoever {who[4:]}" if who.startswith("who is ") else who
+
+
+def columns_in_words(rule: Any) -> str:
+    """Which columns a rule opens: `all but Salary`, `everything`."""
+    words = _columns(rule)
+    return _COLUMNS.get(words, words)
+
+
+def requirements_in_words(rule: Any) -> list[str]:
+    """What a rule requires, each condition by itself."""
+    return list(_requirements(rule.get("require")))
 
 
 def _summary(number: int, rule: Any, problems: tuple[str, ...]) -> Summary:

@@ -11,22 +11,13 @@ from typing import Any
 
 import pytest
 
-from accounts.identity import Identity
-from datasources.where import parse_where
-from rules.engine.asks import ById, ByQuery, Change, Insert, Update
 from rules.engine.check import check_rules
-from rules.engine.decide import (
-    Decision,
-    compile_rules,
-    decide_delete,
-    decide_insert,
-    decide_select,
-    decide_update,
-)
+from rules.engine.decide import Decision
 from rules.engine.problems import Problem
 from rules.engine.surroundings import Surroundings
 from tests import random_cases as make
 from tests.random_cases import COLUMNS, SEED
+from tests.random_lists import decided, place, random_list, request
 
 CASES = json.loads((Path(__file__).parent / "cases" / "checks.json").read_text())
 STAFF = ["Email", "Name", "Role", "Department", "Salary"]
@@ -114,100 +105,6 @@ def test_staff_who_sign_in_make_themselves_managers() -> None:
 
 LISTS = 200
 REQUESTS = 40
-
-
-def random_list(rnd: Random) -> list[dict[str, Any]]:
-    """Rules that are much alike, so that some cover others."""
-    rules = [make.rule(rnd, rnd.choice(make.OPERATIONS)) for _ in range(rnd.choice([1, 2, 2, 3]))]
-    for rule in list(rules):
-        if make.chance(rnd, 0.7):
-            rules.insert(rnd.randint(0, len(rules)), alike(rnd, rule))
-    for rule in rules:
-        for item in rule.get("require", []):
-            if isinstance(item, dict) and make.chance(rnd, 0.2):
-                for tests in item.values():
-                    tests["on"] = rnd.choice(["stored", "submitted", "both"])
-    return rules
-
-
-def alike(rnd: Random, rule: dict[str, Any]) -> dict[str, Any]:
-    """A rule with a property or two dropped, or taken from another."""
-    other = {**rule, **make.rule(rnd, rule["type"][0])} if make.chance(rnd, 0.4) else dict(rule)
-    found = {key: rnd.choice([rule, other]).get(key) for key in {*rule, *other}}
-    for key in ("require", "include", "exclude", "appId", "enabled"):
-        if make.chance(rnd, 0.4):
-            found.pop(key, None)
-    if make.chance(rnd, 0.2):
-        found["allow"] = rnd.choice(["all", "loggedIn"])
-    if make.chance(rnd, 0.15):
-        found.update(rnd.choice([{"require": []}, {"exclude": []}, {"appId": []}]))
-    return json.loads(json.dumps({key: value for key, value in found.items() if value is not None}))
-
-
-def place(rnd: Random) -> Surroundings:
-    secret = frozenset(["it's"]) if make.chance(rnd, 0.3) else frozenset()
-    return Surroundings(tuple(COLUMNS), secret, signs_in_as="People" if secret else None)
-
-
-def request(rnd: Random, rules: list[dict[str, Any]]) -> Any:
-    """A way to ask a compiled list, with something that a rule of it may well grant."""
-    user = make.user(rnd)
-    who = Identity(user, rnd.choice([None, 1, 2]), rnd.choice([None, 1, 2]))
-    wants = wanted(rnd, rules, user)
-    operation = rnd.choice(["select", "select", "insert", "update", "update", "delete"])
-    own = make.chance(rnd, 0.3)
-    if operation in ("select", "delete"):
-        decide = decide_select if operation == "select" else decide_delete
-        if make.chance(rnd, 0.7):
-            where = make.implying(rnd, wants) if make.chance(rnd, 0.7) else make.where(rnd)
-            names = tuple(make.some(rnd, COLUMNS, 2)) if make.chance(rnd, 0.4) else ()
-            ask: Any = ByQuery(parse_where(where, COLUMNS), names)
-        else:
-            ask = ById([{**make.row(rnd), **meeting(rnd, wants)}])
-        return lambda ruleset: decide(ruleset, who, ask)
-    if operation == "insert":
-        row = {**make.row(rnd), **meeting(rnd, wants)}
-        return lambda ruleset: decide_insert(ruleset, who, Insert([row]))
-    stored = {**make.row(rnd), **meeting(rnd, wants)}
-    sent = {**(make.row(rnd) if make.chance(rnd, 0.5) else {}), **meeting(rnd, wants)}
-    replaces = make.chance(rnd, 0.3)
-    return lambda ruleset: decide_update(
-        ruleset, who, Update([Change(sent, stored, own)], replaces)
-    )
-
-
-def wanted(rnd: Random, rules: list[dict[str, Any]], user: dict[str, Any] | None) -> list[Any]:
-    """Of one rule, the requirements with their values as this user has them."""
-    found: list[Any] = []
-    for item in rnd.choice(rules).get("require", []):
-        if isinstance(item, str):
-            found.append(item)
-            continue
-        for column, tests in item.items():
-            for op, value in tests.items():
-                if op != "on":
-                    templated = isinstance(value, str) and "{{" in value
-                    held = (user or {}).get("Email", "a") if templated else value
-                    found.append((column, op, held))
-    return found
-
-
-def meeting(rnd: Random, wants: list[Any]) -> dict[str, Any]:
-    row = {}
-    for item in wants:
-        if make.chance(rnd, 0.1):
-            continue
-        if isinstance(item, str):
-            row[item] = make.scalar(rnd)
-        elif item[1] == "equals":
-            row[item[0]] = item[2]
-        elif item[1] == "contains":
-            row[item[0]] = f"x{item[2]}" if isinstance(item[2], str) else [item[2]]
-    return row
-
-
-def decided(rules: list[dict[str, Any]], place: Surroundings) -> Any:
-    return compile_rules(rules, COLUMNS, place.secret, place.signs_in_as is not None)
 
 
 def same_outcome(left: Decision, right: Decision) -> bool:

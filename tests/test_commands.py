@@ -283,7 +283,7 @@ def test_warnings_are_no_errors(people: DataSource) -> None:
         f"Staff members ({people.pk}): warning: rule 1: every record can be updated"
     )
     assert told[1:] == [
-        f"Staff members ({people.pk}): info: no rule is about `select` or `insert` or `delete`: "
+        f"Staff members ({people.pk}): info: no rule is about `select`, `insert` or `delete`: "
         "nobody may do that",
         "1 data source checked: 0 errors, 1 warning",
     ]

@@ -126,7 +126,7 @@ def test_who_makes_one_gets_every_right_on_it() -> None:
     )
     assert answer.status == 201
     made = answer.json["dataSource"]
-    assert list(answer.json) == ["dataSource"]
+    assert list(answer.json) == ["dataSource", "warnings"]
     assert set(made) == {*PARTS, "accessRules"}
     assert made["columns"] == ["B", "A", "C"]
     assert (made["appId"], made["type"], made["definition"]) == (app.pk, "x", {"note": 1})
@@ -397,6 +397,21 @@ def test_digits_with_noughts_in_front_tell_nothing() -> None:
 
 
 # -- changing one
+
+
+def test_what_is_set_is_warned_of() -> None:
+    there = place([READ], [{"A": 1}])
+    api = calls.manager("change_rules", "change", on=there.model)
+    rules = [OPEN, {**READ, "exclude": []}]
+    answer = api("PUT", there.url, {"accessRules": rules})
+    assert [(w["rule"], w["code"], w["severity"]) for w in answer.json["warnings"]] == [
+        (1, "any-record", "warning"),
+        (2, "unreachable", "warning"),
+        (2, "empty-list", "info"),
+    ]
+    assert "warnings" not in api("PUT", there.url, {"columns": ["A"]}).json
+    assert "warnings" not in api("PUT", there.url, {"accessRules": None}).json
+    assert "warnings" not in api("GET", there.url).json
 
 
 def test_what_is_absent_stays() -> None:

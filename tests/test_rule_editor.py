@@ -51,7 +51,12 @@ def rules_on(page: Any) -> Any:
 
 
 def saved(page: Any) -> None:
+    """By somebody who means what they save: what is asked about is ticked."""
     page.locator("[name=_save]").click()
+    page.locator(".messagelist .success, #id_confirmed").first.wait_for()
+    if page.locator("#id_confirmed").count():
+        page.locator("#id_confirmed").check()
+        page.locator("[name=_save]").click()
     page.locator(".messagelist .success").wait_for()
 
 
@@ -239,6 +244,11 @@ def test_employees_by_keyboard_alone(page: Any) -> None:
     assert page.evaluate("document.activeElement.ariaLabel") == "Move rule 3 up"
     keys.to('[aria-label="Move rule 3 down"]')
     keys.press("Enter")
+    keys.to("[name=_save]")
+    keys.press("Enter")
+    page.locator("#id_confirmed").wait_for()
+    keys.to("#id_confirmed")
+    keys.press("Space")
     keys.to("[name=_save]")
     keys.press("Enter")
     page.locator(".messagelist .success").wait_for()

@@ -20,8 +20,11 @@ from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
 from datasources.values import MAX_INTEGER, problem_with_text, shown
 
+from ..checking import MAX_PROBLEMS, as_json
+from ..checks import check
 from ..engine.decide import keeps_out
 from ..guard import Guard
+from ..models import Revision
 from ..saving import rules_of, save_rules
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
@@ -80,9 +83,10 @@ class DataSources(Endpoint):
             if identity.django_user_id is not None:
                 permissions.grant_all(identity.django_user_id, model)
             if body.get("accessRules") is not None:
-                save_rules(model, body["accessRules"], user_behind(identity))
+                _save_rules(identity, model, body["accessRules"])
         model.refresh_from_db()
-        return json_answer({"dataSource": {**_body(model, FIELDS), **_rules(model)}}, 201)
+        whole = {**_body(model, FIELDS), **_rules(model)}
+        return json_answer({"dataSource": whole, **_warnings(identity, model, body)}, 201)
 
     def retrieve(self, request: Request, reference: str) -> HttpResponse:
         """`GET data-sources/:id`: whole for those who may view it, short for those let in."""
@@ -115,9 +119,10 @@ class DataSources(Endpoint):
                 _fill(model, body)
                 _save(model)
             if "accessRules" in body:
-                save_rules(model, body["accessRules"], user_behind(identity))
+                _save_rules(identity, model, body["accessRules"])
         model.refresh_from_db()
-        return json_answer({"dataSource": _whole(identity, model)})
+        whole = _whole(identity, model)
+        return json_answer({"dataSource": whole, **_warnings(identity, model, body)})
 
     def destroy(self, request: Request, reference: str) -> HttpResponse:
         """`DELETE data-sources/:id`, with its entries, rules and sessions."""
@@ -248,6 +253,18 @@ def _whole(identity: Identity, model: DataSource) -> dict[str, Any]:
     """All fields, and the rules for those who may change them."""
     rules = _rules(model) if permissions.may(identity, "change_rules", model) else {}
     return {**_body(model, FIELDS), **rules}
+
+
+def _save_rules(identity: Identity, model: DataSource, rules: Any) -> None:
+    save_rules(model, rules, user_behind(identity), origin=Revision.Origin.API)
+
+
+def _warnings(identity: Identity, model: DataSource, body: dict[str, Any]) -> dict[str, Any]:
+    """What is to be said about the rules that were set, if any were."""
+    if body.get("accessRules") is None:
+        return {}
+    found = check(rules_of(model), model, user=user_behind(identity))
+    return {"warnings": [as_json(problem) for problem in found[:MAX_PROBLEMS]]}
 
 
 def _short(door: Guard) -> dict[str, Any]:

@@ -288,7 +288,34 @@ SCHEMAS: dict[str, Json] = {
         description="`accessRules` only for those who may change them; of `attributes` or a "
         "short answer, only some of the properties.",
     ),
-    "OneDataSource": _object({"dataSource": ref("DataSource")}, "dataSource"),
+    "OneDataSource": _object(
+        {
+            "dataSource": ref("DataSource"),
+            "warnings": {
+                **_list(ref("RuleProblem")),
+                "description": "What may not be meant in the rules that the request has set.",
+            },
+        },
+        "dataSource",
+    ),
+    "RuleProblem": _object(
+        {
+            "rule": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Its place in the list; 0: the list as a whole.",
+            },
+            "path": TEXT,
+            "severity": {**TEXT, "enum": ["warning", "info"]},
+            "code": TEXT,
+            "message": TEXT,
+        },
+        "rule",
+        "path",
+        "severity",
+        "code",
+        "message",
+    ),
     "DataSources": _object({"dataSources": _list(ref("DataSource"))}, "dataSources"),
     "NewDataSource": _object(
         {

@@ -117,6 +117,10 @@ def _rejects(rule: Rule, operation: Operation) -> str | None:
     return "exclude" if rule.columns.excluded else None
 
 
+def _or(words: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
 def _left_to_nobody(facts: Sequence[Facts]) -> Iterator[Problem]:
     asked = {
         operation
@@ -128,7 +132,7 @@ def _left_to_nobody(facts: Sequence[Facts]) -> Iterator[Problem]:
     if not facts:
         text = "no rule is switched on: nobody gets in"
     elif missing:
-        text = f"no rule is about {' or '.join(missing)}: nobody may do that"
+        text = f"no rule is about {_or(missing)}: nobody may do that"
     else:
         return
     yield Problem(0, "", text, "nobody", "info")

@@ -95,7 +95,7 @@ def covers(first: Facts, second: Facts, operation: Operation) -> bool:
         return True  # whom it is for, it grants or rejects
     if operation == "update":
         return first.stored <= second.stored
-    return _reads_all(first, second)
+    return reads_all(first, second)
 
 
 def covers_apps(first: Rule, second: Rule) -> bool:
@@ -163,17 +163,27 @@ def excludes(left: Condition, right: Condition) -> bool:
     return held.op == "equals" and not test.met_by({held.column: held.operand}, {})
 
 
-def _reads_all(first: Facts, second: Facts) -> bool:
+def reads_all(first: Facts, second: Facts) -> bool:
     """Whether a read that fits the second rule fits the first: it asks for no more, and hides
-    no more. What a requirement says may be named though it is hidden, so where something is
-    hidden, both have to require the same.
+    no more.
     """
     if not first.required <= second.required:
         return False
     if first.rule.columns.include is None and not first.rule.columns.hidden:
         return True
     scripted = second.rule.script is not None
-    return not scripted and first.required == second.required and _shows_all(first, second)
+    return not scripted and _shows_all(first, second) and _names_all(first, second)
+
+
+def _names_all(first: Facts, second: Facts) -> bool:
+    """What a requirement says may be named though it is hidden: whether that is so for the first
+    rule, too.
+    """
+    return not any(
+        key(item) not in first.required and first.rule.columns.hides_column(item.column)
+        for items in second.wants.values()
+        for item in items
+    )
 
 
 def _shows_all(first: Facts, second: Facts) -> bool:
