@@ -18,6 +18,7 @@ from datasources.admin import Refused
 from datasources.models import DataSource
 from datasources.rights import having, look_again, may
 
+from .admin_access import AccessPages
 from .admin_checks import CheckPages
 from .admin_history import HistoryPages
 from .advice import advice_for, in_lines
@@ -32,7 +33,7 @@ _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
 
 
 @admin.register(DataSource)
-class RuledDataSourceAdmin(HistoryPages, CheckPages):
+class RuledDataSourceAdmin(HistoryPages, AccessPages, CheckPages):
     """The rules are seen and changed by who holds `change_rules`, for all or for this one."""
 
     form = RuledDataSourceForm

@@ -38,6 +38,15 @@ def rules_of(data_source: DataSource | int) -> list[dict[str, Any]]:
     return [_written(row) for row in rows.values(*FIELDS.values())]
 
 
+def rules_of_all(data_source_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """The same of several data sources, by one query."""
+    found: dict[int, list[dict[str, Any]]] = {key: [] for key in data_source_ids}
+    rows = AccessRule.objects.filter(data_source_id__in=data_source_ids).order_by("position")
+    for row in rows.values(*FIELDS.values(), "data_source_id"):
+        found[row.pop("data_source_id")].append(_written(row))
+    return found
+
+
 def rules_and_writers(data_source_id: int) -> tuple[list[dict[str, Any]], dict[str, int | None]]:
     """The same, and who wrote each script: the id of a Django user by the script's text.
 
