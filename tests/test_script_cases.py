@@ -61,13 +61,13 @@ def test_empty_include_opens_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Less than half a second for a script; markers lie where one that broke out would look."""
+    """A third of a second for a script; markers lie where one that broke out would look."""
     folder = tmp_path_factory.mktemp("marked")
     (folder / "marker").write_text(MARKER)
     os.environ["ROWKEEPER_MARKER"] = MARKER
     here = os.getcwd()
     os.chdir(folder)
-    with limits(seconds=0.4):
+    with limits(seconds=0.3):
         yield
     os.chdir(here)
     del os.environ["ROWKEEPER_MARKER"]

@@ -364,7 +364,7 @@ def test_killing_workers_grants_nothing() -> None:
         killer.start()
         try:
             with ThreadPoolExecutor(6) as threads:
-                ended = list(threads.map(one, range(600)))
+                ended = list(threads.map(one, range(300)))
         finally:
             over.set()
             killer.join()
@@ -377,7 +377,7 @@ def test_killing_workers_grants_nothing() -> None:
             assert verdict.error
     granted = sum(verdict.granted for _, verdict in ended)
     failed = sum(verdict.error is not None for _, verdict in ended)
-    assert granted >= 100 and failed >= 1, (granted, failed)
+    assert granted >= 50 and failed >= 1, (granted, failed)
 
 
 # -- nothing is left behind
