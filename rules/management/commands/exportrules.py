@@ -1,0 +1,45 @@
+"""`exportrules [SOURCE ...] [--output DIR]`: rules as files for git, one a data source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from datasources.models import DataSource
+from rules.management.referring import data_source
+from rules.portable import Directory, file_name, to_text
+from rules.saving import rules_of
+
+
+class Command(BaseCommand):
+    """Writes one file a data source; the same rules are the same text, on every site."""
+
+    help = "Writes the rules of all data sources, or of those named, as files with names in them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("source", nargs="*", help="a data source, by number or by name")
+        parser.add_argument(
+            "--output", metavar="DIR", help="the folder for the files; without it, one is printed"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write them. Raises `CommandError` where there is nowhere to write to."""
+        names, folder = options["source"], options["output"]
+        sources = [data_source(name) for name in names]
+        if not names:
+            sources = list(DataSource.objects.order_by("name"))
+        if folder is None and len(sources) != 1:
+            raise CommandError("--output is needed where there is not exactly one data source")
+        directory = Directory.now()
+        for source in sources:
+            text = to_text(source, rules_of(source), directory)
+            if folder is None:
+                self.stdout.write(text, ending="")
+                continue
+            path = Path(folder) / file_name(source)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+            self.stdout.write(str(path))

@@ -1,0 +1,98 @@
+"""`importrules PATH ... [--check]`: rules from files as `exportrules` writes them, all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from accounts.failures import PermissionMissing
+from datasources.errors import Malformed
+from datasources.models import DataSource
+from rules.management import saving
+from rules.models import Revision
+from rules.portable import Directory, from_text
+from rules.saving import RulesInvalid, problems_with, save_rules
+
+
+class Command(BaseCommand):
+    """Looks through all files first; where anything is wrong with one, none is saved."""
+
+    help = "Saves the rules in files, or in all *.json of folders; says what changes by it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("path", nargs="+", help="a file, or a folder of them")
+        saving.add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import them. Raises `CommandError` where something is wrong with one."""
+        by = saving.saver(options)
+        with transaction.atomic():
+            found = self._read(options["path"])
+            changed = [
+                (source, rules)
+                for source, rules in found
+                if saving.tell(source, rules, self.stdout.write)
+            ]
+            if not options["check"]:
+                for source, rules in changed:
+                    self._save(source, rules, by, options["note"])
+        verb = "would change" if options["check"] else "changed"
+        self.stdout.write(f"{len(found)} read, {len(changed)} {verb}")
+
+    def _read(self, paths: list[str]) -> list[tuple[DataSource, list[Any]]]:
+        directory = Directory.now()
+        found: dict[int, tuple[DataSource, list[Any]]] = {}
+        problems: list[str] = []
+        for path in _files(paths):
+            try:
+                source, rules = _one(path, directory)
+            except Malformed as error:
+                problems.extend(f"{path}: {line}" for line in error.message.split("\n"))
+                continue
+            if source.pk in found:
+                problems.append(f"{path}: another file is about `{source.name}`, too")
+            found[source.pk] = source, rules
+        if problems:
+            raise CommandError("\n".join([*problems, "nothing was saved"]))
+        # In one order, so that two imports wait for each other.
+        return [found[key] for key in sorted(found)]
+
+    def _save(self, source: DataSource, rules: list[Any], by: Any, note: str) -> None:
+        try:
+            save_rules(source, rules, by, origin=Revision.Origin.COMMAND, note=note)
+        except (RulesInvalid, PermissionMissing) as error:
+            raise CommandError(f"{source.name}: {error.message}\nnothing was saved") from None
+
+
+def _files(paths: list[str]) -> Iterator[Path]:
+    for name in paths:
+        path = Path(name)
+        if path.is_dir():
+            yield from sorted(path.glob("*.json"))
+        elif path.is_file():
+            yield path
+        else:
+            raise CommandError(f"there is no file or folder {name}")
+
+
+def _one(path: Path, directory: Directory) -> tuple[DataSource, list[Any]]:
+    """Raises `Malformed` with all that is wrong, a line each."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Malformed(f"cannot be read: {error}") from None
+    read = from_text(text, directory)
+    source = DataSource.objects.filter(name=read.name).first()
+    if source is None:
+        raise Malformed(f"there is no data source `{read.name}`")
+    unknown = {(problem.rule, problem.path) for problem in read.problems}
+    invalid = problems_with(read.rules, source.columns, source.secret_columns)
+    others = [each for each in invalid if (each.rule, each.path) not in unknown]
+    if read.problems or others:
+        raise Malformed("\n".join(map(str, [*read.problems, *others])))
+    return source, read.rules

@@ -1,0 +1,71 @@
+"""`revertrules SOURCE [REVISION] [--check]`: back to rules that were in force before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from accounts.failures import PermissionMissing
+from datasources.models import DataSource
+from datasources.values import MAX_INTEGER
+from rules.management import saving
+from rules.management.referring import data_source
+from rules.models import Revision
+from rules.saving import RulesInvalid, save_rules
+
+
+class Command(BaseCommand):
+    """To go back is a new revision, checked like every other save."""
+
+    help = "Saves the rules of an earlier revision again; says what changes by it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument(
+            "revision", nargs="?", type=int, help="its number; without it, the one before"
+        )
+        saving.add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Go back. Raises `CommandError` where that cannot be."""
+        by = saving.saver(options)
+        with transaction.atomic():
+            source = data_source(options["source"])
+            revision = _revision(source, options["revision"])
+            changes = saving.tell(source, revision.rules, self.stdout.write)
+            if changes and not options["check"]:
+                _save(source, revision, by, options["note"])
+        if not changes:
+            self.stdout.write(f"the rules are those of revision {revision.number} already")
+        elif not options["check"]:
+            self.stdout.write(f"the rules are those of revision {revision.number} again")
+
+
+def _revision(source: DataSource, number: int | None) -> Revision:
+    kept = Revision.objects.filter(data_source=source).order_by("-number")
+    if number is None:
+        found = kept.filter(number__lt=source.revision).first()
+    else:
+        found = kept.filter(number=number).first() if 0 <= number <= MAX_INTEGER else None
+    if found is None:
+        known = ", ".join(str(each) for each in kept.values_list("number", flat=True)[:10])
+        which = "earlier revision" if number is None else f"revision {number}"
+        raise CommandError(f"there is no {which}; there are: {known or 'none'}")
+    return found
+
+
+def _save(source: DataSource, revision: Revision, by: Any, note: str) -> None:
+    try:
+        save_rules(
+            source,
+            revision.rules,
+            by,
+            origin=Revision.Origin.COMMAND,
+            note=note,
+            reverts=revision.number,
+        )
+    except (RulesInvalid, PermissionMissing) as error:
+        raise CommandError(f"nothing was saved: {error.message}") from None
