@@ -68,12 +68,13 @@ def _in_words(each: Widening, rules: Sequence[Any], can: str = "can") -> str:
         names = few([f"`{shown(name)}`" for name in each.columns])
         return f"{who} {can} {does} {names} {place}"
     if each.kind == "people":
-        return f"{who} {can} {does} {columns_in_words(raw)}{_condition(raw)} {place}"
+        what = "entries" if each.operations == ("delete",) else columns_in_words(raw)
+        return f"{who} {can} {does} {what}{_condition(raw)} {place}"
     if each.kind == "conditions" and each.instead_of is not None:
         asked = f"under other conditions than before{_condition(raw)}"
         return f"{who} {can} {does} entries {asked} {place}"
     return (
-        f"{who} may be let {does} more than before: other rules come before rule "
+        f"{who} may be able to {does} more than before: other rules come before rule "
         f"{rule.position} now, or ask for less"
     )
 

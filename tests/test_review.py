@@ -179,7 +179,7 @@ def test_the_history_tells_each_change(boss: Client, source: DataSource) -> None
         "for the clean-up",
         "rule 1 has no `exclude` any more; it was `Salary`",
         "everyone who is signed in can read `Salary` (rule 1)",
-        "everyone, signed in or not can no longer delete everything (rule 1)",
+        "everyone, signed in or not can no longer delete entries (rule 1)",
         "boss, through the admin",
         "3 revisions",
     ):
