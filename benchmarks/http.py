@@ -122,14 +122,18 @@ def _row(number: int, rows: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def server(kind: str) -> Iterator[int]:
-    """A running server; its port."""
+def server(kind: str, quiet: bool = False) -> Iterator[int]:
+    """A running server; its port. `quiet`: what it says of requests is not shown."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = Path(sys.executable).parent
     command = [part.format(port=port) for part in SERVERS[kind]]
-    process = subprocess.Popen([str(folder / command[0]), *command[1:]], cwd=HERE.parent)
+    process = subprocess.Popen(
+        [str(folder / command[0]), *command[1:]],
+        cwd=HERE.parent,
+        stderr=subprocess.DEVNULL if quiet else None,
+    )
     try:
         for _ in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
