@@ -149,6 +149,9 @@ class Pool:
             left = arrived + self.limits.wait_seconds - now
         if left <= 0:
             raise NoWorker("no worker became free in time")
+        if not self._wanted:
+            # To look again, whether it is still of use.
+            left = min(left, self._long)
         self._waiting += 1
         try:
             self._free.wait(left)
@@ -157,10 +160,17 @@ class Pool:
         self._refuse_after_failure()
 
     def _all_stuck(self, now: float) -> bool:
-        """Whether every worker has been at one script for so long that waiting is no use."""
-        return bool(self._busy) and all(
-            now - since > self.limits.wait_seconds for since in self._busy.values()
-        )
+        """Whether every worker has been at one script for so long that waiting is no use.
+
+        Those that are yet to begin do not count: beside scripts that never end there is nearly
+        always one, in the place of the last that was killed, and it is somebody's already.
+        """
+        begun = [since for since in self._busy.values() if since < float("inf")]
+        return bool(begun) and all(now - since > self._long for since in begun)
+
+    @property
+    def _long(self) -> float:
+        return self.limits.wait_seconds / 2
 
     def _mark_busy(self, worker: Worker) -> None:
         with self._lock:
