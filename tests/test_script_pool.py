@@ -570,3 +570,11 @@ def test_sockets_are_not_inherited() -> None:
         (worker,) = workers_of(the_pool())
         assert isinstance(worker._socket, socket.socket)
         assert not worker._socket.get_inheritable()
+
+
+def test_nobody_waits_for_a_worker_that_is_somebody_elses() -> None:
+    """Also where it was on its way when they came: the start has seconds, the wait has not."""
+    with limits(seconds=2.0, workers=2, queue=16, wait_seconds=0.2):
+        with ThreadPoolExecutor(8) as threads:
+            verdicts = list(threads.map(lambda _: ask(FOREVER), range(8)))
+        assert sum(verdict.busy for verdict in verdicts) == 6

@@ -141,7 +141,7 @@ class Pool:
         if self._waiting >= self.limits.queue:
             raise NoWorker("too many requests wait for a worker")
         now = time.monotonic()
-        if self._wanted:
+        if self._wanted > self._waiting:
             left = arrived + self.limits.start_seconds - now
         else:
             if self._all_stuck(now):
@@ -149,12 +149,10 @@ class Pool:
             left = arrived + self.limits.wait_seconds - now
         if left <= 0:
             raise NoWorker("no worker became free in time")
-        if not self._wanted:
-            # To look again, whether it is still of use.
-            left = min(left, self._long)
         self._waiting += 1
         try:
-            self._free.wait(left)
+            # Not to the end: what was on its way may have become somebody else's.
+            self._free.wait(min(left, self._long))
         finally:
             self._waiting -= 1
         self._refuse_after_failure()
