@@ -10,6 +10,7 @@ from django.db.models.aggregates import Count
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 
 from accounts.failures import PermissionMissing
@@ -68,9 +69,10 @@ class RuledDataSourceAdmin(HistoryPages, AccessPages, CheckPages):
         main, *others = super().get_fieldsets(request, obj)
         if not self._may_edit(request, obj, "change_rules"):
             return [main, *others]
+        # Django asks several times, and shows one: the words are made for that.
         rules = {
             "fields": ["rules", "note", "opened_revision"],
-            "description": _in_words(request.user, obj),
+            "description": SimpleLazyObject(lambda: _in_words(request.user, obj)),
         }
         return [main, ("Access rules", rules), *others]
 

@@ -16,7 +16,13 @@ import { Row } from "./row.js";
 import { DOES, OPERATIONS } from "./words.js";
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+// Whether the JSON is folded away, for the next page; a browser may keep nothing.
 const FOLDED = "rowkeeper-rules-json";
+const folded = {
+    get() { try { return localStorage.getItem(FOLDED) === "folded"; } catch { return false; } },
+    set(now) { try { localStorage.setItem(FOLDED, now ? "folded" : "open"); } catch { /* then not */ } },
+};
 
 export class RuleList {
     constructor(area) {
@@ -50,8 +56,8 @@ export class RuleList {
         this.status = h("p", { class: "rowkeeper-hidden", role: "status" });
         this.undoer = button("Undo", () => this.undo(), { class: "rk-button rk-quiet", disabled: true });
         this.adder = h("button", { type: "button", class: "rk-button rk-primary rk-add", onclick: () => this.openPresets() }, icon("plus"), "Add a rule");
-        this.json = h("details", { class: "rk-json", open: localStorage.getItem(FOLDED) !== "folded" }, h("summary", {}, "All rules as JSON"));
-        this.json.addEventListener("toggle", () => localStorage.setItem(FOLDED, this.json.open ? "open" : "folded"));
+        this.json = h("details", { class: "rk-json", open: !folded.get() }, h("summary", {}, "All rules as JSON"));
+        this.json.addEventListener("toggle", () => folded.set(!this.json.open));
         this.root = h(
             "div", { class: "rowkeeper-rules", onkeydown: (event) => {
                 if (event.key === "Enter" && event.target.matches("input:not([type=checkbox], [type=radio])")) event.preventDefault();
@@ -129,6 +135,13 @@ export class RuleList {
         this.area.value = text;
         this.read(true);
         this.say(words);
+    }
+
+    // A list that the server mended: what it left alone keeps its text.
+    mend(text, words) {
+        const kept = new Map(this.items.map((item) => [write(item.value), item.text]));
+        const texts = parseList(text).map((item) => kept.get(write(item.value)) ?? item.text);
+        this.replace(writeList(texts), words);
     }
 
     undo() {
@@ -309,7 +322,7 @@ export class RuleList {
             "li", { class: `rk-problem rk-${severity}` }, icon(severity),
             h("span", { class: "rowkeeper-hidden" }, `${severity}: `),
             h("span", {}, path ? h("code", {}, path) : null, path ? " " : null, told(message)),
-            fix ? button(fix.label, () => this.replace(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
+            fix ? button(fix.label, () => this.mend(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
         );
     }
 

@@ -1,0 +1,93 @@
+"""The rule editor under django-unfold, which replaces the admin's site: on a server of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser import axe, browser  # noqa: F401
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parent.parent
+SET_UP = """
+from django.contrib.auth.models import User
+from datasources.models import DataSource
+from datasources import sources
+from rules.saving import save_rules
+User.objects.create_superuser("boss", password="pw")
+source = DataSource(name="Employees", columns=["Email", "Role"])
+sources.save(source)
+reads, deletes = {"type": ["select"], "allow": "all"}, {"type": ["delete"], "allow": "loggedIn"}
+save_rules(source, [reads, deletes])
+"""
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """A server with the theme, on a database of its own."""
+    pytest.importorskip("unfold")
+    if "postgres" in os.environ.get("DATABASE_URL", ""):
+        pytest.skip("the browser is asked on SQLite alone")
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.unfold_settings",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+        "SECRET_KEY": "for the test alone, for the test alone, for the test alone",
+    }
+    manage = [sys.executable, "manage.py"]
+    run = {"cwd": ROOT, "env": environment}
+    subprocess.run([*manage, "migrate", "-v0"], check=True, **run)
+    subprocess.run([*manage, "shell", "-v0"], input=SET_UP, text=True, check=True, **run)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [*manage, "runserver", "--noreload", f"127.0.0.1:{port}"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, **run)
+    for _ in range(150):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.2)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait()
+
+
+def test_rules_are_edited_under_another_theme(address: str, browser: Any) -> None:  # noqa: F811
+    page = browser.new_page(base_url=address, viewport={"width": 390, "height": 900})
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto("/admin/login/?next=/admin/rowkeeper_datasources/datasource/1/change/")
+    page.fill("[name=username]", "boss")
+    page.fill("[name=password]", "pw")
+    page.press("[name=password]", "Enter")
+    page.locator(".rk-rule").nth(1).wait_for()
+    page.wait_for_function("!document.querySelector('.rk-words').textContent.includes('…')")
+    page.get_by_role("button", name="Move rule 2 up").click()
+    page.locator(".rk-opener").first.click()
+    page.get_by_role("radio", name="All but").click()
+    page.get_by_role("combobox", name="Add to: All columns but these").click()
+    page.locator('[role=option][data-value="Role"]:visible').click()
+    for scheme in ("light", "dark"):
+        page.evaluate(
+            "(dark) => document.documentElement.classList.toggle('dark', dark)", scheme == "dark"
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert axe(page, ".rowkeeper-rules") == []
+    page.locator("[name=_save]").click()
+    page.wait_for_url("**/datasource/")
+    page.goto("/admin/rowkeeper_datasources/datasource/1/change/")
+    page.locator(".rk-rule").nth(1).wait_for()
+    text = page.locator("#id_rules").input_value()
+    assert text.index("delete") < text.index('"exclude": ["Role"]') < text.index("select")
+    assert faults == []
