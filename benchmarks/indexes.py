@@ -91,7 +91,8 @@ def _insert(source: str, number: str, rows: int, departments: int) -> None:
     run(
         'INSERT INTO rowkeeper_datasources_entry (data_source_id,data,"order",nested,created_at,'
         f"updated_at) SELECT {source},{row},0,false,now(),now() "
-        f"FROM (SELECT n,{number} AS k FROM generate_series(0,{rows - 1}) AS n) AS numbers"
+        f"FROM (SELECT n,({number})::bigint AS k "
+        f"FROM generate_series(0,{rows - 1}) AS n) AS numbers"
     )
 
 

@@ -169,6 +169,11 @@ def _postgresql_keys(source_id: int, column: str, pieces: bool) -> Keys:
     )
 
 
+def _is_placed(value: Any) -> bool:
+    """Whether the key of a value is one for all of its kind."""
+    return value is None or value.__class__ in (bool, str)
+
+
 class _PostgreSQL:
     cast = "::bigint"
 
@@ -190,17 +195,13 @@ class _PostgreSQL:
         entries be walked for it.
         """
         value = None if span.points is None else span.points[0]
+        order = f"{keys.order(False)},id"
         if value.__class__ is str:
-            pairs = [(keys.first, Sql(_TEXT)), (keys.second, Sql("%s", (value,)))]
-        elif value is None or value.__class__ is bool:
-            pairs = [(keys.first, Sql(self._place(value)))]
-        else:
-            pairs = [(keys.first, Sql("%s::numeric", (repr(value),)))]
-        bounds = [
-            Sql(f"{key}>={given.text} AND {key}<={given.text}", given.params * 2)
-            for key, given in pairs
-        ]
-        return _all(bounds), f"{keys.order(False)},id"
+            text = f"{keys.first}={_TEXT} AND {keys.second}>=%s AND {keys.second}<=%s"
+            return Sql(text, (value, value)), order
+        place = Sql(self._place(value)) if _is_placed(value) else Sql("%s::numeric", (repr(value),))
+        text = f"{keys.first}>={place.text} AND {keys.first}<={place.text}"
+        return Sql(text, place.params * 2), order
 
     def _boolean(self, keys: Keys, span: Span) -> Sql:
         if span.is_point():

@@ -1,8 +1,8 @@
 """The way to the rows that fit: which index finds them, and how much of it has to be read.
 
-Every way asks the whole where of every row that it gives, so that a way decides speed alone. The
-SQL leaves a planner one sensible plan: it plans once for all values, and cannot know which of
-them are rare.
+Every way asks the whole where of every row that it gives, but where an index has answered it, so
+that a way decides speed alone. The SQL leaves a planner one sensible plan: it plans once for all
+values, and cannot know which of them are rare.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ..indexing.keys import Keys
 from ..queries import OrderTerm
 from ..selecting import order_sql
 from ..sources import Source
-from ..values import KIND_TEXT
-from ..where import Node
+from ..values import KIND_TEXT, is_scalar
+from ..where import Field, Node
 from ..where.spans import Span, parts_of, spans_of
 from ..where.sql import is_sought, where_sql
 from ..where.sqltext import Sql
@@ -163,8 +163,9 @@ class _Way:
     def _of_point(self, keys: Keys) -> Sql:
         """The rows of one value by id, as they stand in its index."""
         within, order = keys.point(self.spans[keys.column])
-        found = [Sql(keys.of_source()), within, self._exact()]
-        return self._first(self._select(found), order)
+        # A row that the keys tell has this value where they say so: there is nothing left to ask.
+        rest = [] if _is_equality(self.ask.where) else [self._exact()]
+        return self._first(self._select([Sql(keys.of_source()), within, *rest]), order)
 
     def _between(self, keys: Keys) -> list[Sql]:
         """The rows of a span, or of those with a part of a text, in no order."""
@@ -256,6 +257,11 @@ class _Way:
     def _first(self, rows: Sql, order: str, params: Sequence[object] = ()) -> Sql:
         text = f"SELECT * FROM ({rows.text} ORDER BY {order} LIMIT %s) AS first"
         return Sql(text, (*rows.params, *params, self.ask.wanted))
+
+
+def _is_equality(where: Node) -> bool:
+    """Whether a where says that a column has one value, and nothing else."""
+    return isinstance(where, Field) and where.op == "$eq" and is_scalar(where.operand)
 
 
 def _union(parts: Sequence[Sql], column: str) -> Sql:
