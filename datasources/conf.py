@@ -37,6 +37,13 @@ DEFAULTS: dict[str, Any] = {
     "INDEXES_ON_SAVE": True,
     # How often a process writes down which indexes queries would have wanted; None: never.
     "INDEX_ADVICE_SECONDS": 300,
+    # The decision log: days that a decision is kept (0: nothing is logged), and how many of one
+    # data source at most; the share of what was granted that is logged, beside all denials; how
+    # many decisions of one data source a process lists a minute, those beyond are only counted.
+    "DECISION_LOG_DAYS": 30,
+    "DECISION_LOG_ROWS": 50_000,
+    "DECISION_LOG_GRANTS": 0.01,
+    "DECISION_LOG_PER_MINUTE": 120,
     # The name of the cache that the limits use.
     "CACHE": "default",
 }

@@ -9,6 +9,8 @@ class Failure(Exception):
     """Something that a caller is told about: a `message` for people, a `code` for programs."""
 
     code: ClassVar[str] = "server.error"
+    # What finds the request in the decision log, where it is there.
+    request_id: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

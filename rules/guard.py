@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
+from time import perf_counter
 from typing import Any, NoReturn
 
 from accounts.failures import SIGN_IN, LoginRequired
@@ -14,7 +15,7 @@ from datasources.errors import Failure, NotFound
 from datasources.queries import Projection
 from datasources.sources import Source
 
-from .engine.asks import ById, ByQuery, Data, Insert, Update
+from .engine.asks import Ask, ById, ByQuery, Data, Insert, Update
 from .engine.decide import (
     Decision,
     Ruleset,
@@ -25,10 +26,15 @@ from .engine.decide import (
     decide_insert,
     decide_select,
     decide_update,
+    keeps_out,
     shown_of,
 )
+from .engine.reasons import ABSENT, NOT_REACHED, Reason, broken
 from .engine.rule import Operation
 from .engine.scripts import NO_SCRIPTS, ScriptRun
+from .log import note
+from .log.journal import is_sampled
+from .log.records import Notes, Trail
 from .saving import rules_and_writers
 from .scripting import Scripts
 
@@ -105,6 +111,8 @@ class Guard:
     identity: Identity
     # How the scripts among the rules are run.
     scripts: ScriptRun = NO_SCRIPTS
+    # What is logged of the request; None for who only asks what would be.
+    trail: Trail | None = None
 
     @property
     def is_known(self) -> bool:
@@ -117,37 +125,82 @@ class Guard:
             self.refuse(operation)
         return self.source
 
-    def refuse(self, operation: Operation) -> NoReturn:
-        """Raise `LoginRequired` where a login could help, `Denied` otherwise."""
+    def refuse(
+        self,
+        operation: Operation,
+        ask: Ask | None = None,
+        notes: Notes | None = None,
+        took: float = 0.0,
+        because: Reason = NOT_REACHED,
+    ) -> NoReturn:
+        """Raise `LoginRequired` where a login could help, `Denied` otherwise; it is logged.
+
+        `notes`: what each rule said. None: no rule was asked, `because` of something else.
+        """
+        failure = self._denial(operation)
+        if self.trail is not None:
+            failure.request_id = self.trail.request_id
+            if self.source is not None:
+                if notes is None:
+                    notes = self._unasked(operation, because)
+                note.denial(self, self.trail, failure, operation, ask, notes, took)
+        raise failure
+
+    def _unasked(self, operation: Operation, because: Reason) -> Notes:
+        """What is said of each rule where none was asked."""
+        return [
+            (
+                rule,
+                broken(rule.broken) if rule.broken else keeps_out(rule, self.identity) or because,
+            )
+            for rule in self.ruleset.by_operation[operation]
+        ]
+
+    def _denial(self, operation: Operation) -> Failure:
         anonymous = self.identity.is_anonymous
         if self.source is None or not self.is_known:
             if anonymous:
-                raise LoginRequired(SIGN_IN)
-            raise Denied(self.reference, operation, self.reference)
+                return LoginRequired(SIGN_IN)
+            return Denied(self.reference, operation, self.reference)
         if anonymous and asks_for_login(self.ruleset, self.identity, operation):
-            raise LoginRequired(SIGN_IN)
-        raise Denied(self.source.name, operation, self.source.id)
+            return LoginRequired(SIGN_IN)
+        return Denied(self.source.name, operation, self.source.id)
 
-    def _granted(self, decision: Decision) -> Decision:
+    def _granted(self, decision: Decision, ask: Ask, began: float) -> Decision:
+        took = perf_counter() - began
         if not decision.granted:
-            self.refuse(decision.operation)
+            self.refuse(decision.operation, ask, decision.notes, took)
+        if self.trail is not None and is_sampled():
+            note.grant(self, self.trail, decision, ask, took)
         return decision
 
     def select(self, ask: ByQuery | ById) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_select(self.ruleset, self.identity, ask, self.scripts))
+        began = perf_counter()
+        return self._granted(
+            decide_select(self.ruleset, self.identity, ask, self.scripts), ask, began
+        )
 
     def delete(self, ask: ByQuery | ById) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_delete(self.ruleset, self.identity, ask, self.scripts))
+        began = perf_counter()
+        return self._granted(
+            decide_delete(self.ruleset, self.identity, ask, self.scripts), ask, began
+        )
 
     def insert(self, ask: Insert) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_insert(self.ruleset, self.identity, ask, self.scripts))
+        began = perf_counter()
+        return self._granted(
+            decide_insert(self.ruleset, self.identity, ask, self.scripts), ask, began
+        )
 
     def update(self, ask: Update) -> Decision:
         """The decision, granted. Raises the denial."""
-        return self._granted(decide_update(self.ruleset, self.identity, ask, self.scripts))
+        began = perf_counter()
+        return self._granted(
+            decide_update(self.ruleset, self.identity, ask, self.scripts), ask, began
+        )
 
     def missing(self, operation: Operation) -> NoReturn:
         """For an entry that is not there: 404 where anyone let in may see every entry, else the
@@ -156,7 +209,7 @@ class Guard:
         ask = ById([None])
         if decide_select(self.ruleset, self.identity, ask, self.scripts).granted:
             raise NotFound("there is no such entry")
-        self.refuse(operation)
+        self.refuse(operation, because=ABSENT)
 
     def shown(self, stored: Data) -> Projection:
         """What a select of one entry by its id shows the caller; nothing where it is denied."""
@@ -173,17 +226,19 @@ class Guard:
             self.refuse(operation)
 
 
-def guard(reference: int | str, identity: Identity) -> Guard:
+def guard(reference: int | str, identity: Identity, trail: Trail | None = None) -> Guard:
     """The guard of the data source that a client refers to; one query, two where rules are new."""
-    return guard_of(reference, sources.find(reference), identity)
+    return guard_of(reference, sources.find(reference), identity, trail)
 
 
-def guard_of(reference: int | str, source: Source | None, identity: Identity) -> Guard:
+def guard_of(
+    reference: int | str, source: Source | None, identity: Identity, trail: Trail | None = None
+) -> Guard:
     """The same for a data source that has been read already."""
     if source is None:
-        return Guard(reference, source, _NO_RULES, identity)
+        return Guard(reference, source, _NO_RULES, identity, trail=trail)
     rules = compiled_of(source)
-    return Guard(reference, source, rules.ruleset, identity, rules.scripts())
+    return Guard(reference, source, rules.ruleset, identity, rules.scripts(), trail)
 
 
 _NO_RULES = compile_rules([], [])

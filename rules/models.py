@@ -1,4 +1,6 @@
-"""Access rules as they are stored: one row a rule, each property as it was written."""
+"""Access rules as they are stored: one row a rule, each property as it was written; and what they
+decided.
+"""
 
 from __future__ import annotations
 
@@ -126,3 +128,49 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"revision {self.number} of {self.data_source}"
+
+
+class LoggedDecision(models.Model):
+    """A line of the decision log, without any value of a row. Written by `rules.log` alone."""
+
+    data_source = models.ForeignKey(
+        DataSource, on_delete=models.CASCADE, related_name="decisions", db_index=False
+    )
+    at = models.DateTimeField()
+    # Empty where it stands for `count` decisions that were too many to be listed.
+    request_id = models.CharField(max_length=32)
+    count = models.PositiveIntegerField(default=1)
+    status = models.PositiveSmallIntegerField()
+    operation = models.CharField(max_length=8)
+    # By what the entries were meant: `query`, `id` or `new`.
+    address = models.CharField(max_length=8)
+    entry_id = models.BigIntegerField(null=True)
+    # The columns that the request names.
+    columns = models.JSONField(default=list)
+    # Who: `anonymous`, `session`, `token` or `django`; a session's data source and row as `3:5`.
+    kind = models.CharField(max_length=10)
+    token_id = models.BigIntegerField(null=True)
+    person = models.CharField(max_length=64)
+    app_id = models.BigIntegerField(null=True)
+    # The rule that settled it, and what each said: [position, name, code, text].
+    rule = models.PositiveIntegerField(null=True)
+    rule_name = models.CharField(max_length=255)
+    trace = models.JSONField(default=list)
+    # Milliseconds that deciding took.
+    took = models.FloatField()
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["data_source", "id"], name="rowkeeper_decisions"),
+            models.Index(fields=["request_id"], name="rowkeeper_decision_request"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.status}"
+
+    @property
+    def granted(self) -> bool:
+        """Whether the rules let it through."""
+        return self.status < 400

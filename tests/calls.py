@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ class Answer:
     status: int
     text: bytes
     headers: Mapping[str, str]
+    # Of a denial; taken off the text, as it is another each time.
+    request_id: str = ""
 
     @property
     def json(self) -> Any:
@@ -84,9 +87,16 @@ class Api:
             **extra,
         )
         text = b"".join(response.streaming_content) if response.streaming else response.content
-        answer = Answer(response.status_code, text, response.headers)
+        text, request_id = without_id(text)
+        answer = Answer(response.status_code, text, response.headers, request_id)
         check_shape(method, answer)
         return answer
+
+
+def without_id(text: bytes) -> tuple[bytes, str]:
+    """The body of a denial without its `requestId`, and that."""
+    found = re.search(rb',"requestId":"([0-9a-f]{32})"}\Z', text)
+    return (text, "") if found is None else (text[: found.start()] + b"}", found[1].decode())
 
 
 def check_shape(method: str, answer: Answer) -> None:
@@ -108,6 +118,7 @@ def check_shape(method: str, answer: Answer) -> None:
             assert int(answer.headers["Retry-After"]) > 0
         if body["type"] == "datasource.access":
             assert set(body) == {"message", "type", "payload"}, body
+            assert answer.request_id == answer.headers["X-Request-Id"] != ""
 
 
 # -- data sources

@@ -17,6 +17,8 @@ def pytest_configure() -> None:
     # Nothing is done beside a test, nor by the clock.
     beside = {"INDEXES_ON_SAVE": False, "INDEX_ADVICE_SECONDS": None}
     settings.ROWKEEPER = {**settings.ROWKEEPER, **beside}
+    # A share of all grants is a matter of chance.
+    settings.ROWKEEPER = {**settings.ROWKEEPER, "DECISION_LOG_GRANTS": 0}
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 
@@ -30,3 +32,10 @@ def django_db_modify_db_settings(
     if database["ENGINE"] == "django.db.backends.sqlite3":
         path = tmp_path_factory.mktemp("database") / "test.sqlite3"
         database.setdefault("TEST", {})["NAME"] = str(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_writing_behind_ones_back(django_db_setup: None) -> None:
+    from rules.log.journal import journal
+
+    journal.background = False

@@ -19,7 +19,10 @@ from datasources.errors import NotFound
 from datasources.jsontext import dumps
 
 from ..guard import Guard, guard, guard_of
-from .errors import WrongMethod, answer, failure_of
+from ..log.records import Trail
+from .errors import REQUEST_ID, WrongMethod, answer, failure_of
+
+_TRAIL = "_rowkeeper_trail"
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -64,6 +67,9 @@ class Endpoint(ViewSet):
         if "Cache-Control" not in response:
             response["Cache-Control"] = "no-store"
         response["Vary"] = "Auth-token, Authorization, Cookie"
+        trail: Trail | None = request._request.__dict__.get(_TRAIL)
+        if trail is not None and trail.logged:
+            response[REQUEST_ID] = trail.request_id
         return response
 
     def identity(self, request: Request) -> Identity:
@@ -75,10 +81,11 @@ class Endpoint(ViewSet):
         """The guard of the data source that the URL names."""
         wanted = sources.reference_of(reference, "dsn" in request._request.GET)
         beside = source_beside(request._request)
+        trail = request._request.__dict__[_TRAIL] = Trail()
         if beside is not None and beside.is_read and beside.reference == wanted:
-            found = guard_of(wanted, beside.source, self.identity(request))
+            found = guard_of(wanted, beside.source, self.identity(request), trail)
         else:
-            found = guard(wanted, self.identity(request))
+            found = guard(wanted, self.identity(request), trail)
         # `007` is 7, and a denial quotes it as it was sent.
         return found if str(wanted) == reference else replace(found, reference=reference)
 

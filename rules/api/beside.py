@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts.identity import Identity
+from accounts.failures import LoginRequired
 from datasources.errors import Malformed
 from datasources.joins import Join, Reference
 from datasources.queries import Delete, Select
@@ -15,9 +15,9 @@ from datasources.values import shown
 from datasources.where import Node, all_of
 
 from ..engine.asks import ByQuery
-from ..engine.decide import decide_select
+from ..engine.reasons import JOIN
 from ..engine.rule import Operation
-from ..guard import Guard, guard
+from ..guard import Denied, Guard, guard
 
 
 def columns_of(door: Guard) -> Container[str]:
@@ -29,15 +29,15 @@ def columns_of(door: Guard) -> Container[str]:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The data sources that joins name, each looked up once, for one identity."""
+    """The data sources that joins name, each looked up once, for whoever stands before `main`."""
 
-    identity: Identity
+    main: Guard
     doors: dict[Reference, Guard] = field(default_factory=dict)
 
     def door(self, reference: Reference) -> Guard:
         """The guard of a data source, which may not exist."""
         if reference not in self.doors:
-            self.doors[reference] = guard(reference, self.identity)
+            self.doors[reference] = guard(reference, self.main.identity, self.main.trail)
         return self.doors[reference]
 
     def columns(self, reference: Reference) -> Container[str]:
@@ -45,20 +45,23 @@ class Others:
         door = self.door(reference)
         return columns_of(door) if door.is_known else ()
 
-    def decided(self, main: Guard, joins: Sequence[Join]) -> list[Joined]:
+    def decided(self, joins: Sequence[Join]) -> list[Joined]:
         """Each join under the select rules of its own data source.
 
         One that denies the caller denies the request, in the words of the main data source's own
         denial: whether the other exists is not told.
         """
-        return [self._decided(main, join) for join in joins]
+        return [self._decided(join) for join in joins]
 
-    def _decided(self, main: Guard, join: Join) -> Joined:
+    def _decided(self, join: Join) -> Joined:
         door = self.door(join.reference)
         ask = ByQuery(join.where, tuple(join.names()), written=join.written)
-        decision = decide_select(door.ruleset, self.identity, ask, door.scripts)
-        if door.source is None or not decision.granted:
-            main.refuse("select")
+        try:
+            decision = door.select(ask)
+        except (Denied, LoginRequired):
+            # Its own log has the reasons, the main one is not told them.
+            self.main.refuse("select", because=JOIN)
+        assert door.source is not None
         return Joined(join, door.source, decision.where(join.where), decision.shown)
 
 

@@ -25,6 +25,7 @@ from datasources.where import EVERYTHING, Node
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import answered
+from ..engine.reasons import ADDRESS
 from ..engine.rule import Operation
 from ..guard import Guard
 from .base import Endpoint, json_answer, text_answer
@@ -45,7 +46,7 @@ class Entries(Endpoint):
         ask = parse_query(body, columns_of(door))
         if isinstance(ask, Delete):
             return _delete_by_query(door, ask)
-        others = Others(door.identity)
+        others = Others(door)
         joins = parse_joins(body.get("join"), columns_of(door), others.columns)
         return _select(door, ask, joins, others)
 
@@ -127,7 +128,7 @@ def _select(door: Guard, ask: Select, joins: tuple[Join, ...], others: Others) -
     if ask.distinct or ask.aggregate is not None:
         return text_answer(_selected(ask, reading.results(source, ask, where, shown_columns)))
     if joins or ask.after is not None:
-        joined = others.decided(door, joins)
+        joined = others.decided(joins)
         return text_answer(_page(ask, reading.page(source, ask, where, shown_columns, joined)))
     return text_answer(_selected(ask, store.select(source, ask, where, shown_columns)))
 
@@ -218,6 +219,8 @@ def _entry(door: Guard, entry_id: int, operation: Operation, lock: bool = False)
     """The stored entry; raises what a missing one is answered with."""
     if door.source is None:
         door.refuse(operation)
+    if door.trail is not None:
+        door.trail.entry_id = entry_id
     stored = store.fetch(door.source, [entry_id], lock).get(entry_id)
     if stored is None:
         door.missing(operation)
@@ -240,7 +243,7 @@ def refused_addresses(door: Guard, operation: Operation) -> Iterator[None]:
     try:
         yield
     except AddressTaken:
-        door.refuse(operation)
+        door.refuse(operation, because=ADDRESS)
 
 
 def _index_columns(names: str) -> list[str]:

@@ -38,6 +38,8 @@ STATUS: Final[dict[str, int]] = {
     "server.busy": 503,
 }
 BUSY_SECONDS = 2
+# The header that names what finds a request in the decision log.
+REQUEST_ID = "X-Request-Id"
 
 
 class WrongMethod(Failure):
@@ -61,6 +63,8 @@ def answer(failure: Failure) -> HttpResponse:
     payload = getattr(failure, "payload", None)
     if payload is not None:
         body["payload"] = payload
+    if failure.request_id:
+        body["requestId"] = failure.request_id
     response = HttpResponse(
         dumps(body), status=STATUS[failure.code], content_type="application/json"
     )
@@ -70,6 +74,8 @@ def answer(failure: Failure) -> HttpResponse:
         response["Retry-After"] = str(getattr(failure, "retry_after", BUSY_SECONDS))
     if isinstance(failure, WrongMethod) and failure.__dict__.get("allowed"):
         response["Allow"] = ", ".join(failure.__dict__["allowed"])
+    if failure.request_id:
+        response[REQUEST_ID] = failure.request_id
     response["Cache-Control"] = "no-store"
     return response
 

@@ -64,6 +64,11 @@ OTHER_TOKEN: Final = Reason("allow", "is for other API tokens")
 SCRIPT: Final = Reason("script", "is a script, and did not grant")
 NOT_ON_ENTRY: Final = Reason("script", "is a script, and its condition does not hold on the entry")
 
+# Where no rule was asked: said of each that is for the caller.
+ABSENT: Final = Reason("absent", "is for the caller; the entry does not exist")
+ADDRESS: Final = Reason("address", "is for the caller; another row has the address that is sent")
+JOIN: Final = Reason("join", "is for the caller; a data source that is joined denies them")
+
 
 def broken(problem: str) -> Reason:
     """A stored rule that is not valid."""

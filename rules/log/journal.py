@@ -1,0 +1,208 @@
+"""Where a request leaves what was decided: a bounded list in memory, and a thread that empties it.
+
+It costs a request no statement and no wait. What is too much is counted instead of listed, so
+that nobody can fill a disk by being denied. One journal a process; a forked one begins anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.util import Finalize
+from time import monotonic, time
+from typing import TypeAlias
+
+from django.db import DatabaseError, connection
+
+from datasources.conf import setting
+
+from .records import Record
+
+logger = logging.getLogger("rowkeeper.log")
+
+MAX_WAITING = 5_000
+BATCH = 200
+# Seconds between two batches, and that a process waits for the last one when it ends.
+PAUSE = 1.0
+LAST_PAUSE = 3.0
+PURGE_EVERY = 3_600
+
+Write: TypeAlias = Callable[[list[Record]], None]
+# Of what cannot be listed, what is still told: data source, minute, operation, who, what.
+_Key: TypeAlias = tuple[int, int, str, str, int]
+
+
+class Journal:
+    """Records that wait to be written. `background` False: until somebody calls `flush`."""
+
+    def __init__(self, write: Write, purge: Callable[[], None]) -> None:
+        self._write, self._purge = write, purge
+        self.background = True
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: at the start, in a forked process, between tests."""
+        self._lock = threading.Lock()
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waiting: list[Record] = []
+        self._minute = 0
+        self._listed: Counter[tuple[int, bool, bool]] = Counter()
+        self._counted: dict[_Key, Record] = {}
+        self.dropped = 0
+
+    def add(self, record: Record) -> bool:
+        """Take a record; false where it was only counted."""
+        with self._lock:
+            listed = self._has_room(record)
+            if listed:
+                self._waiting.append(record)
+            if self.background and self._thread is None:
+                self._start()
+        self._wake.set()
+        return listed
+
+    def _has_room(self, record: Record) -> bool:
+        minute = int(record.at.timestamp()) // 60
+        if minute != self._minute:
+            self._settle()
+            self._minute = minute
+        # Whoever floods it without a credential takes no room from those who have one.
+        share = record.source_id, record.granted, record.kind == "anonymous"
+        self._listed[share] += 1
+        if self._listed[share] > setting("DECISION_LOG_PER_MINUTE"):
+            self._count(record, minute)
+            return False
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return False
+        return True
+
+    def _count(self, record: Record, minute: int) -> None:
+        key = record.source_id, minute, record.operation, record.kind, record.status
+        before = self._counted.get(key)
+        if before is not None:
+            self._counted[key] = replace(before, count=before.count + 1)
+        elif len(self._counted) < MAX_WAITING:
+            self._counted[key] = _nameless(record)
+        else:
+            self.dropped += 1
+
+    def _settle(self) -> None:
+        """A minute is over: its counts are records now."""
+        self._listed.clear()
+        room = MAX_WAITING * 2 - len(self._waiting)
+        counted = list(self._counted.values())
+        self._waiting += counted[:room]
+        self.dropped += len(counted[room:])
+        self._counted = {}
+
+    # -- towards the database
+
+    def flush(self, everything: bool = True) -> None:
+        """Write what waits, with `everything` the counts of this minute, too.
+
+        Raises `DatabaseError`; what was not written then waits on.
+        """
+        with self._lock:
+            if everything or self._minute != _this_minute():
+                self._settle()
+            waiting, self._waiting = self._waiting, []
+        while waiting:
+            try:
+                self._write(waiting[:BATCH])
+            except DatabaseError:
+                with self._lock:
+                    self._waiting = (waiting + self._waiting)[: MAX_WAITING * 2]
+                raise
+            waiting = waiting[BATCH:]
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="decision log", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the process is about to end
+            return
+        # Where a process ends: the interpreter's own way, and that of `multiprocessing`.
+        Finalize(None, self.close, exitpriority=10)
+
+    def _run(self) -> None:
+        purge_at = monotonic() + random.uniform(60, 600)  # noqa: S311
+        while not self._stop.is_set():
+            if self._wake.wait(60):
+                self._stop.wait(PAUSE)
+            self._wake.clear()
+            self._try(lambda: self.flush(everything=self._stop.is_set()))
+            if monotonic() > purge_at:
+                purge_at = monotonic() + PURGE_EVERY
+                self._try(self._purge)
+            # It may come from a pool, and requests want it more.
+            connection.close()
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """Do it, or say why not; the thread lives on."""
+        try:
+            work()
+        except DatabaseError as error:
+            # Busy: it is written the next time.
+            logger.info("the decision log waits for the database: %s", error)
+        except Exception:
+            logger.exception("a fault of the decision log")
+        dropped, self.dropped = self.dropped, 0
+        if dropped:
+            logger.warning("%s decisions were not logged: too many at once", dropped)
+
+    def close(self) -> None:
+        """Write what waits before the process ends."""
+        thread = self._thread
+        self._stop.set()
+        self._wake.set()
+        if thread is not None and thread.is_alive():
+            thread.join(LAST_PAUSE)
+
+
+def _this_minute() -> int:
+    return int(time()) // 60
+
+
+def _nameless(record: Record) -> Record:
+    """What stays of a record that is only counted: nothing of the single request."""
+    return replace(
+        record,
+        request_id="",
+        entry_id=None,
+        columns=(),
+        token_id=None,
+        person="",
+        app_id=None,
+        rule=None,
+        rule_name="",
+        lines=(),
+        took=0.0,
+    )
+
+
+def is_sampled() -> bool:
+    """Whether this grant is one of those that are logged."""
+    share: float = setting("DECISION_LOG_GRANTS")
+    return share > 0 and (share >= 1 or random.random() < share) and keeps()  # noqa: S311
+
+
+def keeps() -> bool:
+    """Whether anything is logged at all."""
+    return bool(setting("DECISION_LOG_DAYS") > 0)
+
+
+def _make() -> Journal:
+    from .writing import purge, write
+
+    return Journal(write, purge)
+
+
+journal = _make()
+os.register_at_fork(after_in_child=journal.reset)

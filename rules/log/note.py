@@ -1,0 +1,83 @@
+"""From a guard to the journal: what is noted of a decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from datasources.errors import Failure
+
+from ..engine.asks import Ask
+from ..engine.decide import Decision
+from ..engine.rule import Operation
+from .journal import journal, keeps
+from .records import (
+    Notes,
+    Record,
+    Trail,
+    address_of,
+    clean,
+    columns_of,
+    kind_of,
+    lines_of,
+    person_of,
+    settled_by,
+)
+
+if TYPE_CHECKING:
+    from ..guard import Guard
+
+STATUS = {"auth.required": 401, "datasource.access": 400}
+
+
+def denial(
+    door: Guard,
+    trail: Trail,
+    failure: Failure,
+    operation: Operation,
+    ask: Ask | None,
+    notes: Notes,
+    took: float,
+) -> None:
+    """Note that the rules denied it."""
+    if keeps():
+        _add(door, trail, STATUS[failure.code], operation, ask, notes, took)
+
+
+def grant(door: Guard, trail: Trail, decision: Decision, ask: Ask, took: float) -> None:
+    """Note that the rules granted it."""
+    _add(door, trail, 200, decision.operation, ask, decision.notes, took)
+
+
+def _add(
+    door: Guard,
+    trail: Trail,
+    status: int,
+    operation: Operation,
+    ask: Ask | None,
+    notes: Notes,
+    took: float,
+) -> None:
+    assert door.source is not None
+    identity, rule = door.identity, settled_by(notes, status == 200)
+    trail.logged |= journal.add(
+        Record(
+            at=timezone.now(),
+            source_id=door.source.id,
+            request_id=trail.request_id,
+            status=status,
+            operation=operation,
+            address=address_of(ask),
+            entry_id=trail.entry_id,
+            columns=columns_of(ask),
+            kind=kind_of(identity),
+            token_id=identity.token_id,
+            person=person_of(identity),
+            app_id=identity.app_id,
+            rule=None if rule is None else rule.position,
+            rule_name="" if rule is None else clean(rule.name, 255),
+            lines=lines_of(notes),
+            took=took * 1_000,
+        )
+    )

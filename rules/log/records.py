@@ -1,0 +1,153 @@
+"""One decision as it is logged: made on the request's path, small, and without any value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, islice
+from secrets import token_hex
+from typing import Any, Literal, TypeAlias
+
+from accounts.identity import Identity
+from datasources.where.nodes import fields
+
+from ..engine.asks import Ask, ById, ByQuery, Insert
+from ..engine.reasons import Reason
+from ..engine.rule import Operation, Rule
+
+MAX_COLUMNS = 30
+MAX_NAME = 100
+MAX_LINES = 25
+MAX_TEXT = 250
+SCRIPT_FAILED = frozenset({"script-error", "busy"})
+_LINE = re.compile(r"\bline ([0-9]{1,4})\b")
+# What is looked at to find the columns, of a request that may hold 100 MB.
+_LOOKED_AT = 1_000
+
+Kind: TypeAlias = Literal["anonymous", "session", "token", "django"]
+Notes: TypeAlias = Sequence[tuple[Rule, Reason]]
+
+
+@dataclass(slots=True)
+class Trail:
+    """What one request leaves behind: an id for all its decisions, made when first wanted."""
+
+    entry_id: int | None = None
+    # Whether something of the request is in the log.
+    logged: bool = False
+    _id: str = ""
+
+    @property
+    def request_id(self) -> str:
+        """A random text that finds the request in the log."""
+        if not self._id:
+            self._id = token_hex(16)
+        return self._id
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One decision. `columns` are those that the request names, `lines` what each rule said."""
+
+    at: datetime
+    source_id: int
+    request_id: str
+    status: int
+    operation: Operation
+    address: str
+    entry_id: int | None
+    columns: tuple[str, ...]
+    kind: Kind
+    token_id: int | None
+    person: str
+    app_id: int | None
+    rule: int | None
+    rule_name: str
+    lines: tuple[tuple[int, str, str, str], ...]
+    took: float
+    # More than one: decisions that were only counted, as there were too many to list.
+    count: int = 1
+
+    @property
+    def granted(self) -> bool:
+        """Whether the rules let it through."""
+        return self.status < 400
+
+
+def kind_of(identity: Identity) -> Kind:
+    """Which kind of caller this is."""
+    if identity.user is None:
+        return "anonymous" if identity.token_id is None else "token"
+    return "django" if identity.source_id is None else "session"
+
+
+def person_of(identity: Identity) -> str:
+    """Who it is, as two numbers: a row of a data source, or a Django user."""
+    if identity.user is None:
+        return ""
+    if identity.source_id is not None:
+        return f"{identity.source_id}:{identity.entry_id}"
+    return str(identity.django_user_id)
+
+
+def address_of(ask: Ask | None) -> str:
+    """By what the entries are meant: a query, their ids, or that they are sent."""
+    if isinstance(ask, ByQuery):
+        return "query"
+    if isinstance(ask, Insert):
+        return "new"
+    return "" if ask is None else "id"
+
+
+def columns_of(ask: Ask | None) -> tuple[str, ...]:
+    """The first columns that a request names, each once; of those names no more than fits."""
+    looked_at = islice(_names(ask), _LOOKED_AT)
+    return tuple(islice(dict.fromkeys(clean(name, MAX_NAME) for name in looked_at), MAX_COLUMNS))
+
+
+def _names(ask: Ask | None) -> Iterator[str]:
+    if ask is None or isinstance(ask, ById):
+        return iter(())
+    if isinstance(ask, ByQuery):
+        paths = (path.name for path in ask.paths)
+        return chain(ask.columns, paths, (item.name for item in fields(ask.where)))
+    rows: Iterable[Any] = (
+        ask.rows if isinstance(ask, Insert) else (change.submitted for change in ask.changes)
+    )
+    return chain.from_iterable(rows)
+
+
+def lines_of(notes: Notes) -> tuple[tuple[int, str, str, str], ...]:
+    """(position, name, code, text) of each rule that was looked at; the first rules and the last,
+    which settled it.
+    """
+    kept = notes if len(notes) <= MAX_LINES else [*notes[: MAX_LINES - 1], notes[-1]]
+    return tuple(
+        (rule.position, clean(rule.name, MAX_TEXT), reason.code, clean(_told(reason), MAX_TEXT))
+        for rule, reason in kept
+    )
+
+
+def _told(reason: Reason) -> str:
+    """The text of a reason; of a script that failed without its message, which may hold a value."""
+    if reason.code not in SCRIPT_FAILED:
+        return reason.text
+    line = _LINE.search(reason.text)
+    where = f" in line {line[1]}" if line else ""
+    return f"is a script that failed{where}, and ends the evaluation; the simulator says how"
+
+
+def clean(text: str, most: int) -> str:
+    """Text that every database takes, cut to a length."""
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return cut.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
+
+
+def settled_by(notes: Notes, granted: bool) -> Rule | None:
+    """The rule that granted, or that ended the evaluation."""
+    if not notes:
+        return None
+    rule, reason = notes[-1]
+    return rule if granted or reason.final else None

@@ -1,0 +1,23 @@
+"""`purgedecisions`: delete what the decision log is to keep no longer; for a daily job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from rules.log.writing import purge
+from rules.models import LoggedDecision
+
+
+class Command(BaseCommand):
+    """Deletes by `DECISION_LOG_DAYS` and `DECISION_LOG_ROWS`."""
+
+    help = "Deletes decisions that are older, or more, than the settings keep."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """See the module's docstring."""
+        before = LoggedDecision.objects.count()
+        purge()
+        gone = before - LoggedDecision.objects.count()
+        self.stdout.write(f"deleted {max(gone, 0)} of {before} decisions")
