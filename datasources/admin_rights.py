@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from .models import DataSource
-from .rights import OBJECT_RIGHTS, may, may_somewhere, rights_on, visible
+from .rights import OBJECT_RIGHTS, may, may_see, may_somewhere, rights_on, visible
 from .values import MAX_INTEGER
 
 if TYPE_CHECKING:
@@ -54,6 +54,15 @@ class GuardedPages(_ModelAdmin):
         if obj is None:
             return may_somewhere(request.user, *rights)
         return any(may(request.user, right, obj) for right in rights)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """What was changed says what there is: for those who may see it."""
+        obj = self.get_object(request, object_id)
+        if obj is not None and not may_see(request.user, obj):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     # -- pages of our own
 

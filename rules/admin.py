@@ -22,6 +22,7 @@ from datasources.rights import having, look_again, may
 from .admin_access import AccessPages
 from .admin_checks import CheckPages
 from .admin_history import HistoryPages
+from .admin_log import DecisionLogPages
 from .advice import advice_for, in_lines
 from .checks import check
 from .forms import RuledDataSourceForm, rule_errors
@@ -34,7 +35,7 @@ _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
 
 
 @admin.register(DataSource)
-class RuledDataSourceAdmin(HistoryPages, AccessPages, CheckPages):
+class RuledDataSourceAdmin(HistoryPages, DecisionLogPages, AccessPages, CheckPages):
     """The rules are seen and changed by who holds `change_rules`, for all or for this one."""
 
     form = RuledDataSourceForm

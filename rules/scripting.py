@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from datasources.errors import Busy
 from datasources.jsontext import dumps
@@ -19,11 +19,16 @@ class Scripts:
     asked for each of a thousand entries, and `query` is the same for all.
     """
 
-    def __init__(self, writers: Mapping[str, int | None], otherwise: int | None = None) -> None:
+    def __init__(
+        self,
+        writers: Mapping[str, int | None],
+        otherwise: int | None = None,
+        lookups_of: Callable[[int | None], LookupsOf] = LookupsOf,
+    ) -> None:
         """`writers`: the Django user who wrote each script, by its text; `otherwise`: who wrote
-        the scripts that are not among them.
+        the scripts that are not among them; `lookups_of`: what those of a writer may read.
         """
-        self._writers, self._otherwise = writers, otherwise
+        self._writers, self._otherwise, self._lookups_of = writers, otherwise, lookups_of
         self._lookups: dict[int | None, LookupsOf] = {}
         self._said: dict[tuple[str, str], ScriptVerdict] = {}
 
@@ -43,7 +48,7 @@ class Scripts:
     def _run(self, call: ScriptCall) -> ScriptVerdict:
         writer = self._writers.get(call.source, self._otherwise)
         if writer not in self._lookups:
-            self._lookups[writer] = LookupsOf(writer)
+            self._lookups[writer] = self._lookups_of(writer)
         verdict = sandbox.run(call, self._lookups[writer])
         if verdict.busy:
             # No decision: what the rules say is not known, and trying again later will help.

@@ -116,7 +116,7 @@ class Fields(HTMLParser):
             self.found[self.name] += data
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in ("textarea", "select"):
+        if tag in ("textarea", "select") and self.name:
             # The line end behind the opening tag is no part of a text area's value.
             self.found[self.name] = self.found[self.name].removeprefix("\n")
             self.name = ""

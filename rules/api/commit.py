@@ -60,6 +60,15 @@ class Commit:
         return dict.fromkeys(key for sent in self.entries for key in sent.row)
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a commit was decided to do: new rows, entries with their rows, and ids that go."""
+
+    rows: Sequence[dict[str, Any]]
+    changes: Sequence[tuple[Stored, dict[str, Any]]]
+    gone: Sequence[int]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What came of it: the new entries, in the order in which they were sent."""
@@ -90,9 +99,9 @@ class EntriesAndCommits(Entries):
         return self._run(door, parse_commit(json_body(request._request, bulk=door.is_known)))
 
     def _run(self, door: Guard, ask: Commit) -> HttpResponse:
-        source = door.found(_first_operation(ask))
+        source = door.found(first_operation(ask))
         with (
-            refused_addresses(door, _first_operation(ask)),
+            refused_addresses(door, first_operation(ask)),
             store.writing(source, ask.keys, whole=True) as columns,
         ):
             outcome = _carry_out(door, source, ask, columns)
@@ -147,7 +156,7 @@ def _refuse_twice(ids: Iterable[int]) -> None:
         seen.add(entry_id)
 
 
-def _first_operation(ask: Commit) -> Any:
+def first_operation(ask: Commit) -> Any:
     """The operation that a denial names where no decision was made yet."""
     if any(sent.id is None for sent in ask.entries):
         return "insert"
@@ -158,22 +167,30 @@ def _first_operation(ask: Commit) -> Any:
 
 def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> Outcome:
     """Decide everything on the state before, then write. `columns` are those that are new."""
-    stored = store.fetch(source, [*ask.ids, *ask.delete], lock=True)
-    inserts = [sent for sent in ask.entries if sent.id is None]
-    rows = door.insert(Insert([sent.row for sent in inserts], batch=True)).rows if inserts else ()
-    changes = _changes(door, ask, stored)
-    gone = _to_delete(door, source, ask, stored)
+    plan = decided(door, source, ask, lock=True)
     if door.ruleset.has_scripts:
-        columns += _made_by_scripts(source, [*rows, *(row for _, row in changes)])
-    store.delete(source, gone)
-    if changes:
-        store.update(source, changes)
-    outcome = Outcome(store.insert(source, rows) if rows else [])
+        columns += _made_by_scripts(source, [*plan.rows, *(row for _, row in plan.changes)])
+    store.delete(source, plan.gone)
+    if plan.changes:
+        store.update(source, plan.changes)
+    outcome = Outcome(store.insert(source, plan.rows) if plan.rows else [])
     door.written()
     if ask.returns:
         # Before the end of the transaction: where that is too much just now, nothing was done.
         outcome.seen = decide_select(door.ruleset, door.identity, ByQuery(EVERYTHING), door.scripts)
     return outcome
+
+
+def decided(door: Guard, source: Source, ask: Commit, lock: bool) -> Plan:
+    """Everything that is to be decided, on the state before; `lock` for whoever writes then.
+
+    Raises the denial.
+    """
+    stored = store.fetch(source, [*ask.ids, *ask.delete], lock)
+    inserts = [sent for sent in ask.entries if sent.id is None]
+    rows = door.insert(Insert([sent.row for sent in inserts], batch=True)).rows if inserts else ()
+    changes = _changes(door, ask, stored)
+    return Plan(rows, changes, _to_delete(door, source, ask, stored, lock))
 
 
 def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -182,7 +199,9 @@ def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str
     return list(dict.fromkeys(key for row in rows for key in row if key not in known))
 
 
-def _to_delete(door: Guard, source: Source, ask: Commit, stored: dict[int, Stored]) -> list[int]:
+def _to_delete(
+    door: Guard, source: Source, ask: Commit, stored: dict[int, Stored], lock: bool
+) -> list[int]:
     """The ids that are to go, decided: those named, and without `append` those not sent."""
     if ask.delete:
         door.some_rule("delete")
@@ -194,7 +213,7 @@ def _to_delete(door: Guard, source: Source, ask: Commit, stored: dict[int, Store
             if store.holds_others(source, kept):
                 door.refuse("delete")
             return list(doomed)
-        everything = store.fetch_where(source, EVERYTHING, lock=True)
+        everything = store.fetch_where(source, EVERYTHING, lock)
         doomed |= {key: entry for key, entry in everything.items() if key not in kept}
     if doomed:
         door.delete(ById([entry.data for entry in doomed.values()], batch=True))

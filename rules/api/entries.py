@@ -48,7 +48,7 @@ class Entries(Endpoint):
             return _delete_by_query(door, ask)
         others = Others(door)
         joins = parse_joins(body.get("join"), columns_of(door), others.columns)
-        return _select(door, ask, joins, others)
+        return answer_select(door, ask, joins, others)
 
     def list(self, request: Request, reference: str) -> HttpResponseBase:
         """`GET data`: every entry that may be seen, streamed."""
@@ -62,7 +62,7 @@ class Entries(Endpoint):
         """`GET data/:entryId`."""
         wanted = entry_id_in(entry_id)
         door = self.guard(request, reference)
-        stored = _entry(door, wanted, "select")
+        stored = stored_entry(door, wanted, "select")
         decision = door.select(ById([stored.data]))
         return text_answer(entry_text(door.found("select"), stored, decision.shown))
 
@@ -93,7 +93,7 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         source = door.found("delete")
         with store.writing(source, NO_COLUMNS):
-            stored = _entry(door, wanted, "delete", lock=True)
+            stored = stored_entry(door, wanted, "delete", lock=True)
             door.delete(ById([stored.data]))
             store.delete(source, [stored.id])
         return json_answer({})
@@ -119,7 +119,10 @@ class Entries(Endpoint):
         )
 
 
-def _select(door: Guard, ask: Select, joins: tuple[Join, ...], others: Others) -> HttpResponse:
+def answer_select(
+    door: Guard, ask: Select, joins: tuple[Join, ...], others: Others
+) -> HttpResponse:
+    """Decide a select by query, and run it. Raises the denial."""
     where, written = with_view(door, "select", ask)
     names = (*ask.names(), *left_names(joins))
     decision = door.select(ByQuery(where, names, tuple(ask.paths()), written))
@@ -200,7 +203,7 @@ def _updated(
     """
     for whole in (False, True):
         with store.writing(source, row, whole) as columns:
-            before = _entry(door, entry_id, "update", lock=True)
+            before = stored_entry(door, entry_id, "update", lock=True)
             change = Change(row, before.data, is_own(door, entry_id), entry_id)
             written = door.update(Update([change])).rows[0]
             known = {*source.columns, *before.data, *row}
@@ -215,7 +218,7 @@ def _updated(
     raise AssertionError("the second time is the last")
 
 
-def _entry(door: Guard, entry_id: int, operation: Operation, lock: bool = False) -> Stored:
+def stored_entry(door: Guard, entry_id: int, operation: Operation, lock: bool = False) -> Stored:
     """The stored entry; raises what a missing one is answered with."""
     if door.source is None:
         door.refuse(operation)

@@ -28,11 +28,13 @@ def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
     return False
 
 
-def _any_condition(field: Field) -> bool:
+def any_condition(field: Field) -> bool:
+    """What a bare `"Col"` wants of a select."""
     return True
 
 
-def _equality(field: Field) -> bool:
+def equality(field: Field) -> bool:
+    """And of a delete."""
     return field.op == "$eq"
 
 
@@ -62,7 +64,7 @@ def _contains(value: Scalar, field: Field) -> bool:
     return field.op in ("$like", "$iLike") and any(part in run for run in whole.split("%"))
 
 
-_IMPLIES: dict[str, Callable[[Scalar, Field], bool]] = {
+IMPLIES: dict[str, Callable[[Scalar, Field], bool]] = {
     "equals": _equals,
     "notequals": _notequals,
     "contains": _contains,
@@ -92,7 +94,7 @@ def unmet_by_where(
     """The first requirement that the where does not imply, or None; then `values` holds the
     conditions, rendered, that are to be added to the query.
     """
-    provided = _equality if deletes else _any_condition
+    provided = equality if deletes else any_condition
     for item in rule.require:
         if item.__class__ is Provided:
             if not implied(where, item.column, provided):
@@ -102,7 +104,7 @@ def unmet_by_where(
         value = item.value(user)
         if value is UNMET:
             return item.unmet
-        if not implied(where, item.column, partial(_IMPLIES[item.op], value)):
+        if not implied(where, item.column, partial(IMPLIES[item.op], value)):
             return item.unmet
         values.append((item, value))
     return None

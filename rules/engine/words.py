@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datasources.jsontext import dumps
 from datasources.queries import Projection
 from datasources.values import shown
-from datasources.where import And, Field, Node
+from datasources.where import And, Elem, Field, Node, Not, Or
+from datasources.where.nodes import Made
 
 from .reasons import Ran
 
@@ -37,6 +38,25 @@ def script_in_words(ran: Ran) -> list[str]:
             lines.append(f"{word} {_listed(columns) or 'no column'}")
     lines += [f"looked up {shown(line, LONG)}" for line in ran.lookups]
     return [*lines, *(f"printed: {shown(line, LONG)}" for line in ran.printed.splitlines())]
+
+
+def where_in_words(node: Node) -> str:
+    """A where as one line: `` `Age` $gt 3 and (`Name` is "Ann" or not (…)) ``."""
+    if isinstance(node, Field):
+        return conditions_in_words(node)[0]
+    if isinstance(node, Elem):
+        return f"`{shown(node.name)}` has a member with ({where_in_words(node.item)})"
+    if isinstance(node, Not):
+        return f"not ({where_in_words(node.item)})"
+    if isinstance(node, Made):
+        return where_in_words(node.item)
+    if not node.items:
+        return "every entry" if isinstance(node, And) else "no entry"
+    word = " and " if isinstance(node, And) else " or "
+    return word.join(
+        f"({where_in_words(item)})" if isinstance(item, And | Or) else where_in_words(item)
+        for item in node.items
+    )
 
 
 def columns_in_words(projection: Projection) -> str:

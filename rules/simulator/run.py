@@ -1,0 +1,304 @@
+"""A request, simulated: each action is what the API's is up to the point where it would write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NoReturn
+
+from accounts.identity import Identity
+from datasources import store
+from datasources.errors import Failure, Malformed
+from datasources.joins import Reference, left_names, parse_joins
+from datasources.jsontext import dumps
+from datasources.models import DataSource
+from datasources.queries import Delete, Select, parse_query
+from datasources.rights import may
+from datasources.sources import Source
+from datasources.store import Stored, normal_address
+
+from ..api.beside import Others, columns_of, with_view
+from ..api.bodies import row_of
+from ..api.commit import decided, first_operation, parse_commit
+from ..api.entries import answer_select, entry_value, is_own, stored_entry
+from ..api.errors import answer, failure_of
+from ..engine.asks import Ask, ById, ByQuery, Change, Insert, Update
+from ..engine.decide import (
+    Decision,
+    answered,
+    decide_delete,
+    decide_insert,
+    decide_select,
+    decide_update,
+)
+from ..engine.nearest import Miss, nearest
+from ..engine.reasons import ADDRESS, NOT_REACHED, Reason
+from ..engine.rule import Operation
+from ..guard import Guard
+from ..log.reading import SEEING_PEOPLE
+from ..log.records import Notes
+from .asked import Asked, object_of
+
+# Seconds for all of it; the entries of an answer; the changed requests that are tried.
+SECONDS = 5.0
+ENTRIES = 50
+_MOST_TRIES, _MOST_TRIES_OF_SCRIPTS = 400, 12
+DENIALS = ("datasource.access", "auth.required")
+DECIDE: dict[Operation, Callable[..., Decision]] = {
+    "select": decide_select,
+    "insert": decide_insert,
+    "update": decide_update,
+    "delete": decide_delete,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal(Guard):
+    """A guard that remembers what was decided, and tells the log nothing."""
+
+    heard: list[tuple[Decision, Ask | None]] = field(default_factory=list)
+
+    def _granted(self, decision: Decision, ask: Ask, began: float) -> Decision:
+        self.heard.append((decision, ask))
+        return Guard._granted(self, decision, ask, began)
+
+    def refuse(
+        self,
+        operation: Operation,
+        ask: Ask | None = None,
+        notes: Notes | None = None,
+        took: float = 0.0,
+        because: Reason = NOT_REACHED,
+    ) -> NoReturn:
+        """Where no rule was asked, it is remembered what each would have said."""
+        if notes is None:
+            notes = self._unasked(operation, because)
+            self.heard.append((Decision(False, operation, self.ruleset, notes=notes), ask))
+        Guard.refuse(self, operation, ask, notes, took)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it. `text` is the answer's body; None where it cannot be known unwritten."""
+
+    status: int = 200
+    text: str | None = None
+    heard: list[tuple[Decision, Ask | None]] = field(default_factory=list)
+    # The rows that would be stored, each with the id of its entry, if it has one yet.
+    written: list[tuple[int | None, dict[str, Any]]] = field(default_factory=list)
+    gone: int | None = None
+    select: Select | None = None
+    # Fewer entries are shown than the API would give.
+    cut: bool = False
+    miss: Miss | None = None
+    # What a denial without a decision was about.
+    about: tuple[Operation, Ask] | None = None
+
+
+def simulate(door: Rehearsal, asked: Asked, user: Any, sees_entries: bool) -> Outcome:
+    """Decide, and answer as the API would. `sees_entries`: the user may see what is stored."""
+    outcome = Outcome(heard=door.heard)
+    action = _Action(door, asked, user, sees_entries, outcome)
+    try:
+        with store.within(SECONDS):
+            getattr(action, asked.action)()
+            return outcome
+    except Failure as error:
+        failure = failure_of(error)
+    response = answer(failure)
+    outcome.status, outcome.text = response.status_code, response.content.decode()
+    if failure.code in DENIALS:
+        with store.within(SECONDS):
+            outcome.miss = _nearest(door, outcome)
+    return outcome
+
+
+def _nearest(door: Rehearsal, outcome: Outcome) -> Miss | None:
+    last, ask = door.heard[-1] if door.heard else (None, None)
+    operation = None if last is None else last.operation
+    if ask is None and outcome.about is not None:
+        operation, ask = outcome.about
+    if ask is None or operation is None:
+        return None
+
+    def decide(identity: Identity, changed: Any) -> Decision:
+        return DECIDE[operation](door.ruleset, identity, changed, door.scripts)
+
+    most = _MOST_TRIES_OF_SCRIPTS if door.ruleset.has_scripts else _MOST_TRIES
+    return nearest(door.ruleset, operation, door.identity, ask, decide, most)
+
+
+@dataclass(frozen=True, slots=True)
+class _Joinable(Others):
+    """Joins of data sources whose entries the user of the simulator may see; no others."""
+
+    user: Any = None
+
+    def door(self, reference: Reference) -> Guard:
+        found = Others.door(self, reference)
+        if found.source is None or not sees_entries_of(self.user, found.source):
+            raise Malformed(
+                "a join can be simulated where you may see the entries of what is joined"
+            )
+        return found
+
+
+def sees_entries_of(user: Any, source: Source) -> bool:
+    """Whether the user may see what is stored there."""
+    model = DataSource(pk=source.id)
+    return any(may(user, right, model) for right in SEEING_PEOPLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Action:
+    """One action of the API, up to where it would write."""
+
+    door: Rehearsal
+    asked: Asked
+    user: Any
+    sees_entries: bool
+    outcome: Outcome
+
+    def _body(self) -> dict[str, Any]:
+        return object_of(self.asked.body, "the body")
+
+    def _answer(self, value: Any) -> None:
+        self.outcome.text = dumps(value)
+
+    # -- reads
+
+    def select(self) -> None:
+        if self.asked.entry_id is not None:
+            self._read_entry(self.asked.entry_id)
+            return
+        body = {**self._body(), "type": "select"}
+        ask = parse_query(body, columns_of(self.door))
+        assert isinstance(ask, Select)
+        others = _Joinable(self.door, user=self.user)
+        joins = parse_joins(body.get("join"), columns_of(self.door), others.columns)
+        self.outcome.select = ask
+        if self.sees_entries:
+            self.outcome.cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
+            some = replace(ask, limit=ENTRIES) if self.outcome.cut else ask
+            self.outcome.text = answer_select(self.door, some, joins, others).content.decode()
+            return
+        where, written = with_view(self.door, "select", ask)
+        names = (*ask.names(), *left_names(joins))
+        self.door.select(ByQuery(where, names, tuple(ask.paths()), written))
+        others.decided(joins)
+
+    def _read_entry(self, entry_id: int) -> None:
+        stored = stored_entry(self.door, entry_id, "select")
+        decision = self.door.select(ById([stored.data]))
+        self._answer(entry_value(self.door.found("select"), stored, decision.shown))
+
+    # -- writes
+
+    def insert(self) -> None:
+        row = row_of(self._body(), "the body")
+        rows = self.door.insert(Insert([row])).rows
+        source = self.door.found("insert")
+        self._refuse_addresses(source, "insert", [(None, rows[0])])
+        self.outcome.written = [(None, rows[0])]
+        shown = answered(
+            self.door.ruleset, self.door.identity, row, None, rows[0], self.door.scripts
+        )
+        self._answer({"id": None, "data": shown.of(rows[0]), "dataSourceId": source.id})
+
+    def update(self) -> None:
+        entry_id, row = self._entry_id(), row_of(self._body(), "the body")
+        source = self._source()
+        before = store.fetch(source, [entry_id]).get(entry_id)
+        if before is not None:
+            change = Change(row, before.data, is_own(self.door, entry_id), entry_id)
+            self.outcome.about = "update", Update([change])
+        self.door.found("update")
+        before = stored_entry(self.door, entry_id, "update")
+        after = self.door.update(Update([change])).rows[0]
+        self._refuse_addresses(source, "update", [(entry_id, after)])
+        self.outcome.written = [(entry_id, after)]
+        self._answer_update(source, before, row, after)
+
+    def _answer_update(
+        self, source: Source, before: Stored, row: dict[str, Any], after: dict[str, Any]
+    ) -> None:
+        first = self.door.shown(before.data)
+        door = self.door
+        shown = answered(door.ruleset, door.identity, row, first, after, door.scripts)
+        value = entry_value(source, replace(before, data=after), shown)
+        self._answer({**value, "updatedAt": None})
+
+    def delete(self) -> None:
+        if self.asked.entry_id is None:
+            self._delete_by_query()
+            return
+        entry_id, source = self.asked.entry_id, self._source()
+        there = store.fetch(source, [entry_id]).get(entry_id)
+        if there is not None:
+            self.outcome.about = "delete", ById([there.data])
+        self.door.found("delete")
+        stored = stored_entry(self.door, entry_id, "delete")
+        self.door.delete(ById([stored.data]))
+        self.outcome.gone = 1
+        self._answer({})
+
+    def _delete_by_query(self) -> None:
+        ask = parse_query({**self._body(), "type": "delete"}, columns_of(self.door))
+        assert isinstance(ask, Delete)
+        where, written = with_view(self.door, "delete", ask)
+        source = self.door.found("delete")
+        if self.door.ruleset.scripted("delete"):
+            if not self.sees_entries:
+                raise Malformed("a script sees the rows of a delete: you may not see the entries")
+            rows = partial(_rows, source, where)
+            decision = self.door.delete(ByQuery(where, written=written, rows=rows))
+        else:
+            decision = self.door.delete(ByQuery(where))
+        if self.sees_entries:
+            self.outcome.gone = store.count(source, decision.where(where))
+            self._answer({"deletedCount": self.outcome.gone})
+
+    def commit(self) -> None:
+        ask = parse_commit(self._body())
+        source = self.door.found(first_operation(ask))
+        plan = decided(self.door, source, ask, lock=False)
+        written = [(entry.id, row) for entry, row in plan.changes]
+        self.outcome.written = [*written, *((None, row) for row in plan.rows)]
+        self._refuse_addresses(source, first_operation(ask), self.outcome.written, gone=plan.gone)
+        self.outcome.gone = len(plan.gone)
+
+    def _entry_id(self) -> int:
+        if self.asked.entry_id is None:
+            raise Malformed("an update is of an entry: its id is missing")
+        return self.asked.entry_id
+
+    def _source(self) -> Source:
+        assert self.door.source is not None
+        return self.door.source
+
+    def _refuse_addresses(
+        self,
+        source: Source,
+        operation: Operation,
+        rows: Iterable[tuple[int | None, dict[str, Any]]],
+        gone: Iterable[int] = (),
+    ) -> None:
+        """Where people sign in, no two rows have one address; that is found out when writing."""
+        if source.login is None:
+            return
+        rows, leaving = list(rows), set(gone)
+        own = {entry_id for entry_id, _ in rows}
+        seen: set[str] = set()
+        for _, row in rows:
+            address = normal_address(row.get(source.login.email_column))
+            if address is None:
+                continue
+            there = {key for key, _ in store.login_rows(source.id, source.login, address)}
+            if address in seen or there - own - leaving:
+                self.door.refuse(operation, because=ADDRESS)
+            seen.add(address)
+
+
+def _rows(source: Source, where: Any, limit: int) -> list[dict[str, Any]]:
+    return [entry.data for entry in store.fetch_where(source, where, limit=limit).values()]

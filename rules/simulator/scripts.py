@@ -1,0 +1,38 @@
+"""Scripts, run for somebody who tries rules out: by the production's workers, and without telling
+them of a data source that they may not see.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from datasources.models import DataSource
+from datasources.rights import may
+
+from ..engine.decide import Ruleset
+from ..engine.scripts import NO_SCRIPTS, ScriptRun
+from ..lookups import SEEING, LookupsOf
+from ..saving import rules_and_writers
+from ..scripting import Scripts
+
+
+class LookupsBothMay(LookupsOf):
+    """Look-ups in what the writer of a script may read, and whoever tries it out as well."""
+
+    def __init__(self, viewer: Any, writer_id: int | None) -> None:
+        super().__init__(writer_id)
+        self._viewer = viewer
+
+    def _may_read(self, source_id: int, writer_id: int) -> bool:
+        model = DataSource(pk=source_id)
+        seen = any(may(self._viewer, right, model) for right in SEEING)
+        return seen and super()._may_read(source_id, writer_id)
+
+
+def scripts_for(user: Any, source_id: int, ruleset: Ruleset) -> ScriptRun:
+    """Runs the scripts of a list of rules; those that are new are the user's own."""
+    if not ruleset.has_scripts:
+        return NO_SCRIPTS
+    writers = rules_and_writers(source_id)[1]
+    return Scripts(writers, user.pk, partial(LookupsBothMay, user))
