@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.contrib.auth import get_user_model
-
 from datasources import sources, store
 from datasources.errors import Busy, Malformed
-from datasources.models import DataSource
-from datasources.rights import may
+from datasources.rights_by_id import has_one_of
 from datasources.sources import Source
 from datasources.values import MAX_INTEGER, problem_with_text, shown
 from datasources.where import Node, parse_where
@@ -39,7 +36,6 @@ class LookupsOf:
 
     def __init__(self, writer_id: int | None) -> None:
         self._writer_id = writer_id
-        self._writer: Any = None
         self._readable: dict[int, bool] = {}
 
     def find(
@@ -76,12 +72,7 @@ class LookupsOf:
 
     def _may_read(self, source_id: int, writer_id: int) -> bool:
         if source_id not in self._readable:
-            if self._writer is None:
-                self._writer = get_user_model()._default_manager.filter(pk=writer_id).first()
-            model = DataSource(pk=source_id)
-            self._readable[source_id] = self._writer is not None and any(
-                may(self._writer, right, model) for right in SEEING
-            )
+            self._readable[source_id] = has_one_of(writer_id, SEEING, source_id)
         return self._readable[source_id]
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.utils import InternalError
@@ -63,6 +66,47 @@ def test_the_writer_may_see_it(staff: DataSource, right: str) -> None:
     lookups = LookupsOf(writer((right, staff)).pk)
     assert found(lookups, "Staff") == found(lookups, staff.pk) == ["Ann", "Bob"]
     assert lookups.count("Staff", {"Office": "Rome"}, 3.0) == 1
+
+
+@pytest.mark.parametrize("model", [True, False], ids=["here", "everywhere"])
+def test_rights_of_a_group_are_those_of_its_members(staff: DataSource, model: bool) -> None:
+    group = Group.objects.create(name="readers")
+    assign_perm("rowkeeper_datasources.view_datasource", group, staff if model else None)
+    user, other = writer(), writer(username="other")
+    user.groups.add(group)
+    assert found(LookupsOf(user.pk), "Staff")
+    assert refusal(LookupsOf(other.pk), "Staff")
+
+
+def test_a_site_wide_right_is_one_here_and_another_s_is_none(staff: DataSource) -> None:
+    other = data_source("Other", ["Name"], [], [])
+    assert refusal(LookupsOf(writer(("view", other)).pk), "Staff")
+    assert found(LookupsOf(writer(("view", None), username="all").pk), "Staff")
+
+
+@pytest.mark.parametrize(
+    "backends", [["django.contrib.auth.backends.ModelBackend"], [f"{__name__}.Own"]]
+)
+def test_the_backends_of_the_project_are_asked(
+    staff: DataSource, settings: Any, backends: list[str]
+) -> None:
+    user = writer(("view", staff))
+    settings.AUTHENTICATION_BACKENDS = backends
+    assert "may view" in refusal(LookupsOf(user.pk), "Staff")
+
+
+class Own(BaseBackend):
+    """A backend of a project's own that gives nothing, whatever is stored."""
+
+
+@pytest.mark.parametrize("model", [True, False], ids=["here", "everywhere"])
+def test_whose_rights_are_is_one_statement(
+    staff: DataSource, model: bool, django_assert_num_queries: Any
+) -> None:
+    key = writer(("view", staff if model else None)).pk
+    ContentType.objects.get_for_model(DataSource)
+    with django_assert_num_queries(3):  # the data source, the rights, the rows
+        found(LookupsOf(key), "Staff")
 
 
 def test_a_superuser_sees_all(staff: DataSource) -> None:
