@@ -31,8 +31,8 @@ from typing import Any
 from .http import SERVERS, server
 
 NAME = "rowkeeper_busy"
-THREADED = ["--worker-class", "gthread", "--threads", "8"]
-SERVERS["threads"] = [*SERVERS["gunicorn"], *THREADED]
+THREADED = "--worker-class gthread --threads 8"
+SERVERS["threads"] = f"{SERVERS['gunicorn']} {THREADED}"
 WRITES = """
 if type == "insert":
     query.By = "script"

@@ -1,15 +1,17 @@
-"""Requests per second of a guarded select beside a bare DRF view that returns the same bytes.
+"""Requests per second of a guarded select, beside a bare DRF view that returns the same bytes, and
+beside the same data behind DRF's ModelViewSet with django-guardian's object permissions.
 
     python -m benchmarks.http [--rows 100000] [--rounds 5] [--database postgres://…]
 
-The Staff rules of the examples, a session as the credential; gunicorn, concurrency 8. It makes
-a database of its own, `rowkeeper_benchmark`, and drops it.
+The Staff rules of the examples, a session as the credential; concurrency 8. It makes a database
+of its own, `rowkeeper_benchmark`, and drops it.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import socket
@@ -17,44 +19,20 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .load import post, requests_per_second
+from .load import request_of, requests_per_second
 
 HERE = Path(__file__).parent
 NAME = "rowkeeper_benchmark"
 SERVERS = {
-    # Sync workers: with kept connections, all eight may happen to be one worker's.
-    "gunicorn": [
-        "gunicorn",
-        "project.wsgi",
-        "-w",
-        "2",
-        "--log-level",
-        "warning",
-        "-b",
-        "127.0.0.1:{port}",
-    ],
-    "granian": [
-        "granian",
-        "project.wsgi:application",
-        "--interface",
-        "wsgi",
-        "--workers",
-        "2",
-        "--blocking-threads",
-        "4",
-        "--no-access-log",
-        "--log-level",
-        "error",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "{port}",
-    ],
+    # As `make run` starts it, with a worker for each core.
+    "gunicorn": "gunicorn project.wsgi --worker-class gthread --workers 2 --threads 4 "
+    "--no-control-socket --log-level warning --bind 127.0.0.1:{port}",
+    "granian": "granian project.wsgi:application --interface wsgi --workers 2 "
+    "--blocking-threads 4 --no-access-log --log-level error --host 127.0.0.1 --port {port}",
 }
 
 
@@ -70,7 +48,7 @@ def prepare(rows: int) -> dict[str, Any]:
     from datasources.models import DataSource
     from rules.saving import save_rules
 
-    call_command("migrate", verbosity=0)
+    call_command("migrate", verbosity=0, run_syncdb=True)
     example = json.loads((HERE.parent / "tests" / "cases" / "staff.json").read_text())
     staff = DataSource(name="Staff", columns=example["columns"])
     sources.save(staff)
@@ -92,10 +70,21 @@ def prepare(rows: int) -> dict[str, Any]:
         store.insert(source, example["entries"])
     from django.db import connection
 
+    from benchmarks.peer.fill import fill
+
+    members = [_row(n, rows) for n in range(rows)] + example["entries"]
+    peer = fill(
+        members,
+        {
+            "alice": lambda row: row["Department"] == "Engineering",
+            "bob": lambda row: row["Email"] == "bob@acme.com",
+        },
+    )
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     return {
         "source": staff.pk,
+        "peer": peer,
         "tokens": {
             name: authorize(
                 {
@@ -123,12 +112,12 @@ def _row(number: int, rows: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def server(kind: str, quiet: bool = False) -> Iterator[int]:
-    """A running server; its port. `quiet`: what it says of requests is not shown."""
+    """A running server; its port. `quiet`: what it logs is thrown away."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = Path(sys.executable).parent
-    command = [part.format(port=port) for part in SERVERS[kind]]
+    command = SERVERS[kind].format(port=port).split()
     process = subprocess.Popen(
         [str(folder / command[0]), *command[1:]],
         cwd=HERE.parent,
@@ -149,52 +138,66 @@ def measure(kind: str, made: dict[str, Any], rounds: int) -> None:
     """Print the ratios of one server."""
     url = f"/v1/data-sources/{made['source']}/data/query"
     asks = {
-        1: ("bob", {"where": {"Email": "bob@acme.com"}}),
-        50: ("alice", {"where": {"Department": "Engineering"}, "limit": 50}),
+        1: ("bob", {"where": {"Email": "bob@acme.com"}}, "email=bob@acme.com"),
+        50: ("alice", {"where": {"Department": "Engineering"}, "limit": 50}, DEPARTMENT),
     }
     with server(kind) as port:
-        for rows, (who, body) in asks.items():
+        for rows, (who, body, query) in asks.items():
             text = json.dumps(body).encode()
-            headers = {"Auth-token": made["tokens"][who]}
-            guarded = post(url, text, headers)
-            bytes_ = fetch(port, url, text, headers)
-            found = len(json.loads(bytes_)["entries"])
-            assert found == rows, f"expected {rows} rows, got {found}"
+            guarded = request_of("POST", url, {"Auth-token": made["tokens"][who]}, text)
+            answer = fetch(port, guarded)
+            assert len(json.loads(answer)["entries"]) == rows, answer
             (HERE / "var").mkdir(exist_ok=True)
-            (HERE / "var" / f"{rows}.json").write_bytes(bytes_)
-            bare = post(f"/bare/{rows}", text, {})
-            ratios, speeds = [], []
-            requests_per_second(port, guarded, 1)
-            requests_per_second(port, bare, 1)
-            for _ in range(rounds):
-                ours = requests_per_second(port, guarded, 1.5)
-                ratios.append(ours / requests_per_second(port, bare, 1.5))
-                speeds.append(ours)
-            print(
-                f"{kind}: {rows:2} rows: {statistics.median(speeds):6.0f} requests/s, "
-                f"{statistics.median(ratios):.2f} of a bare DRF view "
-                f"({min(ratios):.2f} to {max(ratios):.2f})",
-                flush=True,
-            )
+            (HERE / "var" / f"{rows}.json").write_bytes(answer)
+            bare = request_of("POST", f"/bare/{rows}", {}, text)
+            assert fetch(port, bare) == answer
+            key = f"Token {made['peer'][who]}"
+            peer = request_of("GET", f"/peer/?{query}", {"Authorization": key})
+            assert len(json.loads(fetch(port, peer))) == rows
+            compare(f"{kind}: {rows:2} rows", port, guarded, bare, peer, rounds)
 
 
-def fetch(port: int, url: str, body: bytes, headers: dict[str, str]) -> bytes:
-    """One answer."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{url}",
-        body,
-        {"Content-Type": "application/json", **headers},
+DEPARTMENT = "department=Engineering&limit=50"
+
+
+def compare(what: str, port: int, ours: bytes, bare: bytes, peer: bytes, rounds: int) -> None:
+    """Print how many requests a second there are of each, in turn, and the ratios."""
+    for request in (ours, bare, peer):
+        requests_per_second(port, request, 1)
+    found: list[tuple[float, float, float]] = []
+    for _ in range(rounds):
+        speeds = [requests_per_second(port, request, 1.5) for request in (ours, bare, peer)]
+        found.append((speeds[0], speeds[0] / speeds[1], speeds[0] / speeds[2]))
+    speeds, of_bare, of_peer = (list(column) for column in zip(*found, strict=True))
+    print(
+        f"{what}: {statistics.median(speeds):6.0f} requests/s, "
+        f"{statistics.median(of_bare):.2f} ({min(of_bare):.2f} to {max(of_bare):.2f}) of a bare "
+        f"view, {statistics.median(of_peer):.1f} ({min(of_peer):.1f} to {max(of_peer):.1f}) times "
+        "DRF with guardian",
+        flush=True,
     )
-    with urllib.request.urlopen(request) as response:
-        content: bytes = response.read()
+
+
+def fetch(port: int, request: bytes) -> bytes:
+    """The body of one answer."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = dict(line.split(": ", 1) for line in lines)
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request(method, path, body or None, headers)
+    response = connection.getresponse()
+    content = response.read()
+    assert response.status == 200, content
+    connection.close()
     return content
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000)
+    parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--servers", default="gunicorn")
+    parser.add_argument("--servers", default="gunicorn,granian")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
     import psycopg

@@ -1,4 +1,4 @@
-"""The site, and a bare DRF view that returns the same bytes as a guarded select, from memory."""
+"""The site, a bare DRF view that returns the same bytes as a guarded select, and the peer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.urls import path
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from benchmarks.peer.views import Members
 from project.urls import urlpatterns as site
 
 BYTES = Path(__file__).parent / "var"
@@ -27,4 +28,8 @@ class Bare(APIView):
         return HttpResponse(self.bodies[name], content_type="application/json")
 
 
-urlpatterns = [path("bare/<int:name>", Bare.as_view()), *site]
+urlpatterns = [
+    path("bare/<int:name>", Bare.as_view()),
+    path("peer/", Members.as_view({"get": "list"})),
+    *site,
+]
