@@ -450,3 +450,23 @@ def test_the_log_is_filtered(source: DataSource, boss: Client) -> None:
     html = client.get(page).content.decode()
     assert f"row {row} of data source {people.pk}" in html and "bob@x" not in html
     assert found(client, "q=bob@x") == []
+
+
+def test_nothing_in_the_log_becomes_markup(source: DataSource, boss: Client) -> None:
+    evil = "<script>alert('x')</script>"
+    LoggedDecision.objects.create(
+        data_source=source,
+        at="2026-01-01T00:00Z",
+        request_id="r",
+        status=400,
+        operation="select",
+        kind="anonymous",
+        columns=[evil],
+        rule=1,
+        rule_name=evil,
+        trace=[[1, evil, "hidden", f"hides `{evil}`, {evil}"]],
+        took=1,
+    )
+    html = boss.get(url("decisions", source.pk)).content.decode()
+    assert evil not in html and html.count("&lt;script&gt;") >= 5
+    assert "<code><bdi>&lt;script&gt;" in html

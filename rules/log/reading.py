@@ -11,6 +11,8 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from accounts.models import ApiToken, App
 from datasources import sources, store
@@ -138,7 +140,7 @@ class Line:
     app: str
     outcome: str
     # (position, name, code, text, whether it is the one that settled it)
-    rules: tuple[tuple[int, str, str, str, bool], ...]
+    rules: tuple[tuple[int, str, str, SafeString, bool], ...]
 
     @property
     def how(self) -> str:
@@ -148,6 +150,13 @@ class Line:
         if self.logged.entry_id is not None:
             return f"of entry {self.logged.entry_id}"
         return {"id": "by id", "new": "of new entries"}.get(self.logged.address, "")
+
+
+def quoted(text: str) -> SafeString:
+    """A reason as HTML: what stands in backquotes is a name, or a value of a rule."""
+    formats = ("<bdi>{}</bdi>", "<code><bdi>{}</bdi></code>")
+    parts = [format_html(formats[at % 2], part) for at, part in enumerate(text.split("`")) if part]
+    return format_html_join("", "{}", ((part,) for part in parts))
 
 
 def lines(user: Any, rows: Iterable[LoggedDecision]) -> list[Line]:
@@ -162,7 +171,7 @@ def lines(user: Any, rows: Iterable[LoggedDecision]) -> list[Line]:
             _who(row, names),
             _app(row, apps if sees_apps else {}),
             "granted" if row.granted else "login missing" if row.status == 401 else "denied",
-            tuple((*line[:4], line[0] == row.rule) for line in row.trace),
+            tuple((*line[:3], quoted(line[3]), line[0] == row.rule) for line in row.trace),
         )
         for row in rows
     ]

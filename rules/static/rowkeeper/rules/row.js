@@ -1,6 +1,6 @@
 // One rule of the list: its words, its switches, and below them its form or its JSON.
 
-import { button, h, icon, iconButton, newId } from "./dom.js";
+import { button, h, icon, iconButton, newId, told } from "./dom.js";
 import { ruleForm } from "./form.js";
 import { parse } from "./json.js";
 import { DOES, OPERATIONS } from "./words.js";
@@ -98,7 +98,7 @@ export class Row {
 
     showPaint(lines) {
         this.paint.hidden = !lines.length;
-        this.paint.textContent = lines.map((line) => line.text).join(" ");
+        this.paint.replaceChildren(...told(lines.map((line) => line.text).join(" ")));
         this.element.dataset.painted = lines.some((line) => line.granted) ? "granted" : lines.length ? "passed" : "";
     }
 
