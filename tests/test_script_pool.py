@@ -209,6 +209,13 @@ LIES = {
     "NaN": "send(b'{\"granted\": NaN}')",
     "an integer of many digits": "send(b'{\"granted\": ' + b'9' * 10000 + b'}')",
     "text that is no UTF-8": 'send(b\'{"granted": true, "printed": "\\xff"}\')',
+    "a failure of the worker itself": "send({'failed': 'MemoryError: '})",
+    "values without end": "send(b'{\"granted\": true, \"x\": [' + b'[],' * 5000000 + b'1]}')",
+    "values without end in the query": (
+        "send(b'{\"granted\": true, \"query\": \"{' + b'\\\\u002c' * 1100000 + b'}\"}')"
+    ),
+    "include of half a character": 'send(b\'{"granted": true, "include": ["\\\\ud800"]}\')',
+    "include of NUL": "send({'granted': True, 'include': ['\\0']})",
     "granted that is 1": "send({'granted': 1})",
     "granted that is text": "send({'granted': 'true'})",
     "an error and a grant": "send({'granted': True, 'error': 'x'})",
@@ -243,6 +250,23 @@ def test_what_a_worker_says_is_not_believed(lie: str, pool_of: Callable[..., Poo
     assert not verdict.granted, verdict
     assert time.monotonic() - start < 10
     assert not verdict.error or verdict.error.isprintable()
+
+
+@pytest.mark.parametrize("said", ["{}", "{'failed': 'x'}", "{'granted': None}", "{'note': ''}"])
+def test_what_is_no_verdict_ends_the_evaluation(said: str, pool_of: Callable[..., Pool]) -> None:
+    """Were it a "no", a later and wider rule would be asked."""
+    pool_of(LIE.replace("SAY", f"send({said})"))
+    assert ask(GRANTS).error == "sent a malformed message"
+
+
+def test_what_swells_is_not_read(pool_of: Callable[..., Pool]) -> None:
+    pool_of(LIE.replace("SAY", LIES["values without end"]))
+    assert ask(GRANTS).error == "answered with more than 1,000,000 values"
+
+
+def test_what_a_worker_says_was_printed_is_cut(pool_of: Callable[..., Pool]) -> None:
+    pool_of(LIE.replace("SAY", "send({'granted': True, 'printed': 'x' * 1000000})"))
+    assert len(ask(GRANTS).printed) == 10_001
 
 
 @pytest.mark.parametrize(

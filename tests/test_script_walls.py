@@ -100,7 +100,7 @@ def plain() -> Iterator[Callable[..., Run]]:
             deadline = time.monotonic() + LIMITS.seconds
             try:
                 worker.send(json.dumps(job), deadline)
-                return messages.read(worker.receive(LIMITS.output_bytes, deadline))
+                return messages.read(worker.receive(LIMITS.output_bytes, deadline), LIMITS)
             except (Breach, Gone):
                 return None
 

@@ -25,6 +25,9 @@ class Limits:
     # Of what goes in (a look-up's answer is one message, too) and of what comes out.
     input_bytes: int = 16_000_000
     output_bytes: int = 16_000_000
+    # Values in what comes out, by its brackets and commas: what the web process makes of a message
+    # takes many times its bytes.
+    output_values: int = 1_000_000
     # Entries of one delete.
     delete_entries: int = 10_000
     # Characters that `print` leaves in the trace.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from datasources.values import MAX_DEPTH
+from datasources.values import MAX_DEPTH, problem_with_text
 from rules.engine.scripts import ScriptCall, ScriptVerdict
 
 from .inside.sources import MAX_OFFSET, is_reference
@@ -70,15 +70,25 @@ def _plain(value: object) -> Any:
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain)
 
 
-def read(message: bytes) -> dict[str, Any]:
+def read(message: bytes, limits: Limits) -> dict[str, Any]:
     """A message that came in. Raises `Breach`."""
     try:
-        said = _DECODER.decode(message.decode("utf-8"))
+        said = _DECODER.decode(_bounded(message.decode("utf-8"), limits))
     except (ValueError, RecursionError) as error:
         raise Breach("sent what is no message") from error
     if not isinstance(said, dict):
         raise _malformed()
     return said
+
+
+def _bounded(text: str, limits: Limits) -> str:
+    """The same, if it cannot swell: a `[]` is two bytes of a message, and 64 and more of memory.
+
+    Raises `Breach`. What texts hold of these characters counts, too; it is found without parsing.
+    """
+    if sum(map(text.count, "[{,")) > limits.output_values:
+        raise Breach(f"answered with more than {limits.output_values:,} values")
+    return text
 
 
 def question(said: dict[str, Any], limits: Limits) -> Question:
@@ -95,22 +105,25 @@ def question(said: dict[str, Any], limits: Limits) -> Question:
     return Question(said["ask"], source, where, limit, offset)
 
 
-def verdict(said: dict[str, Any], call: ScriptCall) -> ScriptVerdict:
-    """The end of a run, held to its form. Raises `Breach`."""
+def verdict(said: dict[str, Any], call: ScriptCall, limits: Limits) -> ScriptVerdict:
+    """The end of a run, held to its form. Raises `Breach`: what is none does not mean "no", after
+    which later rules are tried.
+    """
     error, note = said.get("error"), said.get("note", "")
-    printed = said.get("printed", "")
-    if not isinstance(printed, str) or not isinstance(note, str):
+    printed, granted = said.get("printed", ""), said.get("granted")
+    if not isinstance(printed, str) or not isinstance(note, str) or not isinstance(granted, bool):
         raise _malformed()
-    printed = _whole(printed)
+    # One more, which tells that there was more.
+    printed = _whole(printed[: limits.print_characters + 1])
     if error is not None:
         return ScriptVerdict(False, error=one_line(str(error)), printed=printed)
-    if said.get("granted") is not True:
+    if not granted:
         return ScriptVerdict(False, printed=printed, note=one_line(note))
     return ScriptVerdict(
         True,
         include=_columns(said.get("include")),
         exclude=_columns(said.get("exclude")),
-        query=_query(said.get("query"), call),
+        query=_query(said.get("query"), call, limits),
         printed=printed,
     )
 
@@ -120,16 +133,18 @@ def _columns(names: Any) -> tuple[str, ...] | None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise _malformed()
+    if any(map(problem_with_text, names)):
+        raise _malformed()
     return tuple(names)
 
 
-def _query(text: Any, call: ScriptCall) -> Any:
+def _query(text: Any, call: ScriptCall, limits: Limits) -> Any:
     """The query as the script left it: what was sent, where it says nothing of it."""
     if text is None or call.operation == "delete":
         return call.query
     if not isinstance(text, str):
         raise _malformed()
-    query = read_value(text)
+    query = read_value(text, limits)
     if isinstance(call.query, Mapping):
         fits = isinstance(query, dict)
     else:
@@ -140,10 +155,10 @@ def _query(text: Any, call: ScriptCall) -> Any:
     return query
 
 
-def read_value(text: str) -> Any:
+def read_value(text: str, limits: Limits) -> Any:
     """JSON inside a message: sound, and not nested deeper than a client's. Raises `Breach`."""
     try:
-        value = _DECODER.decode(text)
+        value = _DECODER.decode(_bounded(text, limits))
     except (ValueError, RecursionError) as error:
         raise Breach("sent what is no JSON") from error
     if not is_sound(value):

@@ -95,9 +95,10 @@ class _Exchange:
 
     def _until_verdict(self) -> ScriptVerdict:
         while True:
-            said = messages.read(self._worker.receive(self._limits.output_bytes, self._deadline))
+            message = self._worker.receive(self._limits.output_bytes, self._deadline)
+            said = messages.read(message, self._limits)
             if "ask" not in said:
-                verdict = messages.verdict(said, self._call)
+                verdict = messages.verdict(said, self._call, self._limits)
                 self.ended = said.get("ended", False) is not False
                 return verdict
             answer = self._answer(messages.question(said, self._limits))

@@ -202,7 +202,14 @@ def _why_not(returned: Any) -> str:
 
 
 def _is_texts(value: Any) -> bool:
-    return type(value) in (list, tuple) and all(type(item) is str for item in value)
+    return type(value) in (list, tuple) and all(map(_is_storable, value))
+
+
+def _is_storable(item: Any) -> bool:
+    """Text without what no database takes: NUL, and halves of characters."""
+    if type(item) is not str or "\0" in item:
+        return False
+    return item.encode("utf-8", "replace").decode() == item
 
 
 def _told(error: BaseException) -> str:
