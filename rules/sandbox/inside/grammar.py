@@ -14,6 +14,8 @@ from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 from .names import INPUTS, KNOWN_NAMES, UNKNOWN_NAMES
 
 MAX_DEPTH: Final = 100
+# Python compiles a `finally` once for every way out of its `try`: so many nodes at most.
+MAX_COPIED: Final = 2_000
 
 ALLOWED: Final = frozenset(
     (
@@ -182,6 +184,26 @@ def _list(node: ast.List) -> Iterator[str]:
         yield "brackets cannot be unpacked into; write `a, b = ...`"
 
 
+def _several(node: ast.Assign) -> Iterator[str]:
+    """RestrictedPython copies the value for each target, and so works it out as often."""
+    if len(node.targets) > 1 and any(isinstance(target, ast.Tuple) for target in node.targets):
+        yield "an assignment to several targets cannot unpack; write one for each"
+
+
+def _finally(node: ast.Try) -> Iterator[str]:
+    """What is copied in copies grows without bounds: twenty levels fill the web server's memory."""
+    if not node.finalbody:
+        return
+    inside = list(ast.walk(node))
+    if sum(isinstance(part, ast.Try) and bool(part.finalbody) for part in inside) > 1:
+        yield "a `try` with `finally` cannot stand in another one; take it apart"
+        return
+    ways_out = sum(isinstance(part, ast.Return | ast.Break | ast.Continue) for part in inside)
+    copied = sum(1 for statement in node.finalbody for _ in ast.walk(statement))
+    if ways_out * copied > MAX_COPIED:
+        yield "`finally` is too long for so many `return`, `break` and `continue`; take it apart"
+
+
 def _assigned(node: ast.AugAssign) -> Iterator[str]:
     target = node.target
     if isinstance(target, ast.Subscript) and any(
@@ -198,5 +220,7 @@ _LOOKS: Final[dict[type[ast.AST], Callable[[Any], Iterator[str]]]] = {
     ast.comprehension: _comprehension,
     ast.Compare: _compare,
     ast.List: _list,
+    ast.Assign: _several,
+    ast.Try: _finally,
     ast.AugAssign: _assigned,
 }
