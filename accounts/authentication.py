@@ -16,6 +16,7 @@ from .django_users import user_behind
 from .failures import CredentialInvalid
 from .identity import Identity
 from .providers import api_token, django_user, login_session
+from .providers.lookup import Expected, expected
 from .tokens import API_PREFIX, SESSION_PREFIX
 
 _BESIDE = "_rowkeeper_beside"
@@ -52,12 +53,26 @@ def _identity_of(secret: str, beside: Beside | None) -> Identity:
 def _named_in_url(request: Request) -> Beside | None:
     """The data source that the address names; what may be wrong with that is said later."""
     text = (request.parser_context or {}).get("kwargs", {}).get("reference")
-    if text is None:
-        return None
+    return None if text is None else _beside(request._request, text)
+
+
+def _beside(request: HttpRequest, reference: str) -> Beside | None:
     try:
-        return Beside.of(reference_of(text, "dsn" in request._request.GET))
+        return Beside.of(reference_of(reference, "dsn" in request.GET))
     except Malformed:
         return None
+
+
+def expected_of(request: HttpRequest, reference: str) -> Expected | None:
+    """Who the request's one token stood for when it last came for this data source, before the
+    database is asked whether it still does. None: nothing is to be expected.
+    """
+    try:
+        secrets = presented(request)
+    except CredentialInvalid:
+        return None
+    beside = _beside(request, reference) if len(secrets) == 1 else None
+    return None if beside is None else expected(secrets[0], beside)
 
 
 class RowkeeperAuthentication(BaseAuthentication):

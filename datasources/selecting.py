@@ -6,6 +6,7 @@ Rows go from the database to the answer as text. The two databases stand side by
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from .jsontext import dumps, path_of
@@ -23,7 +24,8 @@ FIELD_COLUMNS = {
 }
 
 
-def entry_text(dialect: Dialect, projection: Projection, fields: Sequence[str], row: bool) -> Sql:
+@lru_cache(maxsize=1_000)
+def entry_text(dialect: Dialect, projection: Projection, fields: tuple[str, ...], row: bool) -> Sql:
     """The JSON text of an entry: `fields` of it, and with `row` its `data`."""
     parts: list[Sql] = []
     for name in fields:
@@ -43,8 +45,9 @@ def field_text(dialect: Dialect, name: str) -> str:
     if dialect.name == "sqlite":
         # Django writes `2026-01-31 12:00:00`, and `.123456` behind it unless that is nought.
         return f"'\"'||substr({column},1,10)||'T'||substr({column}||'.000',12,12)||'Z\"'"
-    clock = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
-    return f"'\"'||to_char({column} AT TIME ZONE 'UTC','{clock}')||'\"'"
+    # Half the time of `to_char`; with a digit behind the milliseconds, none of their noughts goes.
+    exact = f"date_trunc('milliseconds',{column} AT TIME ZONE 'UTC')+interval '100 microseconds'"
+    return f"left(to_json({exact})::text,24)||'Z\"'"
 
 
 def row_text(dialect: Dialect, projection: Projection) -> Sql:
@@ -57,7 +60,7 @@ def row_text(dialect: Dialect, projection: Projection) -> Sql:
         return Sql("data" if sqlite else "data::text")
     hidden = sorted(projection.drop)
     if not sqlite:
-        return Sql("(data-%s::text[])::text", (hidden,))
+        return Sql("(data-%s::text[])::text", (text_array(hidden),))
     # A function of SQLite takes at most 127 arguments.
     text = "data"
     for at in range(0, len(hidden), 100):
@@ -65,11 +68,17 @@ def row_text(dialect: Dialect, projection: Projection) -> Sql:
     return Sql(text, tuple(path_of(column) for column in hidden))
 
 
+def text_array(texts: Sequence[str]) -> str:
+    """A list of texts as PostgreSQL writes one: a parameter that costs the driver nothing."""
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+
+
 def _picked_postgresql(columns: list[str]) -> Sql:
     return Sql(
         "coalesce((SELECT jsonb_object_agg(c,data->c) FROM unnest(%s::text[]) AS c "
         "WHERE data ? c),'{}')::text",
-        (columns,),
+        (text_array(columns),),
     )
 
 

@@ -3,7 +3,8 @@
 | Variable             | Absent                              | Meaning                            |
 |----------------------|-------------------------------------|------------------------------------|
 | DATABASE_URL         | SQLite at `var/db.sqlite3`          | `postgres://user:secret@host/name` |
-| DATABASE_POOL        | 10                                  | PostgreSQL: connections a process  |
+| DATABASE_POOL        | 10; under WSGI 0                    | PostgreSQL: connections a process; |
+|                      |                                     | 0: one for each thread, kept open  |
 | SECRET_KEY           | made once, kept in `var/secret_key` | signs the site's sessions          |
 | ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`         | its host names, divided by commas  |
 | REDIS_URL            | a cache in each process             | the cache that processes share     |
@@ -113,6 +114,8 @@ MIDDLEWARE = [
     # First, so that a fault in any of the others is answered in JSON under `/v1/`, too.
     "rules.api.middleware.JsonErrors",
     "django.middleware.security.SecurityMiddleware",
+    # What brings a token has no use for all that follows.
+    "rules.api.middleware.Straight",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -161,7 +164,7 @@ _SQLITE: dict[str, Any] = {
 
 
 def _database(url: str) -> dict[str, Any]:
-    """The database that `DATABASE_URL` names; PostgreSQL with a pool, which wants no max age."""
+    """The database that `DATABASE_URL` names; PostgreSQL with a pool, or connections that stay."""
     if not url:
         # Rows and password hashes: nobody else on the machine reads them.
         VAR_DIR.mkdir(mode=0o700, exist_ok=True)
@@ -174,8 +177,13 @@ def _database(url: str) -> dict[str, Any]:
     config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=0))
     if scheme == "sqlite":
         return {**_SQLITE, "NAME": config["NAME"]}
+    size = _number("DATABASE_POOL", 10, least=0)
+    # A server with a fixed number of threads needs no pool: to give a connection to each saves a
+    # tenth of a request.
+    kept: dict[str, Any] = {"CONN_MAX_AGE": None}
+    pool = {"pool": {"min_size": 1, "max_size": size, "timeout": 10}}
     options = {
-        "pool": {"min_size": 1, "max_size": _number("DATABASE_POOL", 10, least=1), "timeout": 10},
+        **(pool if size else {}),
         # The same few statements run on every request: planned once a connection, they cost the
         # database about half.
         "server_side_binding": True,
@@ -185,6 +193,7 @@ def _database(url: str) -> dict[str, Any]:
         # running it.
         "options": f"-c plan_cache_mode=force_generic_plan -c jit=off {_text('PGOPTIONS')}".strip(),
     }
+    config.update({} if size else kept)
     return {**config, "OPTIONS": {**config.get("OPTIONS", {}), **options}}
 
 

@@ -7,6 +7,8 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+# Its threads are few and stay: each keeps a connection of its own.
+os.environ.setdefault("DATABASE_POOL", "0")
 # A statement that a client's where makes costly ends; those of `migrate` and commands do not.
 os.environ.setdefault("PGOPTIONS", "-c statement_timeout=15s")
 

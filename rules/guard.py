@@ -170,9 +170,14 @@ class Guard:
         took = perf_counter() - began
         if not decision.granted:
             self.refuse(decision.operation, ask, decision.notes, took)
-        if self.trail is not None and is_sampled():
-            note.grant(self, self.trail, decision, ask, took)
+        if self.trail is not None:
+            self.note_grant(decision, ask, took, self.trail)
         return decision
+
+    def note_grant(self, decision: Decision, ask: Ask, took: float, trail: Trail) -> None:
+        """Some of what is granted is logged."""
+        if is_sampled():
+            note.grant(self, trail, decision, ask, took)
 
     def select(self, ask: ByQuery | ById) -> Decision:
         """The decision, granted. Raises the denial."""

@@ -10,12 +10,11 @@ import hashlib
 import hmac
 import json
 from collections.abc import Collection, Mapping
-from datetime import timedelta
-from functools import cache, lru_cache
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
-from django.utils import timezone
 
 from datasources.conf import setting
 from datasources.definition import Login, login_of, secret_columns
@@ -24,11 +23,9 @@ from datasources.models import DataSource, Entry
 from datasources.sources import Beside, fields_sql
 from datasources.store import normal_address
 
-from ..failures import CredentialInvalid
 from ..identity import Identity
 from ..models import LoginSession
-from ..tokens import digest
-from .last_use import EVERY, database_time, note_use
+from . import lookup
 
 
 def identity_of(secret: str, beside: Beside | None = None) -> Identity:
@@ -38,27 +35,15 @@ def identity_of(secret: str, beside: Beside | None = None) -> Identity:
     source is no longer one to sign in against, or its row has gone, or has another address or
     password than at sign-in.
     """
-    now = timezone.now()
-    oldest = now - timedelta(days=setting("SESSION_IDLE_DAYS"))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _sql(connection.vendor, beside.column if beside else None),
-            [
-                database_time(now - EVERY),
-                *([beside.reference] if beside else []),
-                digest(secret),
-                database_time(oldest),
-            ],
-        )
-        found: tuple[Any, ...] | None = cursor.fetchone()
-    identity = None if found is None else _identity(*found[2:10])
-    if found is None or identity is None:
-        raise CredentialInvalid("the session is not valid; sign in again")
-    if beside:
-        beside.take(found[10:])
-    if found[1]:
-        note_use(LoginSession, "last_seen_at", found[0], now)
-    return identity
+    return lookup.identity_of(KIND, secret, beside)
+
+
+def _oldest(now: datetime) -> datetime:
+    return now - timedelta(days=setting("SESSION_IDLE_DAYS"))
+
+
+def _identity_in(row: tuple[Any, ...]) -> Identity | None:
+    return _identity(*row[2:10])
 
 
 def _identity(
@@ -111,8 +96,8 @@ def fingerprint(login: Login, row: Mapping[str, Any]) -> str | None:
     return hashlib.sha256(f"{address}\0{password}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@cache
-def _sql(vendor: str, beside: str | None) -> str:
+@lru_cache(maxsize=256)
+def _sql(vendor: str, beside: str | None, also: str) -> str:
     """The statement, made once. The casts: SQLite keeps JSON as text, PostgreSQL parses it."""
     quote = connection.ops.quote_name
     session, entry, source = (
@@ -122,9 +107,20 @@ def _sql(vendor: str, beside: str | None) -> str:
     return (
         "SELECT s.id, s.last_seen_at < %s, s.fingerprint, e.id, CAST(e.data AS text), o.id, "  # noqa: S608
         "o.name, o.app_id, CAST(o.definition AS text), CAST(o.secret_columns AS text) "
-        f"{',' + fields_sql() if beside else ''} FROM {session} s "
+        f"{',' + fields_sql() if beside else ''}{also} FROM {session} s "
         f"JOIN {entry} e ON e.id = s.entry_id AND e.data_source_id = s.data_source_id "
         f"JOIN {source} o ON o.id = s.data_source_id "
         f"{f'LEFT JOIN {source} d ON d.{beside} = %s ' if beside else ''}"
         "WHERE s.digest = %s AND s.last_seen_at > %s"
     )
+
+
+KIND = lookup.Kind(
+    LoginSession,
+    "last_seen_at",
+    10,
+    _sql,
+    _oldest,
+    _identity_in,
+    "the session is not valid; sign in again",
+)

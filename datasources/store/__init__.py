@@ -6,6 +6,7 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 
 from .addresses import login_rows, normal_address
 from .database import TABLE, Stored, dialect, run, spelled, within
+from .few import FEW, few_in, few_sql
 from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
 from .read import (
     Found,
@@ -20,13 +21,15 @@ from .read import (
     select,
     stream,
 )
-from .ways import Ask, rows_for
+from .ways import Ask, Rows, rows_for
 from .write import delete, delete_where, insert, update, writing
 
 __all__ = [
+    "FEW",
     "TABLE",
     "Ask",
     "Found",
+    "Rows",
     "Stored",
     "admin_page",
     "admin_save",
@@ -40,6 +43,8 @@ __all__ = [
     "entry_text_of",
     "fetch",
     "fetch_where",
+    "few_in",
+    "few_sql",
     "holds_others",
     "holds_text",
     "ids",

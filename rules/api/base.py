@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, cast
 
-from django.http import HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -51,6 +51,14 @@ class Endpoint(ViewSet):
     versioning_class = None
     http_method_names = ["get", "post", "put", "delete", "head"]
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who is asking, before anything else is looked at: this is all there is to prepare.
+
+        The one address that may be answered by a single statement asks itself, with its rows.
+        """
+        if self.action != "query":
+            self.identity(request)
+
     def handle_exception(self, exc: Exception) -> Any:
         """Every failure, foreseen or not, is JSON; a transaction of the project's is undone."""
         failure = failure_of(exc)
@@ -81,13 +89,19 @@ class Endpoint(ViewSet):
         """The guard of the data source that the URL names."""
         wanted = sources.reference_of(reference, "dsn" in request._request.GET)
         beside = source_beside(request._request)
-        trail = request._request.__dict__[_TRAIL] = Trail()
+        trail = trail_of(request._request)
         if beside is not None and beside.is_read and beside.reference == wanted:
             found = guard_of(wanted, beside.source, self.identity(request), trail)
         else:
             found = guard(wanted, self.identity(request), trail)
         # `007` is 7, and a denial quotes it as it was sent.
         return found if str(wanted) == reference else replace(found, reference=reference)
+
+
+def trail_of(request: HttpRequest) -> Trail:
+    """What the request leaves behind, from here on."""
+    trail = request.__dict__[_TRAIL] = Trail()
+    return trail
 
 
 class Unknown(Endpoint):

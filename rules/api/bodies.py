@@ -19,6 +19,8 @@ from .errors import WrongMedia
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
+# The body, for whoever asks for it a second time.
+_READ = "_rowkeeper_body"
 
 
 def json_body(request: HttpRequest, bulk: bool = False) -> dict[str, Any]:
@@ -68,7 +70,9 @@ def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
         raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
     if length.isascii() and length.isdigit() and int(length[:30]) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
-    data: bytes = request.read(limit + 1)
+    data: bytes | None = request.__dict__.get(_READ)
+    if data is None:
+        data = request.__dict__[_READ] = request.read(limit + 1)
     if len(data) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
     return data

@@ -1,18 +1,23 @@
-"""For faults that happen outside the views: under the API they are JSON, too.
+"""Round the views: faults that happen outside of them are JSON under the API, too, and a request
+that brings a token takes the short way.
 
-First in `MIDDLEWARE`. The prefix is where the project includes `rules.api.urls`.
+The prefix is where the project includes `rules.api.urls`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
-from django.core.exceptions import DisallowedHost
+from django.conf import settings
+from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_urlconf, resolve, reverse
 
+from accounts.credentials import presented
 from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
+from .base import Endpoint
 from .errors import WRONG_HOST, WrongMedia, WrongMethod, answer
 
 _BY_STATUS: dict[int, Failure] = {
@@ -26,7 +31,7 @@ _BY_STATUS: dict[int, Failure] = {
 
 
 class JsonErrors:
-    """Answers under the API that tell of an error and are no JSON become JSON."""
+    """First in `MIDDLEWARE`. Answers that tell of an error and are no JSON become JSON."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -60,3 +65,50 @@ def _is_ours(request: HttpRequest) -> bool:
         return request.path_info.startswith(reverse("rowkeeper-api-root"))
     except NoReverseMatch:
         return request.path_info.startswith("/v1/")
+
+
+class Straight:
+    """Right behind `SecurityMiddleware`. A request under the API with a token goes to its view at
+    once: sessions, CSRF and messages are for browsers, and mean nothing beside a token.
+
+    Whatever is not plain (a host that is not ours, a token that is none, an address that is none,
+    a database that wraps requests in transactions) goes on through the other middleware.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.frames = str(getattr(settings, "X_FRAME_OPTIONS", "DENY"))
+        if any(settings.DATABASES[name].get("ATOMIC_REQUESTS") for name in settings.DATABASES):
+            raise MiddlewareNotUsed
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """The response of the view, with the headers that the rest would have given it."""
+        match = _straight(request)
+        if match is None:
+            return self.get_response(request)
+        request.resolver_match = match
+        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        response.headers.setdefault("X-Frame-Options", self.frames)
+        if not response.streaming:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
+
+
+def _straight(request: HttpRequest) -> ResolverMatch | None:
+    """The view of ours that a request with a token is for, or None."""
+    try:
+        if not presented(request):
+            return None
+        request.get_host()
+        return _match(get_urlconf(), request.path_info)
+    except (Failure, DisallowedHost, Resolver404, NoReverseMatch):
+        return None
+
+
+@lru_cache(maxsize=1_000)
+def _match(urlconf: str | None, path: str) -> ResolverMatch | None:
+    """The view of an address, if it is ours: found once, as the addresses do not change."""
+    if not path.startswith(reverse("rowkeeper-api-root", urlconf)):
+        return None
+    found = resolve(path, urlconf)
+    return found if issubclass(getattr(found.func, "cls", object), Endpoint) else None

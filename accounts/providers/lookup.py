@@ -1,0 +1,134 @@
+"""A credential is looked up by one statement, which may read more in the same round trip.
+
+What a look-up found is kept, to be *expected* of the next request with the same credential: such
+a request can be decided before the database was asked, and ask for its rows in the statement that
+looks the credential up again. What was expected counts only where the very same row comes back,
+so nobody keeps a right by it for a single request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, models
+from django.utils import timezone
+
+from datasources.sources import Beside, Source
+from datasources.where.sqltext import Sql
+
+from ..failures import CredentialInvalid
+from ..identity import Identity
+from ..tokens import digest
+from .last_use import EVERY, database_time, note_use
+
+_KEPT = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of credential. Its row begins with its id and whether its use is yet to be noted."""
+
+    model: type[models.Model]
+    last_use: str
+    # How many columns its row has, without those of the data source beside it.
+    width: int
+    # The statement for a database, the column of the data source beside it, and what else is read.
+    sql: Callable[[str, str | None, str], str]
+    # The moment that its validity is compared with.
+    moment: Callable[[datetime], datetime]
+    # None: the row no longer stands for anyone.
+    identity: Callable[[tuple[Any, ...]], Identity | None]
+    refusal: str
+
+    def row(self, secret_digest: str, beside: Beside | None, also: Sql) -> tuple[Any, ...] | None:
+        """The row of a secret, with what else is read."""
+        now = timezone.now()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                self.sql(connection.vendor, beside.column if beside else None, also.text),
+                [
+                    database_time(now - EVERY),
+                    *also.params,
+                    *([beside.reference] if beside else []),
+                    secret_digest,
+                    database_time(self.moment(now)),
+                ],
+            )
+            found: tuple[Any, ...] | None = cursor.fetchone()
+        return found
+
+    def note(self, found: tuple[Any, ...]) -> None:
+        """Write down that the credential was used, if that is to be."""
+        if found[1]:
+            note_use(self.model, self.last_use, found[0], timezone.now())
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Who a credential stood for when it was last looked up, and the data source beside it."""
+
+    kind: Kind
+    digest: str
+    beside: tuple[str, int | str]
+    # What was found, without whether the use was noted.
+    row: tuple[Any, ...]
+    identity: Identity
+    source: Source
+
+    def confirmed(self, also: Sql) -> tuple[Any, ...] | None:
+        """What else is read, if everything is still as expected; None, and forgotten, if not."""
+        column, reference = self.beside
+        found = self.kind.row(self.digest, Beside(reference, column), also)
+        width = len(self.row)
+        if found is None or (found[0], *found[2 : width + 1]) != self.row:
+            _kept.pop((self.digest, self.beside), None)
+            return None
+        self.kind.note(found)
+        return found[width + 1 :]
+
+
+_kept: dict[tuple[str, tuple[str, int | str]], Expected] = {}
+NOTHING_ELSE = Sql("")
+
+
+def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
+    """Who a secret stands for; `beside` is read in the same statement.
+
+    Raises `CredentialInvalid`.
+    """
+    secret_digest = digest(secret)
+    found = kind.row(secret_digest, beside, NOTHING_ELSE)
+    identity = None if found is None else kind.identity(found)
+    if found is None or identity is None:
+        raise CredentialInvalid(kind.refusal)
+    kind.note(found)
+    if beside is not None:
+        beside.take(found[kind.width :])
+        if beside.source is not None:
+            _keep(kind, secret_digest, beside, beside.source, found, identity)
+    return identity
+
+
+def _keep(
+    kind: Kind,
+    secret_digest: str,
+    beside: Beside,
+    source: Source,
+    found: tuple[Any, ...],
+    identity: Identity,
+) -> None:
+    if len(_kept) >= _KEPT:
+        _kept.clear()
+    named = (beside.column, beside.reference)
+    state = (found[0], *found[2:])
+    # The Django user behind a token is read anew by whoever looks at it.
+    identity = replace(identity, django_user=None)
+    _kept[secret_digest, named] = Expected(kind, secret_digest, named, state, identity, source)
+
+
+def expected(secret: str, beside: Beside) -> Expected | None:
+    """What is to be expected of a request with this secret for this data source, if anything."""
+    return _kept.get((digest(secret), (beside.column, beside.reference)))

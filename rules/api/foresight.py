@@ -1,0 +1,81 @@
+"""A select whose outcome can be foreseen: decided before the database is asked, and answered by
+one statement, which also says whether everything was as foreseen.
+
+Who a token stands for, and the data source with its rules, seldom change between two requests.
+The decision is made on what they were; the statement reads the credential, the data source and
+the rows at one moment; and its rows count only if the first two came back unchanged. Whatever else
+happens, a denial included, is left to the ordinary way, which begins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from django.http import HttpRequest
+
+from accounts.authentication import expected_of
+from accounts.providers.lookup import Expected
+from datasources import store
+from datasources.errors import Failure
+from datasources.queries import Select, is_asked, parse_query
+from datasources.where import narrowed
+from datasources.where.sqltext import Sql
+
+from ..engine.asks import ByQuery
+from ..engine.decide import Decision, decide_select
+from ..guard import Guard, guard_of
+from ..log.records import Trail
+from .bodies import json_body
+
+# psycopg parses longer statements, and those with more parameters, anew each time.
+MAX_TEXT, MAX_PARAMS = 3_000, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What is about to be asked, decided."""
+
+    known: Expected
+    door: Guard
+    ask: Select
+    query: ByQuery
+    decision: Decision
+    took: float
+
+    def entries(self, trail: Trail) -> str | None:
+        """The entries, as the inside of a JSON list; None where something was not as foreseen."""
+        source = self.known.source
+        where = narrowed(self.ask.where, self.decision.conditions)
+        few = store.few_sql(source, self.ask, where, self.decision.shown)
+        if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
+            return None
+        found = self.known.confirmed(Sql(f",{few[0].text}", few[0].params))
+        entries = None if found is None else store.few_in(found[0], self.ask, few[1])
+        if entries is not None:
+            self.door.note_grant(self.decision, self.query, self.took, trail)
+        return entries
+
+
+def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
+    """A select that will be granted if all is as it was; else None."""
+    known = expected_of(request, reference)
+    if known is None:
+        return None
+    try:
+        return _decided(known, json_body(request))
+    except Failure:
+        return None
+
+
+def _decided(known: Expected, body: dict[str, object]) -> Foreseen | None:
+    began = perf_counter()
+    door = guard_of(known.beside[1], known.source, known.identity)
+    ask = None if door.ruleset.has_scripts else parse_query(body, known.source.columns)
+    if not isinstance(ask, Select) or ask.view is not None or is_asked(body, "join"):
+        return None
+    query = ByQuery(ask.where, tuple(ask.names()), tuple(ask.paths()))
+    decision = decide_select(door.ruleset, known.identity, query)
+    if not decision.granted:
+        return None
+    return Foreseen(known, door, ask, query, decision, perf_counter() - began)
