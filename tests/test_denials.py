@@ -78,6 +78,7 @@ def elsewhere(rules: Rules) -> Rules:
 
 UNMET = [{"Owner": {"equals": "nobody at all"}}]
 SCRIPT = {"script": "return {'granted': True}"}
+SILENT = {"script": "return None"}
 # Who is let in (`+`), who is told to sign in (`?`) and who is denied (`-`), in the order of:
 # nobody, a session, a token, another token, a site user, the superuser's token.
 TABLE: list[tuple[str, Rules, str]] = [
@@ -113,7 +114,8 @@ TABLE: list[tuple[str, Rules, str]] = [
     ),
     ("a requirement that is not met", one(allow="all", require=UNMET), "------"),
     ("a login and a requirement", one(allow="loggedIn", require=UNMET), "?-----"),
-    ("a script", lambda operation, cast: [SCRIPT], "?-----"),
+    ("a script", lambda operation, cast: [SCRIPT], "++++++"),
+    ("a script that says nothing", lambda operation, cast: [SILENT], "?-----"),
     ("another operation", elsewhere(lambda operation, cast: []), "------"),
     ("another operation, and a login", elsewhere(one(allow="loggedIn")), "?+--+-"),
     (
@@ -123,7 +125,7 @@ TABLE: list[tuple[str, Rules, str]] = [
     ),
     ("another operation, and no app", elsewhere(one(allow="loggedIn", appId=[])), "-" * 6),
     ("another operation, and no token", elsewhere(one(allow={"tokens": [2**40]})), "?-----"),
-    ("another operation, and a script", elsewhere(lambda operation, cast: [SCRIPT]), "?-----"),
+    ("another operation, and a script", elsewhere(lambda operation, cast: [SILENT]), "?-----"),
     (
         "a login before everybody",
         lambda operation, cast: [
