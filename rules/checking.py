@@ -13,7 +13,7 @@ from datasources.pretty import pretty
 
 from .checks import Site
 from .engine.check import check_rules
-from .engine.parse import parse_rules
+from .engine.parse import MAX_RULES, parse_rules
 from .engine.problems import Problem
 from .engine.rule import OPERATIONS, Rule
 from .engine.surroundings import Surroundings
@@ -41,7 +41,8 @@ def answer(
         return _unreadable(error)
     place = Site.now().around(data_source, columns, user)
     found = check_rules(rules, place)
-    listed = rules if isinstance(rules, list) else []
+    # More rules than are taken are counted, not read: the body has room for a million.
+    listed = rules if isinstance(rules, list) and len(rules) <= MAX_RULES else []
     return {
         "problems": _told(found, listed, _places(text, listed)),
         **in_words(listed, place),

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from datasources.models import DataSource
+from rules.engine.parse import parse_rules
 from rules.saving import rules_of, save_rules
 from tests.people import sign_in_source
 from tests.test_admin import boss, make, staff
@@ -235,3 +236,22 @@ def test_the_worst_lists_are_answered(boss: Client) -> None:
     for rules in ([unknown] * 200, [wide] * 200, [{**READ, "include": []}] * 200):
         found = answer(boss, source, rules)
         assert len(found["problems"]) <= 201
+
+
+def test_more_rules_than_are_taken_are_not_looked_through(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body has room for a million, each of which would cost a walk through the text."""
+    read: list[int] = []
+
+    def reads(raw: list[Any], *more: Any) -> Any:
+        read.append(len(raw))
+        return parse_rules(raw, *more)
+
+    monkeypatch.setattr("rules.checking.parse_rules", reads)
+    monkeypatch.setattr("rules.engine.check.parse_rules", reads)
+    found = answer(boss, make("Staff"), [1] * 100_000)
+    assert [(one["rule"], one["message"]) for one in found["problems"]] == [
+        (0, "there are 100000 rules; at most 200 are allowed")
+    ]
+    assert found["rules"] == [] and sum(read) <= 200

@@ -13,7 +13,7 @@ from .check_lists import UnknownColumns, list_problems
 from .check_order import order_problems
 from .check_people import people_problems
 from .check_scripts import script_problems
-from .parse import parse_rules
+from .parse import MAX_RULES, parse_rules, too_much
 from .problems import Problem
 from .rule import Rule
 from .surroundings import Surroundings
@@ -27,6 +27,8 @@ def check_rules(raw: Any, place: Surroundings) -> list[Problem]:
 
     Takes anything. Rules that are not valid are told of by their errors alone.
     """
+    if isinstance(raw, list) and len(raw) > MAX_RULES:
+        return [Problem(0, "", text) for text in too_much(raw)]
     rules, errors = parse_rules(raw, frozenset(place.columns), place.secret)
     if any(error.rule == 0 for error in errors):
         return errors  # no list, or more of it than can be looked through

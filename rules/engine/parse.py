@@ -329,7 +329,7 @@ def parse_rules(
     """
     if not isinstance(raw, list):
         return [], [Problem(0, "", "the rules are a list of objects")]
-    problems = [Problem(0, "", text) for text in _too_much(raw)]
+    problems = [Problem(0, "", text) for text in too_much(raw)]
     rules = []
     for position, item in enumerate(raw, 1):
         reader = _Reader(position, columns, secret)
@@ -342,7 +342,8 @@ def parse_rules(
     return rules, problems
 
 
-def _too_much(raw: list[Any]) -> list[str]:
+def too_much(raw: list[Any]) -> list[str]:
+    """Why a list is more than is taken, if it is."""
     if len(raw) > MAX_RULES:
         return [f"there are {len(raw)} rules; at most {MAX_RULES} are allowed"]
     try:
