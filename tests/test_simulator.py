@@ -17,7 +17,7 @@ from accounts.tokens import create_api_token
 from datasources.models import DataSource, Entry
 from rules.log.journal import journal
 from rules.models import LoggedDecision
-from rules.saving import rules_of
+from rules.saving import rules_of, save_rules
 from tests.people import sign_in_source
 from tests.test_admin import make, signed_in, staff, url
 
@@ -300,6 +300,20 @@ def test_without_the_right_to_see_entries_no_entry_is_told(source: DataSource) -
         body={"where": {}},
     )
     assert gone["granted"] and gone["body"] is None and "gone" not in gone
+
+
+def test_a_simulated_row_does_not_tell_whose_addresses_are_there() -> None:
+    forms = {"type": ["insert"], "allow": "all"}
+    people = sign_in_source("People", [{"Email": "bob@x"}])
+    save_rules(people, [forms])
+    client = staff("ann", people, "simulate")
+    taken, free = (
+        ask(client, people, operation="insert", body={"Email": address})
+        for address in ("bob@x", "new@x")
+    )
+    assert taken["status"] == free["status"] and taken["lines"] == free["lines"]
+    seeing = staff("ben", people, "simulate", "view")
+    assert not ask(seeing, people, operation="insert", body={"Email": "bob@x"})["granted"]
 
 
 def test_other_rules_and_new_scripts_need_their_rights(source: DataSource) -> None:

@@ -285,7 +285,8 @@ class _Action:
         gone: Iterable[int] = (),
     ) -> None:
         """Where people sign in, no two rows have one address; that is found out when writing."""
-        if source.login is None:
+        # Whether an address is taken tells of entries.
+        if source.login is None or not self.sees_entries:
             return
         rows, leaving = list(rows), set(gone)
         own = {entry_id for entry_id, _ in rows}
