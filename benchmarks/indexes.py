@@ -122,7 +122,7 @@ def fill_sqlite(ids: dict[str, int], rows: int) -> None:
                 f"INSERT INTO native VALUES (?,?,?,?,?,?,?,?,?,?,'{now}','{now}')",
                 [(n, source, *row.values()) for n, source, row in batch],
             )
-    for column in NATIVE_INDEXES:
+    for column in NATIVE_INDEXES[:-1]:
         run(f"CREATE INDEX native_{column} ON native (source,{column})")
 
 

@@ -47,9 +47,13 @@ class Keys:
         """The condition that makes the index usable: its own."""
         return f"data_source_id={self.source_id:d}{self._dialect.cast}"
 
-    def order(self, descending: bool) -> str:
-        """The order of the index, for rows that are told, without the id."""
+    def order(self, descending: bool, one_kind: bool = False) -> str:
+        """The order of the index, for rows that are told, without the id. `one_kind`: a condition
+        beside it has the rows of one kind alone, which SQLite wants to be said once.
+        """
         direction = " DESC" if descending else ""
+        if one_kind and self.leading:
+            return f"{self.second}{direction}"
         return f"{self.first}{direction},{self.second}{direction}"
 
     def within(self, span: Span) -> Sql:

@@ -17,7 +17,7 @@ from ..indexing.keys import Keys
 from ..queries import OrderTerm
 from ..selecting import order_sql
 from ..sources import Source
-from ..values import KIND_TEXT, is_scalar
+from ..values import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from ..where import Field, Node
 from ..where.spans import Span, parts_of, spans_of
 from ..where.sql import is_sought, where_sql
@@ -194,25 +194,31 @@ class _Way:
             return [self._first(self._select(parts), order)]
         term, *others = ask.order
         rest = order_sql(dialect(), others)
-        order = f"{keys.order(term.descending)},{rest.text.removeprefix(' ORDER BY ')}"
+        behind = rest.text.removeprefix(" ORDER BY ")
         parts = []
-        for stretch in self._stretches(keys, "<" if term.descending else ">"):
+        for stretch, one_kind in self._stretches(keys, "<" if term.descending else ">"):
             found = self._select([Sql(many + keys.of_source()), stretch, self._exact()])
+            order = f"{keys.order(term.descending, one_kind)},{behind}"
             parts.append(self._first(found, order, rest.params))
         return [*parts, self._beside(keys, many)]
 
-    def _stretches(self, keys: Keys, sign: str) -> list[Sql]:
-        """The parts of an index that are walked: of a span, or all; of these what is behind the
-        place, in two stretches where the index cannot be entered in the middle otherwise.
+    def _stretches(self, keys: Keys, sign: str) -> list[tuple[Sql, bool]]:
+        """The parts of an index that are walked, and whether each has values of one kind: of a
+        span, or all; of these what is behind the place, in two stretches where the index cannot be
+        entered in the middle otherwise.
         """
         span = self.spans.get(keys.column)
         within = Sql(keys.told) if span is None else keys.within(span)
+        alike = span is not None and span.kind != KIND_BOOLEAN
         if self.ask.place is None:
-            return [within]
+            return [(within, alike)]
         value = self.ask.place[0]
         return [
-            Sql(f"{behind.text} AND {within.text}", (*behind.params, *within.params))
-            for behind in (keys.level(value, sign), keys.beyond(value, sign))
+            (Sql(f"{behind.text} AND {within.text}", (*behind.params, *within.params)), one_kind)
+            for behind, one_kind in (
+                (keys.level(value, sign), True),
+                (keys.beyond(value, sign), alike),
+            )
         ]
 
     def _few_or_walked(self, found: list[Sql]) -> Rows:
