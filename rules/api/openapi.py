@@ -377,12 +377,14 @@ def _codes(status: int) -> list[str]:
 
 
 def _error(*codes: str) -> Json:
-    return _object({"message": TEXT, "type": {**TEXT, "enum": list(codes)}}, "message", "type")
+    found: Json = {"message": TEXT, "type": {**TEXT, "enum": list(codes)}}
+    if {"datasource.access", "auth.required"} & {*codes}:
+        # What finds the request in the decision log.
+        found["requestId"] = TEXT
+    return _object(found, "message", "type")
 
 
-_PAYLOAD = _object(
-    {"dataSourceId": {"type": ["integer", "string"]}, "requestId": TEXT}, "dataSourceId"
-)
+_PAYLOAD = _object({"dataSourceId": {"type": ["integer", "string"]}}, "dataSourceId")
 _DENIED = _error("datasource.access")
 _DENIED = {**_DENIED, "properties": {**_DENIED["properties"], "payload": _PAYLOAD}}
 _DENIED["required"] = ["message", "type", "payload"]
