@@ -671,7 +671,7 @@ def test_a_fault_is_500_in_json_and_tells_nothing(
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("a secret of the server")
 
-    monkeypatch.setattr(guard, "ruleset_of", broken)
+    monkeypatch.setattr(guard, "compiled_of", broken)
     for debug in (False, True):
         settings.DEBUG = debug
         for (route, method), bodies in BODIES.items():
