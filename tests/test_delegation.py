@@ -242,6 +242,8 @@ def test_rights_on_one_data_source_open_nothing_of_another(
     before = (theirs.revision, theirs.name, dict(entry.data))
     absent = DataSource(pk=theirs.pk + 1_000)
     for who, client in clients(ann).items():
+        if who == "with a token" and not one.pattern.startswith("v1/"):
+            continue  # the admin reads no tokens
         for method, path, rest in ways(one, theirs, entry):
             response = getattr(client, method)(path, **rest)
             case = (who, method, path, response.status_code, text_of(response)[:500])

@@ -30,7 +30,7 @@ from tests.reading_writes import Who
 from tests.test_updates_soundness import random_place, wanted
 
 # In each stage of CI, which differ in their seed; over so many data sources.
-CASES = int(os.environ.get("SIMULATOR_CASES", "400"))
+CASES = int(os.environ.get("SIMULATOR_CASES", "340"))
 PLACES = 10
 OPERATIONS = ["select", "select", "insert", "update", "update", "delete", "commit"]
 
