@@ -91,7 +91,7 @@ def signed_in_page(browser: Any, site: str, user: User, **kwargs: Any) -> Any:
         [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": site}]
     )
     context.add_init_script(_NOTE)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     made = context.new_page()
     made.faults = []
     made.on("pageerror", lambda error: made.faults.append(str(error)))
