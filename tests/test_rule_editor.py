@@ -464,7 +464,7 @@ def test_what_the_form_has_no_words_for_stays_json(page: Any) -> None:
     )
     change_page(page, source)
     page.locator(".rk-opener").click()
-    raw = page.get_by_role("textbox", name="as JSON")
+    raw = page.locator(".rk-body").get_by_role("textbox", name="as JSON")
     raw.last.fill('["C"')
     assert "cannot" not in text_of(page)
     page.locator("[name=_save]").click()

@@ -190,7 +190,7 @@ function leftover(rule, name, context, why = "") {
     return h(
         "div", { class: "rk-section", "data-property": name },
         h("span", { class: "rk-label" }, h("code", {}, name)),
-        h("div", { class: "rk-fields" }, rawField(why ? `\`${name}\` ${why};` : `\`${name}\``, rule.get(name), (value) => {
+        h("div", { class: "rk-fields" }, rawField(why ? `\`${name}\` ${why}` : `\`${name}\``, rule.get(name), (value) => {
             rule.set(name, value);
             context.changed();
         }),
