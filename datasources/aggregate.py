@@ -6,16 +6,21 @@ or `$group` on it has results, whose fields are those that the stage before made
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from .errors import Malformed
+from .jsontext import dumps
 from .values import MAX_DEPTH, problem_with_name, problem_with_text, shown
 
 MAX_STAGES = 20
 MAX_FIELDS = 100
 MAX_KEYS = 50
+# Of one document: values, and characters of the names and texts that the pipeline itself gives.
+# They stand in every result, and a key that is made of keys would else grow with every stage.
+MAX_VALUES = 200
+MAX_GIVEN = 5_000
 ENTRY_FIELDS = ("id", "order", "createdAt", "updatedAt")
 ACCUMULATORS = ("$sum", "$avg", "$min", "$max")
 TO_NUMBER = "$convertToNumber"
@@ -106,6 +111,42 @@ Stage: TypeAlias = "Project | Group | Sort"
 
 
 @dataclass(frozen=True, slots=True)
+class _Size:
+    """How many values a field holds, and how many characters of it the pipeline gives; of an
+    object of keys, what is below.
+    """
+
+    values: int = 1
+    given: int = 0
+    members: Mapping[str, _Size] = field(default_factory=dict)
+
+    def below(self, path: Iterable[str]) -> _Size:
+        """The size of what a path leads to: beyond what is known, it is a part of one value."""
+        found = self
+        for key in path:
+            found = found.members.get(key, _ONE)
+        return found
+
+
+_ONE = _Size()
+
+
+def _together(fields: Iterable[tuple[str, _Size]]) -> _Size:
+    """The size of an object."""
+    members = dict(fields)
+    return _Size(
+        sum(size.values for size in members.values()),
+        sum(len(dumps(name)) + size.given for name, size in members.items()),
+        members,
+    )
+
+
+def given_by(names: Iterable[str]) -> int:
+    """How many characters the names of an object's members take."""
+    return _together((name, _ONE) for name in names).given
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """The stages in their order, and the fields of the results; None: they are entries."""
 
@@ -162,6 +203,7 @@ class _Parser:
 
     columns: Container[str]
     fields: tuple[str, ...] | None = field(default=None)
+    _sizes: tuple[_Size, ...] = ()
 
     def stage(self, value: Any, place: str) -> Stage:
         """One stage: an object with one key, its name."""
@@ -182,6 +224,28 @@ class _Parser:
         }
         return read[name](body, here)
 
+    # -- how large a document is
+
+    def _made(self, made: Sequence[tuple[str, _Size]], place: str) -> None:
+        """What the documents look like from here on. Raises `Malformed` if they are too large."""
+        whole = _together(made)
+        if whole.values > MAX_VALUES:
+            raise Malformed(
+                f"`{place}`: a result would hold {whole.values} values; at most {MAX_VALUES} do"
+            )
+        if whole.given > MAX_GIVEN:
+            raise Malformed(
+                f"`{place}`: the names and texts in a result have {whole.given} characters; "
+                f"at most {MAX_GIVEN} are taken"
+            )
+        self.fields = tuple(name for name, _ in made)
+        self._sizes = tuple(size for _, size in made)
+
+    def _size(self, item: Expression) -> _Size:
+        if isinstance(item, Literal):
+            return _Size(1, len(dumps(item.value)))
+        return self._sizes[item.at].below(item.path) if isinstance(item, OfResult) else _ONE
+
     # -- $project
 
     def _project(self, body: dict[str, Any], place: str) -> Project:
@@ -189,7 +253,7 @@ class _Parser:
             made = self._without(body, place)
         else:
             made = self._with(body, place)
-        self.fields = tuple(name for name, _ in made)
+        self._made([(name, self._size(expression)) for name, expression in made], place)
         return Project(made)
 
     def _without(self, body: dict[str, Any], place: str) -> tuple[tuple[str, Expression], ...]:
@@ -232,7 +296,11 @@ class _Parser:
             for name, value in body.items()
             if name != "_id"
         )
-        self.fields = ("_id", *(total.name for total in totals))
+        sizes = [self._size(key) for key in keys]
+        whole = sizes[0] if names is None else _together(zip(names, sizes, strict=True))
+        # A total is one value, which may be a text that is given.
+        rest = [(total.name, _Size(1, self._size(total.of).given)) for total in totals]
+        self._made([("_id", whole), *rest], place)
         return Group(keys, names, totals)
 
     def _keys(

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .aggregate import ENTRY_FIELDS, Pipeline, parse_aggregate
+from .aggregate import ENTRY_FIELDS, MAX_GIVEN, Pipeline, given_by, parse_aggregate
 from .cursors import After, parse_after
 from .errors import Malformed
 from .values import MAX_INTEGER, problem_with_name, shown
@@ -176,6 +176,9 @@ def _check_distinct(ask: Select) -> None:
         raise Malformed("`distinct` needs `attributes` with at least one column, and no others")
     if len(columns) > MAX_DISTINCT:
         raise Malformed(f"`distinct` takes at most {MAX_DISTINCT} columns")
+    # Each combination has the names of all of them, also of columns that no row has.
+    if given_by(columns) > MAX_GIVEN:
+        raise Malformed(f"`distinct` takes columns whose names have {MAX_GIVEN} characters at most")
     for at, term in enumerate(ask.order):
         if not term.is_column or term.name not in columns:
             raise Malformed(f"`order[{at}]`: with `distinct` it is one of the `attributes`")
