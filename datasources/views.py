@@ -128,6 +128,9 @@ def _bound(value: Any, session: Mapping[str, Any]) -> Any:
 
 
 def _bound_below(key: str, item: Any, session: Mapping[str, Any]) -> Any:
+    if key == "$not" and not isinstance(item, dict):
+        # As `$ne`, with a value or a list.
+        return _filled(item, session)
     if key in _CONTAIN:
         return _bound(item, session)
     if key.startswith("$"):

@@ -518,6 +518,13 @@ def texts(answer: Answer) -> list[str]:
         ({"views": {"Mine": {"where": {"Team": {"$ne": "session.Team"}}}}}, {}, []),
         ({"views": {"Mine": {"where": {"$nor": [{"Team": "session.Team"}]}}}}, {}, []),
         ({"views": {"Mine": {"where": {"Team": {"$ne": "session.Team"}}}}}, {"Team": ""}, []),
+        (
+            {"views": {"Mine": {"where": {"Team": {"$not": "session.Team"}}}}},
+            {"Team": "Red"},
+            ["c", "d"],
+        ),
+        ({"views": {"Mine": {"where": {"Team": {"$not": "session.Team"}}}}}, {}, []),
+        ({"views": {"Mine": {"where": {"Team": {"$not": ["session.Team"]}}}}}, {}, []),
         ({"views": {"Mine": {"where": {"Team": {"$nin": ["session.T"]}}}}}, {"T": ["Red"]}, []),
         (
             {"views": {"Mine": {"where": {"Owner": {"$in": ["session.Email", None]}}}}},
