@@ -64,31 +64,62 @@ def people() -> DataSource:
     return sign_in_source("People", list(EMPLOYEES["users"].values()))
 
 
-def api_behaves(source: DataSource, users: DataSource) -> None:
-    """Every case of the worked example comes out over the API as it says."""
+def filled(source: DataSource) -> dict[str, int]:
+    """The rows of the worked example, anew; by the address of each, the number of its entry."""
     held = sources.source_of(source)
+    with store.writing(held, [], whole=True):
+        source.entries.all().delete()
+        return {row.data["Email"]: row.id for row in store.insert(held, EMPLOYEES["entries"])}
+
+
+def answers(source: DataSource, users: DataSource) -> dict[str, tuple[int, list[str]]]:
+    """What the API answers to each case of the worked example: status, and whose rows."""
+    found = {}
     for case in EMPLOYEES["cases"]:
-        with store.writing(held, [], whole=True):
-            source.entries.all().delete()
-            entries = store.insert(held, EMPLOYEES["entries"])
-        ids = {entry.data["Email"]: entry.id for entry in entries}
-        client = Client()
-        headers: Any = {}
+        ids, client, headers = filled(source), Client(), {}
         if case["as"]:
             headers = headers_of(client, users, EMPLOYEES["users"][case["as"]]["Email"])
         response = ask(client, f"/v1/data-sources/{source.pk}/data", case, ids, headers)
-        wanted = {None: 200, "rules": 400, "login": 401}[case.get("denied")]
-        assert response.status_code == wanted, (case["name"], response.content)
-        if "emails" in case:
-            rows = [entry["data"] for entry in response.json()["entries"]]
-            assert [row["Email"] for row in rows] == case["emails"], case["name"]
+        rows = (
+            response.json()["entries"] if "emails" in case and response.status_code == 200 else []
+        )
+        found[case["name"]] = (response.status_code, [row["data"]["Email"] for row in rows])
+    return found
+
+
+# What the worked example says of each case.
+BEHAVES = {
+    case["name"]: (
+        {None: 200, "rules": 400, "login": 401}[case.get("denied")],
+        case.get("emails", []),
+    )
+    for case in EMPLOYEES["cases"]
+}
+
+
+def bob_is_denied(page: Any, source: DataSource) -> None:
+    """The panel beside the rules, which are not saved, has said why Bob gets no other role."""
+    page.locator(".rks-verdict").wait_for()
+    verdict = page.locator(".rks-verdict").inner_text()
+    assert "Denied" in verdict and "update: 400" in verdict
+    said = page.locator(".rks-trace > li").all_inner_texts()
+    assert ["does not let Role be written" in text for text in said] == [False, False, True, False]
+    assert "rule 3 would have granted it without Role" in page.locator(".rks-nearest").inner_text()
+    # And on the row of the list; nothing was saved, and the page is the one of the rules.
+    assert "does not let" in page.locator(".rk-rule").nth(2).locator(".rk-paint").inner_text()
+    assert page.url.endswith(f"/datasource/{source.pk}/change/")
+    assert rules_of(source) == []
+    assert source.entries.get(data__Email="bob@acme.com").data["Role"] == "User"
+
+
+RAISED = '{"Email": "bob@acme.com", "Role": "Admin"}'
 
 
 # -- by mouse alone
 
 
 class Mouse:
-    """Clicks, and nothing else: every text is chosen from what is offered."""
+    """Clicks and drags: every text of a rule is chosen from what is offered."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -122,19 +153,43 @@ class Mouse:
             line.get_by_role("combobox", name=re.compile("kind of value$")).select_option(kind)
             self.pick(line.get_by_role("combobox", name=re.compile("value$")).last, value)
 
+    def drag(self, number: int, above: int) -> None:
+        rules, mouse = self.page.locator(".rk-rule"), self.page.mouse
+        grip = rules.nth(number - 1).locator(".rk-grip")
+        grip.scroll_into_view_if_needed()
+        grip.hover()
+        mouse.down()
+        box = rules.nth(above - 1).bounding_box()
+        mouse.move(box["x"] + 20, box["y"] + box["height"] / 2, steps=5)
+        mouse.move(box["x"] + 20, box["y"] + 2, steps=5)
+        mouse.up()
+
+    def ask_as(self, users: DataSource, name: str, operation: str, entry: int, body: str) -> None:
+        """What is asked is text of one's own: its fields are clicked into, and filled."""
+        panel = self.page.locator(".rks")
+        panel.locator("#rks-kind").click()
+        panel.locator("#rks-kind").select_option("row")
+        panel.locator("#rks-source").select_option(str(users.pk))
+        panel.locator("#rks-operation").select_option(operation)
+        for field, text in (("#rks-name", name), ("#rks-entry", str(entry)), ("#rks-body", body)):
+            panel.locator(field).click()
+            self.page.keyboard.insert_text(text)
+        panel.get_by_role("button", name="Ask", exact=True).click()
+
 
 def test_employees_by_mouse_alone(page: Any) -> None:
     users, source = people(), make("Employees")
+    bob_is = filled(source)["bob@acme.com"]
     change_page(page, source)
     mouse = Mouse(page)
     mouse.preset("admins")
     mouse.add()
-    dialog = mouse.preset("signed-in")
-    mouse.hide(dialog, "Columns to hide", "Password", "Salary")
-    mouse.add()
     dialog = mouse.preset("own-rows")
     dialog.get_by_role("checkbox", name="Read").click()
     mouse.hide(dialog, "Columns to keep from them", "Role", "Admin", "Permissions")
+    mouse.add()
+    dialog = mouse.preset("signed-in")
+    mouse.hide(dialog, "Columns to hide", "Password", "Salary")
     mouse.add()
     mouse.preset("empty")
     mouse.add()
@@ -147,10 +202,17 @@ def test_employees_by_mouse_alone(page: Any) -> None:
     mouse.require(rule, "Role", "equals", "text", "User")
     rule.get_by_role("radio", name="All but").click()
     mouse.hide(rule, "All columns but these", "Admin", "Permissions")
+    # The two in the middle were made the other way round: folded, one is dragged above the other.
+    assert in_order(rules_on(page)) == [WANTED[at] for at in (0, 2, 1, 3)]
+    for opener in page.locator("[aria-expanded=true].rk-opener").all()[::-1]:
+        opener.click()
+    mouse.drag(3, above=2)
     assert in_order(rules_on(page)) == WANTED
+    mouse.ask_as(users, "bob@acme.com", "update", bob_is, RAISED)
+    bob_is_denied(page, source)
     saved(page)
     assert rules_of(source) == WANTED
-    api_behaves(source, users)
+    assert answers(source, users) == BEHAVES
     # Another order and one rule less; and back to what was.
     change_page(page, source)
     page.get_by_role("button", name="Move rule 4 up").click()
@@ -165,7 +227,7 @@ def test_employees_by_mouse_alone(page: Any) -> None:
     page.get_by_role("button", name=re.compile("^Go back to")).click()
     page.locator(".messagelist .success").wait_for()
     assert rules_of(source) == WANTED
-    api_behaves(source, users)
+    assert answers(source, users) == BEHAVES
 
 
 # -- by keyboard alone
@@ -184,11 +246,13 @@ class Keys:
             self.press(key)
         pytest.fail(f"no {key} leads to {selector}")
 
-    def preset(self, name: str, *, back: bool = True) -> None:
-        self.to(".rk-add", "Tab")
+    def enter(self, selector: str, key: str = "Tab") -> None:
+        self.to(selector, key)
         self.press("Enter")
-        self.to(f"[data-preset={name}]")
-        self.press("Enter")
+
+    def preset(self, name: str) -> None:
+        self.enter(".rk-add")
+        self.enter(f"[data-preset={name}]")
 
     def fill(self, label: str, *values: str) -> None:
         self.to(f'[aria-label="{label}"]')
@@ -220,9 +284,19 @@ class Keys:
             self.type(value)
             self.press("Enter")
 
+    def ask_as(self, users: str, name: str, operation: str, entry: int, body: str) -> None:
+        self.to("#rks-kind")
+        self.type("somebody")
+        fields = {"source": users, "name": name, "operation": operation, "entry": entry}
+        for field, text in {**fields, "body": body}.items():
+            self.to(f"#rks-{field}")
+            self.type(str(text))
+        self.press("Control+Enter")
+
 
 def test_employees_by_keyboard_alone(page: Any) -> None:
     users, source = people(), make("Employees")
+    bob_is = filled(source)["bob@acme.com"]
     change_page(page, source)
     keys = Keys(page)
     keys.preset("admins")
@@ -259,16 +333,39 @@ def test_employees_by_keyboard_alone(page: Any) -> None:
     assert page.evaluate("document.activeElement.ariaLabel") == "Move rule 3 up"
     keys.to('[aria-label="Move rule 3 down"]')
     keys.press("Enter")
-    keys.to("[name=_save]")
-    keys.press("Enter")
+    assert in_order(rules_on(page)) == WANTED
+    keys.ask_as("People", "bob@acme.com", "update", bob_is, RAISED)
+    bob_is_denied(page, source)
+    keys.enter("[name=_save]", "Shift+Tab")
     page.locator("#id_confirmed").wait_for()
     keys.to("#id_confirmed")
     keys.press("Space")
-    keys.to("[name=_save]")
-    keys.press("Enter")
+    keys.enter("[name=_save]")
     page.locator(".messagelist .success").wait_for()
     assert rules_of(source) == WANTED
-    api_behaves(source, users)
+    assert answers(source, users) == BEHAVES
+    # From the list of data sources to the page, and one rule less.
+    page_of = f"a[href$='/datasource/{source.pk}/change/']"
+    keys.enter(f"#result_list {page_of}")
+    page.locator(".rk-rule").nth(3).wait_for()
+    keys.to('[aria-label="Rule 3 is on"]')
+    keys.press("Space")
+    keys.enter("[name=_save]")
+    page.locator(".messagelist .success").wait_for()
+    assert answers(source, users) == {**BEHAVES, "a user updates the own record": (400, [])}
+    # The history of the rules, the revision before, and back to that.
+    keys.enter(f"#result_list {page_of}")
+    page.locator(".rk-rule").nth(3).wait_for()
+    keys.enter("a[href$='/rules/history/']")
+    page.locator(".rowkeeper-history").wait_for()
+    keys.enter(".rowkeeper-history > li:last-child a")
+    page.locator("#back").wait_for()
+    keys.to("#id_confirmed")
+    keys.press("Space")
+    keys.enter("[type=submit].default")
+    page.locator(".messagelist .success").wait_for()
+    assert rules_of(source) == WANTED
+    assert answers(source, users) == BEHAVES
 
 
 # -- the list
