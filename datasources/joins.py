@@ -32,6 +32,16 @@ Kind: TypeAlias = Literal["entries", "has", "count", "sum"]
 ColumnsOf: TypeAlias = Callable[[Reference], Container[str]]
 
 
+class TooMuchJoined(Malformed):
+    """What is joined would fill the memory: few rows that all fit each other do."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"`join.{shown(name)}` joins too much for one answer: ask for fewer entries, or give "
+            "the join a `limit`"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A column of the entry, and the column of the joined data source that equals it."""

@@ -2,6 +2,8 @@
 
 A value joins what `{column: {"$eq": value}}` finds in the other data source, so a member of a
 list there will do. What is missing, null, a list or an object on the entry's side joins nothing.
+
+What others have stored in lists may cost time in proportion to its length, not more.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from .where.sql import Dialect
 
 _CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
 
+# Of one join: lines of an answer.
+MAX_JOINED = 1_000_000
+
 # The JSON texts of an entry's values, one for each pair of `on`.
 Key = tuple[str, ...]
 
@@ -30,26 +35,44 @@ def keys_sql(dialect: Dialect, joins: Sequence[Join]) -> list[Sql]:
     return [Sql(f"({item.text}){cast}", item.params) for item in found]
 
 
-def required_sql(dialect: Dialect, join: Join, rows: Sql) -> Sql:
-    """The condition of an entry that at least one of `rows` joins: a table with its WHERE."""
-    values = VALUES[dialect.name]
-    ours = listed([values.scalar(pair.left) for pair in join.on])
-    theirs = _found(values, join.on, rows)
-    keys = ",".join(f"k{at}" for at in range(len(join.on)))
-    return Sql(
-        f"({ours.text}) IN (SELECT {keys} FROM ({theirs.text}) AS x)",
-        (*ours.params, *theirs.params),
-    )
+def required_sql(dialect: Dialect, join: Join, rows: Sql, ours: Sql) -> Sql:
+    """The condition of an entry that at least one of `rows` joins: a table with its WHERE, as
+    `ours` is, the entries that are asked about.
+    """
+    values, on = VALUES[dialect.name], join.on
+    sides = listed([values.scalar(pair.left) for pair in on])
+    theirs = _found(values, on, rows)
+    within = Sql(f"SELECT {_keys(on)} FROM ({theirs.text}) AS x", theirs.params)
+    if len(on) > 1:
+        mine = listed(
+            [
+                Sql(f"{side.text} AS k{at}", side.params)
+                for at, side in enumerate(values.scalar(pair.left) for pair in on)
+            ]
+        )
+        lists, several = _lists(values, on, rows), _of_lists(values, on, _keys(on, "w."))
+        within = Sql(
+            f"WITH l AS MATERIALIZED ({lists.text}),w AS MATERIALIZED (SELECT DISTINCT {mine.text} "
+            f"FROM {ours.text} AND EXISTS(SELECT 1 FROM l)) {within.text} "
+            f"UNION ALL SELECT {_keys(on)} FROM ({several.text}) AS s",
+            (*lists.params, *mine.params, *ours.params, *within.params, *several.params),
+        )
+    return Sql(f"({sides.text}) IN ({within.text})", (*sides.params, *within.params))
+
+
+def _keys(on: Sequence[Pair], of: str = "") -> str:
+    return ",".join(f"{of}k{at}" for at in range(len(on)))
 
 
 def _found(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
     """The joined columns' values: (id, `k0`, `k1` …), a row for each member of a list.
 
-    Rows without a list, which are nearly all, need no function.
+    Rows without a list, which are nearly all, need no function. Those with several lists are left
+    to `_of_lists`.
     """
     types = [values.type_at(pair.right) for pair in on]
     plain = _conditions(types, f" IN {values.scalars}", " AND ")
-    lists = _conditions(types, "='array'", " OR ")
+    one = _number_of_lists(types, "=1")
     direct = [values.at("data", (pair.right,)) for pair in on]
     reached = listed([Sql(f"{item.text} AS l{at}", item.params) for at, item in enumerate(direct)])
     leaves = listed([values.leaves("j.data", pair.right, f"t{at}") for at, pair in enumerate(on)])
@@ -59,15 +82,50 @@ def _found(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
     return Sql(
         f"SELECT found,{of_plain} FROM (SELECT id AS found,{reached.text} FROM {rows.text} "
         f"AND {plain.text}) AS p UNION ALL SELECT found,{of_lists} FROM (SELECT id AS found,data "
-        f"FROM {rows.text} AND {lists.text}) AS j,{leaves.text}",
+        f"FROM {rows.text} AND {one.text}) AS j,{leaves.text}",
         (
             *reached.params,
             *rows.params,
             *plain.params,
             *rows.params,
-            *lists.params,
+            *one.params,
             *leaves.params,
         ),
+    )
+
+
+def _number_of_lists(types: Sequence[Sql], test: str) -> Sql:
+    counted = "+".join(f"CASE WHEN {item.text}='array' THEN 1 ELSE 0 END" for item in types)
+    return Sql(f"({counted}){test}", tuple(param for item in types for param in item.params))
+
+
+def _lists(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
+    """The rows with lists in several of the columns."""
+    several = _number_of_lists([values.type_at(pair.right) for pair in on], ">1")
+    return Sql(
+        f"SELECT id AS found,data FROM {rows.text} AND {several.text}",
+        (*rows.params, *several.params),
+    )
+
+
+def _of_lists(values: Values, on: Sequence[Pair], told: str) -> Sql:
+    """What rows of `l`, with several lists, are joined to in `w`: (`told` of that, id).
+
+    Column by column: two lists in one row of a megabyte have ten billion pairs of members.
+    """
+    parts = []
+    for at, pair in enumerate(on):
+        leaves = values.leaves("l.data", pair.right, "t")
+        parts.append(
+            Sql(
+                f"SELECT {told},l.found FROM l,{leaves.text},w "
+                f"WHERE {values.key(values.leaf('t'))}=w.k{at}",
+                leaves.params,
+            )
+        )
+    return Sql(
+        " INTERSECT ".join(part.text for part in parts),
+        tuple(param for part in parts for param in part.params),
     )
 
 
@@ -79,19 +137,32 @@ def _conditions(types: Sequence[Sql], test: str, word: str) -> Sql:
 def joined_sql(
     dialect: Dialect, join: Join, table: str, rows: Sql, shown: Projection, keys: Sequence[Key]
 ) -> Sql:
-    """What is joined to each key, as (place of the key, JSON text).
+    """What is joined to each key, as (place of the key, JSON text); of entries, as (place, id,
+    JSON text or NULL where another line of the same id has it), and no more than MAX_JOINED.
 
     `table` is that of all entries, `rows` those of the joined data source that may be listed.
     """
-    theirs, wanted = _found(VALUES[dialect.name], join.on, rows), _wanted(dialect, keys)
+    values = VALUES[dialect.name]
+    theirs, wanted = _found(values, join.on, rows), _wanted(dialect, keys)
     equal = " AND ".join(f"x.k{at}=w.k{at}" for at in range(len(join.on)))
     found = Sql(
-        f"WITH x AS ({theirs.text}),w AS MATERIALIZED ({wanted.text}),"
-        f"m AS (SELECT DISTINCT w.at,x.found FROM x JOIN w ON {equal})",
-        (*theirs.params, *wanted.params),
+        f"WITH w AS MATERIALIZED ({wanted.text}),x AS ({theirs.text}),",
+        (*wanted.params, *theirs.params),
     )
+    matches = Sql(f"SELECT DISTINCT w.at,x.found FROM x JOIN w ON {equal}")
+    if len(join.on) > 1:
+        lists, several = _lists(values, join.on, rows), _of_lists(values, join.on, "w.at")
+        found = Sql(
+            f"{found.text}l AS MATERIALIZED ({lists.text}),", (*found.params, *lists.params)
+        )
+        matches = Sql(
+            f"{matches.text} UNION ALL SELECT at,found FROM ({several.text}) AS s", several.params
+        )
     rest = _answer(dialect, join, f"m JOIN {table} ON id=found", shown)
-    return Sql(f"{found.text}{rest.text}", (*found.params, *rest.params))
+    return Sql(
+        f"{found.text}m AS ({matches.text}){rest.text}",
+        (*found.params, *matches.params, *rest.params),
+    )
 
 
 def _wanted(dialect: Dialect, keys: Sequence[Key]) -> Sql:
@@ -127,6 +198,8 @@ def _answer(dialect: Dialect, join: Join, both: str, shown: Projection) -> Sql:
     limit = Sql("") if join.limit is None else Sql(" WHERE n<=%s", (join.limit,))
     return Sql(
         f",t AS (SELECT at,{_CARRIED},row_number() OVER (PARTITION BY at{order.text}) AS n "
-        f"FROM {both}) SELECT at,{text.text} FROM t{limit.text} ORDER BY at,n",
-        (*order.params, *text.params, *limit.params),
+        f"FROM {both}),o AS (SELECT at,n,{_CARRIED},row_number() OVER (PARTITION BY id "
+        f"ORDER BY at) AS time FROM t{limit.text}) SELECT at,id,CASE WHEN time=1 THEN {text.text} "
+        f"END FROM o ORDER BY at,n LIMIT {MAX_JOINED + 1}",
+        (*order.params, *limit.params, *text.params),
     )

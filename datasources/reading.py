@@ -5,6 +5,7 @@ Part of the store: like it, this is told what was decided, and gives JSON text.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,8 @@ from . import store
 from .aggregate_sql import Rows, aggregate_sql, distinct_sql
 from .cursors import cursor_of
 from .cursors_sql import behind_sql, place_of, place_sql
-from .joins import Join
-from .joins_sql import Key, joined_sql, keys_sql, required_sql
+from .joins import Join, TooMuchJoined
+from .joins_sql import MAX_JOINED, Key, joined_sql, keys_sql, required_sql
 from .jsonsql import listed
 from .jsontext import loads, path_of, rows_as_numbers_went_in
 from .queries import Projection, Select
@@ -25,6 +26,8 @@ from .where import Node, all_of
 from .where.nodes import column_is
 from .where.operators import Sql
 
+# Characters of what is joined in one answer, entries that are joined several times counted so.
+MAX_JOINED_TEXT = 100_000_000
 # With more values than these, the joined rows are found by a scan rather than by an index.
 MANY_KEYS = 1_000
 
@@ -77,7 +80,7 @@ def page(
     source: Source, ask: Select, where: Node, shown: Projection, joins: Sequence[Joined]
 ) -> Page:
     """The entries that fit, as `store.select` gives them, with what is joined to each."""
-    needed = _needed(joins)
+    needed = _needed(source, where, joins)
     if ask.count_only:
         return Page([], _total(source, where, needed))
     total = _total(source, where, needed) if ask.with_total else None
@@ -94,12 +97,13 @@ def page(
     return Page(texts, total, following)
 
 
-def _needed(joins: Sequence[Joined]) -> tuple[Sql, ...]:
+def _needed(source: Source, where: Node, joins: Sequence[Joined]) -> tuple[Sql, ...]:
     """That every required join finds something for an entry."""
     dialect = store.dialect()
+    ours = store.rows_for(store.Ask(source, where)).sql
     return tuple(
         required_sql(
-            dialect, joined.join, store.rows_for(store.Ask(joined.source, joined.where)).sql
+            dialect, joined.join, store.rows_for(store.Ask(joined.source, joined.where)).sql, ours
         )
         for joined in joins
         if joined.join.required
@@ -153,24 +157,26 @@ def _rows(ask: store.Ask, columns: Sequence[Sql], some: Sql) -> list[tuple[Any, 
 def _with_joins(
     texts: Sequence[str], keys: Sequence[Sequence[str | None]], joins: Sequence[Joined]
 ) -> list[str]:
-    """Each entry's text with its `join`."""
+    """Each entry's text with its `join`. Raises `TooMuchJoined`."""
     parts: list[list[str]] = [[] for _ in texts]
     at = 0
+    left = MAX_JOINED_TEXT
     for joined in joins:
         width = len(joined.join.on)
-        found = _joined(joined, [tuple(row[at : at + width]) for row in keys])
+        found = _joined(joined, [tuple(row[at : at + width]) for row in keys], left)
         at += width
         name = path_of(joined.join.name)[2:]
         for part, text in zip(parts, found, strict=True):
             part.append(f"{name}:{text}")
+            left -= len(text)
     return [
         f'{text[:-1]},"join":{{{",".join(part)}}}}}'
         for text, part in zip(texts, parts, strict=True)
     ]
 
 
-def _joined(joined: Joined, keys: Sequence[tuple[str | None, ...]]) -> list[str]:
-    """What a join answers for each entry, as JSON text."""
+def _joined(joined: Joined, keys: Sequence[tuple[str | None, ...]], left: int) -> list[str]:
+    """What a join answers for each entry, as JSON text, of so many characters all together."""
     places: dict[tuple[str | None, ...], int] = {}
     for key in keys:
         if None not in key:
@@ -179,12 +185,18 @@ def _joined(joined: Joined, keys: Sequence[tuple[str | None, ...]]) -> list[str]
     if places:
         for place, text in _find(joined, list(places)):  # type: ignore[arg-type]
             found.setdefault(place, []).append(text)
+    # Entries that join the same have it each: that is told before it is written out.
+    times = Counter(places.get(key, -1) for key in keys)
+    size = sum(times[place] * sum(map(len, texts)) for place, texts in found.items())
+    if size > left:
+        raise TooMuchJoined(joined.join.name)
     answers = {place: _answer(joined.join, texts) for place, texts in found.items()}
     nothing = _answer(joined.join, [])
     return [answers.get(places.get(key, -1), nothing) for key in keys]
 
 
 def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
+    """(the place of a key, JSON text). Raises `TooMuchJoined`."""
     join, where = joined.join, joined.where
     if len(keys) <= MANY_KEYS:
         among = [
@@ -194,8 +206,16 @@ def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
         where = all_of([where, *among])
     rows = store.rows_for(store.Ask(joined.source, where)).sql
     found = store.run(*joined_sql(store.dialect(), join, store.TABLE, rows, joined.shown, keys))
-    texts = store.spelled([str(row[1]) for row in found])
-    return [(row[0], text) for row, text in zip(found, texts, strict=True)]
+    if join.kind != "entries":
+        texts = store.spelled([str(row[1]) for row in found])
+        return [(row[0], text) for row, text in zip(found, texts, strict=True)]
+    if len(found) > MAX_JOINED:
+        raise TooMuchJoined(join.name)
+    told = [(row[1], row[2]) for row in found if row[2] is not None]
+    by_id = dict(
+        zip((row[0] for row in told), store.spelled([row[1] for row in told]), strict=True)
+    )
+    return [(row[0], by_id[row[1]]) for row in found]
 
 
 def _answer(join: Join, texts: Sequence[str]) -> str:

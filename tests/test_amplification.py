@@ -4,10 +4,12 @@ that never ends.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from datasources import reading
 from tests.calls import OPEN, Answer, Api, Place, place
 
 pytestmark = pytest.mark.django_db
@@ -83,3 +85,74 @@ def test_columns_that_no_row_has_do_not_fill_every_combination(api: Api) -> None
     there = place([OPEN], [{"A": at} for at in range(3)])
     answer = query(api, there, distinct=True, attributes=["A", *WIDE])
     assert answer.failure == INVALID, len(answer.text)
+
+
+# -- joins
+
+
+def joining(there: Place, **on: str) -> dict[str, Any]:
+    return {"dataSourceId": there.model.pk, "on": on}
+
+
+def test_entries_that_all_join_each_other_do_not_fill_the_memory(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = place([OPEN], [{"A": "x", "B": at} for at in range(30)])
+    join = joining(there, A="A")
+    whole = len(query(api, there, join={"J": join}).text)
+    assert whole > 30 * 30 * 100
+    monkeypatch.setattr(reading, "MAX_JOINED_TEXT", whole // 2)
+    answer = query(api, there, join={"J": join})
+    assert answer.failure == INVALID
+    assert answer.json["message"].startswith("`join.J` joins too much for one answer")
+    # All joins of an answer count together; what is asked for less of is answered.
+    half = {**join, "limit": 12}
+    assert query(api, there, join={"J": half}).status == 200
+    assert query(api, there, join={"J": half, "K": half}).failure == INVALID
+    assert query(api, there, join={"J": join}, limit=10).status == 200
+    assert query(api, there, join={"J": {**join, "count": True}}).status == 200
+
+
+def test_a_megabyte_is_not_joined_a_thousand_times_in_the_database(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list joins every entry that has one of its members: its row is read once all the same."""
+    there = place([OPEN], [{"A": at} for at in range(300)])
+    other = place([OPEN], [{"L": list(range(300)), "T": "x" * 10_000}, {"L": [7, 8]}], name="Other")
+    read: list[int] = []
+    run = reading.store.run
+    monkeypatch.setattr(
+        reading.store, "run", lambda *a: [read.append(len(str(row))) or row for row in run(*a)]
+    )
+    answer = query(api, there, join={"J": joining(other, A="L")})
+    found = [[row["data"]["L"][0] for row in entry["join"]["J"]] for entry in answer.entries]
+    assert found == [[0, 7] if at in (7, 8) else [0] for at in range(300)]
+    assert sum(read) < 50_000
+    monkeypatch.setattr(reading, "MAX_JOINED", 299)
+    answer = query(api, there, join={"J": joining(other, A="L")})
+    assert answer.failure == INVALID and "joins too much" in answer.json["message"]
+
+
+@pytest.mark.parametrize("more", [{}, {"required": True}, {"required": True, "count": True}])
+def test_lists_are_not_joined_member_by_member_with_each_other(
+    api: Api, more: dict[str, Any]
+) -> None:
+    """Two lists in one row, a megabyte, have ten billion pairs of members."""
+    names = list("ABCDEFGHIJ")
+    long = list(range(5_000))
+    here = place([OPEN], [dict.fromkeys(names, at) for at in (3, 9_999)])
+    rows = [dict.fromkeys(names, long), {**dict.fromkeys(names, 3), "A": [3, 3, 4]}]
+    other = place([OPEN], [*rows, {**dict.fromkeys(names, 3), "A": [3], "J": [4]}], name="Other")
+    on = {name: name for name in names}
+    began = time.monotonic()
+    answer = query(api, here, join={"J": {**joining(other, **on), **more}})
+    assert time.monotonic() - began < 5
+    found = [entry["join"]["J"] for entry in answer.entries]
+    if more.get("count"):
+        assert found == [2]
+    else:
+        assert [[row["id"] for row in rows] for rows in found][:1] == [other.ids[:2]]
+        assert len(found) == 1 if more else found[1] == []
+    assert query(api, here, countOnly=True, join={"J": {**joining(other, **on), **more}}).json == {
+        "count": len(found)
+    }
