@@ -32,7 +32,7 @@ from accounts.models import LoginSession
 from datasources import sources, store
 from datasources.errors import Failure
 from datasources.models import DataSource, Entry
-from datasources.transfer import lines, problems, uploads, xlsxfile, xlsxguard
+from datasources.transfer import lines, problems, uploads, xlsxelements, xlsxfile, xlsxguard
 from datasources.transfer.apply import Changed, carry_out
 from datasources.transfer.cells import CSV, MISSING, XLSX, csv_cell, header_cell, name_of
 from datasources.transfer.csvfile import CsvFile, written
@@ -432,6 +432,60 @@ def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(xlsxguard, "MAX_PARTS", 3)
     path = workbook(tmp_path, ["A"], ["x"])
     assert "more than 3 parts" in refused(path, source)
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+MANY = xlsxelements.MAX_OUTSIDE + 1
+EMPTY_CELLS = b"<row>" + b"<c/>" * MANY + b"</row>"
+BEHIND = b"</sheetData>" + b"<a/>" * MANY + b"<sheetData>"
+FOREIGN = b'</sheetData><x xmlns="urn:x">' + b"<row/>" * MANY + b"</x><sheetData>"
+ROWS_IN_A_ROW = b"<row>" + b"<row/>" * MANY + b"</row>"
+LONG_TEXT = b'<row><c t="str"><v>' + b"a" * 21_000_000 + b"</v></c></row>"
+LONG_ATTRIBUTE = b'<row><c x="' + b"a" * 21_000_000 + b'"/></row>'
+BETWEEN = b"".join(b"<row/>" + b" " * 3_000_000 for _ in range(7))
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        pytest.param(value, id=name)
+        for name, value in {
+            "cells": EMPTY_CELLS,
+            "elements beside rows": BEHIND,
+            "rows of another kind": FOREIGN,
+            "rows in a row": ROWS_IN_A_ROW,
+            "a long text": LONG_TEXT,
+            "a long attribute": LONG_ATTRIBUTE,
+            "blanks between rows": BETWEEN,
+        }.items()
+    ],
+)
+def test_a_sheet_of_more_than_can_be_held_is_not_parsed(inside: bytes, tmp_path: Path) -> None:
+    path = workbook(tmp_path, ["A"], ["x"])
+    changed_part(path, SHEET, lambda xml: xml.replace(b"<sheetData>", b"<sheetData>" + inside))
+    assert path.stat().st_size < 100_000
+    assert "unpacks to more than can be held" in refused(path, make("Held"))
+
+
+def test_what_is_read_whole_is_no_sheet_whatever_is_said_of_it(tmp_path: Path) -> None:
+    sheet = b"application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"
+    texts = sheet.replace(b"worksheet", b"sharedStrings")
+    source = make("Said")
+    for part in ("xl/styles.xml", "xl/worksheets/_rels/sheet1.xml.rels"):
+        for kind in (sheet, texts):
+            path = workbook(tmp_path, ["A"], ["x"])
+            said = b'<Override PartName="/%s" ContentType="%s"/></Types>' % (part.encode(), kind)
+            changed_part(
+                path,
+                "[Content_Types].xml",
+                lambda xml, said=said: re.sub(
+                    rb'<Override PartName="/xl/styles.xml"[^>]*>', b"", xml
+                ).replace(b"</Types>", said),
+            )
+            changed_part(path, part, lambda xml: b"<a>" + b" " * 11_000_000 + b"</a>")
+            assert "a part of the workbook unpacks to 11 MB" in refused(path, source)
+            changed_part(path, part, lambda xml: b"<a>" + b"<row/>" * MANY + b"</a>")
+            assert "unpacks to more than can be held" in refused(path, source)
 
 
 def test_a_sheet_that_says_it_is_huge_is_not_believed(tmp_path: Path) -> None:

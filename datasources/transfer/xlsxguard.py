@@ -1,8 +1,8 @@
 """A look at an XLSX file before a parser meets it: a ZIP archive of XML, and both can be bombs.
 
 Every part is unpacked once, in pieces that are thrown away: what is unpacked later is bounded by
-what the archive says of itself, sheets alone are large (they are read line by line), and no XML
-declares a document type or an entity.
+what the archive says of itself, sheets alone are large (they are read line by line), no XML
+declares a document type or an entity, and none has more elements than can be held.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 from .problems import Unreadable
+from .xlsxelements import ROW, TEXT, Elements
 
 # Bytes: of all parts together, of the table of texts, and of any other part but a sheet.
 MAX_UNPACKED = 500_000_000
@@ -23,6 +24,9 @@ _PIECE = 1 << 18
 _OVERLAP = 64
 _TYPES = "[Content_Types].xml"
 _SHEET, _TEXTS = b".worksheet+xml", b".sharedStrings+xml"
+# The library reads other parts whole, whatever kind they are said to be of.
+_SHEET_NAME = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
+_TEXTS_NAME = re.compile(r"xl/[^/]*strings[^/]*\.xml", re.IGNORECASE)
 _OVERRIDE = re.compile(rb"<(?:[\w.-]+:)?Override\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"""\b(PartName|ContentType)\s*=\s*["']([^"']*)["']""")
 _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
@@ -34,30 +38,44 @@ def look_through(path: Path) -> bool:
     """Whether there may be formulas. Raises `Unreadable` for what is not to be opened."""
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_sizes(archive)
-            found = [_look_at(archive, part) for part in archive.infolist()]
+            lines = _check_sizes(archive)
+            found = [
+                _look_at(archive, part, lines.get(part.filename)) for part in archive.infolist()
+            ]
             return any(found)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
         raise Unreadable("the file is no XLSX workbook, or it is damaged or encrypted") from None
 
 
-def _check_sizes(archive: zipfile.ZipFile) -> None:
+def _check_sizes(archive: zipfile.ZipFile) -> dict[str, str]:
+    """The element of which a part may have many, by the part's name."""
     parts = archive.infolist()
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
         raise Unreadable(
             f"the workbook unpacks to more than {MAX_UNPACKED // 1_000_000} MB or to more than "
             f"{MAX_PARTS} parts; a CSV file may be larger"
         )
-    large = [part for part in parts if part.file_size > MAX_PART]
-    kinds = _kinds(archive) if large else {}
-    for part in large:
-        kind = kinds.get(part.filename, b"")
-        limit = MAX_TEXTS if kind.endswith(_TEXTS) else MAX_PART
-        if part.file_size > limit and not kind.endswith(_SHEET):
+    lines = _lines(_kinds(archive))
+    for part in parts:
+        line = lines.get(part.filename)
+        limit = MAX_TEXTS if line == TEXT else MAX_PART
+        if part.file_size > limit and line != ROW:
             raise Unreadable(
                 f"a part of the workbook unpacks to {part.file_size // 1_000_000} MB, at most "
                 f"{limit // 1_000_000} are allowed; a CSV file may be larger"
             )
+    return lines
+
+
+def _lines(kinds: dict[str, bytes]) -> dict[str, str]:
+    """Sheets are read row by row, tables of texts text by text."""
+    found = {}
+    for name, kind in kinds.items():
+        if kind.endswith(_SHEET) and _SHEET_NAME.fullmatch(name):
+            found[name] = ROW
+        elif kind.endswith(_TEXTS) and _TEXTS_NAME.fullmatch(name):
+            found[name] = TEXT
+    return found
 
 
 def _kinds(archive: zipfile.ZipFile) -> dict[str, bytes]:
@@ -72,9 +90,12 @@ def _kinds(archive: zipfile.ZipFile) -> dict[str, bytes]:
     return found
 
 
-def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
-    """Whether a part may hold formulas. Raises `Unreadable` for declarations."""
+def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo, line: str | None) -> bool:
+    """Whether a part may hold formulas. Raises `Unreadable` for declarations, and for more than
+    can be held.
+    """
     found, end = False, b""
+    elements = Elements(line)
     with archive.open(part) as source:
         while piece := source.read(_PIECE):
             if not end:
@@ -82,6 +103,7 @@ def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
             text = end + piece
             if _DECLARATION.search(text):
                 raise Unreadable("the workbook declares XML entities or a document type")
+            elements.feed(piece)
             found = found or _FORMULA.search(text) is not None
             end = text[-_OVERLAP:]
     return found
