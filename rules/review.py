@@ -14,7 +14,7 @@ from .engine.parse import parse_rules
 from .engine.widen import Listed, Widening, widenings
 from .revisions import plain
 from .saving import rules_of
-from .summary import allowed_in_words, columns_in_words, requirements_in_words
+from .summary import allowed_in_words, as_subject, columns_in_words, requirements_in_words
 
 _DOES = {"select": "read", "insert": "add", "update": "change", "delete": "delete"}
 
@@ -61,7 +61,7 @@ def _in_words(each: Widening, rules: Sequence[Any], can: str = "can") -> str:
         return (
             f"rule {rule.position} is a script: whom it lets in, and to what, cannot be told here"
         )
-    who = allowed_in_words(raw)
+    who = as_subject(allowed_in_words(raw))
     does = " and ".join(filter(None, [", ".join(_verbs(each)[:-1]), _verbs(each)[-1]]))
     place = f"(rule {rule.position})"
     if each.kind == "columns":

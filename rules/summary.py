@@ -77,7 +77,7 @@ def sentence(rule: Summary) -> str:
     """One rule as a sentence: "Everyone who is signed in may read all columns but Salary"."""
     if not rule.who:
         return "This is no rule"
-    who = f"whoever {rule.who[4:]}" if rule.who.startswith("who is ") else rule.who
+    who = as_subject(f"whoever {rule.who[4:]}" if rule.who.startswith("who is ") else rule.who)
     may = f"{who[:1].upper()}{who[1:]} may {_and([_MAY.get(o, o) for o in rule.operations])}"
     if not rule.operations:
         return f"A script decides{rule.who.removeprefix(_BY_SCRIPT)}"
@@ -88,6 +88,11 @@ def sentence(rule: Summary) -> str:
 
 def _and(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def as_subject(who: str) -> str:
+    """Before a verb: `everyone, signed in or not,`."""
+    return f"{who}," if who.startswith("everyone, ") else who
 
 
 def allowed_in_words(rule: Any) -> str:

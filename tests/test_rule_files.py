@@ -175,7 +175,7 @@ def test_check_says_what_would_change_and_saves_nothing(staff: DataSource, tmp_p
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"dataSource": "Staff", "rules": [READ]}))
     told = run("importrules", "--check", path)
-    assert "Staff: rule 1 is new: Everyone, signed in or not may read everything" in told
+    assert "Staff: rule 1 is new: Everyone, signed in or not, may read everything" in told
     assert "Staff: warning: rule 1, `exclude`: everyone can read `Salary`" in told
     assert told[-1] == "1 read, 1 would change"
     assert len(rules_of(staff)) == 2

@@ -8,6 +8,7 @@ from django import forms
 
 from ..conf import setting
 from ..forms import ColumnsField, code_area
+from ..quoting import quoted
 from ..sources import Source
 from .cells import ID
 from .table import Reading
@@ -98,7 +99,7 @@ class ExportForm(forms.Form):
         label="With the ids of entries",
         required=False,
         initial=True,
-        help_text=f"In a column `{ID}`, by which an import finds the entries again.",
+        help_text=quoted(f"In a column `{ID}`, by which an import finds the entries again."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -107,4 +108,4 @@ class ExportForm(forms.Form):
             form = self.fields["format"]
             assert isinstance(form, forms.ChoiceField)
             form.choices = FORMATS[:1]
-            form.help_text = "XLSX needs openpyxl: `pip install rowkeeper[xlsx]`."
+            form.help_text = quoted("XLSX needs openpyxl: `pip install rowkeeper[xlsx]`.")

@@ -11,13 +11,13 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import ApiToken, App
 from datasources import sources, store
 from datasources.definition import login_of
 from datasources.models import DataSource
+from datasources.quoting import quoted
 from datasources.rights import having
 from datasources.values import MAX_INTEGER
 
@@ -150,13 +150,6 @@ class Line:
         if self.logged.entry_id is not None:
             return f"of entry {self.logged.entry_id}"
         return {"id": "by id", "new": "of new entries"}.get(self.logged.address, "")
-
-
-def quoted(text: str) -> SafeString:
-    """A reason as HTML: what stands in backquotes is a name, or a value of a rule."""
-    formats = ("<bdi>{}</bdi>", "<code><bdi>{}</bdi></code>")
-    parts = [format_html(formats[at % 2], part) for at, part in enumerate(text.split("`")) if part]
-    return format_html_join("", "{}", ((part,) for part in parts))
 
 
 def lines(user: Any, rows: Iterable[LoggedDecision]) -> list[Line]:

@@ -69,7 +69,6 @@ export class RuleList {
         this.area.before(this.root);
         this.root.append(this.json);
         this.json.append(this.area);
-        this.area.rows = Math.min(this.area.rows, 14);
         for (const shown of document.querySelectorAll("[data-rowkeeper-words]")) shown.hidden = true;
     }
 
@@ -256,7 +255,14 @@ export class RuleList {
 
     // -- what is shown
 
+    // The text area is as high as what stands in it, long lines counted, up to a limit.
+    fit() {
+        const lines = this.area.value.split("\n").reduce((sum, line) => sum + 1 + Math.floor(line.length / 80), 1);
+        this.area.rows = Math.min(Math.max(lines, 5), 14);
+    }
+
     draw() {
+        this.fit();
         const held = new Set(this.items);
         for (const [item, row] of this.rows) {
             if (!held.has(item)) { row.element.remove(); this.rows.delete(item); }
@@ -322,7 +328,7 @@ export class RuleList {
             "li", { class: `rk-problem rk-${severity}` }, icon(severity),
             h("span", { class: "rowkeeper-hidden" }, `${severity}: `),
             h("span", {}, path ? h("code", {}, path) : null, path ? " " : null, told(message)),
-            fix ? button(fix.label, () => this.mend(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
+            fix ? button(h("span", {}, told(fix.label)), () => this.mend(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
         );
     }
 

@@ -1,0 +1,11 @@
+"""`{% load rowkeeper %}`: how the admin's pages show what the project says."""
+
+from __future__ import annotations
+
+from django import template
+
+from ..quoting import quoted
+
+register = template.Library()
+
+register.filter("quoted", quoted)
