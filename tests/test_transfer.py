@@ -7,8 +7,10 @@ import json
 import os
 import re
 import stat
+import time
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -465,6 +467,45 @@ def test_a_sheet_of_more_than_can_be_held_is_not_parsed(inside: bytes, tmp_path:
     changed_part(path, SHEET, lambda xml: xml.replace(b"<sheetData>", b"<sheetData>" + inside))
     assert path.stat().st_size < 100_000
     assert "unpacks to more than can be held" in refused(path, make("Held"))
+
+
+HOSTILE_CELLS = [
+    "[" * 101 + '"' + '\\"' * 400_000 + "]",
+    "[" * 101 + '"' + '\\"' * 400_000 + "\\]",
+    "[" * 101 + '"\\' * 400_000 + "]",
+    "{" * 101 + '""' * 400_000 + "}",
+    "[" * 400_000 + "]",
+    "'" * 800_000,
+    "[" * 101 + "]" * 101 + '"' * 799_001 + "]",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE_CELLS, ids=range(len(HOSTILE_CELLS)))
+def test_no_stored_text_holds_up_an_export(text: str, tmp_path: Path) -> None:
+    source = make("Stored", [{"A": text}])
+    began = time.monotonic()
+    path = export(source, tmp_path, "csv")
+    other = make("Read")
+    carry_out(Job(path), other.pk)
+    assert time.monotonic() - began < 5
+    assert rows(other) == [{"A": text}]
+
+
+def test_no_workbook_holds_up_who_looks_at_it(tmp_path: Path) -> None:
+    source = make("Slow")
+    path = workbook(tmp_path, ["A"], [datetime(2026, 1, 31)])
+    changed_part(
+        path,
+        "xl/styles.xml",
+        lambda xml: re.sub(rb'formatCode="[^"]*"', b'formatCode="%s"' % (b"[" * 300_000), xml),
+    )
+    began = time.monotonic()
+    assert "a format of numbers of over 255 characters" in refused(path, source)
+    path = workbook(tmp_path, ["A"], ["x"])
+    many = b"<Override " * 400_000 + b"</Types>"
+    changed_part(path, "[Content_Types].xml", lambda xml: xml.replace(b"</Types>", many))
+    refused(path, source)
+    assert time.monotonic() - began < 5
 
 
 def test_what_is_read_whole_is_no_sheet_whatever_is_said_of_it(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ _CSV_WORDS = {**_WORDS, "true": True, "TRUE": True, "false": False, "FALSE": Fal
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _SHORT_NUMBER = re.compile(r"-?[1-9](?:\.[0-9]+)?e[+-][0-9]{2,3}", re.ASCII)
 _MAX_DIGITS = 40
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# One that is never closed goes to the end, so that nothing is looked at twice: anybody may have
+# stored the text, and whoever exports it waits.
+_STRING = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)', re.DOTALL)
 
 
 class Text(Enum):

@@ -18,6 +18,9 @@ MAX_INSIDE = 200_000
 MAX_OUTSIDE = 300_000
 # Bytes: in one row or text, and of all that is outside.
 MAX_BYTES = 20_000_000
+# Characters of the format of a number, as spreadsheets have it: the library searches it in a way
+# that takes the square of its length.
+MAX_FORMAT = 255
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 ROW, TEXT = f"{_MAIN} row", f"{_MAIN} si"
 
@@ -67,6 +70,10 @@ class Elements:
             self._outside += 1
             if self._outside > MAX_OUTSIDE:
                 raise _too_much()
+            if len(attributes.get("formatCode", "")) > MAX_FORMAT:
+                raise Unreadable(
+                    f"the workbook has a format of numbers of over {MAX_FORMAT} characters"
+                )
 
     def _ended(self, name: str) -> None:
         if self._depth:

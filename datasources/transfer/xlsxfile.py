@@ -22,7 +22,7 @@ _WIDE = 2 * MAX_COLUMNS
 # What XML cannot hold, or would change, and what already looks like its spelling.
 _SPELL_OUT = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 _SPELLED_OUT = re.compile("_x([0-9A-Fa-f]{4})_")
-_NO_CLOCK = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
+_NO_CLOCK = re.compile(r'"[^"]*"|\\.|\[[^\]]*(?:\]|\Z)')
 
 
 class Wrong(str):
