@@ -77,21 +77,31 @@ def _holds_on(item: Any, path: tuple[str, ...], op: str, operand: str) -> bool:
     return any(row.holds(value, wanted) for value in values(item, path))
 
 
-@lru_cache(maxsize=1_000)
+# A statement asks with the same operands for every row, so that they are kept; but clients write
+# them, up to a megabyte each: of those that are longer, few are.
+_LONG = 1_000
+_short_operand = lru_cache(maxsize=1_000)(json.loads)
+_long_operand = lru_cache(maxsize=16)(json.loads)
+
+
 def _parsed(operand: str) -> Any:
     """An operand, parsed once and not for every row."""
-    return json.loads(operand)
+    return (_short_operand if len(operand) <= _LONG else _long_operand)(operand)
 
 
 def _elem(data: str, path: str, operand: str) -> bool:
     """`$elemMatch`: whether a list on the path has a member that fits."""
     _in_time()
-    return elem_matches(_elem_node(path, operand), json.loads(data))
+    node = _short_elem if len(path) + len(operand) <= _LONG else _long_elem
+    return elem_matches(node(path, operand), json.loads(data))
 
 
-@lru_cache(maxsize=1_000)
 def _elem_node(path: str, operand: str) -> Elem:
     return elem_of("", tuple(json.loads(path)), json.loads(operand))
+
+
+_short_elem = lru_cache(maxsize=1_000)(_elem_node)
+_long_elem = lru_cache(maxsize=16)(_elem_node)
 
 
 def _like(text: str | None, pattern: str) -> int | None:

@@ -24,9 +24,19 @@ FIELD_COLUMNS = {
 }
 
 
-@lru_cache(maxsize=1_000)
+# Characters of the columns that are picked: clients name them, and longer texts are not kept.
+_MAX_KEPT = 5_000
+
+
 def entry_text(dialect: Dialect, projection: Projection, fields: tuple[str, ...], row: bool) -> Sql:
     """The JSON text of an entry: `fields` of it, and with `row` its `data`."""
+    short = projection.pick is None or sum(map(len, projection.pick)) <= _MAX_KEPT
+    return (_kept_text if short else _entry_text)(dialect, projection, fields, row)
+
+
+def _entry_text(
+    dialect: Dialect, projection: Projection, fields: tuple[str, ...], row: bool
+) -> Sql:
     parts: list[Sql] = []
     for name in fields:
         parts.append(Sql(f"'\"{name}\":'||{field_text(dialect, name)}"))
@@ -35,6 +45,9 @@ def entry_text(dialect: Dialect, projection: Projection, fields: tuple[str, ...]
         parts.insert(min(1, len(parts)), Sql(f"'\"data\":'||{data.text}", data.params))
     text = "||','||".join(part.text for part in parts)
     return Sql(f"'{{'||{text}||'}}'", tuple(param for part in parts for param in part.params))
+
+
+_kept_text = lru_cache(maxsize=1_000)(_entry_text)
 
 
 def field_text(dialect: Dialect, name: str) -> str:

@@ -4,12 +4,15 @@ that never ends.
 
 from __future__ import annotations
 
+import gc
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from datasources import reading
+from datasources.store import ways
 from tests.calls import OPEN, Answer, Api, Place, place
 
 pytestmark = pytest.mark.django_db
@@ -156,3 +159,36 @@ def test_lists_are_not_joined_member_by_member_with_each_other(
     assert query(api, here, countOnly=True, join={"J": {**joining(other, **on), **more}}).json == {
         "count": len(found)
     }
+
+
+# -- what is kept beyond a request
+
+
+def long_texts(at: int) -> list[str]:
+    return [f"{at}-{number}-{'x' * 1_000}" for number in range(60)]
+
+
+KEPT: dict[str, Any] = {
+    "operands": lambda at: {"where": {"L.x": {"$in": long_texts(at)}}},
+    "operands of members": lambda at: {"where": {"L": {"$elemMatch": {"x": long_texts(at)}}}},
+    "common values": lambda at: {"where": {"A": {"$in": [1, *long_texts(at)]}}, "limit": 2},
+    "attributes": lambda at: {"attributes": [f"{at}-{n}-{'n' * 200}" for n in range(300)]},
+}
+
+
+@pytest.mark.parametrize("asked", KEPT.values(), ids=KEPT)
+def test_a_process_does_not_grow_with_what_requests_have_asked(
+    api: Api, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "FEW", 2)
+    there = place([OPEN], [{"A": 1, "L": [{"x": 2}]} for _ in range(5)])
+    for at in range(20):
+        assert query(api, there, **asked(at)).status == 200
+    tracemalloc.start()
+    try:
+        for at in range(20, 80):
+            query(api, there, **asked(at))
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 4_000_000
+    finally:
+        tracemalloc.stop()

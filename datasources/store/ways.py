@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from ..cursors import Place
 from ..indexing import wanted
@@ -53,7 +54,7 @@ class Rows:
     """
 
     sql: Sql
-    key: tuple[int, str, str] | None = None
+    key: tuple[int, bytes] | None = None
     tells: bool = False
     walked: bool = False
 
@@ -71,7 +72,7 @@ def rows_for(ask: Ask) -> Rows:
 
 # -- wheres that too many rows fit: they are read in their order, without a look into an index
 
-_common: OrderedDict[tuple[int, str, str], None] = OrderedDict()
+_common: OrderedDict[tuple[int, bytes], None] = OrderedDict()
 _MAX_COMMON = 1_000
 
 
@@ -225,7 +226,9 @@ class _Way:
         """Few rows are found and sorted; of many, the first ones are read in the order."""
         ask = self.ask
         where = where_sql(ask.where, dialect())
-        key = (ask.source.id, where.text, repr(where.params))
+        # A digest, as clients write the values, up to a megabyte of them.
+        digest = sha256(f"{where.text}\0{where.params!r}".encode()).digest()
+        key = (ask.source.id, digest)
         if key in _common:
             return Rows(_table(self._walk("")).sql, key, walked=True)
         hits, walked = _union(found, ""), _union(self._walk(f"{_MANY} AND "), ",1=1 AS common")

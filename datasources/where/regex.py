@@ -163,7 +163,8 @@ def matches_regex(text: str, regex: Regex) -> bool:
     return _engine(regex.re2).search(text) is not None
 
 
-@lru_cache(maxsize=1_000)
+# Each may come to hold several megabytes of states while it searches.
+@lru_cache(maxsize=100)
 def _engine(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
