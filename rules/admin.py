@@ -17,6 +17,7 @@ from accounts.failures import PermissionMissing
 from accounts.permissions import grant_all
 from datasources.admin import Refused
 from datasources.models import DataSource
+from datasources.quoting import quoted
 from datasources.rights import having, look_again, may
 
 from .admin_access import AccessPages
@@ -117,7 +118,7 @@ class RuledDataSourceAdmin(HistoryPages, DecisionLogPages, AccessPages, CheckPag
         found = check(rules_of(obj), obj, user=request.user)
         for level, severity in ((messages.WARNING, "warning"), (messages.INFO, "info")):
             for text in in_lines(each for each in found if each.severity == severity):
-                messages.add_message(request, level, text)
+                messages.add_message(request, level, quoted(f"{text[:1].upper()}{text[1:]}"))
 
     def goes_along(self, obj: DataSource, entries: int) -> str:
         """With the number of rules, for those who may see them."""

@@ -244,7 +244,7 @@ def test_the_save_warns(boss: Client, source: DataSource) -> None:
     rule = {"type": ["update"], "allow": "loggedIn", "name": EVIL, "require": ["Name"]}
     response = save(boss, source, rules=json.dumps([rule]))
     html = boss.get(response.url).content.decode()
-    assert 'class="warning">Rule 1' in html
+    assert 'class="warning"><bdi>Rule 1' in html
     assert EVIL not in html
     assert "Worth a second look" in boss.get(url("change", source.pk)).content.decode()
 
