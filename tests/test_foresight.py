@@ -12,9 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ApiToken, LoginSession
+from accounts.providers import lookup
 from accounts.tokens import revoke
 from datasources import sources, store
 from datasources.models import DataSource, Entry
+from rules.api import foresight
 from rules.saving import save_rules
 from tests import calls
 from tests.calls import READ, Api, Place, place
@@ -282,3 +284,63 @@ def test_a_use_is_noted(staff: Place, people: DataSource) -> None:
     LoginSession.objects.update(last_seen_at=then)
     asked(ann, staff, BLUE)
     assert LoginSession.objects.get().last_seen_at > then
+
+
+# -- what somebody might want to use it for
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The queries that were parsed, or would have been, before the database was asked."""
+    found: list[Any] = []
+    parse = foresight.parse_query
+
+    def parsed(body: dict[str, object], columns: tuple[str, ...]) -> Any:
+        found.append(body)
+        return parse(body, columns)
+
+    monkeypatch.setattr(foresight, "parse_query", parsed)
+    lookup._kept.clear()
+    return found
+
+
+def test_who_lost_their_right_has_nothing_read_for_long(read: list[Any]) -> None:
+    there = place([READ], ROWS)
+    token, api = calls.bare_token()
+    # What the statement does not answer is never confirmed by it.
+    counted = {"countOnly": True}
+    asked(api, there, counted)
+    revoke(token)
+    for _ in range(2):
+        assert asked(api, there, counted)[0].failure == (401, "auth.invalid")
+        assert not lookup._kept
+    assert len(read) <= 1
+
+
+def test_what_one_may_not_know_of_is_not_read_twice(read: list[Any]) -> None:
+    there = place([{**READ, "allow": {"tokens": [10**9]}}], ROWS)
+    api = calls.bare_token()[1]
+    for _ in range(2):
+        assert asked(api, there, BLUE)[0].failure == (400, "datasource.access")
+    assert not read
+
+
+def test_a_long_body_is_not_read_twice(read: list[Any]) -> None:
+    there = place([READ], ROWS)
+    api = calls.bare_token()[1]
+    long = {"where": {"Team": {"$in": ["Blue", *map(str, range(2_000))]}}}
+    assert len(warm(api, there, long).entries) == 2
+    assert not read
+
+
+def test_what_is_kept_does_not_grow_with_what_people_write(read: list[Any]) -> None:
+    people = sign_in_source("People", [{"Email": "ann@acme.com", "Note": "x" * 10_000}])
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    assert len(warm(ann, there, BLUE).entries) == 2
+    assert not lookup._kept
+    # The texts of a data source are in memory once, whoever asks for it.
+    for _ in range(2):
+        asked(calls.bare_token()[1], there, BLUE)
+    one, other = (kept.row for kept in lookup._kept.values())
+    assert all(left is right for left, right in zip(one[-8:], other[-8:], strict=True))

@@ -25,6 +25,9 @@ from ..tokens import digest
 from .last_use import EVERY, database_time, note_use
 
 _KEPT = 4_096
+# Rows of people that are longer, in characters, are not kept: anybody may fill their own, and sign
+# in a thousand times.
+_MAX_ROW = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Expected:
         found = self.kind.row(self.digest, Beside(reference, column), also)
         width = len(self.row)
         if found is None or (found[0], *found[2 : width + 1]) != self.row:
-            _kept.pop((self.digest, self.beside), None)
+            _forget(self.digest, self.beside)
             return None
         self.kind.note(found)
         return found[width + 1 :]
@@ -103,6 +106,9 @@ def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
     found = kind.row(secret_digest, beside, NOTHING_ELSE)
     identity = None if found is None else kind.identity(found)
     if found is None or identity is None:
+        if beside is not None:
+            # Else whoever lost their right could have bodies read and decided all the same.
+            _forget(secret_digest, (beside.column, beside.reference))
         raise CredentialInvalid(kind.refusal)
     kind.note(found)
     if beside is not None:
@@ -110,6 +116,10 @@ def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
         if beside.source is not None:
             _keep(kind, secret_digest, beside, beside.source, found, identity)
     return identity
+
+
+def _forget(secret_digest: str, named: tuple[str, int | str]) -> None:
+    _kept.pop((secret_digest, named), None)
 
 
 def _keep(
@@ -123,7 +133,12 @@ def _keep(
     if len(_kept) >= _KEPT:
         _kept.clear()
     named = (beside.column, beside.reference)
-    state = (found[0], *found[2:])
+    own = (found[0], *found[2 : kind.width])
+    if sum(len(value) for value in own if value.__class__ is str) > _MAX_ROW:
+        _forget(secret_digest, named)
+        return
+    # The texts of a data source are the same objects for all who ask for it.
+    state = (*own, *source.key)
     # The Django user behind a token is read anew by whoever looks at it.
     identity = replace(identity, django_user=None)
     _kept[secret_digest, named] = Expected(kind, secret_digest, named, state, identity, source)

@@ -6,7 +6,7 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 
 from .addresses import login_rows, normal_address
 from .database import TABLE, Stored, dialect, run, spelled, within
-from .few import FEW, few_in, few_sql
+from .few import FEW, few_in, few_sql, has_few
 from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
 from .read import (
     Found,
@@ -45,6 +45,7 @@ __all__ = [
     "fetch_where",
     "few_in",
     "few_sql",
+    "has_few",
     "holds_others",
     "holds_text",
     "ids",

@@ -18,12 +18,17 @@ FEW = 1_000
 _COMMON = " "
 
 
+def has_few() -> bool:
+    """Whether the database in use can be asked like that."""
+    return dialect().name == "postgresql"
+
+
 def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tuple[Sql, Rows] | None:
     """The entries that `select` gives, as one text of PostgreSQL, which `few_in` reads.
 
     None for what is better asked by itself.
     """
-    if dialect().name != "postgresql" or not _is_plain(ask):
+    if not has_few() or not _is_plain(ask):
         return None
     limit = FEW + 1 if ask.limit is None else ask.limit
     rows = rows_for(Ask(source, where, ask.order, min(limit + ask.offset, MAX_INTEGER)))
