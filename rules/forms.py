@@ -10,6 +10,7 @@ from django import forms
 from datasources.errors import Malformed
 from datasources.forms import DataSourceForm, JsonField
 from datasources.jsontext import canonical, dumps
+from datasources.quoting import quoted
 
 from .engine.parse import PROPERTIES, Problem
 from .models import Revision
@@ -160,7 +161,7 @@ class RuledDataSourceForm(DataSourceForm):
 
 
 def rule_errors(problems: Iterable[Problem]) -> list[str]:
-    """The first problems as messages, and how many more there are."""
-    texts = [str(problem) for problem in problems]
+    """The first problems as messages for a page, and how many more there are."""
+    texts: list[str] = [quoted(str(problem)) for problem in problems]
     more = len(texts) - MAX_PROBLEMS
     return [*texts[:MAX_PROBLEMS], *([f"… and {more} more"] if more > 0 else [])]

@@ -133,7 +133,9 @@ def form_of(client: Client, address: str) -> dict[str, str]:
 def errors(response: Any) -> str:
     html = response.content.decode()
     lists = re.findall(r'<ul class="errorlist[^"]*"[^>]*>(.*?)</ul>', html, re.S)
-    return unescape(re.sub(r"<[^>]+>", " ", " ".join(lists)))
+    # A name is marked as code: it is read in backquotes here.
+    text = re.sub(r"</?bdi>", "", re.sub(r"</?code>", "`", " ".join(lists)))
+    return unescape(re.sub(r"<[^>]+>", " ", text))
 
 
 def save(client: Client, source: DataSource, **changes: Any) -> Any:
