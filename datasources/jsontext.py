@@ -39,8 +39,13 @@ def loads(text: str | bytes, subject: str = "the body") -> Any:
 
 
 def dumps(value: object) -> str:
-    """The canonical text: no blanks, Unicode as itself, `"` inside a key as `\\u0022`."""
+    """The canonical text: no blanks, Unicode as itself, `"` inside a key as `\\u0022`, and minus
+    nought as nought, which it equals: `loads` gives none, but scripts and Python may write one.
+    """
     text = _encoder.encode(value)
+    if "-0.0" in text:
+        value = _without_minus(value)
+        text = _encoder.encode(value)
     return _spelled_out(value) if '\\"' in text else text
 
 
@@ -93,6 +98,14 @@ def _spelled_out(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_spelled_out, value))}]"
     return _encoder.encode(value)
+
+
+def _without_minus(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_minus(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_minus(item) for item in value]
+    return value or 0.0 if isinstance(value, float) else value
 
 
 def _refuse_unstorable(value: object) -> None:

@@ -505,3 +505,18 @@ return {"granted": found == 2, "exclude": ["Name"]}
     asked = '{"where": {"Office": "Oslo"}}'
     call_command("explain", "Staff", "--operation", "delete", "--query", asked, stdout=out)
     assert "rule 1: grants" in out.getvalue() and place.unchanged
+
+
+def test_minus_nought_of_a_script_is_nought() -> None:
+    """Else SQLite, which compares texts, shows it where a rule keeps nought from being seen."""
+    script = "query.A = -0.0\nquery.B = [{'C': -0.0}, '-0.0', -0.05]\nreturn {'granted': True}"
+    rules = [
+        {"script": f"if type != 'insert':\n    return\n{script}"},
+        {"type": ["select"], "allow": "all", "require": [{"A": {"notequals": 0}}]},
+    ]
+    there = calls.place(rules, columns=["A", "B"])
+    api = calls.bare_token()[1]
+    assert api("PUT", there.data, {"N": 1}).status == 200
+    (row,) = there.stored.values()
+    assert row["B"] == [{"C": 0}, "-0.0", -0.05] and "-0.0" not in str((row["A"], row["B"][0]))
+    assert api("POST", f"{there.data}/query", {"where": {"A": {"$ne": 0}}}).entries == []
