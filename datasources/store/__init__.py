@@ -8,6 +8,7 @@ from .addresses import login_rows, normal_address
 from .database import TABLE, Stored, dialect, run, spelled, within
 from .few import FEW, few_in, few_sql, has_few
 from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
+from .paging import PAGE, is_long, pages, stream
 from .read import (
     Found,
     count,
@@ -19,13 +20,13 @@ from .read import (
     part,
     read_rows,
     select,
-    stream,
 )
 from .ways import Ask, Rows, rows_for
 from .write import delete, delete_where, insert, update, writing
 
 __all__ = [
     "FEW",
+    "PAGE",
     "TABLE",
     "Ask",
     "Found",
@@ -50,8 +51,10 @@ __all__ = [
     "holds_text",
     "ids",
     "insert",
+    "is_long",
     "login_rows",
     "normal_address",
+    "pages",
     "part",
     "read_rows",
     "rows_for",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
 
 from ..jsontext import dumps, loads
-from ..queries import ANSWERED_FIELDS, Attributes, Projection, Select
+from ..queries import Attributes, Projection, Select
 from ..selecting import distinct_texts, entry_text, order_sql, row_text
 from ..sources import Source
 from ..values import MAX_INTEGER
@@ -28,8 +28,6 @@ from .database import (
     stored,
 )
 from .ways import Ask, Rows, learn, rows_for
-
-STREAM_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +115,6 @@ def count(source: Source, where: Node) -> int:
     rows = rows_for(Ask(source, where)).sql
     found = run(f"SELECT count(*) FROM {rows.text}", rows.params)
     return int(found[0][0])
-
-
-def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
-    """Every entry that fits, by id, as JSON text; a page of them at a time is in memory."""
-    text = entry_text(dialect(), shown, ANSWERED_FIELDS, row=True)
-    last, full = 0, True
-    while full:
-        some = Ask(source, where, wanted=STREAM_ROWS, more=(Sql("id>%s", (last,)),))
-        columns = Sql(f"id,{text.text}", text.params)
-        rows = read_rows(rows_for(some), columns, Sql(" ORDER BY id"), STREAM_ROWS)
-        yield from spelled([row[1] for row in rows])
-        full = len(rows) == STREAM_ROWS
-        last = rows[-1][0] if rows else last
 
 
 def distinct(source: Source, where: Node, column: str) -> list[Any]:

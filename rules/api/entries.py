@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse
 from rest_framework.request import Request
 
 from datasources import reading, store
@@ -32,6 +32,7 @@ from .base import Endpoint, json_answer, text_answer, trail_of
 from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
 from .foresight import foreseen
+from .streams import Streamed, entries_answer
 
 NO_COLUMNS: tuple[str, ...] = ()
 MAX_INDEXES = 20
@@ -40,7 +41,7 @@ MAX_INDEXES = 20
 class Entries(Endpoint):
     """The rows of one data source."""
 
-    def query(self, request: Request, reference: str) -> HttpResponse:
+    def query(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`POST data/query`: select, or delete by query."""
         early = foreseen(request._request, reference)
         entries = None if early is None else early.entries(trail_of(request._request))
@@ -56,13 +57,13 @@ class Entries(Endpoint):
         joins = parse_joins(body.get("join"), columns_of(door), others.columns)
         return answer_select(door, ask, joins, others)
 
-    def list(self, request: Request, reference: str) -> HttpResponseBase:
+    def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`GET data`: every entry that may be seen, streamed."""
         door = self.guard(request, reference)
         decision = door.select(ByQuery(EVERYTHING))
         source = door.found("select")
-        texts = store.stream(source, decision.where(EVERYTHING), decision.shown)
-        return StreamingHttpResponse(_spliced(texts), content_type="application/json")
+        where = decision.where(EVERYTHING)
+        return entries_answer(store.pages(source, Select(), where, decision.shown))
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`GET data/:entryId`."""
@@ -127,7 +128,7 @@ class Entries(Endpoint):
 
 def answer_select(
     door: Guard, ask: Select, joins: tuple[Join, ...], others: Others
-) -> HttpResponse:
+) -> HttpResponse | Streamed:
     """Decide a select by query, and run it. Raises the denial."""
     where, written = with_view(door, "select", ask)
     names = (*ask.names(), *left_names(joins))
@@ -139,6 +140,8 @@ def answer_select(
     if joins or ask.after is not None:
         joined = others.decided(joins)
         return text_answer(_page(ask, reading.page(source, ask, where, shown_columns, joined)))
+    if store.is_long(ask) and not (ask.count_only or ask.with_total):
+        return entries_answer(store.pages(source, ask, where, shown_columns))
     return text_answer(_selected(ask, store.select(source, ask, where, shown_columns)))
 
 
@@ -268,19 +271,6 @@ def _index_columns(names: str) -> list[str]:
 
 
 # -- answers
-
-
-def _spliced(texts: Iterator[str]) -> Iterator[str]:
-    yield '{"entries":['
-    first, batch = True, []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == 200:
-            yield ("" if first else ",") + ",".join(batch)
-            first, batch = False, []
-    if batch:
-        yield ("" if first else ",") + ",".join(batch)
-    yield "]}"
 
 
 def entry_value(source: Source, stored: Stored, shown_columns: Projection) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class _Action:
         if self.sees_entries:
             self.outcome.cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
             some = replace(ask, limit=ENTRIES) if self.outcome.cut else ask
-            self.outcome.text = answer_select(self.door, some, joins, others).content.decode()
+            self.outcome.text = answer_select(self.door, some, joins, others).getvalue().decode()
             return
         where, written = with_view(self.door, "select", ask)
         names = (*ask.names(), *left_names(joins))

@@ -1,0 +1,131 @@
+"""Entries by the thousand, as JSON text: read in pages, of which one at a time is in memory.
+
+Each page is a statement of its own, which asks the whole where. What changes meanwhile is answered
+as it stands then, or no longer; no entry comes twice.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.db import connection, transaction
+
+from ..jsontext import dumps
+from ..queries import Projection, Select
+from ..selecting import order_sql
+from ..sources import Source
+from ..values import MAX_INTEGER
+from ..where import Node
+from ..where.operators import Sql
+from ..where.sql import where_sql
+from .database import TABLE, clock, dialect, of_source, spelled
+from .read import entry_text_of, part, read_rows, select
+from .ways import Ask, rows_for
+
+PAGE = 1_000
+# Ids that are read at a time.
+_KEYS = 10_000
+
+
+def is_long(ask: Select) -> bool:
+    """Whether entries that are asked for may be more than are held in memory at once."""
+    return ask.limit is None or ask.limit > PAGE
+
+
+def pages(source: Source, ask: Select, where: Node, shown: Projection) -> Iterator[list[str]]:
+    """The entries that `store.select` gives, as JSON texts, a page at a time; the last page has
+    fewer than `PAGE`, and may be empty. Nothing is counted.
+
+    Raises `Busy` where a page takes too long.
+    """
+    return (_in_order if ask.order else _by_id)(source, ask, where, shown)
+
+
+def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
+    """Every entry that fits, by id, as JSON text."""
+    for page in pages(source, Select(), where, shown):
+        yield from page
+
+
+def _by_id(source: Source, ask: Select, where: Node, shown: Projection) -> Iterator[list[str]]:
+    text = entry_text_of(ask.attributes, shown)
+    columns = Sql(f"id,{text.text}", text.params)
+    last, offset, left, full = 0, ask.offset, ask.limit, True
+    while full:
+        size = PAGE if left is None else min(PAGE, left)
+        wanted = min(size + offset, MAX_INTEGER)
+        some = Ask(source, where, wanted=wanted, more=(Sql("id>%s", (last,)),))
+        # A way may find more than are wanted: of several parts, or where there are few.
+        tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
+        rows = read_rows(rows_for(some), columns, tail, size)
+        yield spelled([row[1] for row in rows])
+        full = len(rows) == PAGE
+        last = rows[-1][0] if rows else last
+        left, offset = None if left is None else left - len(rows), 0
+
+
+def _in_order(source: Source, ask: Select, where: Node, shown: Projection) -> Iterator[list[str]]:
+    """First the ids of all, eight bytes each, in their order; then the entries of a page of these
+    at a time: so the sort is done once, and within the time limit, and no transaction stays open
+    for as long as a client takes to read.
+    """
+    few = select(source, replace(ask, limit=PAGE), where, shown).entries
+    if len(few) < PAGE:
+        yield few
+        return
+    keys = _ids(source, ask, where)
+    text = entry_text_of(ask.attributes, shown)
+    exact = where_sql(where, dialect(), exact=True)
+    for at in range(0, len(keys) + 1, PAGE):
+        page = keys[at : at + PAGE]
+        found = dict(_of_ids(source, page, text, exact))
+        yield spelled([found[key] for key in page if key in found])
+
+
+def _ids(source: Source, ask: Select, where: Node) -> array[int]:
+    wanted = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
+    rows = rows_for(Ask(source, where, ask.order, wanted)).sql
+    order, some = order_sql(dialect(), ask.order), part(ask)
+    keys: array[int] = array("q")
+    statement = f"SELECT id FROM {rows.text}{order.text}{some.text}"
+    with _reading(statement, (*rows.params, *order.params, *some.params)) as cursor:
+        while found := cursor.fetchmany(_KEYS):
+            keys.extend(row[0] for row in found)
+    return keys
+
+
+@contextmanager
+def _reading(sql: str, params: Sequence[Any]) -> Iterator[Any]:
+    """A cursor on the rows of a statement, read inside; the driver does not hold them all.
+
+    In a transaction on PostgreSQL, whose time limit does not end a cursor that is to outlive one.
+    """
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor, clock():
+            cursor.execute(sql, params)
+            yield cursor
+        return
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(sql, params)
+        yield cursor
+
+
+def _of_ids(source: Source, page: array[int], text: Sql, exact: Sql) -> Iterable[tuple[int, str]]:
+    """The entries of these ids that fit still."""
+    if connection.vendor == "sqlite":
+        among = Sql("id IN (SELECT value FROM json_each(%s))", (dumps(page.tolist()),))
+    else:
+        among = Sql("id=ANY(%s)", (page.tolist(),))
+    of_this = of_source(source.id)
+    with connection.cursor() as cursor, clock():
+        cursor.execute(
+            f"SELECT id,{text.text} FROM {TABLE} "
+            f"WHERE {among.text} AND {of_this.text} AND {exact.text}",
+            (*text.params, *among.params, *of_this.params, *exact.params),
+        )
+        rows: list[tuple[int, str]] = cursor.fetchall()
+    return rows
