@@ -51,7 +51,9 @@ def _strict() -> dict[str, Any]:
         if own
         else "tests.browser.StrictPolicy"
     )
-    return {"MIDDLEWARE": [*settings.MIDDLEWARE, name], "SECURE_CSP": POLICY}
+    # Static files as the site itself serves them: listed once, when it starts.
+    static = {"WHITENOISE_AUTOREFRESH": False}
+    return {"MIDDLEWARE": [*settings.MIDDLEWARE, name], "SECURE_CSP": POLICY, **static}
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ def pytest_configure() -> None:
     settings.ROWKEEPER = {**settings.ROWKEEPER, **beside}
     # A share of all grants is a matter of chance.
     settings.ROWKEEPER = {**settings.ROWKEEPER, "DECISION_LOG_GRANTS": 0}
+    # Each client builds the middleware anew: not all static files are to be listed for it.
+    settings.WHITENOISE_AUTOREFRESH = True
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 

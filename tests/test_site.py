@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.staticfiles import finders
-from django.test import Client
+from django.test import Client, override_settings
 
 from datasources.errors import Malformed
 from datasources.jsontext import loads
@@ -21,6 +21,18 @@ def test_browsers_find_the_icon_that_they_ask_for(client: Client) -> None:
     response = client.get("/favicon.ico")
     assert response.status_code == 302
     assert finders.find(response.headers["Location"].removeprefix("/static/"))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_static_files_are_served_without_being_collected(listed: bool) -> None:
+    """As the site does it, which lists them when it starts; and as the tests do it."""
+    with override_settings(WHITENOISE_AUTOREFRESH=not listed):
+        client = Client()
+        response = client.get("/static/rowkeeper/rules/editor.js")
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/javascript")
+        assert b"".join(response.streaming_content)  # type: ignore[attr-defined]
+        assert client.get("/static/rowkeeper/rules/none.js").status_code == 404
 
 
 @pytest.mark.parametrize("app", ["accounts", "rules"])
