@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 
 
 def pytest_configure() -> None:
@@ -41,3 +42,9 @@ def _no_writing_behind_ones_back(django_db_setup: None) -> None:
     from rules.log.journal import journal
 
     journal.background = False
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache() -> None:
+    """How often somebody has tried to sign in is not counted from test to test."""
+    cache.clear()

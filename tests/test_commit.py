@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connections
 
 from datasources import sources, store
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.django_db
 
 WRITE = {"type": ["insert", "update", "delete"], "allow": "all"}
 OWNED = {"require": [{"Owner": {"equals": "{{user.[Email]}}"}}]}
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> None:
-    cache.clear()
 
 
 def commit(api: Api, there: Place, entries: list[Any], **more: Any) -> Answer:

@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 import pytest
 from django.contrib.auth.models import Group
-from django.core.cache import cache
 from guardian.shortcuts import assign_perm
 
 from accounts.models import App
@@ -26,11 +25,6 @@ PARTS = ["id", "name", "columns", "type", "appId", "definition", "createdAt", "u
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ABSENT = 987_654
 RIGHTS = ("view", "change", "delete", "change_rules", "share")
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> None:
-    cache.clear()
 
 
 def ids(answer: Answer) -> list[int]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 
 from accounts.models import ApiToken, App
 from tests import calls
@@ -18,11 +17,6 @@ pytestmark = pytest.mark.django_db
 OPERATIONS = ("select", "insert", "update", "delete")
 VERBS = {"select": "read", "insert": "insert", "update": "update", "delete": "delete"}
 ROW = {"Owner": "somebody", "N": 1}
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> None:
-    cache.clear()
 
 
 # -- who asks

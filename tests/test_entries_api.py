@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.core.cache import cache
 
 from datasources.models import DataSource, Entry
 from rules.saving import save_rules
@@ -26,11 +25,6 @@ PEOPLE = [
     {"Name": "Bob", "Office": "Rome", "Age": 30},
     {"Name": "Cid", "Office": "Oslo", "Age": 29},
 ]
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> None:
-    cache.clear()
 
 
 @pytest.fixture

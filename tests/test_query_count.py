@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -18,11 +17,6 @@ pytestmark = pytest.mark.django_db
 
 GUARDED = {**OPEN, "exclude": ["Salary"]}
 MANY = 1_000
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> None:
-    cache.clear()
 
 
 def statements(ask: Callable[[], Any]) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.core.cache import cache
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -119,11 +118,6 @@ def with_id(body: Any, there: Place) -> Any:
         return body
     text = json.dumps(body).replace('"id": 0', f'"id": {there.ids[0]}')
     return json.loads(text.replace('"delete": [0]', f'"delete": [{there.ids[0]}]'))
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> None:
-    cache.clear()
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_workers_that_die_lose_no_write_and_let_nobody_in(few: None, settings: A
     chance, killed = random.Random(5), []
 
     def kill() -> None:
-        while not ended.wait(0.3):
+        while not ended.wait(0.05):
             pool = runner._pool
             there = [] if pool is None else [*pool._busy, *pool._idle]
             # One that has begun: else the pool takes a rest before it starts another.
@@ -128,8 +128,8 @@ def test_workers_that_die_lose_no_write_and_let_nobody_in(few: None, settings: A
     killer.start()
     try:
         answers: list[Any] = []
-        for at in range(0, 40, 4):
-            answers += together([ask(number) for number in range(at, at + 4)])
+        while len(answers) < 40 or (len(killed) < 5 and len(answers) < 2_000):
+            answers += together([ask(len(answers) + number) for number in range(4)])
     finally:
         ended.set()
         killer.join()
@@ -140,5 +140,4 @@ def test_workers_that_die_lose_no_write_and_let_nobody_in(few: None, settings: A
     assert rows[0] == {"Name": "no"}
     written = [{"Name": f"n{number}", "By": "script"} for number in inserted]
     assert sorted(rows[1:], key=str) == sorted(written, key=str)
-    # Some died, and some lived.
-    assert killed and len(inserted) <= 10
+    assert len(killed) >= 5

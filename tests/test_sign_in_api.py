@@ -12,7 +12,6 @@ import pytest
 from django.conf import LazySettings
 from django.contrib.auth.hashers import check_password, identify_hasher
 from django.contrib.auth.models import Group
-from django.core.cache import cache
 from django.db import connections
 
 from accounts.models import App, LoginSession
@@ -29,11 +28,6 @@ ANN = {"Email": "ann@acme.com", "Name": "Ann", "Role": "Admin"}
 BOB = {"Email": "bob@acme.com", "Name": "Bob", "Role": "Clerk"}
 COLUMNS = ["Email", "Password", "Name", "Role"]
 EVERYTHING = {**OPEN, "include": COLUMNS}
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache() -> None:
-    cache.clear()
 
 
 def users(
