@@ -1,4 +1,6 @@
-"""What the query language needs on PostgreSQL: three functions, and an index over whole rows."""
+"""What the query language needs on PostgreSQL: its functions. The index over whole rows is that of
+migration 0005; an older one, which stood here, is dropped there.
+"""
 
 from __future__ import annotations
 
@@ -172,16 +174,6 @@ def forwards(apps: object, schema_editor: object) -> None:
     with connection.cursor() as cursor:
         for statement in (WALK, WALK_ALL, ENDS, ENDS_ALL, IN_YEARS, INSTANT, LOWER.format(upper=upper, lower=lower)):
             cursor.execute(statement)
-        cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name='btree_gin'")
-        # With it the index knows the data source too; without it, that is looked up per row.
-        together = cursor.fetchone() is not None
-        if together:
-            cursor.execute("CREATE EXTENSION IF NOT EXISTS btree_gin")
-        source = "data_source_id, " if together else ""
-        cursor.execute(
-            "CREATE INDEX IF NOT EXISTS rowkeeper_entry_data ON rowkeeper_datasources_entry "
-            f"USING gin ({source}data jsonb_path_ops)"
-        )
 
 
 def backwards(apps: object, schema_editor: object) -> None:

@@ -19,7 +19,7 @@ from ..jsontext import loads, rows_as_numbers_went_in
 from ..models import Entry
 from ..where import Node
 from ..where.operators import Sql
-from ..where.sql import DIALECTS, Dialect, where_sql
+from ..where.sql import DIALECTS, Dialect, is_sought, where_sql
 
 TABLE = Entry._meta.db_table
 
@@ -119,11 +119,8 @@ def clock() -> Iterator[None]:
 
 
 def of_source(source_id: int) -> Sql:
-    """A data source's rows alone. Drivers send a small number as a small type, for which the
-    index over whole rows has no data source.
-    """
-    cast = "::bigint" if connection.vendor == "postgresql" else ""
-    return Sql(f"data_source_id=%s{cast}", (source_id,))
+    """A data source's rows alone."""
+    return Sql("data_source_id=%s", (source_id,))
 
 
 def by_id(source_id: int) -> tuple[Sql, str]:
@@ -139,7 +136,14 @@ def by_id(source_id: int) -> tuple[Sql, str]:
 
 
 def condition_of(source_id: int, where: Node) -> Sql:
-    """A data source's rows alone, and of those the ones that fit."""
+    """A data source's rows alone, and of those the ones that fit.
+
+    Where the index over whole rows finds them, it knows the data source as well; a planner is not
+    to weigh the list of all its rows then, which is far longer.
+    """
+    if is_sought(where, dialect()):
+        found = where_sql(where, dialect(), source_id)
+        return Sql(f"data_source_id+0=%s AND {found.text}", (source_id, *found.params))
     found = where_sql(where, dialect())
     return Sql(f"{of_source(source_id).text} AND {found.text}", (source_id, *found.params))
 

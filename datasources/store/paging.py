@@ -79,7 +79,7 @@ def _in_order(source: Source, ask: Select, where: Node, shown: Projection) -> It
         return
     keys = _ids(source, ask, where)
     text = entry_text_of(ask.attributes, shown)
-    exact = where_sql(where, dialect(), exact=True)
+    exact = where_sql(where, dialect())
     for at in range(0, len(keys) + 1, PAGE):
         page = keys[at : at + PAGE]
         found = dict(_of_ids(source, page, text, exact))

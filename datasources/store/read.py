@@ -15,7 +15,7 @@ from ..sources import Source
 from ..values import MAX_INTEGER
 from ..where import Node
 from ..where.operators import Sql
-from ..where.sql import where_sql
+from ..where.sql import is_sought, where_sql
 from .database import (
     TABLE,
     Stored,
@@ -154,6 +154,8 @@ def fetch_where(
     source: Source, where: Node, lock: bool = False, limit: int | None = None
 ) -> dict[int, Stored]:
     """The entries that fit, by id; of these the first ones, where there is a limit."""
+    if is_sought(where, dialect()):
+        return _fetched(condition_of(source.id, where), "id", lock, limit)
     return fetched(source, where_sql(where, dialect()), lock, limit)
 
 
@@ -161,15 +163,20 @@ def fetched(
     source: Source, condition: Sql, lock: bool, limit: int | None = None
 ) -> dict[int, Stored]:
     """The entries that meet a condition in SQL, by id."""
-    some = "" if limit is None else f" LIMIT {limit:d}"
     of_this, order = by_id(source.id)
+    params = (*of_this.params, *condition.params)
+    return _fetched(Sql(f"{of_this.text} AND {condition.text}", params), order, lock, limit)
+
+
+def _fetched(condition: Sql, order: str, lock: bool, limit: int | None) -> dict[int, Stored]:
+    some = "" if limit is None else f" LIMIT {limit:d}"
     data = row_text(dialect(), Projection()).text
     wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
     with connection.cursor() as cursor, clock():
         cursor.execute(
             f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} '
-            f"WHERE {of_this.text} AND {condition.text} ORDER BY {order}{some}{wait}",
-            (*of_this.params, *condition.params),
+            f"WHERE {condition.text} ORDER BY {order}{some}{wait}",
+            condition.params,
         )
         rows = cursor.fetchall()
     return {row[0]: stored(row) for row in rows}

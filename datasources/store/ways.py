@@ -23,7 +23,7 @@ from ..where import Field, Node
 from ..where.spans import Span, parts_of, spans_of
 from ..where.sql import is_sought, where_sql
 from ..where.sqltext import Sql
-from .database import TABLE, by_id, dialect, of_source
+from .database import TABLE, by_id, condition_of, dialect
 
 CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
 # So many rows are sorted; where more fit, reading them in their order ends sooner.
@@ -150,8 +150,7 @@ class _Way:
         ask = self.ask
         several = any(span.points is not None for span in self.spans.values())
         if point is None and not several and is_sought(ask.where, dialect()):
-            where = where_sql(ask.where, dialect())
-            return [self._select([of_source(ask.source.id), where])]
+            return [self._select([condition_of(ask.source.id, ask.where)])]
         ordered = self._ordered()
         if point is None and not several and ordered is not None:
             # What is about the order itself is a stretch of that.
@@ -183,7 +182,9 @@ class _Way:
         """The rows that may fit and that the keys do not tell."""
         span = self.spans.get(keys.column)
         rest = keys.rest if span is None else keys.beside(span)
-        where = where_sql(self.ask.where, dialect())
+        ask = self.ask
+        sought = ask.source.id if is_sought(ask.where, dialect()) else None
+        where = where_sql(ask.where, dialect(), sought)
         return self._select([Sql(many + keys.of_source()), Sql(rest), where])
 
     def _walk(self, many: str) -> list[Sql]:
@@ -248,10 +249,10 @@ class _Way:
 
     def _exact(self) -> Sql:
         """The where, for rows that another index finds."""
-        return where_sql(self.ask.where, dialect(), exact=True)
+        return where_sql(self.ask.where, dialect())
 
     def _plain(self) -> Sql:
-        rows = self._where([of_source(self.ask.source.id), where_sql(self.ask.where, dialect())])
+        rows = self._where([condition_of(self.ask.source.id, self.ask.where)])
         return Sql(f"{TABLE} WHERE {rows.text}", rows.params)
 
     def _where(self, conditions: Sequence[Sql]) -> Sql:

@@ -34,19 +34,20 @@ class Dialect:
     elem: Callable[[Elem, str, int], Sql]
 
 
-def where_sql(node: Node, dialect: Dialect, exact: bool = False) -> Sql:
+def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     """The SQL condition of a where, over a row in the column `data`.
 
-    NULL does for false, except below a negation, so that indexes can be used; beyond a few dozen
-    conditions a planner takes longer to weigh the indexes than they save. `exact` keeps a planner
-    from the index over whole rows, where another way was chosen.
+    `source`: the id of the data source whose rows are sought by it, where `is_sought`. The index
+    over whole rows finds these then; they are of that data source, or have lists in lists. NULL
+    does for false there, except below a negation. Without, no index has to do with it.
     """
-    exact = exact or sum(1 for _ in fields(node)) > MANY
-    return _sql(node, dialect, exact, "data", 0)
+    return _sql(node, dialect, source is None, "data", 0, source)
 
 
 def is_sought(node: Node, dialect: Dialect) -> bool:
-    """Whether the index over whole rows finds the few rows that a where can hold for."""
+    """Whether the index over whole rows finds the few rows that a where can hold for. Beyond a few
+    dozen conditions a planner takes longer to weigh that than it saves.
+    """
     if dialect.name != "postgresql" or sum(1 for _ in fields(node)) > MANY:
         return False
     return _is_sought(node)
@@ -62,19 +63,21 @@ def _is_sought(node: Node) -> bool:
     return isinstance(node, Or) and bool(node.items) and all(map(_is_sought, node.items))
 
 
-def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
+def _sql(
+    node: Node, dialect: Dialect, exact: bool, item: str, depth: int, source: int | None = None
+) -> Sql:
     """The same; `exact`: never NULL. `depth`: how many `$elemMatch` it stands in."""
     if isinstance(node, Field):
-        return _field(node, dialect, exact, item)
+        return _field(node, dialect, exact, item, source)
     if isinstance(node, Made):
-        return _sql(node.item, dialect, exact, item, depth)
+        return _sql(node.item, dialect, exact, item, depth, source)
     if isinstance(node, Elem):
         return dialect.elem(node, item, depth)
     if isinstance(node, Not):
         inner = _sql(node.item, dialect, True, item, depth)
         return Sql(f"NOT ({inner.text})", inner.params)
     word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
-    parts = [_sql(part, dialect, exact, item, depth) for part in _merged(node)]
+    parts = [_sql(part, dialect, exact, item, depth, source) for part in _merged(node)]
     return _joined(parts, word, empty)
 
 
@@ -118,12 +121,15 @@ def _params(items: Iterable[Sql]) -> tuple[object, ...]:
     return tuple(param for item in items for param in item.params)
 
 
-def _field(field: Field, dialect: Dialect, exact: bool, item: str) -> Sql:
+def _field(field: Field, dialect: Dialect, exact: bool, item: str, source: int | None) -> Sql:
     row = OPERATORS[field.op]
     test = dialect.on_column if len(field.path) == 1 else dialect.on_path
     found = test(row, field, item)
     if row.negates(field.operand):
         return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
+    if source is not None and _has_equals(field):
+        sought = _sought_postgresql(field, source)
+        return Sql(f"({sought.text} AND ({found.text}))", (*sought.params, *found.params))
     return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
 
 
@@ -204,19 +210,34 @@ def _has_equals(field: Field) -> bool:
 
 
 def _contained_postgresql(field: Field, members: Sql) -> Sql:
-    """Equality with scalars: two conditions that each have an index.
-
-    A JSON path finds the value itself and a member of a list, also on its way; what is deeper is
-    in the few rows in which a list stands in a list.
+    """Equality with scalars. A JSON path finds the value itself and a member of a list, also on its
+    way; what is deeper is in the few rows in which a list stands in a list.
     """
-    operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
-    way = "$" + "".join(f".{dumps(key)}" for key in field.path)
-    path = "||".join(f"{way}=={dumps(member)}" for member in operand)
     return Sql(
         "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
         f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
-        (path, list(field.path), *members.params),
+        (_json_path(field, field.path), list(field.path), *members.params),
     )
+
+
+# A row within its data source, as the index over whole rows holds it (migration 0005): so each key
+# of the index is of one data source, and no list of all its rows is looked through beside.
+WHOLE_POSTGRESQL = "jsonb_set('{}'::jsonb,ARRAY[data_source_id::text],data)"
+
+
+def _sought_postgresql(field: Field, source: int) -> Sql:
+    """Where rows that have one of the values can be: two conditions that each have an index."""
+    return Sql(
+        f"({WHOLE_POSTGRESQL}@@%s::jsonpath OR (nested AND data_source_id=%s::bigint))",
+        (_json_path(field, (str(source), *field.path)), source),
+    )
+
+
+def _json_path(field: Field, path: Sequence[str]) -> str:
+    """That one of an equality's values stands at a path."""
+    operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
+    way = "$" + "".join(f".{dumps(key)}" for key in path)
+    return "||".join(f"{way}=={dumps(member)}" for member in operand)
 
 
 def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
