@@ -185,7 +185,9 @@ def few(texts: Sequence[str]) -> str:
 
 def shown(text: object, limit: int = 80) -> str:
     """A text of the user's as it may stand in a one-line message: printable and short."""
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    plain = str(text)
+    if not plain.isprintable():
+        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)
     return plain if len(plain) <= limit else f"{plain[: limit - 1]}…"
 
 

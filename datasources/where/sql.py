@@ -12,6 +12,8 @@ from typing import Any
 
 from ..jsontext import dumps, path_of
 from ..values import is_scalar
+from . import many as lists
+from .many import Lists, folded
 from .nodes import And, Elem, Field, Made, Node, Not, Or, fields
 from .operators import OPERATORS, Operator, Sql
 
@@ -32,6 +34,7 @@ class Dialect:
     # A test on all that a dotted path leads to.
     on_path: Callable[[Operator, Field, str], Sql]
     elem: Callable[[Elem, str, int], Sql]
+    lists: Lists
 
 
 def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
@@ -78,6 +81,8 @@ def _sql(
         return Sql(f"NOT ({inner.text})", inner.params)
     word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
     parts = [_sql(part, dialect, exact, item, depth, source) for part in _merged(node)]
+    if len(parts) > MANY:
+        parts = folded(parts, word, dialect.lists)
     return _joined(parts, word, empty)
 
 
@@ -135,6 +140,8 @@ def _field(field: Field, dialect: Dialect, exact: bool, item: str, source: int |
 
 def filled(test: Sql, value: Sql) -> Sql:
     """A test with `{v}` replaced by a value, whose parameters go where it stands."""
+    if not value.params:
+        return Sql(test.text.replace("{v}", value.text), test.params)
     parts = test.text.split("{v}")
     params: list[object] = []
     own = list(test.params)
@@ -184,6 +191,8 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     if item == "data" and _has_equals(field):
         return _contained_postgresql(field, members)
     plain = filled(test, Sql(f"({item}->%s)", (column,)))
+    if item != "data":
+        return _below_member(row, item, column, members, plain)
     if not row.opens_lists:
         return plain
     return Sql(
@@ -191,6 +200,19 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
         f"rowkeeper_walk({item}->%s,'{{}}') AS leaf WHERE {members.text}) "
         f"ELSE {plain.text} END",
         (column, column, *members.params, *plain.params),
+    )
+
+
+def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) -> Sql:
+    """The same below a member of a list, which may be a list itself: the key leads into that."""
+    walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
+    opened = f"jsonb_typeof({item})='array'"
+    if row.opens_lists:
+        opened += f" OR jsonb_typeof({item}->%s)='array'"
+    return Sql(
+        f"CASE WHEN {opened} THEN EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf "
+        f"WHERE {members.text}) ELSE {plain.text} END",
+        (*[key] * row.opens_lists, [key], *members.params, *plain.params),
     )
 
 
@@ -261,6 +283,8 @@ def _elem_postgresql(node: Elem, item: str, depth: int) -> Sql:
     )
 
 
-SQLITE = Dialect("sqlite", _on_column_sqlite, _on_path_sqlite, _elem_sqlite)
-POSTGRESQL = Dialect("postgresql", _on_column_postgresql, _on_path_postgresql, _elem_postgresql)
+SQLITE = Dialect("sqlite", _on_column_sqlite, _on_path_sqlite, _elem_sqlite, lists.SQLITE)
+POSTGRESQL = Dialect(
+    "postgresql", _on_column_postgresql, _on_path_postgresql, _elem_postgresql, lists.POSTGRESQL
+)
 DIALECTS = {dialect.name: dialect for dialect in (SQLITE, POSTGRESQL)}

@@ -1,0 +1,107 @@
+"""Many conditions of one shape are asked as one, over a list of what differs: the same is found."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from datasources.errors import Malformed
+from datasources.where import Node, many, matches, operators, parse_where, sql
+from datasources.where.sql import DIALECTS, where_sql
+from tests.hostile import SCALARS, Hostile
+from tests.test_sift import found, stored
+from tests.test_where_cases import GROUPS
+
+SEED = 20270311
+ROWS, WHERES, ALIKE = 10, 60, 12
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are many."""
+    monkeypatch.setattr(sql, "MANY", 1)
+    monkeypatch.setattr(many, "LEAST", 2)
+    monkeypatch.setattr(operators, "FEW_MEMBERS", 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["operator"])
+def test_the_cases_find_the_same(group: dict[str, Any]) -> None:
+    source, ids = stored(group["rows"])
+    for case in group["cases"]:
+        if "finds" in case:
+            node = parse_where(case["where"], case.get("columns", []))
+            assert found(source, ids, node) == case["finds"], case["says"]
+
+
+def varied(value: Any, hostile: Hostile) -> Any:
+    """The same, with other scalars."""
+    if isinstance(value, dict):
+        return {
+            key: item if key in ("$options", "$type") else varied(item, hostile)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [varied(item, hostile) for item in value]
+    return hostile.random.choice([*hostile.seen, *SCALARS])
+
+
+def node_of(where: Any) -> Node | None:
+    try:
+        return parse_where(where)
+    except Malformed:
+        return None
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("batch", range(6))
+def test_alternatives_of_one_shape_find_the_same_as_in_memory(batch: int) -> None:
+    hostile = Hostile.of(f"{SEED}-{batch}", whole=True)
+    rows = hostile.rows(ROWS)
+    source, ids = stored(rows)
+    folded = 0
+    for _ in range(WHERES):
+        first = hostile.where()
+        alike = [where for where in (varied(first, hostile) for _ in range(ALIKE)) if where]
+        alike = [where for where in alike if node_of(where) is not None]
+        if len(alike) < 2:
+            continue
+        for where in (
+            {"$or": alike},
+            {"$and": alike},
+            {"$nor": alike},
+            {"$or": [{"$and": alike[:4]}, {"$and": alike[4:8] or alike}, *alike[8:]]},
+            {"a": {"$elemMatch": {"$or": alike}}},
+        ):
+            node = node_of(where)
+            if node is None:
+                continue
+            ours = [number for number, row in enumerate(rows) if matches(node, row)]
+            assert found(source, ids, node) == ours, json.dumps(where, ensure_ascii=False)
+            folded += "AS many0" in where_sql(node, DIALECTS[connection.vendor]).text
+    assert folded > WHERES / 2
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
+@pytest.mark.parametrize(
+    "one",
+    [
+        lambda n: {"A": {"$gt": n}},
+        lambda n: {"A": {"$like": f"a{n}%"}},
+        lambda n: {"A": {"$regex": f"^a{n}$"}},
+        lambda n: {"A": n, "B": str(n)},
+        lambda n: {f"c{n % 900}": n},
+        lambda n: {"A": {"$not": {"$eq": n}}},
+        lambda n: {"A": {"$all": [n, n + 1]}},
+        lambda n: {"$filters": [{"column": "A", "condition": "contains", "value": f"a{n}"}]},
+    ],
+)
+def test_the_text_of_thousands_is_short(dialect: sql.Dialect, one: Any) -> None:
+    for key in ("$or", "$and", "$nor"):
+        found = where_sql(parse_where({key: [one(n) for n in range(3_000)]}), dialect)
+        assert len(found.text) < 20_000 and len(found.params) < 100, (key, len(found.text))
