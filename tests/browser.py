@@ -59,8 +59,6 @@ def _strict() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def site(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
     """The address of a server that sends the policy with every page."""
-    if "postgresql" in settings.DATABASES["default"]["ENGINE"]:
-        pytest.skip("the browser is asked on SQLite alone")
     with override_settings(**_strict()), django_db_blocker.unblock():
         server = LiveServer("localhost")
         yield server.url

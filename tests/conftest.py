@@ -25,6 +25,33 @@ def pytest_configure() -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database-alone",
+        action="store_true",
+        help="leave out what asks no database: it does the same whichever there is",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL one browser test is enough: pages are made of the same answers."""
+    if config.getoption("database_alone"):
+        apart = [item for item in items if not _asks_database(item)]
+        config.hook.pytest_deselected(items=apart)
+        items[:] = [item for item in items if _asks_database(item)]
+    if "postgresql" in settings.DATABASES["default"]["ENGINE"]:
+        skip = pytest.mark.skip(reason="the browser is asked on SQLite")
+        for item in items:
+            if item.get_closest_marker("browser") and not item.get_closest_marker("everywhere"):
+                item.add_marker(skip)
+
+
+def _asks_database(item: pytest.Item) -> bool:
+    """Whether it may: pytest-django lets no other test reach the database."""
+    fixtures = {"db", "transactional_db"} & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures or item.get_closest_marker("django_db"))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None,

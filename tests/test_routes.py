@@ -683,12 +683,15 @@ def test_a_fault_of_whoever_identifies_is_500_in_json(
         assert answer.failure == (500, "server.error")
 
 
-def test_a_locked_database_is_503(things: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("reads", "body"), [("select", {"limit": 1}), ("pages", {})])
+def test_a_locked_database_is_503(
+    things: Place, monkeypatch: pytest.MonkeyPatch, reads: str, body: dict[str, Any]
+) -> None:
     def locked(*args: Any, **kwargs: Any) -> None:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(store, "select", locked)
-    answer = calls.anonymous()("POST", f"{things.data}/query", {})
+    monkeypatch.setattr(store, reads, locked)
+    answer = calls.anonymous()("POST", f"{things.data}/query", body)
     assert answer.failure == (503, "server.busy")
 
 

@@ -179,6 +179,7 @@ class Mouse:
         panel.get_by_role("button", name="Ask", exact=True).click()
 
 
+@pytest.mark.everywhere
 def test_employees_by_mouse_alone(page: Any) -> None:
     users, source = people(), make("Employees")
     bob_is = filled(source)["bob@acme.com"]

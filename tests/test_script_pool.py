@@ -246,7 +246,8 @@ LIES = {
 def test_what_a_worker_says_is_not_believed(lie: str, pool_of: Callable[..., Pool]) -> None:
     pool_of(LIE.replace("SAY", LIES[lie]), seconds=0.5, workers=2)
     start = time.monotonic()
-    verdict = ask(GRANTS)
+    with limits(seconds=0.5):
+        verdict = ask(GRANTS)
     assert not verdict.granted, verdict
     assert time.monotonic() - start < 10
     assert not verdict.error or verdict.error.isprintable()
