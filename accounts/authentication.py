@@ -13,7 +13,7 @@ from datasources.sources import Beside, reference_of
 
 from .credentials import presented
 from .django_users import user_behind
-from .failures import CredentialInvalid
+from .failures import CredentialInvalid, CsrfMissing
 from .identity import Identity
 from .providers import api_token, django_user, login_session
 from .providers.lookup import Expected, expected
@@ -40,6 +40,18 @@ def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
     if any(other != first for other in others):
         raise CredentialInvalid("the request holds two credentials of different identities")
     return first
+
+
+def is_still(request: HttpRequest, identity: Identity, beside: Beside) -> bool:
+    """Whether what the request presents stands for that identity even now, long after it came.
+    `beside` is read along, if it can be.
+    """
+    try:
+        if presented(request):
+            return identify(request, beside) == identity
+        return django_user.is_still(identity)
+    except (CredentialInvalid, CsrfMissing):
+        return False
 
 
 def _identity_of(secret: str, beside: Beside | None) -> Identity:

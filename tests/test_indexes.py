@@ -168,6 +168,32 @@ def test_a_where_that_many_rows_fit_is_read_in_its_order(
     assert not ways._common
 
 
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_the_first_rows_that_fit_do_not_wait_for_all_of_them(
+    things: DataSource, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """What a script sees of a delete by query, and the simulator of a write."""
+    monkeypatch.setattr(ways, "FEW", 10)
+    source = sources.source_of(things)
+    with store.writing(source, ["Kind"]):
+        store.insert(source, [{"Kind": "a"}] * 2_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE rowkeeper_datasources_entry")
+    where = asked(source, {"where": {"Kind": "a"}}).where
+    with CaptureQueriesContext(connection) as caught, connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL plan_cache_mode={mode}")
+        found = store.fetch_where(source, where, lock=True, limit=5)
+    assert list(found) == store.ids(source)[3_000:3_005]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE,TIMING OFF) {caught[-1]['sql']}")
+        lines = [str(row[0]) for row in cursor.fetchall()]
+    # A bitmap knows all that fit; no more of them are read than tell that they are many.
+    read = [line for line in lines if "rows=2000 " in line.partition("(actual")[2]]
+    assert read and all("Bitmap Index Scan" in line for line in read), lines
+    assert list(store.fetch_where(source, where, limit=0)) == []
+
+
 # -- marks
 
 

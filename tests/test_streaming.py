@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.contrib.auth.models import Group, User
+from django.db import connection, transaction
 
+from accounts.models import LoginSession
+from accounts.tokens import revoke
 from datasources import sources, store
 from datasources.errors import Busy
-from datasources.models import DataSource
+from datasources.models import DataSource, Entry
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
 from datasources.store import paging
 from datasources.where import EVERYTHING as ALL
 from rules.api import streams
 from rules.api.streams import entries_answer
+from rules.saving import save_rules
 
+from . import calls
 from .http import EVERYTHING, Asking, data_source
+from .people import sign_in_source
 from .test_indexed import indexed
 
 pytestmark = pytest.mark.django_db
@@ -181,3 +188,153 @@ def test_nothing_stays_open_while_a_client_reads(monkeypatch: pytest.MonkeyPatch
         next(parts)
         assert not connection.in_atomic_block
         parts.close()
+
+
+def test_one_that_goes_meanwhile_does_not_end_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It left the first page short, which was taken for the last one."""
+    small(monkeypatch)
+    model = made(ROWS)
+    source = sources.source_of(model)
+    read = paging._ids
+    gone: list[int] = []
+
+    def then_one_goes(*args: Any) -> Any:
+        keys = read(*args)
+        with store.writing(source, []):
+            gone.append(keys[1])
+            store.delete(source, gone)
+        return keys
+
+    monkeypatch.setattr(paging, "_ids", then_one_goes)
+    expected = set(store.ids(source))
+    asked = Asking(model).query(order=[["id", "DESC"]])
+    found = [entry["id"] for entry in told(asked)["entries"]]
+    assert found == sorted(expected - set(gone), reverse=True) and len(gone) == 1
+
+
+def test_those_beside_an_index_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page read all that are behind it, and a thousand pages did so a thousand times."""
+    model = made([{"Name": [f"n{at}", "a"]} for at in range(20)])
+    indexed(sources.source_of(model), ["Name"])
+    model.refresh_from_db()
+    source = sources.source_of(model)
+    small(monkeypatch)
+    read: list[Any] = []
+    ways = paging.rows_for
+    monkeypatch.setattr(paging, "rows_for", lambda ask: read.append(ask) or ways(ask))
+    for limit, offset in ((None, 0), (11, 4)):
+        ask = parse_query({"where": {"Name": "a"}, "limit": limit, "offset": offset}, ["Name"])
+        assert isinstance(ask, Select)
+        read.clear()
+        pages = list(store.pages(source, ask, ask.where, Projection()))
+        assert len(read) == 2
+        ids = [json.loads(text)["id"] for text in chain.from_iterable(pages)]
+        assert ids == store.ids(source)[offset:][:limit]
+        assert [len(page) == 3 for page in pages] == [True] * (len(pages) - 1) + [False]
+
+
+# -- a right that is lost before the end
+
+LEADS = {"type": ["select"], "allow": {"user": {"Role": {"equals": "Lead"}}}}
+Change = Callable[[DataSource, DataSource], object]
+
+
+def _person(people: DataSource, **columns: Any) -> None:
+    entry = Entry.objects.get(data_source=people)
+    entry.data.update(columns)
+    entry.save()
+
+
+def _column(model: DataSource, name: str) -> None:
+    source = sources.source_of(model)
+    with store.writing(source, [name]):
+        store.insert(source, [{name: 1}])
+
+
+LOST: dict[str, Change] = {
+    "the rules": lambda model, people: save_rules(
+        model, [{**LEADS, "require": [{"Name": {"equals": "n1"}}]}]
+    ),
+    "no rules": lambda model, people: save_rules(model, []),
+    "a column": lambda model, people: save_rules(model, [{**LEADS, "exclude": ["Note"]}]),
+    "the role": lambda model, people: _person(people, Role="User"),
+    "the session": lambda model, people: LoginSession.objects.all().delete(),
+    "the row": lambda model, people: Entry.objects.filter(data_source=people).delete(),
+    "the data source": lambda model, people: DataSource.objects.get(pk=model.pk).delete(),
+}
+KEPT: dict[str, Change] = {
+    "nothing": lambda model, people: None,
+    "a new column": lambda model, people: _column(model, "More"),
+    "rules to the same effect": lambda model, people: save_rules(
+        model, [{**LEADS, "name": "Leads"}, {**LEADS, "type": ["delete"]}]
+    ),
+}
+
+
+@pytest.mark.parametrize("order", [None, [["Name", "ASC"]]], ids=["by id", "sorted"])
+@pytest.mark.parametrize("change", [*LOST, *KEPT])
+def test_a_right_that_is_lost_ends_the_answer(
+    change: str, order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(monkeypatch)
+    model = data_source("Some", ["Name", "Number", "Note"], ROWS, [LEADS])
+    people = sign_in_source("People", [{"Email": "ann@acme.com", "Role": "Lead"}])
+    ann = Asking(model, calls.session(people, "ann@acme.com").headers)
+    for answer in (ann.query(order=order), ann.send("GET", "/data")):
+        parts = iter(answer.streaming_content)
+        assert next(parts).count(b'"dataSourceId"') == 3
+        if change in KEPT:
+            KEPT[change](model, people)
+            assert next(parts).count(b'"dataSourceId"') == 3
+            assert list(parts)[-1] == b"]}"
+            continue
+        with transaction.atomic():
+            LOST[change](model, people)
+            with pytest.raises(Busy):
+                next(parts)
+            assert list(parts) == []
+            transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("change", ["token", "user", "group"])
+def test_so_does_one_of_a_token_or_of_a_user_of_the_site(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(monkeypatch)
+    model = made(ROWS)
+    token, api = calls.bare_token()
+    user = User.objects.create_user("boss")
+    asking = Asking(model, api.headers if change == "token" else {})
+    if change != "token":
+        asking.client.force_login(user)
+    assert told(asking.send("GET", "/data"))["entries"][-1]["data"] == ROWS[-1]
+    parts = iter(asking.send("GET", "/data").streaming_content)
+    next(parts)
+    next(parts)
+    if change == "token":
+        revoke(token)
+    elif change == "user":
+        User.objects.update(is_active=False)
+    else:
+        user.groups.add(Group.objects.create(name="Other"))
+    with pytest.raises(Busy):
+        next(parts)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("atomic", [False, True])
+def test_no_connection_is_kept_while_a_client_reads(
+    atomic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool has few of them, and whoever reads slowly would keep one from everybody else."""
+    small(monkeypatch)
+    asking = Asking(made(ROWS))
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic)
+    closed: list[Any] = []
+    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: closed.append(1))
+    for answer in (asking.query(), asking.query(order=[["Name", "ASC"]])):
+        for part in answer.streaming_content:
+            assert closed or not part.count(b'"id"')
+            closed.clear()
+            assert not connection.in_atomic_block

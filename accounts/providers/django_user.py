@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
@@ -25,6 +26,16 @@ def identity_of(request: HttpRequest) -> Identity:
         return ANONYMOUS
     _enforce_csrf(request)
     return Identity(user=user_of(user), django_user_id=user.pk, django_user=user)
+
+
+def is_still(identity: Identity) -> bool:
+    """Whether such a user, or nobody, is who they were, read anew: not the session that they are
+    signed in with, but whether they are active, and all that rules see of them.
+    """
+    if identity.django_user_id is None:
+        return True
+    user = get_user_model()._default_manager.filter(pk=identity.django_user_id).first()
+    return user is not None and user.is_active and user_of(user) == identity.user
 
 
 def user_of(user: Any) -> dict[str, Any]:

@@ -48,6 +48,14 @@ def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     return rows
 
 
+def give_back() -> None:
+    """Let others have the connection while nothing is asked of it, where it is one of a pool, or
+    made for a request alone; in a transaction it stays.
+    """
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+
+
 class _Limit(threading.local):
     """The moment, by `time.monotonic`, at which the reads of this thread have to end."""
 

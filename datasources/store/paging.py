@@ -61,11 +61,17 @@ def _by_id(source: Source, ask: Select, where: Node, shown: Projection) -> Itera
         some = Ask(source, where, wanted=wanted, more=(Sql("id>%s", (last,)),))
         # A way may find more than are wanted: of several parts, or where there are few.
         tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
-        rows = read_rows(rows_for(some), columns, tail, size)
+        way = rows_for(some)
+        rows = read_rows(way, columns, tail, size)
         yield spelled([row[1] for row in rows])
         full = len(rows) == PAGE
         last = rows[-1][0] if rows else last
         left, offset = None if left is None else left - len(rows), 0
+        if full and way.whole:
+            # Page by page, all those beside the index would be read over and over.
+            rest = _ids(source, replace(ask, limit=left, offset=0), where, last)
+            yield from _by_keys(source, rest, text, where)
+            return
 
 
 def _in_order(source: Source, ask: Select, where: Node, shown: Projection) -> Iterator[list[str]]:
@@ -73,22 +79,36 @@ def _in_order(source: Source, ask: Select, where: Node, shown: Projection) -> It
     at a time: so the sort is done once, and within the time limit, and no transaction stays open
     for as long as a client takes to read.
     """
-    few = select(source, replace(ask, limit=PAGE), where, shown).entries
+    limit = PAGE if ask.limit is None else min(PAGE, ask.limit)
+    few = select(source, replace(ask, limit=limit), where, shown).entries
     if len(few) < PAGE:
         yield few
         return
-    keys = _ids(source, ask, where)
     text = entry_text_of(ask.attributes, shown)
+    yield from _by_keys(source, _ids(source, ask, where), text, where)
+
+
+def _by_keys(source: Source, keys: array[int], text: Sql, where: Node) -> Iterator[list[str]]:
+    """The entries of these ids that fit still, in pages. Those that are gone leave no page short
+    but the last one.
+    """
     exact = where_sql(where, dialect())
-    for at in range(0, len(keys) + 1, PAGE):
-        page = keys[at : at + PAGE]
-        found = dict(_of_ids(source, page, text, exact))
-        yield spelled([found[key] for key in page if key in found])
+    page: list[str] = []
+    for at in range(0, len(keys), PAGE):
+        some = keys[at : at + PAGE]
+        found = dict(_of_ids(source, some, text, exact))
+        page += spelled([found[key] for key in some if key in found])
+        if len(page) >= PAGE:
+            yield page[:PAGE]
+            page = page[PAGE:]
+    yield page
 
 
-def _ids(source: Source, ask: Select, where: Node) -> array[int]:
+def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> array[int]:
+    """The ids of what is asked for, in its order; `last`: of what stands behind that id."""
     wanted = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-    rows = rows_for(Ask(source, where, ask.order, wanted)).sql
+    more = () if last is None else (Sql("id>%s", (last,)),)
+    rows = rows_for(Ask(source, where, ask.order, wanted, more)).sql
     order, some = order_sql(dialect(), ask.order), part(ask)
     keys: array[int] = array("q")
     statement = f"SELECT id FROM {rows.text}{order.text}{some.text}"

@@ -154,9 +154,15 @@ def fetch_where(
     source: Source, where: Node, lock: bool = False, limit: int | None = None
 ) -> dict[int, Stored]:
     """The entries that fit, by id; of these the first ones, where there is a limit."""
-    if is_sought(where, dialect()):
+    exact = where_sql(where, dialect())
+    if not is_sought(where, dialect()):
+        return fetched(source, exact, lock, limit)
+    if limit is None:
         return _fetched(condition_of(source.id, where), "id", lock, limit)
-    return fetched(source, where_sql(where, dialect()), lock, limit)
+    # Of many that fit, the first ones are not to wait for all of them.
+    rows = rows_for(Ask(source, where, wanted=limit)).sql
+    first = f"id=ANY(ARRAY(SELECT id FROM {rows.text} ORDER BY id LIMIT %s)) AND {exact.text}"
+    return fetched(source, Sql(first, (*rows.params, limit, *exact.params)), lock)
 
 
 def fetched(

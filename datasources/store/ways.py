@@ -50,13 +50,15 @@ class Rows:
     """The rows, as a table with its WHERE, to which conditions can be added.
 
     `tells`: the table has a column `common` as well, true where more rows fit than are sorted.
-    `walked`: they are read in their order, as there were too many last time.
+    `walked`: they are read in their order, as there were too many last time. `whole`: to give the
+    first ones by id, all those beside an index are read.
     """
 
     sql: Sql
     key: tuple[int, bytes] | None = None
     tells: bool = False
     walked: bool = False
+    whole: bool = False
 
 
 def rows_for(ask: Ask) -> Rows:
@@ -100,7 +102,7 @@ class _Way:
         """See `rows_for`."""
         ask, point, ordered = self.ask, self._point(), self._ordered()
         if point is not None and not ask.order and ask.wanted is not None:
-            return _table([self._of_point(point), self._beside(point)])
+            return _table([self._of_point(point), self._beside(point)], whole=True)
         found = self._sought(point)
         if found is None or point is None:
             self._note(found is not None)
@@ -280,6 +282,6 @@ def _union(parts: Sequence[Sql], column: str) -> Sql:
     return Sql(text, tuple(param for part in parts for param in part.params))
 
 
-def _table(parts: Sequence[Sql]) -> Rows:
+def _table(parts: Sequence[Sql], whole: bool = False) -> Rows:
     found = _union(parts, "")
-    return Rows(Sql(f"({found.text}) AS e WHERE 1=1", found.params))
+    return Rows(Sql(f"({found.text}) AS e WHERE 1=1", found.params), whole=whole)

@@ -32,7 +32,7 @@ from .base import Endpoint, json_answer, text_answer, trail_of
 from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
 from .foresight import foreseen
-from .streams import Streamed, entries_answer
+from .streams import Grant, Streamed, always, entries_answer
 
 NO_COLUMNS: tuple[str, ...] = ()
 MAX_INDEXES = 20
@@ -55,15 +55,17 @@ class Entries(Endpoint):
             return _delete_by_query(door, ask)
         others = Others(door)
         joins = parse_joins(body.get("join"), columns_of(door), others.columns)
-        return answer_select(door, ask, joins, others)
+        return answer_select(door, ask, joins, others, request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`GET data`: every entry that may be seen, streamed."""
         door = self.guard(request, reference)
-        decision = door.select(ByQuery(EVERYTHING))
-        source = door.found("select")
-        where = decision.where(EVERYTHING)
-        return entries_answer(store.pages(source, Select(), where, decision.shown))
+        query = ByQuery(EVERYTHING)
+        decision = door.select(query)
+        parts = store.pages(
+            door.found("select"), Select(), decision.where(EVERYTHING), decision.shown
+        )
+        return entries_answer(parts, Grant(request._request, door, query, decision).holds)
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`GET data/:entryId`."""
@@ -127,12 +129,19 @@ class Entries(Endpoint):
 
 
 def answer_select(
-    door: Guard, ask: Select, joins: tuple[Join, ...], others: Others
+    door: Guard,
+    ask: Select,
+    joins: tuple[Join, ...],
+    others: Others,
+    request: Request | None = None,
 ) -> HttpResponse | Streamed:
-    """Decide a select by query, and run it. Raises the denial."""
+    """Decide a select by query, and run it. Raises the denial. `request`: whose right is to last
+    until the end of a long answer.
+    """
     where, written = with_view(door, "select", ask)
     names = (*ask.names(), *left_names(joins))
-    decision = door.select(ByQuery(where, names, tuple(ask.paths()), written))
+    query = ByQuery(where, names, tuple(ask.paths()), written)
+    decision = door.select(query)
     source, shown_columns = door.found("select"), decision.shown
     where = decision.where(where)
     if ask.distinct or ask.aggregate is not None:
@@ -141,7 +150,9 @@ def answer_select(
         joined = others.decided(joins)
         return text_answer(_page(ask, reading.page(source, ask, where, shown_columns, joined)))
     if store.is_long(ask) and not (ask.count_only or ask.with_total):
-        return entries_answer(store.pages(source, ask, where, shown_columns))
+        parts = store.pages(source, ask, where, shown_columns)
+        grant = None if request is None else Grant(request._request, door, query, decision)
+        return entries_answer(parts, grant.holds if grant else always)
     return text_answer(_selected(ask, store.select(source, ask, where, shown_columns)))
 
 

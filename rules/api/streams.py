@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import cast
 
 from asgiref.sync import sync_to_async
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from datasources.store import PAGE
+from accounts.authentication import is_still
+from accounts.failures import LoginRequired
+from datasources import sources
+from datasources.errors import Busy
+from datasources.sources import Beside
+from datasources.store import PAGE, give_back
 
+from ..engine.asks import ByQuery
+from ..engine.decide import Decision
+from ..guard import Denied, Guard, guard_of
 from .base import text_answer
+
+CHANGED = "who may see what has just been changed; ask again"
 
 
 class Streamed(StreamingHttpResponse):
@@ -28,19 +39,68 @@ class Streamed(StreamingHttpResponse):
             yield part
 
 
-def entries_answer(pages: Iterator[list[str]]) -> HttpResponse | Streamed:
+@dataclass(slots=True)
+class Grant:
+    """What an answer rests on that is sent for as long as its client likes to take."""
+
+    request: HttpRequest
+    door: Guard
+    query: ByQuery
+    decision: Decision
+
+    def holds(self) -> bool:
+        """Whether the same is granted now. Rules are asked again only where they, or the columns,
+        are others than before.
+        """
+        source = self.door.source
+        assert source is not None
+        beside = Beside(source.id, "id")
+        if not is_still(self.request, self.door.identity, beside):
+            return False
+        now = beside.source if beside.is_read else sources.find(source.id)
+        if now is None or now.key == source.key:
+            return now is not None
+        door = guard_of(self.door.reference, now, self.door.identity)
+        try:
+            decision = door.select(self.query)
+        except (Denied, LoginRequired):
+            return False
+        where, then = self.query.where, self.decision
+        if (decision.where(where), decision.shown) != (then.where(where), then.shown):
+            return False
+        self.door = door
+        return True
+
+
+def always() -> bool:
+    """For an answer that nobody waits for."""
+    return True
+
+
+def entries_answer(
+    pages: Iterator[list[str]], holds: Callable[[], bool] = always
+) -> HttpResponse | Streamed:
     """`{"entries": [...]}` of the pages of `store.pages`. The first one is read before there is an
-    answer, so that what is wrong with the whole is told in its place. Raises what reading raises.
+    answer, so that what is wrong with the whole is told in its place; each further one is sent if
+    what it was asked under `holds` still. Raises what reading raises.
     """
     first = next(pages)
     if len(first) < PAGE:
         return text_answer(f'{{"entries":[{",".join(first)}]}}')
-    return Streamed(_joined(first, pages), content_type="application/json")
+    return Streamed(_joined(first, pages, holds), content_type="application/json")
 
 
-def _joined(first: list[str], pages: Iterator[list[str]]) -> Iterator[str]:
+def _joined(
+    first: list[str], pages: Iterator[list[str]], holds: Callable[[], bool]
+) -> Iterator[str]:
+    # A client may take its time with each part: nobody is to wait for its connection meanwhile.
+    give_back()
     yield '{"entries":[' + ",".join(first)
     for page in pages:
+        # Asked after the page was read, so that nothing can have changed between.
+        if not holds():
+            raise Busy(CHANGED)
+        give_back()
         if page:
             yield "," + ",".join(page)
     yield "]}"
