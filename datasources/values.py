@@ -107,7 +107,9 @@ def problem_with_name(name: object) -> str | None:
     if name.__class__ is not str:
         return "is no text; a column name is text of 1 to 255 characters"
     assert isinstance(name, str)
-    if not 1 <= len(name) <= MAX_NAME:
+    if not name:
+        return f"is empty; a column name has 1 to {MAX_NAME} characters"
+    if len(name) > MAX_NAME:
         return f"has {len(name)} characters; a column name has 1 to {MAX_NAME}"
     if name[0] == "$":
         return "begins with `$`, which is kept for operators"

@@ -695,6 +695,24 @@ def test_a_locked_database_is_503(
     assert answer.failure == (503, "server.busy")
 
 
+class Cancelled(Exception):
+    """What psycopg says where `statement_timeout` has ended a statement."""
+
+    sqlstate = "57014"
+
+
+def test_a_statement_that_took_too_long_is_503_and_says_so(
+    things: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancelled(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("canceling statement due to statement timeout") from Cancelled()
+
+    monkeypatch.setattr(store, "select", cancelled)
+    answer = calls.anonymous()("POST", f"{things.data}/query", {"limit": 5})
+    assert answer.failure == (503, "server.busy")
+    assert "took too long" in answer.json["message"]
+
+
 class Broken:
     """A middleware with a fault."""
 

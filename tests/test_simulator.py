@@ -230,6 +230,8 @@ def test_as_a_row_of_a_sign_in_source(boss: Client, source: DataSource) -> None:
         assert found["granted"] and found["decisions"][0]["rule"] == 2
     absent = {"kind": "row", "source": people.pk, "name": "nobody@x"}
     assert "no row has" in ask(boss, source, 400, **{"as": absent})["message"]
+    nameless = {"kind": "row", "source": people.pk, "name": " "}
+    assert "say who of `People`" in ask(boss, source, 400, **{"as": nameless})["message"]
 
 
 def test_passwords_are_in_no_answer(boss: Client) -> None:

@@ -12,6 +12,7 @@ from rules.log.journal import journal
 from tests import calls
 from tests.browser import *  # noqa: F403
 from tests.browser import axe
+from tests.people import sign_in_source
 from tests.test_admin import make, url
 from tests.test_simulator import ROWS, RULES
 
@@ -54,6 +55,23 @@ def test_bob_raises_his_role_by_keyboard_alone(page: Any, source: DataSource) ->
     assert "does not let" in painted.inner_text()
     assert page.url.endswith(url("change", source.pk))
     assert Entry.objects.get(pk=bob).data == ROWS[0]
+
+
+def test_what_is_asked_at_once_waits_for_the_data_sources(page: Any, source: DataSource) -> None:
+    sign_in_source("People", [BOB])
+
+    def late(route: Any) -> None:
+        if route.request.method == "GET":
+            page.wait_for_timeout(300)
+        route.continue_()
+
+    page.route("**/simulate/", late)
+    page.goto(url("simulator", source.pk))
+    page.locator("#rks-kind").select_option("row")
+    page.locator("#rks-name").fill("bob@x")
+    page.locator(".rks-ask").click()
+    page.locator(".rks-verdict").wait_for()
+    assert "cannot be asked" not in shown(page)
 
 
 def test_rules_that_are_typed_are_asked(page: Any, source: DataSource) -> None:

@@ -105,6 +105,8 @@ def failure_of(error: Exception) -> Failure:
         return Malformed("the request is not taken")
     if isinstance(error, RecursionError):
         return Malformed("the body nests too deep")
+    if isinstance(error, OperationalError) and _was_cancelled(error):
+        return Busy("the database took too long; ask for less, or try again in a moment")
     if isinstance(error, OperationalError) and _is_busy(error):
         return Busy("the database is busy; try again in a moment")
     if isinstance(error, DataSource.DoesNotExist) or _is_orphan(error):
@@ -118,6 +120,11 @@ def _is_orphan(error: Exception) -> bool:
     return isinstance(error, IntegrityError) and "foreign key" in str(error).lower()
 
 
+def _was_cancelled(error: OperationalError) -> bool:
+    """PostgreSQL's `statement_timeout`, which ends costly reads and writes that wait for others."""
+    return getattr(error.__cause__, "sqlstate", None) == "57014"
+
+
 def _is_busy(error: OperationalError) -> bool:
     """SQLite's lock that did not come free; PostgreSQL's deadlock, lock and pool time-outs."""
     text = str(error).lower()
@@ -126,6 +133,6 @@ def _is_busy(error: OperationalError) -> bool:
         "database is locked" in text
         or "database table is locked" in text
         or text == "interrupted"
-        or code in ("40P01", "40001", "55P03", "53300", "57014")
+        or code in ("40P01", "40001", "55P03", "53300")
         or type(error.__cause__).__name__ in ("PoolTimeout", "TooManyRequests")
     )

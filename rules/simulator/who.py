@@ -43,6 +43,8 @@ def _row(user: Any, who: Who) -> Identity:
     source = None if model is None else sources.source_of(model)
     if source is None or source.login is None:
         raise Malformed("there is no such data source that people sign in against")
+    if not who.name:
+        raise Malformed(f"say who of `{source.name}`: by address, or by the number of the row")
     found = _rows(source, who.name)
     if len(found) != 1:
         many = "several rows have" if found else "no row has"

@@ -167,6 +167,8 @@ class Simulator {
         this.say(again ? "" : "Asking …");
         let answer;
         try {
+            // What one can choose from may still be on its way.
+            await this.offer();
             const response = await fetch(this.root.dataset.ask, {
                 method: "POST",
                 signal: asking.signal,
