@@ -15,6 +15,7 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
+ANONYMOUS_USER_NAME = None
 MIDDLEWARE.insert(0, "rules.api.middleware.JsonErrors")
 """
 

@@ -108,6 +108,9 @@ def test_a_read_is_told_with_its_reasons_columns_query_and_rows(
     assert [cell["text"] for cell in row["cells"]] == ["bob@x", "Sales", "User", "123456"]
     [told] = json.loads(found["body"])["entries"]
     assert told["data"] == {"Email": "bob@x", "Dept": "Sales", "Role": "User"}
+    # Only of an answer with entries is it told that there may be more.
+    assert ask(boss, source, body={"where": {"Dept": "Sales"}})["cut"]
+    assert not ask(boss, source, body={"where": {"Dept": "Labs"}})["cut"]
 
 
 # What is asked as Bob, and the nearest miss.

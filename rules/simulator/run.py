@@ -179,9 +179,10 @@ class _Action:
         joins = parse_joins(body.get("join"), columns_of(self.door), others.columns)
         self.outcome.select = ask
         if self.sees_entries:
-            self.outcome.cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
-            some = replace(ask, limit=ENTRIES) if self.outcome.cut else ask
+            cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
+            some = replace(ask, limit=ENTRIES) if cut else ask
             self.outcome.text = answer_select(self.door, some, joins, others).getvalue().decode()
+            self.outcome.cut = cut
             return
         where, written = with_view(self.door, "select", ask)
         names = (*ask.names(), *left_names(joins))
