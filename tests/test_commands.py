@@ -161,6 +161,14 @@ def test_a_delete_by_query(people: DataSource) -> None:
     assert people.entries.count() == 1
 
 
+def test_a_denial_calls_the_data_source_as_it_was_asked_for(people: DataSource) -> None:
+    token = str(create_api_token("other")[0].pk)
+    assert '"Staff members"' in explain("select", "--token", token)[1]
+    number = str(people.pk)
+    told = run("explain", number, "--operation", "select", "--token", token)
+    assert f'"{number}"' in told[1]
+
+
 def test_the_app_of_a_token(people: DataSource) -> None:
     token, _ = create_api_token("one", app=App.objects.create(name="Shop"))
     rule = {"type": ["select"], "allow": {"tokens": [token.pk]}, "appId": [token.app_id]}

@@ -119,7 +119,9 @@ class Command(BaseCommand):
             raise CommandError(
                 f"a client would be answered {_answer(error)}: {error.message}"
             ) from None
-        door = guard_of(source.id, source, identity)
+        # A client who may not know of the data source is told what it called it.
+        named = options["source"] == source.name
+        door = guard_of(source.name if named else source.id, source, identity)
         for line in told(door, asked):
             self.stdout.write(line)
 
