@@ -22,7 +22,7 @@ from datasources.models import DataSource, WantedIndex
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
 from datasources.store import ways
-from datasources.where import EVERYTHING
+from datasources.where import EVERYTHING, matches
 from tests.test_admin import boss, form_of, staff, url
 
 __all__ = ["boss"]
@@ -142,6 +142,56 @@ def test_equality_has_an_index_for_every_column(
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL plan_cache_mode={mode}")
     assert "rowkeeper_entry_whole" in plan(sources.source_of(things), {"where": where})
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
+@pytest.mark.parametrize(
+    "rare", [{"Note": "note 7"}, {"$or": [{"Note": "note 7"}, {"Note.of": 1}, {"Text": "x"}]}]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_equalities_the_rarest_leads(
+    things: DataSource, first: bool, rare: dict[str, Any]
+) -> None:
+    """In whichever order they are written: a rule's stand behind the client's."""
+    source = sources.source_of(things)
+    with store.writing(source, ["Kind", "Text"]):
+        store.update(
+            source,
+            [
+                (row, {**row.data, "Kind": "a"})
+                for row in store.fetch_where(source, EVERYTHING).values()
+            ],
+        )
+    wheres = [{"Kind": "a"}, rare]
+    where = asked(source, {"where": {"$and": wheres[::-1] if first else wheres}}).where
+    with CaptureQueriesContext(connection) as caught:
+        assert store.count(source, where) == 10
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE,TIMING OFF) {caught[0]['sql']}")
+        found = "\n".join(str(row[0]) for row in cursor.fetchall())
+    assert found.count("Index Scan on rowkeeper_entry_whole") == 1, found
+    assert "rows=10 " in found and "rows=3000 " not in found, found
+
+
+@pytest.mark.django_db
+def test_any_number_of_values_is_sought() -> None:
+    rows = [{"a": n % 50, "b": [n % 7, str(n)], "c": [[n % 11]]} for n in range(200)]
+    model = make(["a", "b", "c"], [])
+    source = sources.source_of(model)
+    with store.writing(source, []):
+        ids = [entry.id for entry in store.insert(source, rows)]
+    lists = [list(range(at, at + 60)) for at in (0, 3, 5, 8, 10, 20)]
+    several = {"$or": [{key: {"$in": some}} for key in "abc" for some in lists]}
+    for where in (
+        {"$and": [{"a": {"$in": some}} for some in lists]},
+        {"$and": [several, {"b": 6}, {"c": {"$ne": 3}}]},
+        several,
+        {"$or": [{"$and": [{"a": {"$in": lists[5]}}, several]}, {"c": 4}]},
+    ):
+        node = asked(source, {"where": where}).where
+        expected = [key for key, row in zip(ids, rows, strict=True) if matches(node, row)]
+        assert list(store.fetch_where(source, node)) == expected and 0 < len(expected) <= 200
+        assert store.count(source, node) == len(expected)
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="indexes of pieces are PostgreSQL's")

@@ -44,7 +44,11 @@ def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     over whole rows finds these then; they are of that data source, or have lists in lists. NULL
     does for false there, except below a negation. Without, no index has to do with it.
     """
-    return _sql(node, dialect, source is None, "data", 0, source)
+    found = _sql(node, dialect, source is None, "data", 0)
+    if source is None:
+        return found
+    sought = _sought_postgresql(node, source)
+    return Sql(f"{sought.text} AND {found.text}", (*sought.params, *found.params))
 
 
 def is_sought(node: Node, dialect: Dialect) -> bool:
@@ -66,21 +70,19 @@ def _is_sought(node: Node) -> bool:
     return isinstance(node, Or) and bool(node.items) and all(map(_is_sought, node.items))
 
 
-def _sql(
-    node: Node, dialect: Dialect, exact: bool, item: str, depth: int, source: int | None = None
-) -> Sql:
+def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
     """The same; `exact`: never NULL. `depth`: how many `$elemMatch` it stands in."""
     if isinstance(node, Field):
-        return _field(node, dialect, exact, item, source)
+        return _field(node, dialect, exact, item)
     if isinstance(node, Made):
-        return _sql(node.item, dialect, exact, item, depth, source)
+        return _sql(node.item, dialect, exact, item, depth)
     if isinstance(node, Elem):
         return dialect.elem(node, item, depth)
     if isinstance(node, Not):
         inner = _sql(node.item, dialect, True, item, depth)
         return Sql(f"NOT ({inner.text})", inner.params)
     word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
-    parts = [_sql(part, dialect, exact, item, depth, source) for part in _merged(node)]
+    parts = [_sql(part, dialect, exact, item, depth) for part in _merged(node)]
     if len(parts) > MANY:
         parts = folded(parts, word, dialect.lists)
     return _joined(parts, word, empty)
@@ -126,15 +128,12 @@ def _params(items: Iterable[Sql]) -> tuple[object, ...]:
     return tuple(param for item in items for param in item.params)
 
 
-def _field(field: Field, dialect: Dialect, exact: bool, item: str, source: int | None) -> Sql:
+def _field(field: Field, dialect: Dialect, exact: bool, item: str) -> Sql:
     row = OPERATORS[field.op]
     test = dialect.on_column if len(field.path) == 1 else dialect.on_path
     found = test(row, field, item)
     if row.negates(field.operand):
         return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
-    if source is not None and _has_equals(field):
-        sought = _sought_postgresql(field, source)
-        return Sql(f"({sought.text} AND ({found.text}))", (*sought.params, *found.params))
     return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
 
 
@@ -238,7 +237,7 @@ def _contained_postgresql(field: Field, members: Sql) -> Sql:
     return Sql(
         "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
         f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
-        (_json_path(field, field.path), list(field.path), *members.params),
+        (_values_at(field, field.path), list(field.path), *members.params),
     )
 
 
@@ -247,15 +246,51 @@ def _contained_postgresql(field: Field, members: Sql) -> Sql:
 WHOLE_POSTGRESQL = "jsonb_set('{}'::jsonb,ARRAY[data_source_id::text],data)"
 
 
-def _sought_postgresql(field: Field, source: int) -> Sql:
-    """Where rows that have one of the values can be: two conditions that each have an index."""
-    return Sql(
-        f"({WHOLE_POSTGRESQL}@@%s::jsonpath OR (nested AND data_source_id=%s::bigint))",
-        (_json_path(field, (str(source), *field.path)), source),
-    )
+# More values are not looked for at once: the index weighs each of them beside all others.
+_MAX_AT_ONCE = 256
 
 
-def _json_path(field: Field, path: Sequence[str]) -> str:
+def _sought_postgresql(node: Node, source: int) -> Sql:
+    """Where the rows can be that a where holds for: two conditions that each have an index.
+
+    All its equalities are one look into the index, which begins with the rarest value. Of several
+    looks a planner, which cannot know what is rare, would take the first.
+    """
+    if isinstance(node, Made):
+        return _sought_postgresql(node.item, source)
+    if isinstance(node, Field) or _values(node) <= _MAX_AT_ONCE:
+        return Sql(
+            f"({WHOLE_POSTGRESQL}@@%s::jsonpath OR (nested AND data_source_id=%s::bigint))",
+            (_json_path(node, (str(source),)), source),
+        )
+    parts = [_sought_postgresql(item, source) for item in _sought_in(node)]
+    return _joined(parts, " AND " if isinstance(node, And) else " OR ", TRUE)
+
+
+def _values(node: Node) -> int:
+    """How many values a where is about that are sought."""
+    if isinstance(node, Field):
+        return len(node.operand) if isinstance(node.operand, list | tuple) else 1
+    return sum(map(_values, [node.item] if isinstance(node, Made) else _sought_in(node)))
+
+
+def _sought_in(node: Node) -> list[Node]:
+    """The parts of an AND or OR that are sought: of an OR, all."""
+    items = node.items if isinstance(node, And | Or) else ()
+    return [item for item in items if _is_sought(item)]
+
+
+def _json_path(node: Node, before: Sequence[str]) -> str:
+    """The equalities of a where that is sought; `before`: where the row stands."""
+    if isinstance(node, Field):
+        return _values_at(node, (*before, *node.path))
+    if isinstance(node, Made):
+        return _json_path(node.item, before)
+    parts = [_json_path(item, before) for item in _sought_in(node)]
+    return ("&&" if isinstance(node, And) else "||").join(f"({part})" for part in parts)
+
+
+def _values_at(field: Field, path: Sequence[str]) -> str:
     """That one of an equality's values stands at a path."""
     operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
     way = "$" + "".join(f".{dumps(key)}" for key in path)
