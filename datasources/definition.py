@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .values import problem_with_name, same, shown
+from .values import MAX_DEPTH, nests_deeper, problem_with_name, same, shown
 from .views import problem_with_views
 
 # Of a data source; of a single row, `values.MAX_COLUMNS`.
@@ -66,6 +66,8 @@ def problem_with_definition(definition: object) -> str | None:
     """Why a value is no definition, or None. Keys that mean nothing here are kept as they are."""
     if not isinstance(definition, dict):
         return "`definition` is an object"
+    if nests_deeper(definition, MAX_DEPTH):
+        return f"`definition` nests deeper than {MAX_DEPTH} levels"
     login, views = definition.get("login"), definition.get("views")
     problem = None if login is None else _problem_with_login(login)
     return problem or (None if views is None else problem_with_views(views))

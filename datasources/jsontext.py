@@ -29,7 +29,8 @@ def loads(text: str | bytes, subject: str = "the body") -> Any:
         value = _decoder.decode(decoded)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        message = f"{subject} is no JSON: {error.msg.lower()} at {place}"
+        why = error.msg.lower().removesuffix(" at")
+        message = f"{subject} is no JSON: {why} at {place}"
         raise NotJson(message, error.lineno, error.colno) from None
     except RecursionError:
         raise Malformed(f"{subject} nests too deep") from None

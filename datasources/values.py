@@ -90,6 +90,22 @@ def holds_nested_list(value: object) -> bool:
     return False
 
 
+def nests_deeper(value: object, levels: int) -> bool:
+    """Whether lists and objects stand in one another more often than that."""
+    found = [value]
+    for _ in range(levels + 1):
+        inside: list[object] = []
+        for item in found:
+            if isinstance(item, dict):
+                inside.extend(item.values())
+            elif isinstance(item, list):
+                inside.extend(item)
+        if not inside:
+            return False
+        found = inside
+    return True
+
+
 def problem_with_text(text: str) -> str | None:
     """Why a text cannot be stored on every database, or None."""
     if "\x00" in text:

@@ -14,7 +14,7 @@ from datasources import sources
 from datasources.errors import Malformed
 from datasources.models import DataSource
 
-from .engine.parse import PROPERTIES, Problem, parse_rules
+from .engine.parse import PROPERTIES, Problem, parse_rules, too_much
 from .models import AccessRule, Revision
 from .revisions import Saving, keep_found, record, record_by_rows
 from .script_rights import require_right_to_scripts
@@ -70,8 +70,11 @@ def _written(row: dict[str, Any]) -> dict[str, Any]:
 
 def problems_with(rules: Any, columns: Sequence[str], secret: Sequence[str] = ()) -> list[Problem]:
     """All that is wrong with a list of rules, for a data source with these columns, of which
-    `secret` hold passwords.
+    `secret` hold passwords. A list that is more than is taken is not read.
     """
+    much = too_much(rules) if isinstance(rules, list) else []
+    if much:
+        return [Problem(0, "", text) for text in much]
     return parse_rules(rules, frozenset(columns), frozenset(secret))[1]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from datasources.models import DataSource, Entry
+from datasources.store import few, read
 from rules.saving import save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
@@ -288,6 +289,26 @@ def test_limit_and_offset(people: Place, api: Api) -> None:
                 "offset": part.get("offset") or 0,
             }
             assert query(api, people, countOnly=True, **part).json == {"count": 3}
+
+
+@pytest.mark.parametrize(
+    "order", [None, [["Name", "DESC"]], [["Office", "ASC"], ["id", "DESC"]], [["createdAt", "ASC"]]]
+)
+def test_far_down_the_same_entries_are_found(
+    people: Place, api: Api, monkeypatch: pytest.MonkeyPatch, order: Any
+) -> None:
+    """Behind many others, entries are read when it is known which they are."""
+    ask = {"order": order, "where": {"Name": {"$exists": True}}}
+    whole = query(api, people, **ask).entries
+    assert len(whole) > 2
+    monkeypatch.setattr(read, "DEEP", 0)
+    monkeypatch.setattr(few, "DEEP", 0)
+    for offset in range(1, 5):
+        for limit in (None, 1, 2, 2**63 - 1):
+            end = None if limit is None else offset + limit
+            assert (
+                query(api, people, **ask, offset=offset, limit=limit).entries == whole[offset:end]
+            )
 
 
 @pytest.mark.parametrize("key", ["limit", "offset"])

@@ -9,7 +9,7 @@ from ..values import MAX_INTEGER
 from ..where import Node
 from ..where.sqltext import Sql
 from .database import dialect, spelled
-from .read import entry_text_of
+from .read import DEEP, entry_text_of
 from .ways import Ask, Rows, learn, rows_for
 
 # What is answered at once; more is better read in pages.
@@ -56,7 +56,7 @@ def few_in(text: str, ask: Select, rows: Rows) -> str | None:
 
 def _is_plain(ask: Select) -> bool:
     """Whether a few entries are all that is asked for."""
-    if ask.limit is not None and ask.limit > FEW:
+    if (ask.limit is not None and ask.limit > FEW) or ask.offset > DEEP:
         return False
     beside = ask.count_only or ask.with_total or ask.distinct or ask.aggregate is not None
     return not beside and ask.after is None

@@ -29,6 +29,9 @@ from .database import (
 )
 from .ways import Ask, Rows, learn, rows_for
 
+# Behind so many others, entries are read when it is known which they are.
+DEEP = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -52,6 +55,8 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     some = part(ask)
     found = f"FROM {rows.sql.text}{order.text}{some.text}"
     params = (*rows.sql.params, *order.params, *some.params)
+    if not ask.with_total and ask.offset > DEEP:
+        return Found(spelled(_far_down(rows, text, order, some)))
     if not ask.with_total:
         tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
         answer = read_rows(rows, text, tail, ask.limit)
@@ -66,6 +71,15 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     )
     texts = [row[1] for row in answer if row[1] is not None]
     return Found(spelled(texts), answer[0][0])
+
+
+def _far_down(rows: Rows, text: Sql, order: Sql, some: Sql) -> list[str]:
+    """The texts of the entries behind many others, of which nothing is read but their order."""
+    ids = f"SELECT id FROM {rows.sql.text}{order.text}{some.text}"
+    among = f"id=ANY(ARRAY({ids}))" if connection.vendor == "postgresql" else f"id IN ({ids})"
+    params = (*text.params, *rows.sql.params, *order.params, *some.params, *order.params)
+    answer = run(f"SELECT {text.text} FROM {TABLE} WHERE {among}{order.text}", params)
+    return [row[0] for row in answer]
 
 
 def read_rows(rows: Rows, columns: Sql, tail: Sql, limit: int | None) -> list[tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -226,12 +226,25 @@ def like_pattern(operand: str) -> str:
 
 def _like_sqlite(operand: Any) -> Sql:
     if "%" in operand:
-        return Sql(f"rowkeeper_like({TEXT_SQLITE},%s)", (operand,))
+        return _long_enough(operand, Sql(f"rowkeeper_like({TEXT_SQLITE},%s)", (operand,)))
     return Sql(f"instr({TEXT_SQLITE},%s)>0", (operand,))
 
 
 def _like_any_case_sqlite(operand: Any) -> Sql:
-    return Sql(f"rowkeeper_like(rowkeeper_lower({TEXT_SQLITE}),%s)", (lower(operand),))
+    text = f"rowkeeper_like(rowkeeper_lower({TEXT_SQLITE}),%s)"
+    return _long_enough(operand, Sql(text, (lower(operand),)))
+
+
+# A longer pattern costs a call of a function more than the length of a text does.
+_LONG_PATTERN = 200
+
+
+def _long_enough(operand: str, test: Sql) -> Sql:
+    """The same, asked only of texts that can fit for their length."""
+    if len(operand) <= _LONG_PATTERN:
+        return test
+    least = len(operand) - operand.count("%")
+    return Sql(f"CASE WHEN length({{v}})>=%s THEN {test.text} END", (least, *test.params))
 
 
 def _like_postgresql(operand: Any) -> Sql:
@@ -436,7 +449,7 @@ def _filter_rows() -> list[Operator]:
         _filter("empty", empty, filters.is_empty_postgresql, opens_lists=False),
         _filter("notempty", empty, filters.is_empty_postgresql, negates=True, opens_lists=False),
         _filter("between", filters.in_bounds, filters.in_bounds_postgresql),
-        _filter("oneof", _among, _among_postgresql),
+        replace(_filter("oneof", _among, _among_postgresql), as_sqlite=_among_sqlite),
         *map(dated, ("dateis", "datebefore", "dateafter", "datebetween")),
     ]
 

@@ -192,6 +192,8 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     plain = filled(test, Sql(f"({item}->%s)", (column,)))
     if item != "data":
         return _below_member(row, item, column, members, plain)
+    # One step instead of two, for every row that is looked at.
+    plain = Sql(plain.text.replace("(data->%s)#>>'{}'", "(data->>%s)"), plain.params)
     if not row.opens_lists:
         return plain
     return Sql(
