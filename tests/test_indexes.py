@@ -173,6 +173,20 @@ def test_of_several_equalities_the_rarest_leads(
     assert "rows=10 " in found and "rows=3000 " not in found, found
 
 
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
+@pytest.mark.parametrize("order", [None, [["Age", "ASC"]], [["Note", "ASC"]]])
+def test_a_marked_column_of_few_values_does_not_lead(things: DataSource, order: Any) -> None:
+    """Beside the equality of another column, its index would give nearly all rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE rowkeeper_datasources_entry SET data=jsonb_set(data,'{Name}','\"n\"')"
+        )
+    found = plan(sources.source_of(things), {"where": {"Name": "n", "Note": "n7"}, "order": order})
+    assert "rowkeeper_entry_whole" in found, found
+    alone = plan(sources.source_of(things), {"where": {"Name": "n"}, "order": order})
+    assert "rowkeeper_entry_whole" not in alone, alone
+
+
 @pytest.mark.django_db
 def test_any_number_of_values_is_sought() -> None:
     rows = [{"a": n % 50, "b": [n % 7, str(n)], "c": [[n % 11]]} for n in range(200)]

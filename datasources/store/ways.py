@@ -20,7 +20,7 @@ from ..selecting import order_sql
 from ..sources import Source
 from ..values import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from ..where import Field, Node
-from ..where.spans import Span, parts_of, spans_of
+from ..where.spans import Span, conjuncts, parts_of, spans_of
 from ..where.sql import is_sought, where_sql
 from ..where.sqltext import Sql
 from .database import TABLE, by_id, condition_of, dialect
@@ -68,6 +68,9 @@ def rows_for(ask: Ask) -> Rows:
     pieces: dict[str, str] = {}
     if indexed:
         spans = {name: span for name, span in spans_of(where).items() if name in indexed}
+        if _has_several_equalities(where):
+            # One of them may be rare: the index over whole rows looks all of them up at once.
+            spans = {name: span for name, span in spans.items() if span.points is None}
         pieces = {n: p for n, p in parts_of(where) if n in indexed and indexed[n].pieces}
     return _Way(ask, spans, pieces).rows()
 
@@ -269,6 +272,13 @@ class _Way:
     def _first(self, rows: Sql, order: str, params: Sequence[object] = ()) -> Sql:
         text = f"SELECT * FROM ({rows.text} ORDER BY {order} LIMIT %s) AS first"
         return Sql(text, (*rows.params, *params, self.ask.wanted))
+
+
+def _has_several_equalities(where: Node) -> bool:
+    """Whether the index over whole rows finds the rows of several conditions together."""
+    if not is_sought(where, dialect()):
+        return False
+    return sum(1 for item in conjuncts(where) if is_sought(item, dialect())) > 1
 
 
 def _is_equality(where: Node) -> bool:
