@@ -249,9 +249,9 @@ SHORT: list[tuple[str, list[dict[str, Any]], list[str] | None]] = [
     ),
     ("requirements do not count", [{**READ, "require": [{"Name": {"equals": "x"}}]}], None),
     ("disabled", [{**READ, "include": ["Name"]}, {**OPEN, "enabled": False}], ["Name"]),
-    ("another app", [{**READ, "include": ["Name"]}, {**OPEN, "appId": [99]}], ["Name"]),
+    ("another app", [{**READ, "include": ["Name"]}, {**OPEN, "appId": [10**9]}], ["Name"]),
     ("a login", [{**READ, "include": ["Name"]}, {**OPEN, "allow": "loggedIn"}], ["Name"]),
-    ("a token", [{**READ, "include": ["Name"]}, {**OPEN, "allow": {"tokens": [99]}}], ["Name"]),
+    ("a token", [{**READ, "include": ["Name"]}, {**OPEN, "allow": {"tokens": [10**9]}}], ["Name"]),
 ]
 
 
@@ -277,9 +277,9 @@ def test_the_short_answer_leaves_the_password_column_out() -> None:
 NOBODYS: list[tuple[str, list[dict[str, Any]]]] = [
     ("no rules", []),
     ("disabled", [{**OPEN, "enabled": False}]),
-    ("another app", [{**OPEN, "appId": [99]}]),
+    ("another app", [{**OPEN, "appId": [10**9]}]),
     ("no app", [{**OPEN, "appId": []}]),
-    ("another token", [{**OPEN, "allow": {"tokens": [99]}}]),
+    ("another token", [{**OPEN, "allow": {"tokens": [10**9]}}]),
     ("another user", [{**OPEN, "allow": {"user": {"Role": {"equals": "boss"}}}}]),
 ]
 CALLERS: dict[str, Callable[[], Api]] = {
