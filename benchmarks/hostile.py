@@ -30,7 +30,7 @@ from typing import Any
 
 from tests.hostile_inputs import Case, at_place, cases, places, rows
 
-from .http import SERVERS, server
+from .http import server
 from .load import request_of
 
 NAME = "rowkeeper_hostile"
@@ -242,7 +242,6 @@ def main() -> None:
     parser.add_argument("--sqlite", action="store_true")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
-    SERVERS["gunicorn"] += " --threads 1 --worker-class sync"
     # The processes that help one of PostgreSQL's are gone when their time would be read.
     os.environ["PGOPTIONS"] = "-c statement_timeout=15s -c max_parallel_workers_per_gather=0"
     with database(options) as address:

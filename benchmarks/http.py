@@ -27,10 +27,12 @@ from .load import request_of, requests_per_second
 
 HERE = Path(__file__).parent
 NAME = "rowkeeper_benchmark"
+_GUNICORN = "gunicorn project.wsgi --workers 2 --no-control-socket --log-level warning"
 SERVERS = {
-    # As `make run` starts it, with a worker for each core.
-    "gunicorn": "gunicorn project.wsgi --worker-class gthread --workers 2 --threads 4 "
-    "--no-control-socket --log-level warning --bind 127.0.0.1:{port}",
+    # As it comes, with a worker for each core: a connection for each request.
+    "gunicorn": f"{_GUNICORN} --bind 127.0.0.1:{{port}}",
+    # As `make run` starts it: connections that stay.
+    "gthread": f"{_GUNICORN} --worker-class gthread --threads 4 --bind 127.0.0.1:{{port}}",
     "granian": "granian project.wsgi:application --interface wsgi --workers 2 "
     "--blocking-threads 4 --no-access-log --log-level error --host 127.0.0.1 --port {port}",
 }
@@ -197,7 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--servers", default="gunicorn,granian")
+    parser.add_argument("--servers", default="gunicorn,gthread,granian")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
     import psycopg
