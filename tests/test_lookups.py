@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import BaseBackend
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, UserManager
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection, transaction
@@ -19,6 +19,7 @@ from guardian.shortcuts import assign_perm, remove_perm
 from datasources import sources, store
 from datasources.errors import Busy
 from datasources.models import DataSource
+from datasources.rights_by_id import has_one_of
 from rules.lookups import LookupsOf
 from rules.models import AccessRule
 from rules.sandbox import LookupFailed
@@ -240,6 +241,56 @@ def test_nothing_can_be_written_meanwhile(staff: DataSource) -> None:
         pytest.skip("SQLite has no read-only transactions")
     with pytest.raises(InternalError), store.within(3.0):
         DataSource.objects.filter(pk=staff.pk).update(type="x")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_where_nothing_is_open(staff: DataSource) -> None:
+    for _ in range(10):
+        store.run("SELECT 1", [])
+    with store.within(3.0):
+        assert store.run("SELECT 1", []) == [(1,)]
+    if connection.vendor == "postgresql":
+        assert store.run("SHOW statement_timeout", []) == [("0",)]
+        # What has been prepared is there still: every statement would be planned anew.
+        assert store.run("SELECT count(*)>0 FROM pg_prepared_statements", []) == [(True,)]
+        with pytest.raises(InternalError), store.within(3.0):
+            DataSource.objects.filter(pk=staff.pk).update(type="x")
+    with pytest.raises(Busy), store.within(0.05):
+        store.run(slow(), [])
+    assert not connection.in_atomic_block
+    DataSource.objects.filter(pk=staff.pk).update(type="after")
+
+
+def test_the_rights_of_each_on_each(staff: DataSource) -> None:
+    """The statement is written once; who and what it is about are another each time."""
+    other = data_source("Other", ["Name"], [{"Name": "Eve"}], [])
+    ann, ben = writer(("view", staff), username="ann"), writer(("view", other), username="ben")
+    for _ in range(2):
+        held = [
+            (user.username, source.name)
+            for user in (ann, ben)
+            for source in (staff, other)
+            if has_one_of(user.pk, ["view", "change"], source.pk)
+        ]
+        assert held == [("ann", "Staff"), ("ben", "Other")]
+    assert not has_one_of(ann.pk, ["change"], staff.pk)
+
+
+def test_a_manager_of_the_projects_own_is_asked_each_time(
+    staff: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it gives may depend on the time, or on whose request it is."""
+    user = writer(is_superuser=True)
+    assert has_one_of(user.pk, ["view"], staff.pk)
+
+    class Nobody(UserManager):  # type: ignore[type-arg]
+        def get_queryset(self) -> Any:
+            return super().get_queryset().none()
+
+    manager = Nobody()
+    manager.model = type(user)
+    monkeypatch.setattr(type(user)._meta, "default_manager", manager)
+    assert not has_one_of(user.pk, ["view"], staff.pk)
 
 
 # -- who wrote a script

@@ -81,11 +81,14 @@ def within(seconds: float) -> Iterator[None]:
             _limit.until = None
         return
     try:
+        inside = connection.in_atomic_block
         with transaction.atomic():
             _bound(seconds)
             yield
-            # Back to the time limit of before, and to a transaction that may write.
-            transaction.set_rollback(True)
+            # Back to the time limit of before, and to a transaction that may write. Its own ends
+            # with that anyway, and is not rolled back: the driver would forget every statement
+            # that it has had prepared.
+            transaction.set_rollback(inside)
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == _CANCELLED:
             raise Busy(TOO_LONG) from None
