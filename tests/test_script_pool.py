@@ -362,10 +362,15 @@ def test_a_delete_of_too_many() -> None:
 # -- killed at random
 
 
+def died(ended: list[tuple[bool, ScriptVerdict]]) -> int:
+    """How many scripts ended with their worker."""
+    return sum(verdict.error is not None for _, verdict in ended)
+
+
 def test_killing_workers_grants_nothing() -> None:
     """Half of the scripts deny; workers are killed all the while; no denial turns into a grant."""
     script = (
-        "n = sum(range(2000))\n"
+        "n = sum(range(20000))\n"
         'if query.may:\n    query.by = user.Email\n    return {"granted": True}\n'
         'return {"granted": False}'
     )
@@ -388,8 +393,12 @@ def test_killing_workers_grants_nothing() -> None:
         killer = threading.Thread(target=kill)
         killer.start()
         try:
+            ended: list[tuple[bool, ScriptVerdict]] = []
+            until = time.monotonic() + 30
             with ThreadPoolExecutor(6) as threads:
-                ended = list(threads.map(one, range(300)))
+                # Until workers that ran one were killed: idle ones die, too, and nobody misses them.
+                while len(ended) < 300 or (died(ended) < 3 and time.monotonic() < until):
+                    ended += threads.map(one, range(100))
         finally:
             over.set()
             killer.join()
@@ -401,8 +410,7 @@ def test_killing_workers_grants_nothing() -> None:
         elif may:
             assert verdict.error
     granted = sum(verdict.granted for _, verdict in ended)
-    failed = sum(verdict.error is not None for _, verdict in ended)
-    assert granted >= 50 and failed >= 1, (granted, failed)
+    assert granted >= 50 and died(ended) >= 1, (granted, died(ended))
 
 
 # -- nothing is left behind
