@@ -396,7 +396,7 @@ def test_killing_workers_grants_nothing() -> None:
             ended: list[tuple[bool, ScriptVerdict]] = []
             until = time.monotonic() + 30
             with ThreadPoolExecutor(6) as threads:
-                # Until workers that ran one were killed: idle ones die, too, and nobody misses them.
+                # Until workers that ran one were killed: nobody misses the idle ones.
                 while len(ended) < 300 or (died(ended) < 3 and time.monotonic() < until):
                     ended += threads.map(one, range(100))
         finally:
