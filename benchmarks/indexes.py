@@ -66,7 +66,7 @@ def make_sources() -> dict[str, int]:
 
 def fill_postgresql(ids: dict[str, int], rows: int) -> None:
     """All rows, those of the 20 in turn."""
-    from datasources.where.sql import WHOLE_POSTGRESQL
+    from datasources.where.sought import WHOLE_POSTGRESQL
 
     each = rows // SOURCES
     run("DROP INDEX rowkeeper_entry_whole")

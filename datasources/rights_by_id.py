@@ -28,18 +28,18 @@ _PER_OBJECT = "guardian.backends.ObjectPermissionBackend"
 
 def has_one_of(user_id: int, rights: Sequence[str], source_id: int) -> bool:
     """Whether this Django user, who may be gone, has one of the rights on the data source."""
-    found = get_user_model()._default_manager.filter(pk=user_id)
+    users = get_user_model()._default_manager
     if not _is_standard():
-        user = found.first()
+        user = users.filter(pk=user_id).first()
         source = DataSource(pk=source_id)
         return user is not None and any(may(user, right, source) for right in rights)
-    if not isinstance(user_id, int) or not _is_plain(get_user_model()._default_manager):
-        return found.filter(_holds(rights, source_id), is_active=True).exists()
+    if not isinstance(user_id, int) or not _is_plain(users):
+        return users.filter(_holds(rights, source_id), pk=user_id, is_active=True).exists()
     kind = ContentType.objects.get_for_model(DataSource).pk
     backends = tuple(settings.AUTHENTICATION_BACKENDS)
-    text, params = _statement(found.db, get_user_model(), tuple(rights), kind, backends)
+    text, params = _statement(users.db, users.model, tuple(rights), kind, backends)
     places: dict[Any, Any] = {_USER: user_id, str(_SOURCE): str(source_id)}
-    with connections[found.db].cursor() as cursor:
+    with connections[users.db].cursor() as cursor:
         cursor.execute(text, [places.get(param, param) for param in params])
         return cursor.fetchone() is not None
 

@@ -283,7 +283,7 @@ def test_a_manager_of_the_projects_own_is_asked_each_time(
     user = writer(is_superuser=True)
     assert has_one_of(user.pk, ["view"], staff.pk)
 
-    class Nobody(UserManager):  # type: ignore[type-arg]
+    class Nobody(UserManager[Any]):
         def get_queryset(self) -> Any:
             return super().get_queryset().none()
 

@@ -5,7 +5,7 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 """
 
 from .addresses import login_rows, normal_address
-from .database import TABLE, Stored, dialect, give_back, run, spelled, within
+from .database import TABLE, Stored, dialect, give_back, run, spelled, was_cancelled, within
 from .few import FEW, few_in, few_sql, has_few
 from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
 from .paging import PAGE, is_long, pages, stream
@@ -65,6 +65,7 @@ __all__ = [
     "state",
     "stream",
     "update",
+    "was_cancelled",
     "within",
     "writing",
 ]

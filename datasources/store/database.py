@@ -19,7 +19,8 @@ from ..jsontext import loads, rows_as_numbers_went_in
 from ..models import Entry
 from ..where import Node
 from ..where.operators import Sql
-from ..where.sql import DIALECTS, Dialect, is_sought, where_sql
+from ..where.sought import is_sought
+from ..where.sql import DIALECTS, Dialect, where_sql
 
 TABLE = Entry._meta.db_table
 
@@ -64,8 +65,11 @@ class _Limit(threading.local):
 
 _limit = _Limit()
 TOO_LONG = "the query took too long; ask for less"
-# What PostgreSQL says of a statement that it has cancelled.
-_CANCELLED = "57014"
+
+
+def was_cancelled(error: OperationalError) -> bool:
+    """Whether PostgreSQL has ended a statement: most often by its `statement_timeout`."""
+    return getattr(error.__cause__, "sqlstate", None) == "57014"
 
 
 @contextmanager
@@ -90,7 +94,7 @@ def within(seconds: float) -> Iterator[None]:
             # that it has had prepared.
             transaction.set_rollback(inside)
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) == _CANCELLED:
+        if was_cancelled(error):
             raise Busy(TOO_LONG) from None
         raise
 
@@ -152,7 +156,7 @@ def condition_of(source_id: int, where: Node) -> Sql:
     Where the index over whole rows finds them, it knows the data source as well; a planner is not
     to weigh the list of all its rows then, which is far longer.
     """
-    if is_sought(where, dialect()):
+    if is_sought(where, dialect().name):
         found = where_sql(where, dialect(), source_id)
         return Sql(f"data_source_id+0=%s AND {found.text}", (source_id, *found.params))
     found = where_sql(where, dialect())

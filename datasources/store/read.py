@@ -15,7 +15,8 @@ from ..sources import Source
 from ..values import MAX_INTEGER
 from ..where import Node
 from ..where.operators import Sql
-from ..where.sql import is_sought, where_sql
+from ..where.sought import is_sought
+from ..where.sql import where_sql
 from .database import (
     TABLE,
     Stored,
@@ -169,7 +170,7 @@ def fetch_where(
 ) -> dict[int, Stored]:
     """The entries that fit, by id; of these the first ones, where there is a limit."""
     exact = where_sql(where, dialect())
-    if not is_sought(where, dialect()):
+    if not is_sought(where, dialect().name):
         return fetched(source, exact, lock, limit)
     if limit is None:
         return _fetched(condition_of(source.id, where), "id", lock, limit)

@@ -20,8 +20,9 @@ from ..selecting import order_sql
 from ..sources import Source
 from ..values import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from ..where import Field, Node
+from ..where.sought import is_sought
 from ..where.spans import Span, conjuncts, parts_of, spans_of
-from ..where.sql import is_sought, where_sql
+from ..where.sql import where_sql
 from ..where.sqltext import Sql
 from .database import TABLE, by_id, condition_of, dialect
 
@@ -154,7 +155,7 @@ class _Way:
         """How few rows are found, in no order; None where nothing finds them."""
         ask = self.ask
         several = any(span.points is not None for span in self.spans.values())
-        if point is None and not several and is_sought(ask.where, dialect()):
+        if point is None and not several and is_sought(ask.where, dialect().name):
             return [self._select([condition_of(ask.source.id, ask.where)])]
         ordered = self._ordered()
         if point is None and not several and ordered is not None:
@@ -188,7 +189,7 @@ class _Way:
         span = self.spans.get(keys.column)
         rest = keys.rest if span is None else keys.beside(span)
         ask = self.ask
-        sought = ask.source.id if is_sought(ask.where, dialect()) else None
+        sought = ask.source.id if is_sought(ask.where, dialect().name) else None
         where = where_sql(ask.where, dialect(), sought)
         return self._select([Sql(many + keys.of_source()), Sql(rest), where])
 
@@ -276,9 +277,9 @@ class _Way:
 
 def _has_several_equalities(where: Node) -> bool:
     """Whether the index over whole rows finds the rows of several conditions together."""
-    if not is_sought(where, dialect()):
+    if not is_sought(where, dialect().name):
         return False
-    return sum(1 for item in conjuncts(where) if is_sought(item, dialect())) > 1
+    return sum(1 for item in conjuncts(where) if is_sought(item, dialect().name)) > 1
 
 
 def _is_equality(where: Node) -> bool:

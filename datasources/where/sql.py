@@ -6,20 +6,20 @@ the members of lists are, and which of an operator's two texts is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..jsontext import dumps, path_of
-from ..values import is_scalar
 from . import many as lists
 from .many import Lists, folded
-from .nodes import And, Elem, Field, Made, Node, Not, Or, fields
+from .nodes import And, Elem, Field, Made, Node, Not, Or
 from .operators import OPERATORS, Operator, Sql
+from .sought import equals_path, has_equals, sought_sql
+from .sqltext import ALWAYS, NEVER, joined
 
+# So many conditions are worth a look whether some have one shape.
 MANY = 64
-TRUE = Sql("1=1")
-FALSE = Sql("1=0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +40,15 @@ class Dialect:
 def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     """The SQL condition of a where, over a row in the column `data`.
 
-    `source`: the id of the data source whose rows are sought by it, where `is_sought`. The index
-    over whole rows finds these then; they are of that data source, or have lists in lists. NULL
-    does for false there, except below a negation. Without, no index has to do with it.
+    `source`: the id of the data source whose rows are sought by it, where `sought.is_sought`. The
+    index over whole rows finds these then; they are of that data source, or have lists in lists.
+    NULL does for false there, except below a negation. Without, no index has to do with it.
     """
     found = _sql(node, dialect, source is None, "data", 0)
     if source is None:
         return found
-    sought = _sought_postgresql(node, source)
+    sought = sought_sql(node, source)
     return Sql(f"{sought.text} AND {found.text}", (*sought.params, *found.params))
-
-
-def is_sought(node: Node, dialect: Dialect) -> bool:
-    """Whether the index over whole rows finds the few rows that a where can hold for. Beyond a few
-    dozen conditions a planner takes longer to weigh that than it saves.
-    """
-    if dialect.name != "postgresql" or sum(1 for _ in fields(node)) > MANY:
-        return False
-    return _is_sought(node)
-
-
-def _is_sought(node: Node) -> bool:
-    if isinstance(node, Field):
-        return not OPERATORS[node.op].negates(node.operand) and _has_equals(node)
-    if isinstance(node, Made):
-        return _is_sought(node.item)
-    if isinstance(node, And):
-        return any(map(_is_sought, node.items))
-    return isinstance(node, Or) and bool(node.items) and all(map(_is_sought, node.items))
 
 
 def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
@@ -81,11 +62,11 @@ def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sq
     if isinstance(node, Not):
         inner = _sql(node.item, dialect, True, item, depth)
         return Sql(f"NOT ({inner.text})", inner.params)
-    word, empty = (" AND ", TRUE) if isinstance(node, And) else (" OR ", FALSE)
+    word, empty = (" AND ", ALWAYS) if isinstance(node, And) else (" OR ", NEVER)
     parts = [_sql(part, dialect, exact, item, depth) for part in _merged(node)]
     if len(parts) > MANY:
         parts = folded(parts, word, dialect.lists)
-    return _joined(parts, word, empty)
+    return joined(parts, word, empty)
 
 
 def _merged(node: And | Or) -> Sequence[Node]:
@@ -107,25 +88,6 @@ def _merged(node: And | Or) -> Sequence[Node]:
         operand = found[0] if single else found
         others.append(replace(firsts[path], op=one if single else many, operand=operand))
     return others
-
-
-def _joined(items: list[Sql], word: str, empty: Sql) -> Sql:
-    """A balanced tree: SQLite refuses expressions that are a thousand terms deep."""
-    if not items:
-        return empty
-    while len(items) > 1:
-        items = [_pair(items[at : at + 8], word) for at in range(0, len(items), 8)]
-    return items[0]
-
-
-def _pair(items: list[Sql], word: str) -> Sql:
-    if len(items) == 1:
-        return items[0]
-    return Sql(f"({word.join(item.text for item in items)})", _params(items))
-
-
-def _params(items: Iterable[Sql]) -> tuple[object, ...]:
-    return tuple(param for item in items for param in item.params)
 
 
 def _field(field: Field, dialect: Dialect, exact: bool, item: str) -> Sql:
@@ -187,7 +149,7 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     column = field.path[0]
     test = row.as_postgresql(field.operand)
     members = filled(test, _LEAF_POSTGRESQL)
-    if item == "data" and _has_equals(field):
+    if item == "data" and has_equals(field):
         return _contained_postgresql(field, members)
     plain = filled(test, Sql(f"({item}->%s)", (column,)))
     if item != "data":
@@ -217,21 +179,6 @@ def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) 
     )
 
 
-# More members of a list than these are not looked up one by one.
-MAX_SOUGHT = 64
-_EQUALS = frozenset({"$eq", "$ne", "$in", "$nin", "$filters oneof"})
-
-
-def _has_equals(field: Field) -> bool:
-    """Whether a condition is about values that the index over whole rows knows: equality with
-    scalars. A key of digits may be an index into a list, which it does not.
-    """
-    if field.op not in _EQUALS or any(key.isdecimal() for key in field.path[1:]):
-        return False
-    operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
-    return 0 < len(operand) <= MAX_SOUGHT and all(map(is_scalar, operand)) and bool(field.path)
-
-
 def _contained_postgresql(field: Field, members: Sql) -> Sql:
     """Equality with scalars. A JSON path finds the value itself and a member of a list, also on its
     way; what is deeper is in the few rows in which a list stands in a list.
@@ -239,69 +186,13 @@ def _contained_postgresql(field: Field, members: Sql) -> Sql:
     return Sql(
         "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
         f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
-        (_values_at(field, field.path), list(field.path), *members.params),
+        (equals_path(field, field.path), list(field.path), *members.params),
     )
-
-
-# A row within its data source, as the index over whole rows holds it (migration 0005): so each key
-# of the index is of one data source, and no list of all its rows is looked through beside.
-WHOLE_POSTGRESQL = "jsonb_set('{}'::jsonb,ARRAY[data_source_id::text],data)"
-
-
-# More values are not looked for at once: the index weighs each of them beside all others.
-_MAX_AT_ONCE = 256
-
-
-def _sought_postgresql(node: Node, source: int) -> Sql:
-    """Where the rows can be that a where holds for: two conditions that each have an index.
-
-    All its equalities are one look into the index, which begins with the rarest value. Of several
-    looks a planner, which cannot know what is rare, would take the first.
-    """
-    if isinstance(node, Made):
-        return _sought_postgresql(node.item, source)
-    if isinstance(node, Field) or _values(node) <= _MAX_AT_ONCE:
-        return Sql(
-            f"({WHOLE_POSTGRESQL}@@%s::jsonpath OR (nested AND data_source_id=%s::bigint))",
-            (_json_path(node, (str(source),)), source),
-        )
-    parts = [_sought_postgresql(item, source) for item in _sought_in(node)]
-    return _joined(parts, " AND " if isinstance(node, And) else " OR ", TRUE)
-
-
-def _values(node: Node) -> int:
-    """How many values a where is about that are sought."""
-    if isinstance(node, Field):
-        return len(node.operand) if isinstance(node.operand, list | tuple) else 1
-    return sum(map(_values, [node.item] if isinstance(node, Made) else _sought_in(node)))
-
-
-def _sought_in(node: Node) -> list[Node]:
-    """The parts of an AND or OR that are sought: of an OR, all."""
-    items = node.items if isinstance(node, And | Or) else ()
-    return [item for item in items if _is_sought(item)]
-
-
-def _json_path(node: Node, before: Sequence[str]) -> str:
-    """The equalities of a where that is sought; `before`: where the row stands."""
-    if isinstance(node, Field):
-        return _values_at(node, (*before, *node.path))
-    if isinstance(node, Made):
-        return _json_path(node.item, before)
-    parts = [_json_path(item, before) for item in _sought_in(node)]
-    return ("&&" if isinstance(node, And) else "||").join(f"({part})" for part in parts)
-
-
-def _values_at(field: Field, path: Sequence[str]) -> str:
-    """That one of an equality's values stands at a path."""
-    operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
-    way = "$" + "".join(f".{dumps(key)}" for key in path)
-    return "||".join(f"{way}=={dumps(member)}" for member in operand)
 
 
 def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
     test = filled(row.as_postgresql(field.operand), _LEAF_POSTGRESQL)
-    if item == "data" and _has_equals(field):
+    if item == "data" and has_equals(field):
         return _contained_postgresql(field, test)
     walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
     return Sql(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from ..jsontext import dumps
@@ -14,6 +15,7 @@ class Sql(NamedTuple):
     params: tuple[Any, ...] = ()
 
 
+ALWAYS: Final = Sql("1=1")
 NEVER: Final = Sql("1=0")
 
 TEXT_SQLITE: Final = "CASE json_type({v}) WHEN 'text' THEN json_extract({v},'$') END"
@@ -31,3 +33,25 @@ def equal_postgresql(operand: Any) -> Sql:
     """`$eq`: missing and null are the same."""
     value = "coalesce({v},'null')" if operand is None else "{v}"
     return Sql(f"{value}=%s::jsonb", (dumps(operand),))
+
+
+def joined(items: list[Sql], word: str, empty: Sql) -> Sql:
+    """The conditions with `word` (` AND `, ` OR `) between them; `empty` where there are none.
+
+    A balanced tree: SQLite refuses expressions that are a thousand terms deep.
+    """
+    if not items:
+        return empty
+    while len(items) > 1:
+        items = [_pair(items[at : at + 8], word) for at in range(0, len(items), 8)]
+    return items[0]
+
+
+def _pair(items: list[Sql], word: str) -> Sql:
+    if len(items) == 1:
+        return items[0]
+    return Sql(f"({word.join(item.text for item in items)})", _params(items))
+
+
+def _params(items: Iterable[Sql]) -> tuple[object, ...]:
+    return tuple(param for item in items for param in item.params)

@@ -16,6 +16,7 @@ from django.http import Http404, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
+from datasources import store
 from datasources.errors import AddressTaken, Busy, Failure, Malformed, NotFound, TooLarge
 from datasources.jsontext import dumps
 from datasources.models import DataSource
@@ -105,7 +106,7 @@ def failure_of(error: Exception) -> Failure:
         return Malformed("the request is not taken")
     if isinstance(error, RecursionError):
         return Malformed("the body nests too deep")
-    if isinstance(error, OperationalError) and _was_cancelled(error):
+    if isinstance(error, OperationalError) and store.was_cancelled(error):
         return Busy("the database took too long; ask for less, or try again in a moment")
     if isinstance(error, OperationalError) and _is_busy(error):
         return Busy("the database is busy; try again in a moment")
@@ -118,11 +119,6 @@ def failure_of(error: Exception) -> Failure:
 def _is_orphan(error: Exception) -> bool:
     """An entry or session that was written while what it belongs to went."""
     return isinstance(error, IntegrityError) and "foreign key" in str(error).lower()
-
-
-def _was_cancelled(error: OperationalError) -> bool:
-    """PostgreSQL's `statement_timeout`, which ends costly reads and writes that wait for others."""
-    return getattr(error.__cause__, "sqlstate", None) == "57014"
 
 
 def _is_busy(error: OperationalError) -> bool:
