@@ -10,13 +10,12 @@ it; the exit code is 1 where the large one takes a second, or asks more statemen
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import time
 from typing import Any
 
-from .indexes import _insert, database, run
+from .ground import database, insert, run
 
 SECONDS = 1.0
 
@@ -32,9 +31,9 @@ def prepare(rows: int) -> dict[str, Any]:
 
     call_command("migrate", verbosity=0)
     small = make("Small", [f"Column {at}" for at in range(3)], 1)
-    _insert(str(small), "n", 10, 1)
+    insert(str(small), "n", 10, 1)
     large = make("Large", [f"Column {at}" for at in range(200)], 50)
-    _insert(str(large), "n", rows, 1_000)
+    insert(str(large), "n", rows, 1_000)
     run("VACUUM ANALYZE")
     client = Client(headers={"Host": "localhost"})
     client.force_login(get_user_model().objects.create_superuser("admin"))
@@ -86,8 +85,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    with database(False, options.database):
+    with database(options.database):
         made = prepare(options.rows)
         found: dict[str, list[tuple[float, int, int]]] = {"small": [], "large": []}
         for at in range(options.rounds + 1):

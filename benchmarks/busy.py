@@ -23,14 +23,13 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from .ground import database
 from .http import SERVERS, server
 
-NAME = "rowkeeper_busy"
 THREADED = "--worker-class gthread --threads 8"
 SERVERS["threads"] = f"{SERVERS['gunicorn']} {THREADED}"
 WRITES = """
@@ -217,20 +216,6 @@ def killed(site: Site, number: int) -> bool:
     return whole and not (lost or extra or granted or shown or plain)
 
 
-@contextlib.contextmanager
-def database(url: str) -> Iterator[None]:
-    """A database of our own."""
-    import psycopg
-
-    with psycopg.connect(f"{url}/postgres", autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {NAME}")
-        try:
-            yield
-        finally:
-            admin.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--loops", type=int, default=200)
@@ -238,15 +223,10 @@ def main() -> None:
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
     with database(options.database):
-        os.environ["DATABASE_URL"] = f"{options.database}/{NAME}"
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
         prepare()
         with server("threads", quiet=True) as port:
             site = Site(port)
             good = [loops(site, options.loops), killed(site, options.requests)]
-        from django.db import connection
-
-        connection.close()
     sys.exit(0 if all(good) else 1)
 
 

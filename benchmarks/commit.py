@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
 from typing import Any
 
-from .indexes import COLUMNS, _row, database, run
+from .ground import COLUMNS, database, row_of, run
 
 BOUND = 4.0
 # Decided for every row: its columns, and what it has to say.
@@ -50,7 +49,7 @@ def prepare() -> Any:
     save_rules(model, RULES)
     source = sources.source_of(model)
     with store.writing(source, []):
-        store.insert(source, [_row(n, n, 50) for n in range(1_000)])
+        store.insert(source, [row_of(n, n, 50) for n in range(1_000)])
     return model
 
 
@@ -93,10 +92,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    with database(False, options.database):
+    with database(options.database):
         source = prepare().pk
-        rows = [_row(n, n, 2_000) for n in range(options.rows)]
+        rows = [row_of(n, n, 2_000) for n in range(options.rows)]
         texts = [json.dumps(row) for row in rows]
         entries = [{"data": row} for row in rows]
         head = {"append": True, "returnEntries": False}

@@ -21,19 +21,17 @@ import os
 import socket
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.hostile_inputs import Case, at_place, cases, places, rows
 
+from .ground import NAME, database
 from .http import server
 from .load import request_of
 
-NAME = "rowkeeper_hostile"
 LIMIT_MS = 200
 LIMIT_GROWTH = 30 * 1024 * 1024
 RULES: list[dict[str, Any]] = [{"type": ["select", "insert", "update", "delete"], "allow": "all"}]
@@ -213,28 +211,6 @@ def run(made: dict[str, Any], rounds: int) -> bool:
     return not wrong and grown <= LIMIT_GROWTH
 
 
-@contextlib.contextmanager
-def database(options: argparse.Namespace) -> Iterator[str]:
-    """The address of an empty database."""
-    if options.sqlite:
-        with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite:///{folder}/hostile.sqlite3"
-        return
-    import psycopg
-
-    def admin(*statements: str) -> None:
-        with psycopg.connect(f"{options.database}/postgres", autocommit=True) as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
-
-    drop = f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)"
-    admin(drop, f"CREATE DATABASE {NAME}")
-    try:
-        yield f"{options.database}/{NAME}"
-    finally:
-        admin(drop)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
@@ -244,9 +220,7 @@ def main() -> None:
     options = parser.parse_args()
     # The processes that help one of PostgreSQL's are gone when their time would be read.
     os.environ["PGOPTIONS"] = "-c statement_timeout=15s -c max_parallel_workers_per_gather=0"
-    with database(options) as address:
-        os.environ["DATABASE_URL"] = address
-        os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    with database(options.database, options.sqlite):
         made = prepare(options.rows)
         from django.db import connections
 

@@ -4,7 +4,7 @@ beside the same data behind DRF's ModelViewSet with django-guardian's object per
     python -m benchmarks.http [--rows 100000] [--rounds 5] [--database postgres://…]
 
 The Staff rules of the examples, a session as the credential; concurrency 8. It makes a database
-of its own, `rowkeeper_benchmark`, and drops it.
+of its own, and drops it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .ground import database
 from .load import request_of, requests_per_second
 
 HERE = Path(__file__).parent
-NAME = "rowkeeper_benchmark"
 _GUNICORN = "gunicorn project.wsgi --workers 2 --no-control-socket --log-level warning"
 SERVERS = {
     # As it comes, with a worker for each core: a connection for each request.
@@ -202,14 +202,7 @@ def main() -> None:
     parser.add_argument("--servers", default="gunicorn,gthread,granian")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
-    import psycopg
-
-    with psycopg.connect(f"{options.database}/postgres", autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-        admin.execute(f"CREATE DATABASE {NAME}")
-    os.environ["DATABASE_URL"] = f"{options.database}/{NAME}"
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    try:
+    with database(options.database):
         made = prepare(options.rows)
         from django.db import connections
 
@@ -217,9 +210,6 @@ def main() -> None:
         print(f"{options.rows} rows, {os.cpu_count()} cores")
         for kind in options.servers.split(","):
             measure(kind, made, options.rounds)
-    finally:
-        with psycopg.connect(f"{options.database}/postgres", autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
 
 
 if __name__ == "__main__":

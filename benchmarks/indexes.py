@@ -15,7 +15,6 @@ import argparse
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .ground import COLUMNS, database, insert, row_of, run
+
 HERE = Path(__file__).parent
-NAME = "rowkeeper_benchmark_indexes"
 SOURCES = 20
 MARKED, UNMARKED, SMALL, LARGE, GROWN = "S7", "S8", "Small", "Large", "Grown"
-COLUMNS = ["Email", "Name", "Department", "Salary", "Joined", "Active", "Note", "Role"]
 INDEXED = ["Email", "Name", "Department", "Salary"]
 # Statement and parameters.
 Statement = tuple[str, tuple[Any, ...]]
@@ -35,13 +34,6 @@ Statement = tuple[str, tuple[Any, ...]]
 
 # -- rows
 
-ROW_POSTGRESQL = """
-    jsonb_build_object('Email','person'||k||'@acme.com','Name','Person '||md5(k::text),
-    'Department','Department '||(k % {departments}),'Salary',20000+(k*7919)%100003,
-    'Joined',to_char(date '2000-01-01'+(k % 9000)::int,'YYYY-MM-DD'),'Active',k % 3=0,
-    'Note','note '||md5(n::text)||' '||md5((n+1)::text),
-    'Role',CASE WHEN k % 10=0 THEN 'Admin' ELSE 'User' END)
-"""
 NATIVE = (
     "CREATE TABLE native (id bigint PRIMARY KEY, source bigint, email text{c}, name text{c}, "
     "department text{c}, salary numeric, joined text{c}, active boolean, note text{c}, "
@@ -71,7 +63,7 @@ def fill_postgresql(ids: dict[str, int], rows: int) -> None:
     each = rows // SOURCES
     run("DROP INDEX rowkeeper_entry_whole")
     first = ids["S0"]
-    _insert(f"{first}+(n % {SOURCES})", f"n/{SOURCES}", rows, max(each // 50, 1))
+    insert(f"{first}+(n % {SOURCES})", f"n/{SOURCES}", rows, max(each // 50, 1))
     run(
         "CREATE INDEX rowkeeper_entry_whole ON rowkeeper_datasources_entry USING gin "
         f"({WHOLE_POSTGRESQL} jsonb_path_ops) WITH (gin_pending_list_limit=256)"
@@ -86,19 +78,9 @@ def fill_postgresql(ids: dict[str, int], rows: int) -> None:
     )
     for column in NATIVE_INDEXES:
         run(f"CREATE INDEX ON native (source,{column})")
-    _insert(str(ids[SMALL]), "n", 1_000, 20)
-    _insert(str(ids[LARGE]), "n", 100_000, 2_000)
+    insert(str(ids[SMALL]), "n", 1_000, 20)
+    insert(str(ids[LARGE]), "n", 100_000, 2_000)
     run("VACUUM ANALYZE")
-
-
-def _insert(source: str, number: str, rows: int, departments: int) -> None:
-    row = ROW_POSTGRESQL.format(departments=departments)
-    run(
-        'INSERT INTO rowkeeper_datasources_entry (data_source_id,data,"order",nested,created_at,'
-        f"updated_at) SELECT {source},{row},0,false,now(),now() "
-        f"FROM (SELECT n,({number})::bigint AS k "
-        f"FROM generate_series(0,{rows - 1}) AS n) AS numbers"
-    )
 
 
 def fill_sqlite(ids: dict[str, int], rows: int) -> None:
@@ -114,7 +96,7 @@ def fill_sqlite(ids: dict[str, int], rows: int) -> None:
     departments = max(rows // SOURCES // 50, 1)
     for start in range(0, rows, 50_000):
         batch = [
-            (n + 1, ids[f"S{n % SOURCES}"], _row(n, n // SOURCES, departments))
+            (n + 1, ids[f"S{n % SOURCES}"], row_of(n, n // SOURCES, departments))
             for n in range(start, min(rows, start + 50_000))
         ]
         with raw:
@@ -129,32 +111,6 @@ def fill_sqlite(ids: dict[str, int], rows: int) -> None:
             )
     for column in NATIVE_INDEXES[:-1]:
         run(f"CREATE INDEX native_{column} ON native (source,{column})")
-
-
-def _row(n: int, k: int, departments: int) -> dict[str, Any]:
-    from hashlib import md5
-
-    def digest(number: int) -> str:
-        return md5(str(number).encode()).hexdigest()
-
-    return {
-        "Email": f"person{k}@acme.com",
-        "Name": f"Person {digest(k)}",
-        "Department": f"Department {k % departments}",
-        "Salary": 20_000 + (k * 7919) % 100_003,
-        "Joined": f"{2000 + k % 25}-{1 + k % 12:02}-{1 + k % 28:02}",
-        "Active": k % 3 == 0,
-        "Note": f"note {digest(n)} {digest(n + 1)}",
-        "Role": "User" if k % 10 else "Admin",
-    }
-
-
-def run(sql: str) -> None:
-    """One statement without parameters."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 # -- what is compared
@@ -351,38 +307,11 @@ def main() -> None:
     parser.add_argument("--sqlite", action="store_true")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    with database(options.sqlite, options.database):
+    with database(options.database, options.sqlite):
         import django
 
         django.setup()
         everything(options)
-
-
-@contextmanager
-def database(sqlite: bool, server: str) -> Iterator[None]:
-    """A database of our own."""
-    if sqlite:
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["DATABASE_URL"] = f"sqlite:///{folder}/benchmark.sqlite3"
-            yield
-        return
-    import psycopg
-
-    def on_server(text: str) -> None:
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
-            admin.execute(text.encode())
-
-    on_server(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-    on_server(f"CREATE DATABASE {NAME}")
-    os.environ["DATABASE_URL"] = f"{server}/{NAME}"
-    try:
-        yield
-    finally:
-        from django.db import connections
-
-        connections.close_all()
-        on_server(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
 
 
 def everything(options: argparse.Namespace) -> None:
@@ -441,7 +370,7 @@ def growth(options: argparse.Namespace, ids: dict[str, int], missed: list[str]) 
         "first 50": {"limit": 50},
     }
     before = {name: _both(body) for name, body in asked.items()}
-    _insert(str(ids[GROWN]), "n", options.grow, max(options.grow // 50, 1))
+    insert(str(ids[GROWN]), "n", options.grow, max(options.grow // 50, 1))
     run("VACUUM ANALYZE")
     told: list[str] = []
     print(f"\nthe database's time, us{'':11}{'1,000':>8}{'100,000':>8}{'ratio':>7}")

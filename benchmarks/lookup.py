@@ -12,13 +12,12 @@ takes 3 ms.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import time
 from typing import Any
 
-from .indexes import COLUMNS, _insert, database, run
+from .ground import COLUMNS, database, insert, run
 
 BOUND = 3.0
 RULES: dict[str, dict[str, Any]] = {
@@ -47,7 +46,7 @@ def prepare(rows: int) -> dict[str, int]:
     call_command("migrate", verbosity=0)
     large = DataSource(name="Large", columns=COLUMNS)
     sources.save(large)
-    _insert(str(large.pk), "n", rows, 1_000)
+    insert(str(large.pk), "n", rows, 1_000)
     writer = get_user_model().objects.create_user("writer", is_staff=True)
     assign_perm("rowkeeper_datasources.view_datasource", writer, large)
     assign_perm("rowkeeper_datasources.write_scripts_datasource", writer)
@@ -69,9 +68,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     times: dict[str, list[float]] = {name: [] for name in RULES}
-    with database(False, options.database):
+    with database(options.database):
         made = prepare(options.rows)
         from django.test import Client
 

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .ground import COLUMNS, database, insert, row_of, run
 from .http import SERVERS, server
-from .indexes import COLUMNS, ROW_POSTGRESQL, database, run
 
 SERVERS["one"] = SERVERS["gunicorn"].replace("--workers 2", "--workers 1")
 FIRST_BYTE, MEMORY = 0.5, 50.0
@@ -44,22 +44,19 @@ def prepare(rows: int) -> int:
     from datasources.models import DataSource
     from rules.saving import save_rules
 
-    from .indexes import _insert, _row
-
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=COLUMNS)
     sources.save(model)
     rules = [{"type": ["select"], "allow": "all", "exclude": ["Salary"]}]
     save_rules(model, rules)
     if connection.vendor == "postgresql":
-        assert ROW_POSTGRESQL
-        _insert(str(model.pk), "n", rows, 1_000)
+        insert(str(model.pk), "n", rows, 1_000)
         run("VACUUM ANALYZE")
         return model.pk
     source = sources.source_of(model)
     for at in range(0, rows, 20_000):
         with store.writing(source, []):
-            store.insert(source, [_row(n, n, 1_000) for n in range(at, min(rows, at + 20_000))])
+            store.insert(source, [row_of(n, n, 1_000) for n in range(at, min(rows, at + 20_000))])
     return model.pk
 
 
@@ -108,9 +105,8 @@ def main() -> None:
     parser.add_argument("--sqlite", action="store_true")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     missed = []
-    with database(options.sqlite, options.database):
+    with database(options.database, options.sqlite):
         source = prepare(options.rows)
         from django.db import connections
 
