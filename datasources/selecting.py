@@ -58,9 +58,10 @@ def field_text(dialect: Dialect, name: str) -> str:
     if dialect.name == "sqlite":
         # Django writes `2026-01-31 12:00:00`, and `.123456` behind it unless that is nought.
         return f"'\"'||substr({column},1,10)||'T'||substr({column}||'.000',12,12)||'Z\"'"
-    # Half the time of `to_char`; with a digit behind the milliseconds, none of their noughts goes.
-    exact = f"date_trunc('milliseconds',{column} AT TIME ZONE 'UTC')+interval '100 microseconds'"
-    return f"left(to_json({exact})::text,24)||'Z\"'"
+    return f"to_char({column} AT TIME ZONE 'UTC',{_TIME_POSTGRESQL})"
+
+
+_TIME_POSTGRESQL = '\'\\"YYYY-MM-DD"T"HH24:MI:SS.MS"Z\\"\''
 
 
 def row_text(dialect: Dialect, projection: Projection) -> Sql:

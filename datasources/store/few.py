@@ -8,14 +8,13 @@ from ..sources import Source
 from ..values import MAX_INTEGER
 from ..where import Node
 from ..where.sqltext import Sql
+from . import ways
 from .database import dialect, spelled
 from .read import DEEP, entry_text_of
 from .ways import Ask, Rows, learn, rows_for
 
 # What is answered at once; more is better read in pages.
 FEW = 1_000
-# Behind the entry of a row that is one of many: JSON has nothing against it.
-_COMMON = " "
 
 
 def has_few() -> bool:
@@ -31,27 +30,38 @@ def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tupl
     if not has_few() or not _is_plain(ask):
         return None
     limit = FEW + 1 if ask.limit is None else ask.limit
-    rows = rows_for(Ask(source, where, ask.order, min(limit + ask.offset, MAX_INTEGER)))
+    wanted = min(limit + ask.offset, MAX_INTEGER)
+    rows = rows_for(Ask(source, where, ask.order, wanted, few=True))
     text = entry_text_of(ask.attributes, shown)
     order = order_sql(dialect(), ask.order)
-    told = f"||CASE WHEN common THEN '{_COMMON}' ELSE '' END" if rows.tells else ""
     # An array keeps the order of its subquery; an aggregate need not.
-    found = (
-        f"(SELECT cardinality(a)||':'||array_to_string(a,',') FROM (SELECT ARRAY(SELECT {text.text}"
-        f"{told} FROM {rows.sql.text}{order.text} LIMIT %s OFFSET %s) AS a) AS found)"
-    )
+    found = f"ARRAY(SELECT {text.text} FROM {rows.sql.text}{order.text} LIMIT %s OFFSET %s)"
     params = (*text.params, *rows.sql.params, *order.params, limit, ask.offset)
-    return Sql(found, params), rows
+    if rows.hits is not None:
+        found = (
+            f"(WITH hits AS MATERIALIZED ({rows.hits.text}) SELECT (SELECT count(*) FROM hits)"
+            f"||':'||array_to_string({found},','))"
+        )
+        return Sql(found, (*rows.hits.params, *params)), rows
+    # Without the OFFSET a planner puts the array into both places, and has it made twice.
+    told = f"SELECT cardinality(a)||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
+    return Sql(f"({told} AS found)", params), rows
 
 
 def few_in(text: str, ask: Select, rows: Rows) -> str | None:
-    """The entries that were found, as the inside of a JSON list; None: there are more than a few.
+    """The entries that were found, as the inside of a JSON list; None: there are more than a few,
+    or more fit than are sorted, and they are to be asked for anew.
 
     What they tell of their way is learned.
     """
-    count, _, entries = text.partition(":")
-    learn(rows, entries.endswith(_COMMON), int(count) == ask.limit)
-    return None if int(count) > FEW else spelled([f"[{entries}]"])[0][1:-1]
+    number, _, entries = text.partition(":")
+    found = int(number)
+    common = rows.hits is not None and found > ways.FEW
+    learn(rows, common, found == ask.limit)
+    told = found if rows.hits is None else found - ask.offset
+    if common or (ask.limit is None and told > FEW):
+        return None
+    return spelled([f"[{entries}]"])[0][1:-1]
 
 
 def _is_plain(ask: Select) -> bool:

@@ -35,7 +35,8 @@ _MANY = "(SELECT many FROM told)"
 @dataclass(frozen=True, slots=True)
 class Ask:
     """Which rows of a data source are wanted. `wanted`: only so many of the first ones; `more`:
-    conditions beside the where; `place`: those conditions want what is behind it in the order.
+    conditions beside the where; `place`: those conditions want what is behind it in the order;
+    `few`: who asks can ask anew where more fit than are sorted.
     """
 
     source: Source
@@ -44,6 +45,7 @@ class Ask:
     wanted: int | None = None
     more: tuple[Sql, ...] = ()
     place: Place | None = None
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Rows:
 
     `tells`: the table has a column `common` as well, true where more rows fit than are sorted.
     `walked`: they are read in their order, as there were too many last time. `whole`: to give the
-    first ones by id, all those beside an index are read.
+    first ones by id, all those beside an index are read. `hits`: what the table `hits` of `sql` is,
+    for who asked for `few`: one row more than are sorted means that there are too many.
     """
 
     sql: Sql
@@ -60,6 +63,7 @@ class Rows:
     tells: bool = False
     walked: bool = False
     whole: bool = False
+    hits: Sql | None = None
 
 
 def rows_for(ask: Ask) -> Rows:
@@ -79,7 +83,7 @@ def rows_for(ask: Ask) -> Rows:
 # -- wheres that too many rows fit: they are read in their order, without a look into an index
 
 _common: OrderedDict[tuple[int, bytes], None] = OrderedDict()
-_MAX_COMMON = 1_000
+_MAX_COMMON = 10_000
 
 
 def learn(rows: Rows, common: bool, enough: bool) -> None:
@@ -238,6 +242,10 @@ class _Way:
         key = (ask.source.id, digest)
         if key in _common:
             return Rows(_table(self._walk("")).sql, key, walked=True)
+        if ask.few:
+            rows = found[0] if len(found) == 1 else _union(found, "")
+            hits = Sql(f"{rows.text} LIMIT {FEW + 1}", rows.params)
+            return Rows(Sql("hits AS e WHERE 1=1"), key, tells=True, hits=hits)
         hits, walked = _union(found, ""), _union(self._walk(f"{_MANY} AND "), ",1=1 AS common")
         return Rows(
             Sql(

@@ -45,6 +45,25 @@ def _is_sought(node: Node) -> bool:
     return isinstance(node, Or) and bool(node.items) and all(map(_is_sought, node.items))
 
 
+def is_all_sought(node: Node) -> bool:
+    """Whether one JSON path of `sought_sql` says all of a where that is sought: of every row but
+    those with a list in a list, where a path does not go as far.
+    """
+    return _values(node) <= _MAX_AT_ONCE and _is_all_sought(node)
+
+
+def _is_all_sought(node: Node) -> bool:
+    if isinstance(node, Made):
+        return _is_all_sought(node.item)
+    if isinstance(node, And):
+        return bool(node.items) and all(map(_is_all_sought, node.items))
+    return (
+        _is_sought(node)
+        if isinstance(node, Field)
+        else isinstance(node, Or) and all(map(_is_all_sought, node.items))
+    )
+
+
 def has_equals(field: Field) -> bool:
     """Whether a condition is about values that the index over whole rows knows: equality with
     scalars. A key of digits may be an index into a list, which it does not.

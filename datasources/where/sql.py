@@ -15,7 +15,7 @@ from . import many as lists
 from .many import Lists, folded
 from .nodes import And, Elem, Field, Made, Node, Not, Or
 from .operators import OPERATORS, Operator, Sql
-from .sought import equals_path, has_equals, sought_sql
+from .sought import equals_path, has_equals, is_all_sought, sought_sql
 from .sqltext import ALWAYS, NEVER, joined
 
 # So many conditions are worth a look whether some have one shape.
@@ -48,7 +48,9 @@ def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     if source is None:
         return found
     sought = sought_sql(node, source)
-    return Sql(f"{sought.text} AND {found.text}", (*sought.params, *found.params))
+    # Where the index is asked the whole where, its own second look at a row has answered it.
+    rest = f"(NOT nested OR {found.text})" if is_all_sought(node) else found.text
+    return Sql(f"{sought.text} AND {rest}", (*sought.params, *found.params))
 
 
 def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
