@@ -68,9 +68,15 @@ def _named_in_url(request: Request) -> Beside | None:
     return None if text is None else _beside(request._request, text)
 
 
+def is_by_name(request: HttpRequest) -> bool:
+    """Whether the address names its data source, digits and all: `?dsn`."""
+    # Most have no query, and to read none takes as long.
+    return bool(request.META.get("QUERY_STRING")) and "dsn" in request.GET
+
+
 def _beside(request: HttpRequest, reference: str) -> Beside | None:
     try:
-        return Beside.of(reference_of(reference, "dsn" in request.GET))
+        return Beside.of(reference_of(reference, is_by_name(request)))
     except Malformed:
         return None
 

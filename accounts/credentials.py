@@ -28,8 +28,9 @@ def presented(request: HttpRequest) -> tuple[str, ...]:
 
 
 def _in_headers(request: HttpRequest) -> list[str]:
-    own = request.headers.get("Auth-token", "").strip()
-    bearer = _bearer(request.headers.get("Authorization", ""))
+    # Not by `request.headers`, which would be made of all of them for two.
+    own = request.META.get("HTTP_AUTH_TOKEN", "").strip()
+    bearer = _bearer(request.META.get("HTTP_AUTHORIZATION", ""))
     return [secret for secret in (own, bearer) if secret]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .jsontext import path_of
 from .where.operators import Sql
+from .where.sqltext import text_array
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _scalar_postgresql(column: str) -> Sql:
 
 
 def _leaves_postgresql(rows: str, column: str, name: str) -> Sql:
-    return Sql(f"rowkeeper_walk({rows},%s::text[]) AS {name}", ([column],))
+    return Sql(f"rowkeeper_walk({rows},%s::text[]) AS {name}", (text_array([column]),))
 
 
 POSTGRESQL = Values(

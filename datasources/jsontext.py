@@ -72,12 +72,15 @@ def rows_as_numbers_went_in(text: str) -> str:
 
     jsonb writes 1e+21 as 1000000000000000000000, which is no integer that this API takes back.
     """
-    if _LONG_DIGITS.search(text) is None:
+    # Nineteen digits in a row hold four of every fourth character; no time of an entry does.
+    if _SOME_DIGITS.search(text[::4]) is None or _LONG_DIGITS.search(text) is None:
         return text
     return _encoder.encode(json.loads(text, parse_int=_int_or_double))
 
 
-# Every answer is searched: this takes a tenth of the time that Python's own takes.
+# Every answer is searched: this takes a tenth of the time that Python's own takes, and a look at a
+# quarter of the text first a third of that.
+_SOME_DIGITS = re2.compile("[0-9]{4}")
 _LONG_DIGITS = re2.compile("[0-9]{19}")
 
 

@@ -14,6 +14,7 @@ from .queries import OrderTerm, Projection
 from .values import BLANKS
 from .where.operators import Sql
 from .where.sql import Dialect
+from .where.sqltext import text_array
 
 FIELD_COLUMNS = {
     "id": "id",
@@ -80,12 +81,6 @@ def row_text(dialect: Dialect, projection: Projection) -> Sql:
     for at in range(0, len(hidden), 100):
         text = f"json_remove({text}{',%s' * len(hidden[at : at + 100])})"
     return Sql(text, tuple(path_of(column) for column in hidden))
-
-
-def text_array(texts: Sequence[str]) -> str:
-    """A list of texts as PostgreSQL writes one: a parameter that costs the driver nothing."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 def _picked_postgresql(columns: list[str]) -> Sql:
@@ -171,7 +166,7 @@ def distinct_texts(dialect: Dialect, column: str) -> Sql:
     return Sql(
         "SELECT DISTINCT leaf.v::text FROM {entries},"
         "rowkeeper_walk(data,%s::text[]) AS leaf WHERE leaf.v IS NOT NULL AND ",
-        ([column],),
+        (text_array([column]),),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.utils import timezone
 
 from datasources.sources import Beside, Source
@@ -22,7 +22,7 @@ from datasources.where.sqltext import Sql
 from ..failures import CredentialInvalid
 from ..identity import Identity
 from ..tokens import digest
-from .last_use import EVERY, database_time, note_use
+from .last_use import EVERY, note_use
 
 _KEPT = 4_096
 # Rows of people that are longer, in characters, are not kept: anybody may fill their own, and sign
@@ -49,15 +49,18 @@ class Kind:
     def row(self, secret_digest: str, beside: Beside | None, also: Sql) -> tuple[Any, ...] | None:
         """The row of a secret, with what else is read."""
         now = timezone.now()
-        with connection.cursor() as cursor:
+        # Looked up once: `connection` finds it anew for each attribute.
+        database = connections[DEFAULT_DB_ALIAS]
+        time = database.ops.adapt_datetimefield_value
+        with database.cursor() as cursor:
             cursor.execute(
-                self.sql(connection.vendor, beside.column if beside else None, also.text),
+                self.sql(database.vendor, beside.column if beside else None, also.text),
                 [
-                    database_time(now - EVERY),
+                    time(now - EVERY),
                     *also.params,
                     *([beside.reference] if beside else []),
                     secret_digest,
-                    database_time(self.moment(now)),
+                    time(self.moment(now)),
                 ],
             )
             found: tuple[Any, ...] | None = cursor.fetchone()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -36,8 +37,11 @@ class Stored:
     order: int = 0
 
 
+@cache
 def dialect() -> Dialect:
-    """The database in use, as the query language knows it."""
+    """The database in use, as the query language knows it. It stays the same for a process, and a
+    request asks often.
+    """
     return DIALECTS[connection.vendor]
 
 
@@ -114,7 +118,7 @@ def clock() -> Iterator[None]:
     """SQLite has no time limit of its own: it asks, every so many steps, whether to go on, and so
     do our functions. Raises `Busy`.
     """
-    if connection.vendor != "sqlite":
+    if dialect().name != "sqlite":
         yield
         return
     until = monotonic() + setting("QUERY_SECONDS")
@@ -150,13 +154,14 @@ def by_id(source_id: int) -> tuple[Sql, str]:
     return Sql(within, (source_id, source_id)), "data_source_id,id"
 
 
-def condition_of(source_id: int, where: Node) -> Sql:
-    """A data source's rows alone, and of those the ones that fit.
+def condition_of(source_id: int, where: Node, sought: bool | None = None) -> Sql:
+    """A data source's rows alone, and of those the ones that fit. `sought`: what `is_sought` says,
+    from who has asked it.
 
     Where the index over whole rows finds them, it knows the data source as well; a planner is not
     to weigh the list of all its rows then, which is far longer.
     """
-    if is_sought(where, dialect().name):
+    if is_sought(where, dialect().name) if sought is None else sought:
         found = where_sql(where, dialect(), source_id)
         return Sql(f"data_source_id+0=%s AND {found.text}", (source_id, *found.params))
     found = where_sql(where, dialect())
@@ -165,7 +170,7 @@ def condition_of(source_id: int, where: Node) -> Sql:
 
 def spelled(texts: list[str]) -> list[str]:
     """JSON texts with their numbers as they went in."""
-    if connection.vendor == "postgresql":
+    if dialect().name == "postgresql":
         return [rows_as_numbers_went_in(text) for text in texts]
     return texts
 

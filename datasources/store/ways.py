@@ -160,7 +160,7 @@ class _Way:
         ask = self.ask
         several = any(span.points is not None for span in self.spans.values())
         if point is None and not several and is_sought(ask.where, dialect().name):
-            return [self._select([condition_of(ask.source.id, ask.where)])]
+            return [self._select([condition_of(ask.source.id, ask.where, True)])]
         ordered = self._ordered()
         if point is None and not several and ordered is not None:
             # What is about the order itself is a stretch of that.

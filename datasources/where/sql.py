@@ -16,7 +16,7 @@ from .many import Lists, folded
 from .nodes import And, Elem, Field, Made, Node, Not, Or
 from .operators import OPERATORS, Operator, Sql
 from .sought import equals_path, has_equals, is_all_sought, sought_sql
-from .sqltext import ALWAYS, NEVER, joined
+from .sqltext import ALWAYS, NEVER, joined, text_array
 
 # So many conditions are worth a look whether some have one shape.
 MANY = 64
@@ -177,7 +177,7 @@ def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) 
     return Sql(
         f"CASE WHEN {opened} THEN EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf "
         f"WHERE {members.text}) ELSE {plain.text} END",
-        (*[key] * row.opens_lists, [key], *members.params, *plain.params),
+        (*[key] * row.opens_lists, text_array([key]), *members.params, *plain.params),
     )
 
 
@@ -188,7 +188,7 @@ def _contained_postgresql(field: Field, members: Sql) -> Sql:
     return Sql(
         "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
         f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
-        (equals_path(field, field.path), list(field.path), *members.params),
+        (equals_path(field, field.path), text_array(field.path), *members.params),
     )
 
 
@@ -199,7 +199,7 @@ def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
     walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
     return Sql(
         f"EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf WHERE {test.text})",
-        (list(field.path), *test.params),
+        (text_array(field.path), *test.params),
     )
 
 
@@ -209,7 +209,7 @@ def _elem_postgresql(node: Elem, item: str, depth: int) -> Sql:
         f"EXISTS(SELECT 1 FROM rowkeeper_ends({item},%s::text[]) AS list{depth},"
         f"jsonb_array_elements(CASE jsonb_typeof(list{depth}.v) WHEN 'array' THEN list{depth}.v "
         f"ELSE '[]' END) AS member{depth}(v) WHERE {inside.text})",
-        (list(node.path), *inside.params),
+        (text_array(node.path), *inside.params),
     )
 
 

@@ -12,7 +12,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import RowkeeperAuthentication, source_beside
+from accounts.authentication import RowkeeperAuthentication, is_by_name, source_beside
 from accounts.identity import Identity
 from datasources import sources
 from datasources.errors import NotFound
@@ -87,7 +87,7 @@ class Endpoint(ViewSet):
 
     def guard(self, request: Request, reference: str) -> Guard:
         """The guard of the data source that the URL names."""
-        wanted = sources.reference_of(reference, "dsn" in request._request.GET)
+        wanted = sources.reference_of(reference, is_by_name(request._request))
         beside = source_beside(request._request)
         trail = trail_of(request._request)
         if beside is not None and beside.is_read and beside.reference == wanted:
