@@ -144,6 +144,10 @@ def _keep(
     state = (*own, *source.key)
     # The Django user behind a token is read anew by whoever looks at it.
     identity = replace(identity, django_user=None)
+    kept = _kept.get((secret_digest, named))
+    if kept is not None and (kept.row, kept.identity, kept.source) == (state, identity, source):
+        # The same object: what has been made of it is still so.
+        return
     _kept[secret_digest, named] = Expected(kind, secret_digest, named, state, identity, source)
 
 

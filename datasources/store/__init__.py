@@ -21,7 +21,7 @@ from .read import (
     read_rows,
     select,
 )
-from .ways import Ask, Rows, rows_for
+from .ways import Ask, Rows, is_still_the_way, rows_for
 from .write import delete, delete_where, insert, update, writing
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "ids",
     "insert",
     "is_long",
+    "is_still_the_way",
     "login_rows",
     "normal_address",
     "pages",

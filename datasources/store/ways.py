@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from ..cursors import Place
@@ -55,7 +55,8 @@ class Rows:
     `tells`: the table has a column `common` as well, true where more rows fit than are sorted.
     `walked`: they are read in their order, as there were too many last time. `whole`: to give the
     first ones by id, all those beside an index are read. `hits`: what the table `hits` of `sql` is,
-    for who asked for `few`: one row more than are sorted means that there are too many.
+    for who asked for `few`: one row more than are sorted means that there are too many. `wants`:
+    the columns whose index would have been of use, and for what.
     """
 
     sql: Sql
@@ -64,6 +65,7 @@ class Rows:
     walked: bool = False
     whole: bool = False
     hits: Sql | None = None
+    wants: tuple[tuple[str, str], ...] = ()
 
 
 def rows_for(ask: Ask) -> Rows:
@@ -78,6 +80,16 @@ def rows_for(ask: Ask) -> Rows:
             spans = {name: span for name, span in spans.items() if span.points is None}
         pieces = {n: p for n, p in parts_of(where) if n in indexed and indexed[n].pieces}
     return _Way(ask, spans, pieces).rows()
+
+
+def is_still_the_way(rows: Rows, source_id: int) -> bool:
+    """Whether rows of a while ago are to be found the same way today, as far as it is known. Then
+    what they would have wanted is counted, as it was by `rows_for`.
+    """
+    if (rows.key in _common) is not rows.walked:
+        return False
+    wanted.note(source_id, rows.wants)
+    return True
 
 
 # -- wheres that too many rows fit: they are read in their order, without a look into an index
@@ -112,8 +124,16 @@ class _Way:
         if point is not None and not ask.order and ask.wanted is not None:
             return _table([self._of_point(point), self._beside(point)], whole=True)
         found = self._sought(point)
-        if found is None or point is None:
-            self._note(found is not None)
+        wants = self._wants(found is not None) if found is None or point is None else ()
+        rows = self._found(found, ordered)
+        if not wants:
+            return rows
+        wanted.note(ask.source.id, wants)
+        return replace(rows, wants=wants)
+
+    def _found(self, found: list[Sql] | None, ordered: Keys | None) -> Rows:
+        """The rows, by what finds them in no order, if anything does, or in their order."""
+        ask = self.ask
         by_index = ask.wanted is not None and (ordered is not None or not ask.order)
         if found is not None and by_index and (ask.wanted or 0) <= FEW:
             return self._few_or_walked(found)
@@ -123,16 +143,14 @@ class _Way:
             return _table(self._between(self._narrowest()))
         return Rows(self._plain())
 
-    def _note(self, found: bool) -> None:
-        """Count the columns that an index would have been of use for."""
+    def _wants(self, found: bool) -> tuple[tuple[str, str], ...]:
+        """The columns that an index would have been of use for, and for what."""
         ask = self.ask
         asked = [] if found else wanted.wanted_by(ask.where, dialect().name == "sqlite")
         if ask.wanted is not None and ask.order and ask.order[0].is_column:
             asked.append((ask.order[0].name, wanted.ORDER))
         known, indexed = ask.source.columns, ask.source.indexed
-        wanted.note(
-            ask.source.id, [one for one in asked if one[0] in known and one[0] not in indexed]
-        )
+        return tuple(one for one in asked if one[0] in known and one[0] not in indexed)
 
     # -- which index
 

@@ -23,6 +23,11 @@ MULTIPART = "multipart/form-data"
 _READ = "_rowkeeper_body"
 
 
+def json_text(request: HttpRequest) -> bytes:
+    """The body of a request that is to be JSON, as it was sent. Raises `WrongMedia`, `TooLarge`."""
+    return _read(request, (JSON,), False)
+
+
 def json_body(request: HttpRequest, bulk: bool = False) -> dict[str, Any]:
     """The body as a JSON object; an empty one is `{}`.
 
