@@ -52,15 +52,17 @@ class Ask:
 class Rows:
     """The rows, as a table with its WHERE, to which conditions can be added.
 
-    `tells`: the table has a column `common` as well, true where more rows fit than are sorted.
-    `walked`: they are read in their order, as there were too many last time. `whole`: to give the
-    first ones by id, all those beside an index are read. `hits`: what the table `hits` of `sql` is,
-    for who asked for `few`: one row more than are sorted means that there are too many. `wants`:
-    the columns whose index would have been of use, and for what.
+    `tried`: the ask, where few rows are sorted and many are read in their order; `walked`: that
+    is done, as there were too many last time. `tells`: they say whether more rows fit than are
+    sorted, by one column more, `common`; for who asked for `few` by `hits`, which is what the table
+    of that name in `sql` is: one row more than are sorted means that there are too many.
+
+    `whole`: to give the first ones by id, all those beside an index are read. `wants`: the columns
+    whose index would have been of use, and for what.
     """
 
     sql: Sql
-    key: tuple[int, bytes] | None = None
+    tried: Ask | None = None
     tells: bool = False
     walked: bool = False
     whole: bool = False
@@ -86,7 +88,7 @@ def is_still_the_way(rows: Rows, source_id: int) -> bool:
     """Whether rows of a while ago are to be found the same way today, as far as it is known. Then
     what they would have wanted is counted, as it was by `rows_for`.
     """
-    if (rows.key in _common) is not rows.walked:
+    if rows.tried is not None and _is_common(rows.tried) is not rows.walked:
         return False
     wanted.note(source_id, rows.wants)
     return True
@@ -100,12 +102,24 @@ _MAX_COMMON = 10_000
 
 def learn(rows: Rows, common: bool, enough: bool) -> None:
     """After a read: note a where that fits too many rows to be sorted, or that no longer does."""
-    if rows.key is not None and rows.tells and common:
-        _common[rows.key] = None
+    if rows.tried is None:
+        return
+    if rows.tells and common:
+        _common[_key_of(rows.tried)] = None
         if len(_common) > _MAX_COMMON:
             _common.popitem(last=False)
-    elif rows.key is not None and rows.walked and not enough:
-        _common.pop(rows.key, None)
+    elif rows.walked and not enough:
+        _common.pop(_key_of(rows.tried), None)
+
+
+def _is_common(ask: Ask) -> bool:
+    return bool(_common) and _key_of(ask) in _common
+
+
+def _key_of(ask: Ask) -> tuple[int, bytes]:
+    """A digest of the where, as clients write the values, up to a megabyte of them."""
+    where = where_sql(ask.where, dialect())
+    return (ask.source.id, sha256(f"{where.text}\0{where.params!r}".encode()).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,16 +268,12 @@ class _Way:
     def _few_or_walked(self, found: list[Sql]) -> Rows:
         """Few rows are found and sorted; of many, the first ones are read in the order."""
         ask = self.ask
-        where = where_sql(ask.where, dialect())
-        # A digest, as clients write the values, up to a megabyte of them.
-        digest = sha256(f"{where.text}\0{where.params!r}".encode()).digest()
-        key = (ask.source.id, digest)
-        if key in _common:
-            return Rows(_table(self._walk("")).sql, key, walked=True)
+        if _is_common(ask):
+            return Rows(_table(self._walk("")).sql, ask, walked=True)
         if ask.few:
             rows = found[0] if len(found) == 1 else _union(found, "")
             hits = Sql(f"{rows.text} LIMIT {FEW + 1}", rows.params)
-            return Rows(Sql("hits AS e WHERE 1=1"), key, tells=True, hits=hits)
+            return Rows(Sql("hits AS e WHERE 1=1"), ask, tells=True, hits=hits)
         hits, walked = _union(found, ""), _union(self._walk(f"{_MANY} AND "), ",1=1 AS common")
         return Rows(
             Sql(
@@ -273,7 +283,7 @@ class _Way:
                 f"UNION ALL {walked.text}) AS e WHERE 1=1",
                 (*hits.params, *walked.params),
             ),
-            key,
+            ask,
             tells=True,
         )
 

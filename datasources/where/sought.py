@@ -55,13 +55,10 @@ def is_all_sought(node: Node) -> bool:
 def _is_all_sought(node: Node) -> bool:
     if isinstance(node, Made):
         return _is_all_sought(node.item)
-    if isinstance(node, And):
+    if isinstance(node, And | Or):
+        # An empty one says something, too, and no path does.
         return bool(node.items) and all(map(_is_all_sought, node.items))
-    return (
-        _is_sought(node)
-        if isinstance(node, Field)
-        else isinstance(node, Or) and all(map(_is_all_sought, node.items))
-    )
+    return isinstance(node, Field) and _is_sought(node)
 
 
 def has_equals(field: Field) -> bool:
