@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,7 +18,9 @@ from accounts.models import ApiToken, LoginSession
 from accounts.providers import lookup
 from accounts.tokens import revoke
 from datasources import sources, store
+from datasources.indexing import wanted
 from datasources.models import DataSource, Entry
+from datasources.store import ways
 from rules.api import foresight
 from rules.saving import save_rules
 from tests import calls
@@ -344,3 +349,138 @@ def test_what_is_kept_does_not_grow_with_what_people_write(read: list[Any]) -> N
         asked(calls.bare_token()[1], there, BLUE)
     one, other = (kept.row for kept in lookup._kept.values())
     assert all(left is right for left, right in zip(one[-8:], other[-8:], strict=True))
+
+
+# -- the same again, word for word
+
+only_postgresql = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="one statement for all is PostgreSQL's"
+)
+
+
+@only_postgresql
+def test_the_same_request_is_decided_once(read: list[Any], people: DataSource) -> None:
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    first = warm(ann, there, BLUE)
+    read.clear()
+    for _ in range(3):
+        again, cost = asked(ann, there, BLUE)
+        assert again.text == first.text and cost == 1
+    assert not read
+    # Another way to write it is another request, and so is another's.
+    raw = b'{"where": {"Team":   "Blue"}, "limit": 50}'
+    assert ann("POST", f"{there.data}/query", raw=raw).text == first.text
+    assert len(read) == 1
+    other = calls.session(people, "ann@acme.com")
+    warm(other, there, BLUE)
+    assert len(read) == 2
+
+
+def test_values_that_python_takes_for_equal_are_not_taken_for_the_same(
+    people: DataSource,
+) -> None:
+    there = place([READ], [{"A": 1}, {"A": True}, {"A": "1"}])
+    ann = calls.session(people, "ann@acme.com")
+    for _ in range(3):
+        for value, row in ((1, 0), (True, 1), ("1", 2), (1.0, 0)):
+            answer = asked(ann, there, {"where": {"A": value}, "limit": 5})[0]
+            assert [entry["id"] for entry in answer.entries] == [there.ids[row]]
+
+
+def test_the_same_words_in_another_form_are_refused_as_ever(people: DataSource) -> None:
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    warm(ann, there, BLUE)
+    raw = json.dumps(BLUE).encode()
+    assert len(ann("POST", f"{there.data}/query", raw=raw).entries) == 2
+    for media in ("text/plain", "application/json; charset=utf-16"):
+        answer = ann("POST", f"{there.data}/query", raw=raw, media=media)
+        assert answer.failure == (415, "request.media")
+
+
+def test_a_right_that_comes_and_goes_is_there_when_it_is(staff: Place, people: DataSource) -> None:
+    ann = calls.session(people, "ann@acme.com")
+    for _ in range(2):
+        assert len(warm(ann, staff, BLUE).entries) == 2
+        save_rules(staff.model, [OWN])
+        assert asked(ann, staff, BLUE)[0].failure == (400, "datasource.access")
+        save_rules(staff.model, [{**LEAD, "exclude": ["Salary"]}, OWN])
+        assert b"Salary" not in warm(ann, staff, BLUE).text
+        save_rules(staff.model, [LEAD, OWN])
+        assert b"Salary" in warm(ann, staff, BLUE).text
+
+
+def test_what_others_ask_for_leaves_what_is_kept(read: list[Any], people: DataSource) -> None:
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    warm(ann, there, BLUE)
+    read.clear()
+    # The credential is looked up by an ordinary request, and found to be what it was.
+    ann("GET", f"{there.data}/{there.ids[0]}")
+    asked(ann, there, BLUE)
+    assert not read
+
+
+def test_no_more_is_kept_than_has_room(monkeypatch: pytest.MonkeyPatch, people: DataSource) -> None:
+    monkeypatch.setattr(foresight, "_KEPT", 5)
+    monkeypatch.setattr(foresight, "_made", {})
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    for limit in range(1, 14):
+        warm(ann, there, {**BLUE, "limit": limit})
+    assert len(foresight._made) <= 5
+    foresight._made.clear()
+    warm(ann, there, {"where": {"Team": {"$in": ["Blue", "x" * 1_000]}}, "limit": 3})
+    assert not foresight._made
+
+
+@only_postgresql
+def test_too_many_rows_to_be_sorted_are_asked_for_anew(
+    monkeypatch: pytest.MonkeyPatch, people: DataSource
+) -> None:
+    monkeypatch.setattr(ways, "FEW", 10)
+    monkeypatch.setattr(ways, "_common", OrderedDict())
+    there = place([READ], [{"Team": "Blue" if n < 30 else "Red", "N": n} for n in range(40)])
+    ann = calls.session(people, "ann@acme.com")
+    blue = {"where": {"Team": "Blue"}, "limit": 8}
+    seen = [asked(ann, there, blue) for _ in range(4)]
+    assert all(answer.rows == seen[0][0].rows and len(answer.rows) == 8 for answer, _ in seen)
+    assert len(ways._common) == 1
+    assert seen[-1][1] == seen[-2][1] == 1
+    # And no longer, once few are left.
+    Entry.objects.filter(pk__in=there.ids[3:30]).delete()
+    for _ in range(3):
+        answer, cost = asked(ann, there, blue)
+        assert [row["N"] for row in answer.rows] == [0, 1, 2] and cost == 1
+    assert not ways._common
+
+
+@only_postgresql
+def test_indexes_that_would_have_been_of_use_are_counted_each_time(
+    monkeypatch: pytest.MonkeyPatch, people: DataSource
+) -> None:
+    monkeypatch.setattr(wanted, "_counted", Counter())
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    body = {"where": {"Team": "Blue"}, "order": [["Email", "ASC"]], "limit": 5}
+    for _ in range(5):
+        asked(ann, there, body)
+    assert wanted._counted == {(there.model.pk, "Email", wanted.ORDER): 5}
+
+
+@only_postgresql
+def test_the_rows_are_found_and_written_once(people: DataSource) -> None:
+    """A planner puts what a subquery names into each place that names it."""
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    for body in (BLUE, {"limit": 50}, {"where": {"Team": {"$gt": "A"}}, "limit": 50}):
+        warm(ann, there, body)
+        with CaptureQueriesContext(connection) as captured:
+            ann("POST", f"{there.data}/query", body)
+        assert len(captured.captured_queries) == 1
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {captured.captured_queries[0]['sql']}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        scans = re.findall(rf"Scan[a-z_ ]* on {Entry._meta.db_table}(?! e\b)", plan)
+        assert len(scans) == 1, plan

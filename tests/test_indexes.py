@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from datasources.models import DataSource, WantedIndex
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
 from datasources.store import ways
-from datasources.where import EVERYTHING, matches
+from datasources.where import EVERYTHING, Field, Node, matches
+from datasources.where.nodes import And, Or
 from tests.test_admin import boss, form_of, staff, url
 
 __all__ = ["boss"]
@@ -206,6 +208,49 @@ def test_any_number_of_values_is_sought() -> None:
         expected = [key for key, row in zip(ids, rows, strict=True) if matches(node, row)]
         assert list(store.fetch_where(source, node)) == expected and 0 < len(expected) <= 200
         assert store.count(source, node) == len(expected)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seed", range(4))
+def test_equalities_of_all_kinds_find_the_same_as_in_memory(seed: int) -> None:
+    """Where the index is asked the whole where, it is not asked again of most rows."""
+    rnd = Random(f"equalities {seed}")
+    scalars = [1, 1.0, 0, True, False, None, "1", "", 'é"\\']
+    rows = [{key: _value(rnd, scalars, 3) for key in "abc"} for _ in range(120)]
+    source = sources.source_of(make(["a", "b", "c"], []))
+    with store.writing(source, []):
+        ids = [entry.id for entry in store.insert(source, rows)]
+    found = 0
+    for _ in range(150):
+        node = _equalities(rnd, scalars, 3)
+        expected = [key for key, row in zip(ids, rows, strict=True) if matches(node, row)]
+        assert list(store.fetch_where(source, node)) == expected, node
+        assert store.count(source, node) == len(expected)
+        some = asked(source, {"limit": 5})
+        texts = store.select(source, some, node, Projection()).entries
+        assert [json.loads(text)["id"] for text in texts] == expected[:5], node
+        found += 0 < len(expected) < len(rows)
+    assert found > 50
+
+
+def _value(rnd: Random, scalars: list[Any], depth: int) -> Any:
+    kind = rnd.random()
+    if depth and kind < 0.3:
+        return [_value(rnd, scalars, depth - 1) for _ in range(rnd.randint(0, 3))]
+    if depth and kind < 0.5:
+        return {key: _value(rnd, scalars, depth - 1) for key in rnd.sample("xy0", 2)}
+    return rnd.choice(scalars)
+
+
+def _equalities(rnd: Random, scalars: list[Any], depth: int) -> Node:
+    kind = rnd.random()
+    if depth and kind < 0.5:
+        items = tuple(_equalities(rnd, scalars, depth - 1) for _ in range(rnd.randint(0, 3)))
+        return And(items) if kind < 0.25 else Or(items)
+    path = (rnd.choice("abc"), *rnd.choices("xy0", k=rnd.choice([0, 0, 1, 2])))
+    several = rnd.random() < 0.3
+    operand = rnd.sample(scalars, 2) if several else rnd.choice(scalars)
+    return Field(".".join(path), path, "$in" if several else "$eq", operand, path[0])
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="indexes of pieces are PostgreSQL's")
