@@ -294,8 +294,9 @@ def test_limit_and_offset(people: Place, api: Api) -> None:
 @pytest.mark.parametrize(
     "order", [None, [["Name", "DESC"]], [["Office", "ASC"], ["id", "DESC"]], [["createdAt", "ASC"]]]
 )
+@pytest.mark.parametrize("far", [2, 100_000])
 def test_far_down_the_same_entries_are_found(
-    people: Place, api: Api, monkeypatch: pytest.MonkeyPatch, order: Any
+    people: Place, api: Api, monkeypatch: pytest.MonkeyPatch, order: Any, far: int
 ) -> None:
     """Behind many others, entries are read when it is known which they are."""
     ask = {"order": order, "where": {"Name": {"$exists": True}}}
@@ -303,6 +304,7 @@ def test_far_down_the_same_entries_are_found(
     assert len(whole) > 2
     monkeypatch.setattr(read, "DEEP", 0)
     monkeypatch.setattr(few, "DEEP", 0)
+    monkeypatch.setattr(read, "_FAR", far)
     for offset in range(1, 5):
         for limit in (None, 1, 2, 2**63 - 1):
             end = None if limit is None else offset + limit

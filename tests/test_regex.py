@@ -19,6 +19,8 @@ from django.db import connection
 from datasources.errors import Malformed
 from datasources.where.operators import OPERATORS
 from datasources.where.regex import MAX_LENGTH, Regex, compile_regex, matches_regex
+from datasources.where.sql import filled
+from datasources.where.sqltext import Sql
 from tests.javascript import regexps
 
 SEED = 20261121
@@ -191,6 +193,57 @@ def on_database(cursor: Any, rows: list[tuple[str, str, str]], regexes: list[Reg
         matches_regex(text, regex)
         for regex, (*_, text) in zip(regexes[100:], rows[100:], strict=True)
     ]
+
+
+# -- what stands in every text in which a pattern is found
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "needs"),
+    [
+        ("(.*a){12}c", "", "c"),
+        ("(.*abc){12}c", "", "abc"),
+        ("^Berlin", "", "Berlin"),
+        ("a.bcd|abcd", "", ""),
+        ("x(ab|cd)yz", "", "yz"),
+        ("x(abc)y", "", "xabcy"),
+        ("a(?:b(?<n>c)d)e*f", "", "abcd"),
+        ("ab?c", "", "c"),
+        ("ab+c", "", "c"),
+        ("abc{2}d", "", "ab"),
+        ("(abc)+", "", "abc"),
+        ("(abc){0,3}d", "", "d"),
+        ("(abc){0}d", "", "d"),
+        ("(a|b)*", "", ""),
+        ("a\\bb", "", "ab"),
+        ("\\x41\\u0042\\.", "", "AB."),
+        ("1a22", "i", "22"),
+        ("[a]b", "", "b"),
+        ("😀é", "", "😀é"),
+        ("", "", ""),
+        ("[]x", "", "x"),
+    ],
+)
+def test_what_a_pattern_needs(source: str, options: str, needs: str) -> None:
+    assert compile_regex(source, options).needs == needs
+
+
+@pytest.mark.django_db
+def test_what_it_needs_is_asked_first_and_changes_nothing() -> None:
+    rows = [(source, options, text) for source, options, texts in made() for text in texts]
+    needing = [row for row in rows if compile_regex(*row[:2]).needs][:600]
+    assert len(needing) == 600
+    row = OPERATORS["$regex"]
+    for source, options, text in needing:
+        operand = [source, options]
+        if connection.vendor == "postgresql":
+            sql = filled(row.as_postgresql(operand), Sql("to_jsonb(%s::text)", (text,)))
+        else:
+            sql = filled(row.as_sqlite(operand), Sql("json_quote(%s)", (text,)))
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {sql.text}", sql.params)
+            found = bool(cursor.fetchone()[0])
+        assert found is row.holds(text, operand), (source, options, text)
 
 
 # -- in linear time

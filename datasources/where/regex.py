@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, reduce
 from typing import Any
 
@@ -56,12 +57,13 @@ _LAST_CASED = 0x1FFFF
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A pattern in the two spellings."""
+    """A pattern in the two spellings; `needs`: what stands in every text in which it is found."""
 
     source: str
     options: str
     re2: str
     postgresql: str
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,13 @@ class _Written:
     cost: _Cost = _Cost()
     # An anchor or a boundary, which nothing repeats.
     empty: bool = False
+    # The only text that it is found as; None: there are several.
+    only: str | None = None
+    # A text that stands in all that it is found as.
+    needs: str = ""
 
 
-_NOTHING = _Written("(?:)", "(?:)", _NO_COST)
+_NOTHING = _Written("(?:)", "(?:)", _NO_COST, only="")
 _ANCHOR = _Cost(1, ANCHOR_ARCS, ANCHOR_ARCS, 1, True, False, True)
 
 
@@ -140,7 +146,9 @@ def compile_regex(source: str, options: str = "") -> Regex:
     flags = "(?w)" if "m" in options else ""
     # RE2 looks at bytes, and finds `\B` inside of a character: it is led from one to the next.
     lead = r"\A(?s:.)*?" if not_an_edge else ""
-    regex = Regex(source, options, lead + written.re2, f"***:{flags}{written.postgresql}")
+    regex = Regex(
+        source, options, lead + written.re2, f"***:{flags}{written.postgresql}", written.needs
+    )
     _engine(regex.re2)
     return regex
 
@@ -160,7 +168,7 @@ def _read(source: str, options: str) -> tuple[_Written, bool]:
 
 def matches_regex(text: str, regex: Regex) -> bool:
     """Whether the pattern is found anywhere in the text, in linear time."""
-    return _engine(regex.re2).search(text) is not None
+    return regex.needs in text and _engine(regex.re2).search(text) is not None
 
 
 # Each may come to hold several megabytes of states while it searches.
@@ -243,6 +251,8 @@ class _Reader:
             "".join(p.re2 for p in parts),
             "".join(p.postgresql for p in parts),
             reduce(_Cost.then, (part.cost for part in parts)),
+            False,
+            *_needed(parts),
         )
 
     def repeated(self) -> _Written:
@@ -269,7 +279,8 @@ class _Reader:
             # What holds at a place holds there again. PostgreSQL would go mad over it.
             return part
         sign = _sign(low, high)
-        return _Written(f"(?:{part.re2}){sign}", f"(?:{part.postgresql}){sign}", cost)
+        needs = part.needs if low else ""
+        return _Written(f"(?:{part.re2}){sign}", f"(?:{part.postgresql}){sign}", cost, needs=needs)
 
     def bounds(self) -> tuple[int, int | None] | None:
         """(at least, at most; None: any number) of a quantifier, or None where there is none."""
@@ -306,10 +317,14 @@ class _Reader:
             return self.any_of([(0, _LAST)] if "s" in self.options else _complement(_LINE_END))
         if character == "^":
             multi = "m" in self.options
-            return _Written("(?m:^)" if multi else r"\A", "^" if multi else r"\A", _ANCHOR, True)
+            return _Written(
+                "(?m:^)" if multi else r"\A", "^" if multi else r"\A", _ANCHOR, True, ""
+            )
         if character == "$":
             multi = "m" in self.options
-            return _Written("(?m:$)" if multi else r"\z", "$" if multi else r"\Z", _ANCHOR, True)
+            return _Written(
+                "(?m:$)" if multi else r"\z", "$" if multi else r"\Z", _ANCHOR, True, ""
+            )
         if character in "*+?":
             self.at -= 1
             raise self.problem("there is nothing to repeat")
@@ -334,7 +349,9 @@ class _Reader:
         if self.peek() != ")":
             raise self.problem("a group is not closed")
         self.take()
-        return _Written(f"(?:{inside.re2})", f"(?:{inside.postgresql})", inside.cost)
+        return replace(
+            inside, re2=f"(?:{inside.re2})", postgresql=f"(?:{inside.postgresql})", empty=False
+        )
 
     # -- characters
 
@@ -342,7 +359,8 @@ class _Reader:
         if "i" in self.options and len(_same_case(point)) > 1:
             return self.any_of([(p, p) for p in _same_case(point)], 1)
         self.kinds.add(chr(point))
-        return _Written(_quoted(point), _quoted(point, postgresql=True))
+        text = chr(point)
+        return _Written(_quoted(point), _quoted(point, postgresql=True), only=text, needs=text)
 
     def any_of(self, ranges: _Ranges, weight: int | None = None) -> _Written:
         written = _set(ranges)
@@ -356,7 +374,7 @@ class _Reader:
         if letter in ("b", "B"):
             self.take()
             self.not_an_edge |= letter == "B"
-            return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", _ANCHOR, True)
+            return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", _ANCHOR, True, "")
         found = self.escaped()
         return self.any_of(found) if isinstance(found, list) else self.literal(found)
 
@@ -421,6 +439,21 @@ class _Reader:
         if self.peek() == "B":
             raise self.problem("`\\B` is not supported here")
         return self.escaped()
+
+
+def _needed(parts: Sequence[_Written]) -> tuple[str | None, str]:
+    """`only` and `needs` of parts that follow on one another: the longest text, of several the
+    last, as what is repeated before it is more likely to be everywhere.
+    """
+    run, longest, several = "", "", False
+    for part in parts:
+        if part.only is not None:
+            run += part.only
+            continue
+        several = True
+        longest = max(part.needs, run, longest, key=len)
+        run = ""
+    return None if several else run, max(run, longest, key=len)
 
 
 def _sign(low: int, high: int | None) -> str:

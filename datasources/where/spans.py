@@ -7,6 +7,7 @@ span; whoever uses one looks at them as well. Pure Python; `indexing.keys` write
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,6 +17,7 @@ from . import filters
 from .dates import DAY_MS, day_text
 from .nodes import And, Field, Made, Node
 from .operators import OPERATORS, like_pattern
+from .regex import compile_regex
 
 # More members of a list than these are not looked up one by one.
 MAX_POINTS = 64
@@ -216,11 +218,20 @@ def _plain_part(operand: Any) -> str | None:
     return f"%{escaped}%"
 
 
+def _needed_part(operand: Any) -> str | None:
+    """Of the text that a pattern needs, a part that is the same whatever stands beside it."""
+    needs = compile_regex(*operand).needs
+    plain = max(_PLAIN.findall(needs), key=len, default="")
+    return _plain_part(plain) if plain else None
+
+
+_PLAIN = re.compile("[\\x01-\\x7f]+")
 _PARTS: dict[str, Callable[[Any], str | None]] = {
     "$like": _like_part,
     "$iLike": _like_part,
     "$filters contains": _plain_part,
     "contains": _plain_part,
+    "$regex": _needed_part,
 }
 
 
