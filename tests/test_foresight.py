@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,8 +22,9 @@ from accounts.tokens import revoke
 from datasources import sources, store
 from datasources.indexing import wanted
 from datasources.models import DataSource, Entry
-from datasources.store import ways
-from rules.api import foresight
+from datasources.store import common, ways
+from rules.api import foresight, repeated
+from rules.api.repeated import MAX_BODIES, Repeated
 from rules.saving import save_rules
 from tests import calls
 from tests.calls import READ, Api, Place, place
@@ -422,17 +425,83 @@ def test_what_others_ask_for_leaves_what_is_kept(read: list[Any], people: DataSo
     assert not read
 
 
-def test_no_more_is_kept_than_has_room(monkeypatch: pytest.MonkeyPatch, people: DataSource) -> None:
-    monkeypatch.setattr(foresight, "_KEPT", 5)
-    monkeypatch.setattr(foresight, "_made", {})
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Repeated:
+    """What is kept of requests, at first nothing."""
+    found = Repeated()
+    monkeypatch.setattr(foresight, "_repeated", found)
+    lookup._kept.clear()
+    return found
+
+
+@only_postgresql
+def test_few_bodies_of_each_are_kept_and_none_for_all(kept: Repeated, people: DataSource) -> None:
+    there = place([READ], ROWS)
+    ann, other = (calls.session(people, "ann@acme.com") for _ in range(2))
+    warm(other, there, BLUE)
+    for limit in range(1, 30):
+        warm(ann, there, {**BLUE, "limit": limit})
+    assert len(kept) == MAX_BODIES + 1
+
+
+@only_postgresql
+def test_what_callers_are_kept_of_is_bounded(
+    kept: Repeated, people: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeated, "MAX_CALLERS", 3)
+    there = place([READ], ROWS)
+    for _ in range(6):
+        warm(calls.session(people, "ann@acme.com"), there, BLUE)
+    assert len(kept) == 3
+
+
+@only_postgresql
+def test_nothing_long_is_kept(kept: Repeated, people: DataSource) -> None:
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
-    for limit in range(1, 14):
-        warm(ann, there, {**BLUE, "limit": limit})
-    assert len(foresight._made) <= 5
-    foresight._made.clear()
     warm(ann, there, {"where": {"Team": {"$in": ["Blue", "x" * 1_000]}}, "limit": 3})
-    assert not foresight._made
+    # A pattern is longer as the database has it than as it is sent.
+    warm(ann, there, {"where": {"Team": {"$regex": "." * 300}}, "limit": 3})
+    # Nor is what the rules add.
+    columns = [f"{'c' * 250}{n}" for n in range(30)]
+    wide = place([{**READ, "include": ["Team", *columns]}], ROWS, name="Wide", columns=columns)
+    warm(ann, wide, BLUE)
+    assert len(kept) == 0
+
+
+@only_postgresql
+def test_what_is_no_longer_so_is_not_in_memory(kept: Repeated, people: DataSource) -> None:
+    """Neither what a credential stood for, nor a state of the data source."""
+    there = place([READ], ROWS)
+    ann = calls.session(people, "ann@acme.com")
+    expected: list[weakref.ref[lookup.Expected]] = []
+    for number in range(4):
+        warm(ann, there, {**BLUE, "limit": 10 + number})
+        assert len(kept) == 1
+        expected.append(weakref.ref(next(iter(lookup._kept.values()))))
+        there.model.refresh_from_db()
+        there.model.columns = [*there.model.columns, f"New {number}"]
+        sources.save(there.model)
+    end_session(people)
+    assert asked(ann, there, BLUE)[0].failure == (401, "auth.invalid")
+    gc.collect()
+    assert len(kept) == 0 and [ref() for ref in expected] == [None] * 4
+
+
+def test_a_full_table_of_credentials_loses_the_oldest(
+    people: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "_KEPT", 3)
+    lookup._kept.clear()
+    there = place([READ], ROWS)
+    several = [calls.session(people, "ann@acme.com") for _ in range(5)]
+    for ann in several:
+        asked(ann, there, BLUE)
+    last = list(lookup._kept.values())
+    assert len(last) == 3
+    for ann in several[2:]:
+        ann("GET", f"{there.data}/{there.ids[0]}")
+    assert list(lookup._kept.values()) == last
 
 
 @only_postgresql
@@ -440,20 +509,20 @@ def test_too_many_rows_to_be_sorted_are_asked_for_anew(
     monkeypatch: pytest.MonkeyPatch, people: DataSource
 ) -> None:
     monkeypatch.setattr(ways, "FEW", 10)
-    monkeypatch.setattr(ways, "_common", OrderedDict())
+    monkeypatch.setattr(common, "_wheres", OrderedDict())
     there = place([READ], [{"Team": "Blue" if n < 30 else "Red", "N": n} for n in range(40)])
     ann = calls.session(people, "ann@acme.com")
     blue = {"where": {"Team": "Blue"}, "limit": 8}
     seen = [asked(ann, there, blue) for _ in range(4)]
     assert all(answer.rows == seen[0][0].rows and len(answer.rows) == 8 for answer, _ in seen)
-    assert len(ways._common) == 1
+    assert len(common._wheres) == 1
     assert seen[-1][1] == seen[-2][1] == 1
     # And no longer, once few are left.
     Entry.objects.filter(pk__in=there.ids[3:30]).delete()
     for _ in range(3):
         answer, cost = asked(ann, there, blue)
         assert [row["N"] for row in answer.rows] == [0, 1, 2] and cost == 1
-    assert not ways._common
+    assert not common._wheres
 
 
 @only_postgresql

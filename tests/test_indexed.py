@@ -19,7 +19,7 @@ from datasources.indexing.build import build
 from datasources.models import DataSource
 from datasources.queries import OrderTerm, Projection, Select
 from datasources.sources import Source
-from datasources.store import ways
+from datasources.store import common, ways
 from datasources.where import EVERYTHING, parse_where
 from tests.hostile import KEYS, Hostile
 from tests.test_sift import answer, found, stored
@@ -37,7 +37,7 @@ LONG: list[dict[str, Any]] = [
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few rows are sorted that both ways of a read are gone."""
     monkeypatch.setattr(ways, "FEW", 4)
-    ways._common.clear()
+    common._wheres.clear()
 
 
 def indexed(source: Source, columns: list[str]) -> Source:

@@ -22,7 +22,7 @@ from datasources.indexing.status import statuses
 from datasources.models import DataSource, WantedIndex
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
-from datasources.store import ways
+from datasources.store import common, ways
 from datasources.where import EVERYTHING, Field, Node, matches
 from datasources.where.nodes import And, Or
 from tests.test_admin import boss, form_of, staff, url
@@ -73,7 +73,7 @@ def things(db: None) -> Iterator[DataSource]:
             ],
         )
     build(model.pk)
-    ways._common.clear()
+    common._wheres.clear()
     yield model
 
 
@@ -273,12 +273,12 @@ def test_a_where_that_many_rows_fit_is_read_in_its_order(
     source = sources.source_of(things)
     ask = asked(source, {"where": {"Age": {"$gte": 0}}, "limit": 5})
     first = store.select(source, ask, ask.where, Projection())
-    assert len(ways._common) == 1
+    assert len(common._wheres) == 1
     assert store.select(source, ask, ask.where, Projection()) == first
     with store.writing(source, []):
         store.delete(source, store.ids(source)[4:])
     assert len(store.select(source, ask, ask.where, Projection()).entries) == 4
-    assert not ways._common
+    assert not common._wheres
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")

@@ -87,6 +87,23 @@ def test_alternatives_of_one_shape_find_the_same_as_in_memory(batch: int) -> Non
     assert folded > WHERES / 2
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", ["$or", "$and", "$nor"])
+def test_paths_by_the_hundred_find_the_same_as_in_memory(key: str) -> None:
+    awkward = ['q"', "b\\", "{", "}", ",", "NULL", " ", "é😀"]
+    names = [f"a.{awkward[n % 8]}.k{n}" for n in range(200)]
+    rows: list[dict[str, Any]] = [
+        {"a": {name.split(".")[1]: {name.split(".")[2]: [[at, 5]]}}}
+        for at, name in enumerate(names)
+    ]
+    rows += [{"a": {}}, {}]
+    source, ids = stored(rows)
+    for test in ({"$gt": 4}, {"$eq": 7}, {"$regex": "x"}, {"$not": {"$lt": 3}}):
+        node = parse_where({key: [{name: test} for name in names]})
+        ours = [number for number, row in enumerate(rows) if matches(node, row)]
+        assert found(source, ids, node) == ours, test
+
+
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
 @pytest.mark.parametrize(
     "one",

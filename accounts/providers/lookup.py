@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
@@ -72,9 +73,13 @@ class Kind:
             note_use(self.model, self.last_use, found[0], timezone.now())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Expected:
-    """Who a credential stood for when it was last looked up, and the data source beside it."""
+    """Who a credential stood for when it was last looked up, and the data source beside it.
+
+    It is equal to itself alone. What has been made of it is kept no longer than it is: whoever
+    keeps such refers to it weakly.
+    """
 
     kind: Kind
     digest: str
@@ -97,6 +102,7 @@ class Expected:
 
 
 _kept: dict[tuple[str, tuple[str, int | str]], Expected] = {}
+_lock = Lock()
 NOTHING_ELSE = Sql("")
 
 
@@ -122,7 +128,8 @@ def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
 
 
 def _forget(secret_digest: str, named: tuple[str, int | str]) -> None:
-    _kept.pop((secret_digest, named), None)
+    with _lock:
+        _kept.pop((secret_digest, named), None)
 
 
 def _keep(
@@ -133,8 +140,6 @@ def _keep(
     found: tuple[Any, ...],
     identity: Identity,
 ) -> None:
-    if len(_kept) >= _KEPT:
-        _kept.clear()
     named = (beside.column, beside.reference)
     own = (found[0], *found[2 : kind.width])
     if sum(len(value) for value in own if value.__class__ is str) > _MAX_ROW:
@@ -148,7 +153,10 @@ def _keep(
     if kept is not None and (kept.row, kept.identity, kept.source) == (state, identity, source):
         # The same object: what has been made of it is still so.
         return
-    _kept[secret_digest, named] = Expected(kind, secret_digest, named, state, identity, source)
+    with _lock:
+        _kept[secret_digest, named] = Expected(kind, secret_digest, named, state, identity, source)
+        while len(_kept) > _KEPT:
+            del _kept[next(iter(_kept))]
 
 
 def expected(secret: str, beside: Beside) -> Expected | None:

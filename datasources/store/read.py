@@ -59,9 +59,8 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     found = f"FROM {rows.sql.text}{order.text}{some.text}"
     params = (*rows.sql.params, *order.params, *some.params)
     if not ask.with_total and ask.offset > DEEP:
-        if ask.offset >= _FAR and not _has_so_many(source, where, ask.offset):
-            return Found([])
-        return Found(spelled(_far_down(rows, text, order, some)))
+        several = _so_many(source, where, ask.offset) if ask.offset >= _FAR else None
+        return Found(spelled(_far_down(rows, text, order, some, several)))
     if not ask.with_total:
         tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
         answer = read_rows(rows, text, tail, ask.limit)
@@ -78,17 +77,22 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     return Found(spelled(texts), answer[0][0])
 
 
-def _has_so_many(source: Source, where: Node, offset: int) -> bool:
+def _so_many(source: Source, where: Node, offset: int) -> Sql:
     """Whether more rows fit than are to be passed over: they are counted faster than sorted."""
     rows = rows_for(Ask(source, where)).sql
-    return bool(run(f"SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s", (*rows.params, offset)))
+    return Sql(f"EXISTS(SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s)", (*rows.params, offset))
 
 
-def _far_down(rows: Rows, text: Sql, order: Sql, some: Sql) -> list[str]:
-    """The texts of the entries behind many others, of which nothing is read but their order."""
-    ids = f"SELECT id FROM {rows.sql.text}{order.text}{some.text}"
+def _far_down(rows: Rows, text: Sql, order: Sql, some: Sql, only_if: Sql | None) -> list[str]:
+    """The texts of the entries behind many others, of which nothing is read but their order;
+    `only_if`: a condition that is asked once, before they are.
+    """
+    found = rows.sql
+    if only_if is not None:
+        found = Sql(f"{found.text} AND {only_if.text}", (*found.params, *only_if.params))
+    ids = f"SELECT id FROM {found.text}{order.text}{some.text}"
     among = f"id=ANY(ARRAY({ids}))" if connection.vendor == "postgresql" else f"id IN ({ids})"
-    params = (*text.params, *rows.sql.params, *order.params, *some.params, *order.params)
+    params = (*text.params, *found.params, *order.params, *some.params, *order.params)
     answer = run(f"SELECT {text.text} FROM {TABLE} WHERE {among}{order.text}", params)
     return [row[0] for row in answer]
 

@@ -7,10 +7,8 @@ values, and cannot know which of them are rare.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 from ..cursors import Place
 from ..indexing import wanted
@@ -24,6 +22,7 @@ from ..where.sought import is_sought
 from ..where.spans import Span, conjuncts, parts_of, spans_of
 from ..where.sql import where_sql
 from ..where.sqltext import Sql
+from .common import is_common, set_common
 from .database import TABLE, by_id, condition_of, dialect
 
 CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
@@ -88,38 +87,17 @@ def is_still_the_way(rows: Rows, source_id: int) -> bool:
     """Whether rows of a while ago are to be found the same way today, as far as it is known. Then
     what they would have wanted is counted, as it was by `rows_for`.
     """
-    if rows.tried is not None and _is_common(rows.tried) is not rows.walked:
+    ask = rows.tried
+    if ask is not None and is_common(ask.source, ask.where) is not rows.walked:
         return False
     wanted.note(source_id, rows.wants)
     return True
 
 
-# -- wheres that too many rows fit: they are read in their order, without a look into an index
-
-_common: OrderedDict[tuple[int, bytes], None] = OrderedDict()
-_MAX_COMMON = 10_000
-
-
 def learn(rows: Rows, common: bool, enough: bool) -> None:
     """After a read: note a where that fits too many rows to be sorted, or that no longer does."""
-    if rows.tried is None:
-        return
-    if rows.tells and common:
-        _common[_key_of(rows.tried)] = None
-        if len(_common) > _MAX_COMMON:
-            _common.popitem(last=False)
-    elif rows.walked and not enough:
-        _common.pop(_key_of(rows.tried), None)
-
-
-def _is_common(ask: Ask) -> bool:
-    return bool(_common) and _key_of(ask) in _common
-
-
-def _key_of(ask: Ask) -> tuple[int, bytes]:
-    """A digest of the where, as clients write the values, up to a megabyte of them."""
-    where = where_sql(ask.where, dialect())
-    return (ask.source.id, sha256(f"{where.text}\0{where.params!r}".encode()).digest())
+    if rows.tried is not None and ((rows.tells and common) or (rows.walked and not enough)):
+        set_common(rows.tried.source, rows.tried.where, rows.tells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +246,7 @@ class _Way:
     def _few_or_walked(self, found: list[Sql]) -> Rows:
         """Few rows are found and sorted; of many, the first ones are read in the order."""
         ask = self.ask
-        if _is_common(ask):
+        if is_common(ask.source, ask.where):
             return Rows(_table(self._walk("")).sql, ask, walked=True)
         if ask.few:
             rows = found[0] if len(found) == 1 else _union(found, "")

@@ -28,12 +28,18 @@ def parse_where(value: Any, columns: Container[str] = frozenset(), single_in: bo
     """
     if value is None:
         return EVERYTHING
-    return _Parser(columns, single_in).where(value, "where", 1)
+    parser = _Parser(columns, single_in)
+    node = parser.where(value, "where", 1)
+    parser.check_patterns()
+    return node
 
 
 def elem_of(name: str, path: tuple[str, ...], operand: Any) -> Elem:
     """The node of an `$elemMatch` whose operand was checked before. Raises `Malformed`."""
-    return _Parser(frozenset()).elem(_Place(name, path, name), operand, "$elemMatch", 1)
+    parser = _Parser(frozenset())
+    node = parser.elem(_Place(name, path, name), operand, "$elemMatch", 1)
+    parser.check_patterns()
+    return node
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class _Parser:
         self.columns, self.single_in = columns, single_in
         self.conditions = 0
         self.names: set[str] = set()
+        # The operands of `$regex`, each with its place.
+        self.patterns: list[tuple[Any, str]] = []
 
     # -- a where
 
@@ -137,7 +145,18 @@ class _Parser:
             operand = [operand]
         if key not in _PUBLIC:
             raise _refusal(key, place, "does not stand under a column")
-        return self._field(at, key, OPERATORS[key].check(operand, f"`{place}`"), place, depth)
+        if key == "$regex":
+            self.patterns.append((operand, place))
+        else:
+            operand = OPERATORS[key].check(operand, f"`{place}`")
+        return self._field(at, key, operand, place, depth)
+
+    def check_patterns(self) -> None:
+        """To compile one takes longer than to read it: it is done when the whole is not too large.
+        Raises `Malformed`.
+        """
+        for operand, place in self.patterns:
+            OPERATORS["$regex"].check(operand, f"`{place}`")
 
     def _under(self, at: _Place) -> Callable[[Any, str, int], Node]:
         """How the items of a logical operator under a column are read: operators on its value,

@@ -7,17 +7,27 @@ a word or the other case of a letter is.
 
 from __future__ import annotations
 
-import sys
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache, reduce
+from functools import lru_cache, reduce
 from typing import Any
 
 import re2
 
 from ..errors import Malformed
 from ..values import shown
+from .characters import (
+    ANY,
+    CLASSES,
+    CONTROLS,
+    LINE_END,
+    Ranges,
+    any_case,
+    complement,
+    quoted,
+    same_case,
+    set_of,
+)
 
 MAX_LENGTH = 1_000
 # PostgreSQL's bound, and what all bounds may multiply a pattern to.
@@ -31,28 +41,6 @@ MAX_ARCS = 10_000
 ANCHOR_ARCS = 10
 ANCHOR_LOOPS = 20
 FLAGS = "ims"
-
-_Ranges = list[tuple[int, int]]
-_DIGIT: _Ranges = [(0x30, 0x39)]
-_WORD: _Ranges = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)]
-_SPACE: _Ranges = [
-    (0x09, 0x0D),
-    (0x20, 0x20),
-    (0xA0, 0xA0),
-    (0x1680, 0x1680),
-    (0x2000, 0x200A),
-    (0x2028, 0x2029),
-    (0x202F, 0x202F),
-    (0x205F, 0x205F),
-    (0x3000, 0x3000),
-    (0xFEFF, 0xFEFF),
-]
-_LINE_END: _Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]
-_CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
-_CONTROLS = {"t": 0x09, "n": 0x0A, "v": 0x0B, "f": 0x0C, "r": 0x0D}
-_LAST = sys.maxunicode
-# Only the first two planes hold alphabets.
-_LAST_CASED = 0x1FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +282,12 @@ class _Reader:
         end = self.source.find("}", self.at)
         inside = self.source[self.at + 1 : end] if end > 0 else ""
         low, comma, high = inside.partition(",")
-        if not (low.isascii() and low.isdigit()) or not (high == "" or high.isdigit()):
+        digits = f"{low}{high}"
+        if not low or not (digits.isascii() and digits.isdigit()):
             raise self.problem("a `{` that begins no repetition is written `\\{`")
         self.at = end + 1
-        least = int(low[:6])
-        most = int(high[:6]) if high else (None if comma else least)
+        least = int(low)
+        most = int(high) if high else (None if comma else least)
         if max(least, most or 0) > MAX_REPEAT:
             raise self.problem(f"a repetition is at most {MAX_REPEAT} times")
         if most is not None and most < least:
@@ -314,7 +303,7 @@ class _Reader:
         if character == "\\":
             return self.escape()
         if character == ".":
-            return self.any_of([(0, _LAST)] if "s" in self.options else _complement(_LINE_END))
+            return self.any_of(ANY if "s" in self.options else complement(LINE_END))
         if character == "^":
             multi = "m" in self.options
             return _Written(
@@ -356,14 +345,14 @@ class _Reader:
     # -- characters
 
     def literal(self, point: int) -> _Written:
-        if "i" in self.options and len(_same_case(point)) > 1:
-            return self.any_of([(p, p) for p in _same_case(point)], 1)
+        if "i" in self.options and len(same_case(point)) > 1:
+            return self.any_of([(p, p) for p in same_case(point)], 1)
         self.kinds.add(chr(point))
         text = chr(point)
-        return _Written(_quoted(point), _quoted(point, postgresql=True), only=text, needs=text)
+        return _Written(quoted(point), quoted(point, postgresql=True), only=text, needs=text)
 
-    def any_of(self, ranges: _Ranges, weight: int | None = None) -> _Written:
-        written = _set(ranges)
+    def any_of(self, ranges: Ranges, weight: int | None = None) -> _Written:
+        written = _Written(*set_of(ranges))
         self.kinds.add(written.re2)
         arcs = weight or self.weight
         written.cost = _Cost(1, arcs, arcs)
@@ -378,16 +367,16 @@ class _Reader:
         found = self.escaped()
         return self.any_of(found) if isinstance(found, list) else self.literal(found)
 
-    def escaped(self) -> _Ranges | int:
+    def escaped(self) -> Ranges | int:
         """What stands behind a backslash: a class, or one character."""
         letter = self.take()
         if not letter:
             raise self.problem("a backslash ends the pattern")
-        if letter.lower() in _CLASSES:
-            ranges = _CLASSES[letter.lower()]
-            return ranges if letter.islower() else _complement(ranges)
-        if letter in _CONTROLS:
-            return _CONTROLS[letter]
+        if letter.lower() in CLASSES:
+            ranges = CLASSES[letter.lower()]
+            return ranges if letter.islower() else complement(ranges)
+        if letter in CONTROLS:
+            return CONTROLS[letter]
         if letter == "x":
             return self.hexadecimal(2)
         if letter == "u":
@@ -411,7 +400,7 @@ class _Reader:
         negated = self.peek() == "^"
         if negated:
             self.take()
-        ranges: _Ranges = []
+        ranges: Ranges = []
         while self.peek() != "]":
             if not self.peek():
                 raise self.problem("a `[` is not closed")
@@ -426,10 +415,10 @@ class _Reader:
             ranges.append((first, last))
         self.take()
         if "i" in self.options:
-            ranges = _any_case(ranges)
-        return self.any_of(_complement(ranges) if negated else ranges)
+            ranges = any_case(ranges)
+        return self.any_of(complement(ranges) if negated else ranges)
 
-    def member(self) -> _Ranges | int:
+    def member(self) -> Ranges | int:
         character = self.take()
         if character != "\\":
             return ord(character)
@@ -460,108 +449,3 @@ def _sign(low: int, high: int | None) -> str:
     if high is None:
         return {0: "*", 1: "+"}.get(low, f"{{{low},}}")
     return "?" if (low, high) == (0, 1) else f"{{{low},{high}}}"
-
-
-# -- sets of characters
-
-
-def _normal(ranges: _Ranges) -> _Ranges:
-    merged: _Ranges = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged
-
-
-def _complement(ranges: _Ranges) -> _Ranges:
-    found: _Ranges = []
-    start = 0
-    for low, high in _normal(ranges):
-        if low > start:
-            found.append((start, low - 1))
-        start = high + 1
-    return [*found, (start, _LAST)] if start <= _LAST else found
-
-
-def _set(ranges: _Ranges) -> _Written:
-    ranges = _normal(ranges)
-    if not ranges:
-        # No character at all: what RE2 and PostgreSQL both cannot match.
-        return _Written(r"[^\x{0}-\x{10FFFF}]", r"(?!)")
-    inside = "".join(
-        _point(low) if low == high else f"{_point(low)}-{_point(high)}" for low, high in ranges
-    )
-    plain = "".join(
-        _point(low, True) if low == high else f"{_point(low, True)}-{_point(high, True)}"
-        for low, high in ranges
-    )
-    return _Written(f"[{inside}]", f"[{plain}]")
-
-
-def _point(point: int, postgresql: bool = False) -> str:
-    """A character inside brackets."""
-    if postgresql:
-        return f"\\U{max(point, 1):08x}"
-    return f"\\x{{{point:x}}}"
-
-
-def _quoted(point: int, postgresql: bool = False) -> str:
-    character = chr(point)
-    if character.isalnum() and point < 128:
-        return character
-    return _point(point, postgresql)
-
-
-# -- case, as JavaScript ignores it
-
-
-def _canonical(point: int) -> int:
-    """The upper case, unless it is several characters, or ASCII for what is not."""
-    upper = chr(point).upper()
-    if len(upper) != 1 or (point >= 128 and ord(upper) < 128):
-        return point
-    return ord(upper)
-
-
-@cache
-def _families() -> dict[int, tuple[int, ...]]:
-    """Each character that has another case, and all that are the same but for case."""
-    groups: dict[int, list[int]] = {}
-    for point in range(_LAST_CASED + 1):
-        character = chr(point)
-        if character.upper() != character or character.lower() != character:
-            groups.setdefault(_canonical(point), []).append(point)
-    return {
-        point: tuple(sorted({canon, *members}))
-        for canon, members in groups.items()
-        for point in {canon, *members}
-    }
-
-
-def _same_case(point: int) -> tuple[int, ...]:
-    return _families().get(point, (point,))
-
-
-def _any_case(ranges: _Ranges) -> _Ranges:
-    found: _Ranges = []
-    for low, high in _normal(ranges):
-        found.extend(_any_case_between(low, high))
-    return _normal(found)
-
-
-@lru_cache(maxsize=1_000)
-def _any_case_between(low: int, high: int) -> tuple[tuple[int, int], ...]:
-    points = _cased()
-    others = (
-        (other, other)
-        for point in points[bisect_left(points, low) : bisect_right(points, high)]
-        for other in _families()[point]
-    )
-    return tuple(_normal([(low, high), *others]))
-
-
-@cache
-def _cased() -> list[int]:
-    return sorted(_families())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from django.http import HttpRequest
 
@@ -23,10 +24,11 @@ from datasources.where import narrowed
 from datasources.where.sqltext import Sql
 
 from ..engine.asks import ByQuery
-from ..engine.decide import Decision, decide_select
+from ..engine.decide import decide_select
 from ..guard import Guard, guard_of
 from ..log.records import Trail
 from .bodies import json_body, json_text
+from .repeated import Made, Repeated
 
 # psycopg parses longer statements, and those with more parameters, anew each time.
 MAX_TEXT, MAX_PARAMS = 3_000, 40
@@ -39,36 +41,19 @@ class Foreseen:
     """What is about to be asked, decided."""
 
     known: Expected
-    door: Guard
-    ask: Select
-    query: ByQuery
-    decision: Decision
-    took: float
-    # What is asked, beside the credential.
-    sql: Sql
-    rows: store.Rows
+    made: Made
 
     def entries(self, trail: Trail) -> str | None:
         """The entries, as the inside of a JSON list; None where something was not as foreseen."""
-        found = self.known.confirmed(self.sql)
-        entries = None if found is None else store.few_in(found[0], self.ask, self.rows)
+        made = self.made
+        found = self.known.confirmed(made.sql)
+        entries = None if found is None else store.few_in(found[0], made.ask, made.rows)
         if entries is not None:
-            self.door.note_grant(self.decision, self.query, self.took, trail)
+            made.door.note_grant(made.decision, made.query, made.took, trail)
         return entries
 
-    def holds(self, known: Expected, door: Guard) -> bool:
-        """Whether all is as it was when this was decided, as far as is known without asking."""
-        return (
-            self.known is known
-            and self.door.ruleset is door.ruleset
-            and store.is_still_the_way(self.rows, known.source.id)
-        )
 
-
-# Who asks the same again, word for word: a decision follows from the credential, what was found
-# with it, the rules and the body; none of them is anything but the very same.
-_made: dict[tuple[str, tuple[str, int | str], bytes], Foreseen] = {}
-_KEPT, _MAX_KEPT_BODY = 1_000, 1_024
+_repeated = Repeated()
 
 
 def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
@@ -96,11 +81,16 @@ def _decided(known: Expected, request: HttpRequest) -> Foreseen | None:
     if door.ruleset.has_scripts or not door.is_known:
         return None
     text = json_text(request)
-    named = (known.digest, known.beside, text)
-    made = _made.get(named)
-    if made is not None and made.holds(known, door):
-        return made
-    body = json_body(request)
+    made = _repeated.get(known, text)
+    if made is None or not made.holds(known, door):
+        made = _made(known, door, json_body(request))
+        if made is None:
+            return None
+        _repeated.keep(known, text, made)
+    return Foreseen(known, made)
+
+
+def _made(known: Expected, door: Guard, body: dict[str, Any]) -> Made | None:
     began = perf_counter()
     ask = parse_query(body, known.source.columns)
     if not isinstance(ask, Select) or ask.view is not None or is_asked(body, "join"):
@@ -115,9 +105,4 @@ def _decided(known: Expected, request: HttpRequest) -> Foreseen | None:
     if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
         return None
     sql = Sql(f",{few[0].text}", few[0].params)
-    made = Foreseen(known, door, ask, query, decision, took, sql, few[1])
-    if len(text) <= _MAX_KEPT_BODY:
-        if len(_made) >= _KEPT:
-            _made.clear()
-        _made[named] = made
-    return made
+    return Made(door, ask, query, decision, took, sql, few[1])
