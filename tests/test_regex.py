@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from django.db import connection
 
 from datasources.errors import Malformed
+from datasources.where import regex
 from datasources.where.operators import OPERATORS
 from datasources.where.regex import MAX_LENGTH, Regex, compile_regex, matches_regex
 from datasources.where.sql import filled
@@ -229,10 +230,27 @@ def test_what_a_pattern_needs(source: str, options: str, needs: str) -> None:
     assert compile_regex(source, options).needs == needs
 
 
+@pytest.mark.parametrize(
+    ("source", "seeks"),
+    [("(.*a){12}c", True), ("^n0", False), ("^n00", True), ("^(a+)+$", False), ("[ab]{99}", False)],
+)
+def test_what_is_looked_for_first(source: str, seeks: bool) -> None:
+    assert compile_regex(source).seeks is seeks
+
+
+@pytest.fixture
+def every_text_is_rare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(regex, "RARE", 1)
+    compile_regex.cache_clear()
+    yield
+    compile_regex.cache_clear()
+
+
 @pytest.mark.django_db
+@pytest.mark.usefixtures("every_text_is_rare")
 def test_what_it_needs_is_asked_first_and_changes_nothing() -> None:
     rows = [(source, options, text) for source, options, texts in made() for text in texts]
-    needing = [row for row in rows if compile_regex(*row[:2]).needs][:600]
+    needing = [row for row in rows if compile_regex(*row[:2]).seeks][:600]
     assert len(needing) == 600
     row = OPERATORS["$regex"]
     for source, options, text in needing:

@@ -366,7 +366,7 @@ def _fits(value: Any, operand: Any) -> bool:
 def _fits_postgresql(operand: Any) -> Sql:
     regex = compile_regex(*operand)
     fits = f"{TEXT_POSTGRESQL} ~ %s"
-    if not regex.needs:
+    if not regex.seeks:
         return Sql(fits, (regex.postgresql,))
     # PostgreSQL builds its automaton anew for each text, and finds a part in a fraction of that.
     return Sql(

@@ -40,18 +40,24 @@ MAX_ARCS = 10_000
 # PostgreSQL has to break each loop that they make.
 ANCHOR_ARCS = 10
 ANCHOR_LOOPS = 20
+# A text of so many characters is not in most others; an automaton of so many takes longer to build,
+# for each text anew, than to look whether one is there.
+RARE, LARGE = 3, 8
 FLAGS = "ims"
 
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A pattern in the two spellings; `needs`: what stands in every text in which it is found."""
+    """A pattern in the two spellings; `needs`: what stands in every text in which it is found;
+    `seeks`: to look for that first takes a database less than it saves.
+    """
 
     source: str
     options: str
     re2: str
     postgresql: str
     needs: str = ""
+    seeks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +140,10 @@ def compile_regex(source: str, options: str = "") -> Regex:
     flags = "(?w)" if "m" in options else ""
     # RE2 looks at bytes, and finds `\B` inside of a character: it is led from one to the next.
     lead = r"\A(?s:.)*?" if not_an_edge else ""
+    needs = written.needs
+    seeks = len(needs) >= RARE or (bool(needs) and written.cost.size >= LARGE)
     regex = Regex(
-        source, options, lead + written.re2, f"***:{flags}{written.postgresql}", written.needs
+        source, options, lead + written.re2, f"***:{flags}{written.postgresql}", needs, seeks
     )
     _engine(regex.re2)
     return regex
