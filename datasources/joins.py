@@ -21,7 +21,7 @@ from .queries import (
     whole,
 )
 from .values import MAX_INTEGER, problem_with_name, problem_with_text, shown
-from .where import EVERYTHING, Node, parse_where
+from .where import EVERYTHING, Budget, Node, parse_where
 
 MAX_JOINS = 10
 MAX_PAIRS = 10
@@ -86,8 +86,11 @@ def left_names(joins: tuple[Join, ...]) -> Iterator[str]:
         yield from (pair.left for pair in join.on)
 
 
-def parse_joins(value: Any, columns: Container[str], columns_of: ColumnsOf) -> tuple[Join, ...]:
-    """An object of joins by their names. `columns_of`: those of a joined data source.
+def parse_joins(
+    value: Any, columns: Container[str], columns_of: ColumnsOf, budget: Budget
+) -> tuple[Join, ...]:
+    """An object of joins by their names. `columns_of`: those of a joined data source; `budget`:
+    what the query beside them has left.
 
     Raises `Malformed`, naming the place.
     """
@@ -95,10 +98,12 @@ def parse_joins(value: Any, columns: Container[str], columns_of: ColumnsOf) -> t
         return ()
     if not isinstance(value, dict) or len(value) > MAX_JOINS:
         raise Malformed(f"`join` is an object of at most {MAX_JOINS} joins, by their names")
-    return tuple(_join(name, item, columns, columns_of) for name, item in value.items())
+    return tuple(_join(name, item, columns, columns_of, budget) for name, item in value.items())
 
 
-def _join(name: str, value: Any, columns: Container[str], columns_of: ColumnsOf) -> Join:
+def _join(
+    name: str, value: Any, columns: Container[str], columns_of: ColumnsOf, budget: Budget
+) -> Join:
     place = f"join.{shown(name)}"
     problem = problem_with_name(name)
     if problem:
@@ -115,7 +120,7 @@ def _join(name: str, value: Any, columns: Container[str], columns_of: ColumnsOf)
             switch(value, "required"),
             _kind(value),
             _sum(value.get("sum"), theirs),
-            parse_where(value.get("where"), theirs),
+            parse_where(value.get("where"), theirs, budget=budget),
             parse_order(_terms(value.get("order")), theirs),
             parse_attributes(value.get("attributes"), theirs),
             whole(value, "limit"),

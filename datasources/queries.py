@@ -10,7 +10,7 @@ from .aggregate import ENTRY_FIELDS, MAX_GIVEN, Pipeline, given_by, parse_aggreg
 from .cursors import After, parse_after
 from .errors import Malformed
 from .values import MAX_INTEGER, problem_with_name, shown
-from .where import EVERYTHING, Field, Node, parse_where
+from .where import EVERYTHING, Budget, Field, Node, parse_where
 
 ANSWERED_FIELDS = ("id", "dataSourceId", "createdAt", "updatedAt")
 MAX_ORDER = 100
@@ -105,8 +105,13 @@ class Delete:
     written: Any = None
 
 
-def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
-    """The body of `data/query`. Raises `Malformed`."""
+def parse_query(
+    body: Any, columns: Container[str], budget: Budget | None = None
+) -> Select | Delete:
+    """The body of `data/query`; `budget`: that of its joins, which are read after it.
+
+    Raises `Malformed`.
+    """
     if not isinstance(body, dict):
         raise Malformed('the body is an object, such as {"type": "select", "where": {}}')
     kind = body.get("type", "select")
@@ -122,7 +127,7 @@ def parse_query(body: Any, columns: Container[str]) -> Select | Delete:
         raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
     order = parse_order(body.get("order"), columns)
     ask = Select(
-        where=parse_where(body.get("where"), columns),
+        where=parse_where(body.get("where"), columns, budget=budget),
         order=order,
         attributes=parse_attributes(body.get("attributes"), columns),
         limit=whole(body, "limit"),

@@ -23,6 +23,7 @@ from datasources import sources, store
 from datasources.indexing import wanted
 from datasources.models import DataSource, Entry
 from datasources.store import common, ways
+from datasources.store import few as store_few
 from rules.api import foresight, repeated
 from rules.api.repeated import MAX_BODIES, Repeated
 from rules.saving import save_rules
@@ -459,14 +460,27 @@ def test_what_callers_are_kept_of_is_bounded(
 def test_nothing_long_is_kept(kept: Repeated, people: DataSource) -> None:
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
-    warm(ann, there, {"where": {"Team": {"$in": ["Blue", "x" * 1_000]}}, "limit": 3})
-    # A pattern is longer as the database has it than as it is sent.
-    warm(ann, there, {"where": {"Team": {"$regex": "." * 300}}, "limit": 3})
-    # Nor is what the rules add.
-    columns = [f"{'c' * 250}{n}" for n in range(30)]
+    columns = [f"{'c' * 250}{n}" for n in range(32)]
     wide = place([{**READ, "include": ["Team", *columns]}], ROWS, name="Wide", columns=columns)
-    warm(ann, wide, BLUE)
-    assert len(kept) == 0
+    silent = [
+        {"type": ["select"], "allow": {"user": {"Email": {"equals": f"{n}"}}}} for n in range(150)
+    ]
+    many = place([*silent, READ], ROWS, name="Many")
+    for where, body in (
+        (there, {"where": {"Team": {"$in": ["Blue", "x" * 1_000]}}, "limit": 3}),
+        # A pattern is longer as the database has it than as it is sent.
+        (there, {"where": {"Team": {"$regex": "." * 400}}, "limit": 3}),
+        # A short statement can come from a large tree.
+        (there, {"where": {"$or": [{"Team": n} for n in range(50)]}, "limit": 3}),
+        # What the rules add counts as well, and what each of them has said.
+        (wide, BLUE),
+        (many, BLUE),
+    ):
+        warm(ann, where, body)
+        assert asked(ann, where, body)[1] == 1
+        assert len(kept) == 0
+    warm(ann, there, BLUE)
+    assert len(kept) == 1
 
 
 @only_postgresql
@@ -517,6 +531,11 @@ def test_too_many_rows_to_be_sorted_are_asked_for_anew(
     assert all(answer.rows == seen[0][0].rows and len(answer.rows) == 8 for answer, _ in seen)
     assert len(common._wheres) == 1
     assert seen[-1][1] == seen[-2][1] == 1
+    # That is as true for who names no limit.
+    monkeypatch.setattr(store_few, "FEW", 9)
+    for _ in range(3):
+        assert len(asked(ann, there, {"where": {"Team": "Blue"}})[0].rows) == 30
+        assert len(common._wheres) == 1
     # And no longer, once few are left.
     Entry.objects.filter(pk__in=there.ids[3:30]).delete()
     for _ in range(3):

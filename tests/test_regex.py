@@ -18,6 +18,7 @@ from django.db import connection
 
 from datasources.errors import Malformed
 from datasources.where import regex
+from datasources.where.characters import any_case, same_case
 from datasources.where.operators import OPERATORS
 from datasources.where.regex import MAX_LENGTH, Regex, compile_regex, matches_regex
 from datasources.where.sql import filled
@@ -228,6 +229,21 @@ def on_database(cursor: Any, rows: list[tuple[str, str, str]], regexes: list[Reg
 )
 def test_what_a_pattern_needs(source: str, options: str, needs: str) -> None:
     assert compile_regex(source, options).needs == needs
+
+
+def test_sets_that_ignore_case_have_all_the_others_and_no_more() -> None:
+    """Letter by letter, which takes long with the widest of them."""
+    maker = random.Random(f"case {SEED}")
+    ends = [ord(character) for character in ODD + ASTRAL + LETTERS] + [0xFFFF, 0x1E943]
+    wide = [(0, 0x1FFFF), (0x100, 0x2D00), (ord("k"), ord("k")), (0x1E900, 0x1E943)]
+    near = []
+    for _ in range(2_000):
+        low = maker.choice(ends) + maker.randint(-40, 2)
+        near.append((max(low, 0), max(low, 0) + maker.choice([0, 1, 2, 25, 80, 400])))
+    for low, high in [*wide, *near]:
+        alone = {point for one in range(low, high + 1) for point in same_case(one)}
+        found = any_case([(low, high)])
+        assert {point for first, last in found for point in range(first, last + 1)} == alone
 
 
 @pytest.mark.parametrize(
@@ -471,6 +487,10 @@ def test_what_is_taken_is_taken_by_the_database() -> None:
         ("[\\", "a backslash ends the pattern"),
         ("\\x4", "2 hexadecimal digits"),
         ("\\u00zz", "4 hexadecimal digits"),
+        ("\\x+1", "2 hexadecimal digits"),
+        ("\\x 1", "2 hexadecimal digits"),
+        ("\\u1_23", "4 hexadecimal digits"),
+        ("\\u٠٠٤١", "4 hexadecimal digits"),
         ("\\u0000", "4 hexadecimal digits"),
         ("\\ud83d", "4 hexadecimal digits"),
         ("]", "stands for itself"),

@@ -147,12 +147,15 @@ def test_every_difference_from_sift_has_its_line_in_the_documentation() -> None:
 
 
 def test_limits_are_as_the_documentation_says() -> None:
-    from datasources.where import parse, regex
+    from datasources.where import budget, parse, regex
 
     told = re.sub(r"(?<=\d),(?=\d)", "", PAGE)
     for number, words in (
         (parse.MAX_DEPTH, "at most {} deep"),
-        (parse.MAX_CONDITIONS, "at most {} conditions"),
+        (budget.MAX_CONDITIONS, "at most {} conditions"),
+        (budget.MAX_NAMES, "at most {} columns and paths"),
+        (budget.MAX_PATTERNS, "at most {} together"),
+        (budget.A_PATTERN, "and {} for itself"),
         (regex.MAX_LENGTH, "at most {} characters"),
         (regex.MAX_REPEAT, "at most {} times"),
         (regex.MAX_SIZE, "at most {} in all"),

@@ -29,7 +29,7 @@ def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tupl
     """
     if not has_few() or not _is_plain(ask):
         return None
-    limit = FEW + 1 if ask.limit is None else ask.limit
+    limit = _limit(ask)
     wanted = min(limit + ask.offset, MAX_INTEGER)
     rows = rows_for(Ask(source, where, ask.order, wanted, few=True))
     text = entry_text_of(ask.attributes, shown)
@@ -57,11 +57,16 @@ def few_in(text: str, ask: Select, rows: Rows) -> str | None:
     number, _, entries = text.partition(":")
     found = int(number)
     common = rows.hits is not None and found > ways.FEW
-    learn(rows, common, found == ask.limit)
+    learn(rows, common, found == _limit(ask))
     told = found if rows.hits is None else found - ask.offset
     if common or (ask.limit is None and told > FEW):
         return None
     return spelled([f"[{entries}]"])[0][1:-1]
+
+
+def _limit(ask: Select) -> int:
+    """How many are asked for; of any number, one more than a few."""
+    return FEW + 1 if ask.limit is None else ask.limit
 
 
 def _is_plain(ask: Select) -> bool:

@@ -2,6 +2,7 @@
 agree: in memory, on SQLite and on PostgreSQL. Nothing else lives here, and no Django.
 """
 
+from .budget import Budget
 from .memory import matches
 from .nodes import EVERYTHING, And, Elem, Field, Made, Node, Not, Or, all_of, any_of, narrowed
 from .parse import parse_where
@@ -9,6 +10,7 @@ from .parse import parse_where
 __all__ = [
     "EVERYTHING",
     "And",
+    "Budget",
     "Elem",
     "Field",
     "Made",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, bisect_right
-from functools import cache, lru_cache
+from functools import cache
 
 Ranges = list[tuple[int, int]]
 _DIGIT: Ranges = [(0x30, 0x39)]
@@ -118,23 +118,46 @@ def same_case(point: int) -> tuple[int, ...]:
 
 def any_case(ranges: Ranges) -> Ranges:
     """With those that are the same but for case."""
-    found: Ranges = []
-    for low, high in _normal(ranges):
-        found.extend(_any_case_between(low, high))
+    found = _normal(ranges)
+    for low, high in list(found):
+        found.extend(_other_cases(low, high))
     return _normal(found)
 
 
-@lru_cache(maxsize=1_000)
-def _any_case_between(low: int, high: int) -> tuple[tuple[int, int], ...]:
-    points = _cased()
-    others = (
-        (other, other)
-        for point in points[bisect_left(points, low) : bisect_right(points, high)]
-        for other in _families()[point]
-    )
-    return tuple(_normal([(low, high), *others]))
+def _other_cases(low: int, high: int) -> Ranges:
+    """All that is the same but for case as a character of the range, what is in it left out.
+
+    A range of ten thousand letters is written in three characters: what it takes is a look at the
+    runs, not at the letters.
+    """
+    firsts, runs, longest = _runs()
+    found: Ranges = []
+    for at in range(bisect_left(firsts, low - longest), bisect_right(firsts, high)):
+        first, last, distance = runs[at]
+        start, end = max(first, low) + distance, min(last, high) + distance
+        if start <= end and (start < low or end > high):
+            found.append((start, end))
+    # Those that lie side by side make no run, and only the ends have their other case outside.
+    found.extend((point, point) for end in (low, high) for point in same_case(end))
+    return found
 
 
 @cache
-def _cased() -> list[int]:
-    return sorted(_families())
+def _runs() -> tuple[list[int], list[tuple[int, int, int]], int]:
+    """(first, last, distance) of characters that follow on one another and have their other case
+    as far away, in order; before them the first of each, and behind them the length of the longest.
+    """
+    pairs = sorted(
+        (other - point, point)
+        for point, family in _families().items()
+        for other in family
+        if abs(other - point) > 1
+    )
+    runs: list[tuple[int, int, int]] = []
+    for distance, point in pairs:
+        if runs and runs[-1][1:] == (point - 1, distance):
+            runs[-1] = (runs[-1][0], point, distance)
+        else:
+            runs.append((point, point, distance))
+    runs.sort()
+    return [run[0] for run in runs], runs, max(last - first for first, last, _ in runs)

@@ -8,27 +8,32 @@ from typing import Any
 
 from ..errors import Malformed
 from ..values import is_scalar, problem_with_name, shown
+from .budget import Budget
 from .filters import read_filter
 from .nodes import EVERYTHING, Elem, Field, Made, Node, Not, all_of, any_of
 from .operators import COMPOSED, LOGICAL, OPERATORS
+from .regex import compile_regex
 
 MAX_DEPTH = 32
-MAX_CONDITIONS = 10_000
-# As many as a row has columns; each costs a database what many conditions on one column do.
-MAX_NAMES = 1_000
 
 _PUBLIC = frozenset(name for name, row in OPERATORS.items() if row.public)
 
 
-def parse_where(value: Any, columns: Container[str] = frozenset(), single_in: bool = False) -> Node:
+def parse_where(
+    value: Any,
+    columns: Container[str] = frozenset(),
+    single_in: bool = False,
+    budget: Budget | None = None,
+) -> Node:
     """The tree of a where. `columns` are the declared ones: a key that is one, dots and all,
     means that column; any other key with dots is a path. `single_in`: `$in` takes a value, too.
+    `budget`: that of a request with several wheres.
 
     Raises `Malformed`, naming the place.
     """
     if value is None:
         return EVERYTHING
-    parser = _Parser(columns, single_in)
+    parser = _Parser(columns, single_in, budget)
     node = parser.where(value, "where", 1)
     parser.check_patterns()
     return node
@@ -61,9 +66,12 @@ class _Place:
 class _Parser:
     """Counts conditions while it walks."""
 
-    def __init__(self, columns: Container[str], single_in: bool = False) -> None:
+    def __init__(
+        self, columns: Container[str], single_in: bool = False, budget: Budget | None = None
+    ) -> None:
         self.columns, self.single_in = columns, single_in
-        self.conditions = 0
+        self.budget = budget or Budget()
+        self.budget.add_where()
         self.names: set[str] = set()
         # The operands of `$regex`, each with its place.
         self.patterns: list[tuple[Any, str]] = []
@@ -157,6 +165,7 @@ class _Parser:
         """
         for operand, place in self.patterns:
             OPERATORS["$regex"].check(operand, f"`{place}`")
+            self.budget.add_pattern(compile_regex(*operand))
 
     def _under(self, at: _Place) -> Callable[[Any, str, int], Node]:
         """How the items of a logical operator under a column are read: operators on its value,
@@ -225,9 +234,9 @@ class _Parser:
 
     def _field(self, at: _Place, op: str, operand: Any, place: str, depth: int) -> Field:
         self._count(self._members(operand, place, depth), place, depth)
-        self.names.add(at.name)
-        if len(self.names) > MAX_NAMES:
-            raise Malformed(f"`where` names more than {MAX_NAMES} columns and paths")
+        if at.name not in self.names:
+            self.names.add(at.name)
+            self.budget.add_name()
         return Field(at.name, at.path, op, operand, at.column)
 
     def _members(self, operand: Any, place: str, depth: int) -> int:
@@ -240,11 +249,9 @@ class _Parser:
         return 1 + sum(self._members(item, place, depth + 1) for item in operand)
 
     def _count(self, conditions: int, place: str, depth: int) -> None:
-        self.conditions += conditions
         if depth > MAX_DEPTH:
             raise Malformed(f"`{shown(place)}` nests deeper than {MAX_DEPTH} levels")
-        if self.conditions > MAX_CONDITIONS:
-            raise Malformed(f"`where` has more than {MAX_CONDITIONS} conditions or list members")
+        self.budget.add_conditions(conditions)
 
 
 def _refusal(key: str, place: str, why: str) -> Malformed:

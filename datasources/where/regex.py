@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
+from string import hexdigits
 from typing import Any
 
 import re2
@@ -48,14 +49,16 @@ FLAGS = "ims"
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A pattern in the two spellings; `needs`: what stands in every text in which it is found;
-    `seeks`: to look for that first takes a database less than it saves.
+    """A pattern in the two spellings; `size`: the parts of its automaton; `needs`: what stands in
+    every text in which it is found; `seeks`: to look for that first takes a database less than it
+    saves.
     """
 
     source: str
     options: str
     re2: str
     postgresql: str
+    size: int
     needs: str = ""
     seeks: bool = False
 
@@ -140,10 +143,10 @@ def compile_regex(source: str, options: str = "") -> Regex:
     flags = "(?w)" if "m" in options else ""
     # RE2 looks at bytes, and finds `\B` inside of a character: it is led from one to the next.
     lead = r"\A(?s:.)*?" if not_an_edge else ""
-    needs = written.needs
-    seeks = len(needs) >= RARE or (bool(needs) and written.cost.size >= LARGE)
+    needs, size = written.needs, written.cost.size
+    seeks = len(needs) >= RARE or (bool(needs) and size >= LARGE)
     regex = Regex(
-        source, options, lead + written.re2, f"***:{flags}{written.postgresql}", needs, seeks
+        source, options, lead + written.re2, f"***:{flags}{written.postgresql}", size, needs, seeks
     )
     _engine(regex.re2)
     return regex
@@ -396,10 +399,9 @@ class _Reader:
 
     def hexadecimal(self, length: int) -> int:
         digits = self.take(length)
-        try:
-            point = int(digits, 16) if len(digits) == length else -1
-        except ValueError:
-            point = -1
+        # `int` takes a sign, blanks and the digits of all scripts as well.
+        known = len(digits) == length and set(digits) <= set(hexdigits)
+        point = int(digits, 16) if known else -1
         if point < 1 or 0xD800 <= point <= 0xDFFF:
             raise self.problem(f"{length} hexadecimal digits of a character are expected")
         return point

@@ -21,7 +21,7 @@ from datasources.reading import Page
 from datasources.sources import Source
 from datasources.store import Found, Stored
 from datasources.values import problem_with_name, shown
-from datasources.where import EVERYTHING, Node
+from datasources.where import EVERYTHING, Budget, Node
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import answered
@@ -50,11 +50,12 @@ class Entries(Endpoint):
         self.identity(request)
         body = json_body(request._request)
         door = self.guard(request, reference)
-        ask = parse_query(body, columns_of(door))
+        budget = Budget()
+        ask = parse_query(body, columns_of(door), budget)
         if isinstance(ask, Delete):
             return _delete_by_query(door, ask)
         others = Others(door)
-        joins = parse_joins(body.get("join"), columns_of(door), others.columns)
+        joins = parse_joins(body.get("join"), columns_of(door), others.columns, budget)
         return answer_select(door, ask, joins, others, request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:

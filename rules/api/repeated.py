@@ -15,14 +15,17 @@ from weakref import WeakKeyDictionary
 from accounts.providers.lookup import Expected
 from datasources import store
 from datasources.queries import Select
+from datasources.where.nodes import fields
 from datasources.where.sqltext import Sql
 
 from ..engine.asks import ByQuery
 from ..engine.decide import Decision
 from ..guard import Guard
 
-# Bytes of a body; characters of what is asked for it.
-MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 6_000
+# Bytes of a body; bytes, about, of what was made of it.
+MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
+# What a condition of a tree, and what a rule has said, take of these.
+A_CONDITION, A_NOTE = 400, 60
 # Bodies of one credential with one data source, and how many such are kept of.
 MAX_BODIES, MAX_CALLERS = 8, 500
 _NOTHING: dict[bytes, Made] = {}
@@ -41,8 +44,10 @@ class Made:
     rows: store.Rows
 
     def size(self) -> int:
-        """The characters that it holds, about."""
-        return len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
+        """The bytes that it holds, about."""
+        asked = len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
+        conditions = sum(1 for _ in fields(self.ask.where))
+        return asked + A_CONDITION * conditions + A_NOTE * len(self.decision.notes)
 
     def holds(self, known: Expected, door: Guard) -> bool:
         """Whether the rules and the way to the rows are still those that it was made of."""

@@ -17,6 +17,7 @@ from datasources.queries import Delete, Select, parse_query
 from datasources.rights import may
 from datasources.sources import Source
 from datasources.store import Stored, normal_address
+from datasources.where import Budget
 
 from ..api.beside import Others, columns_of, with_view
 from ..api.bodies import row_of
@@ -173,10 +174,11 @@ class _Action:
             self._read_entry(self.asked.entry_id)
             return
         body = {**self._body(), "type": "select"}
-        ask = parse_query(body, columns_of(self.door))
+        budget = Budget()
+        ask = parse_query(body, columns_of(self.door), budget)
         assert isinstance(ask, Select)
         others = _Joinable(self.door, user=self.user)
-        joins = parse_joins(body.get("join"), columns_of(self.door), others.columns)
+        joins = parse_joins(body.get("join"), columns_of(self.door), others.columns, budget)
         self.outcome.select = ask
         if self.sees_entries:
             cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
