@@ -1,7 +1,8 @@
 """Requests per second of a guarded select, beside a bare DRF view that returns the same bytes, and
 beside the same data behind DRF's ModelViewSet with django-guardian's object permissions.
 
-    python -m benchmarks.http [--rows 100000] [--rounds 40] [--database postgres://…]
+    python -m benchmarks.http [--rows 100000] [--rounds 40] [--servers gunicorn,gthread,granian]
+                              [--database postgres://…]
 
 The Staff rules of the examples, a session as the credential; concurrency 8. It makes a database
 of its own, and drops it.
@@ -21,7 +22,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .ground import database
 from .load import request_of, requests_per_second
@@ -31,7 +32,7 @@ _GUNICORN = "gunicorn project.wsgi --workers 2 --no-control-socket --log-level w
 SERVERS = {
     # As it comes, with a worker for each core: a connection for each request.
     "gunicorn": f"{_GUNICORN} --bind 127.0.0.1:{{port}}",
-    # As `make run` starts it: connections that stay.
+    # The worker class of `make run`: connections that stay.
     "gthread": f"{_GUNICORN} --worker-class gthread --threads 4 --bind 127.0.0.1:{{port}}",
     "granian": "granian project.wsgi:application --interface wsgi --workers 2 "
     "--blocking-threads 4 --no-access-log --log-level error --host 127.0.0.1 --port {port}",
@@ -138,6 +139,8 @@ def server(kind: str, quiet: bool = False) -> Iterator[int]:
 
 def measure(kind: str, made: dict[str, Any], rounds: int) -> None:
     """Print the ratios of one server."""
+    from rules.api.repeated import MAX_REPEATED_BODY
+
     url = f"/v1/data-sources/{made['source']}/data/query"
     asks = {
         1: ("bob", {"where": {"Email": "bob@acme.com"}}, "email=bob@acme.com"),
@@ -156,27 +159,40 @@ def measure(kind: str, made: dict[str, Any], rounds: int) -> None:
             key = f"Token {made['peer'][who]}"
             peer = request_of("GET", f"/peer/?{query}", {"Authorization": key})
             assert len(json.loads(fetch(port, peer))) == rows
-            anew = request_of("POST", url, {"Auth-token": made["tokens"][who]}, text + BLANKS)
-            compare(f"{kind}: {rows:2} rows", port, (guarded, anew, bare, peer), rounds)
+            # What is decided of so long a body is not kept for when it comes again.
+            long = text.ljust(MAX_REPEATED_BODY + 1)
+            anew = request_of("POST", url, {"Auth-token": made["tokens"][who]}, long)
+            compare(f"{kind}: {rows:2} rows", port, Requests(guarded, anew, bare, peer), rounds)
 
 
-# What a body of that many is decided of is not kept for when it comes again.
-BLANKS = b" " * 1_024
 DEPARTMENT = "department=Engineering&limit=50"
 
 
-def compare(what: str, port: int, asks: Sequence[bytes], rounds: int) -> None:
-    """Print how many requests a second there are of each, and the ratios: medians, and what the
-    middle half is between. Many short turns, so that what else the machine does meets all alike.
+class Requests(NamedTuple):
+    """What is asked in turn, word for word."""
 
-    `asks`: ours, always the same; ours, decided anew each time; a bare view's; and the peer's.
+    # Ours, always the same.
+    guarded: bytes
+    # Ours, decided anew each time.
+    anew: bytes
+    bare: bytes
+    peer: bytes
+
+
+def compare(what: str, port: int, asks: Requests, rounds: int) -> None:
+    """Print how many requests a second there are of ours, and the ratios to the others: medians and
+    quartiles. Many short turns, so that what else the machine does meets all alike.
     """
     for request in asks:
         requests_per_second(port, request, 1)
-    found = [[requests_per_second(port, request, 0.3) for request in asks] for _ in range(rounds)]
-    for at, which in ((0, ""), (1, ", decided anew")):
-        speed = statistics.median(speeds[at] for speeds in found)
-        of_bare, of_peer = (_middle([s[at] / s[other] for s in found]) for other in (2, 3))
+    # Of each, the speeds in turn.
+    turns = [[requests_per_second(port, request, 0.3) for request in asks] for _ in range(rounds)]
+    guarded, anew, bare, peer = zip(*turns, strict=True)
+    for ours, which in ((guarded, ""), (anew, ", decided anew")):
+        speed = statistics.median(ours)
+        of_bare, of_peer = (
+            _middle([a / b for a, b in zip(ours, other, strict=True)]) for other in (bare, peer)
+        )
         print(
             f"{what}{which}: {speed:.0f} requests/s, "
             f"{of_bare[1]:.2f} ({of_bare[0]:.2f} to {of_bare[2]:.2f}) of a bare view, "

@@ -24,8 +24,8 @@ from .jsonsql import VALUES, Values, listed, object_text
 from .jsontext import dumps
 from .queries import ANSWERED_FIELDS, OrderTerm, Projection
 from .selecting import entry_text, field_text
-from .where.operators import Sql
 from .where.sql import Dialect
+from .where.sqltext import Sql
 
 # What a document carries while it is an entry.
 _OF_ENTRIES = 'id,data,"order",data_source_id,created_at,updated_at'

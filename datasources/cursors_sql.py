@@ -14,8 +14,8 @@ from .jsonsql import VALUES
 from .jsontext import loads, rows_as_numbers_went_in
 from .queries import OrderTerm
 from .selecting import FIELD_COLUMNS, order_keys
-from .where.operators import Sql
 from .where.sql import Dialect
+from .where.sqltext import Sql
 
 _TIMES = ("createdAt", "updatedAt")
 

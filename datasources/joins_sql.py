@@ -15,8 +15,8 @@ from .jsonsql import VALUES, Values, listed
 from .jsontext import dumps
 from .queries import Projection
 from .selecting import entry_text, order_sql
-from .where.operators import Sql
 from .where.sql import Dialect
+from .where.sqltext import Sql
 
 _CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
 

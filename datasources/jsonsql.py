@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .jsontext import path_of
-from .where.operators import Sql
-from .where.sqltext import text_array
+from .where.sqltext import Sql, text_array
 
 
 @dataclass(frozen=True, slots=True)

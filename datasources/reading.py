@@ -24,7 +24,7 @@ from .sources import Source
 from .values import MAX_INTEGER
 from .where import Node, all_of
 from .where.nodes import column_is
-from .where.operators import Sql
+from .where.sqltext import Sql
 
 # Characters of what is joined in one answer, entries that are joined several times counted so.
 MAX_JOINED_TEXT = 100_000_000
@@ -127,16 +127,16 @@ def _part(
     dialect, after = store.dialect(), ask.after
     columns = [store.entry_text_of(ask.attributes, shown), *keys_sql(dialect, joins)]
     if after is None:
-        wanted = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-        asked = store.Ask(source, where, ask.order, wanted, needed)
-        return _rows(asked, columns, store.part(ask)), None
+        first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
+        asked = store.Ask(source, where, ask.order, first, needed)
+        return _rows(asked, columns, store.part(ask), ask.limit), None
     if after.place is not None:
         needed = (*needed, behind_sql(dialect, ask.order, after.place))
-    # One more than is wanted tells whether there is a next part.
-    wanted = None if ask.limit is None else min(ask.limit + 1, MAX_INTEGER)
-    some = Sql("") if wanted is None else Sql(" LIMIT %s", (wanted,))
-    asked = store.Ask(source, where, ask.order, wanted, needed, after.place)
-    rows = _rows(asked, [*columns, *place_sql(dialect, ask.order)], some)
+    # One more than is asked for tells whether there is a next part.
+    first = None if ask.limit is None else min(ask.limit + 1, MAX_INTEGER)
+    some = Sql("") if first is None else Sql(" LIMIT %s", (first,))
+    asked = store.Ask(source, where, ask.order, first, needed, after.place)
+    rows = _rows(asked, [*columns, *place_sql(dialect, ask.order)], some, first)
     following = None
     if ask.limit is not None and len(rows) > ask.limit:
         rows = rows[: ask.limit]
@@ -145,10 +145,13 @@ def _part(
     return [row[: len(columns)] for row in rows], following
 
 
-def _rows(ask: store.Ask, columns: Sequence[Sql], some: Sql) -> list[tuple[Any, ...]]:
+def _rows(
+    ask: store.Ask, columns: Sequence[Sql], some: Sql, limit: int | None
+) -> list[tuple[Any, ...]]:
+    """`some`: LIMIT and OFFSET; `limit`: the first of these."""
     order = order_sql(store.dialect(), ask.order)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
-    return store.read_rows(store.rows_for(ask), listed(columns), tail, ask.wanted)
+    return store.read_rows(store.rows_for(ask), listed(columns), tail, limit)
 
 
 # -- joins

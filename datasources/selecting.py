@@ -12,9 +12,8 @@ from typing import Any
 from .jsontext import dumps, path_of
 from .queries import OrderTerm, Projection
 from .values import BLANKS
-from .where.operators import Sql
 from .where.sql import Dialect
-from .where.sqltext import text_array
+from .where.sqltext import Sql, text_array
 
 FIELD_COLUMNS = {
     "id": "id",
@@ -62,6 +61,7 @@ def field_text(dialect: Dialect, name: str) -> str:
     return f"to_char({column} AT TIME ZONE 'UTC',{_TIME_POSTGRESQL})"
 
 
+# In quotes, as JSON has it: a format writes `\\"` for one that is meant.
 _TIME_POSTGRESQL = '\'\\"YYYY-MM-DD"T"HH24:MI:SS.MS"Z\\"\''
 
 

@@ -180,7 +180,7 @@ KEPT: dict[str, Any] = {
 def test_a_process_does_not_grow_with_what_requests_have_asked(
     api: Api, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "FEW", 2)
+    monkeypatch.setattr(ways, "MAX_SORTED", 2)
     there = place([OPEN], [{"A": 1, "L": [{"x": 2}]} for _ in range(5)])
     for at in range(20):
         assert query(api, there, **asked(at)).status == 200

@@ -22,7 +22,7 @@ from accounts.tokens import revoke
 from datasources import sources, store
 from datasources.indexing import wanted
 from datasources.models import DataSource, Entry
-from datasources.store import common, ways
+from datasources.store import crowded, ways
 from datasources.store import few as store_few
 from rules.api import foresight, repeated
 from rules.api.repeated import MAX_BODIES, Repeated
@@ -415,7 +415,10 @@ def test_a_right_that_comes_and_goes_is_there_when_it_is(staff: Place, people: D
         assert b"Salary" in warm(ann, staff, BLUE).text
 
 
-def test_what_others_ask_for_leaves_what_is_kept(read: list[Any], people: DataSource) -> None:
+@only_postgresql
+def test_an_ordinary_request_leaves_what_is_kept_of_its_credential(
+    read: list[Any], people: DataSource
+) -> None:
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
     warm(ann, there, BLUE)
@@ -436,7 +439,9 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Repeated:
 
 
 @only_postgresql
-def test_few_bodies_of_each_are_kept_and_none_for_all(kept: Repeated, people: DataSource) -> None:
+def test_few_bodies_of_each_are_kept_beside_those_of_others(
+    kept: Repeated, people: DataSource
+) -> None:
     there = place([READ], ROWS)
     ann, other = (calls.session(people, "ann@acme.com") for _ in range(2))
     warm(other, there, BLUE)
@@ -446,7 +451,7 @@ def test_few_bodies_of_each_are_kept_and_none_for_all(kept: Repeated, people: Da
 
 
 @only_postgresql
-def test_what_callers_are_kept_of_is_bounded(
+def test_only_so_many_callers_are_kept(
     kept: Repeated, people: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeated, "MAX_CALLERS", 3)
@@ -522,26 +527,26 @@ def test_a_full_table_of_credentials_loses_the_oldest(
 def test_too_many_rows_to_be_sorted_are_asked_for_anew(
     monkeypatch: pytest.MonkeyPatch, people: DataSource
 ) -> None:
-    monkeypatch.setattr(ways, "FEW", 10)
-    monkeypatch.setattr(common, "_wheres", OrderedDict())
+    monkeypatch.setattr(ways, "MAX_SORTED", 10)
+    monkeypatch.setattr(crowded, "_wheres", OrderedDict())
     there = place([READ], [{"Team": "Blue" if n < 30 else "Red", "N": n} for n in range(40)])
     ann = calls.session(people, "ann@acme.com")
     blue = {"where": {"Team": "Blue"}, "limit": 8}
     seen = [asked(ann, there, blue) for _ in range(4)]
     assert all(answer.rows == seen[0][0].rows and len(answer.rows) == 8 for answer, _ in seen)
-    assert len(common._wheres) == 1
+    assert len(crowded._wheres) == 1
     assert seen[-1][1] == seen[-2][1] == 1
     # That is as true for who names no limit.
     monkeypatch.setattr(store_few, "FEW", 9)
     for _ in range(3):
         assert len(asked(ann, there, {"where": {"Team": "Blue"}})[0].rows) == 30
-        assert len(common._wheres) == 1
+        assert len(crowded._wheres) == 1
     # And no longer, once few are left.
     Entry.objects.filter(pk__in=there.ids[3:30]).delete()
     for _ in range(3):
         answer, cost = asked(ann, there, blue)
         assert [row["N"] for row in answer.rows] == [0, 1, 2] and cost == 1
-    assert not common._wheres
+    assert not crowded._wheres
 
 
 @only_postgresql

@@ -22,7 +22,7 @@ from datasources.indexing.status import statuses
 from datasources.models import DataSource, WantedIndex
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
-from datasources.store import common, ways
+from datasources.store import crowded, read, ways
 from datasources.where import EVERYTHING, Field, Node, matches
 from datasources.where.nodes import And, Or
 from tests.test_admin import boss, form_of, staff, url
@@ -73,7 +73,7 @@ def things(db: None) -> Iterator[DataSource]:
             ],
         )
     build(model.pk)
-    common._wheres.clear()
+    crowded._wheres.clear()
     yield model
 
 
@@ -269,16 +269,16 @@ def test_a_part_of_a_text_has_an_index(things: DataSource) -> None:
 def test_a_where_that_many_rows_fit_is_read_in_its_order(
     things: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "FEW", 100)
+    monkeypatch.setattr(ways, "MAX_SORTED", 100)
     source = sources.source_of(things)
     ask = asked(source, {"where": {"Age": {"$gte": 0}}, "limit": 5})
     first = store.select(source, ask, ask.where, Projection())
-    assert len(common._wheres) == 1
+    assert len(crowded._wheres) == 1
     assert store.select(source, ask, ask.where, Projection()) == first
     with store.writing(source, []):
         store.delete(source, store.ids(source)[4:])
     assert len(store.select(source, ask, ask.where, Projection()).entries) == 4
-    assert not common._wheres
+    assert not crowded._wheres
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
@@ -287,7 +287,7 @@ def test_the_first_rows_that_fit_do_not_wait_for_all_of_them(
     things: DataSource, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """What a script sees of a delete by query, and the simulator of a write."""
-    monkeypatch.setattr(ways, "FEW", 10)
+    monkeypatch.setattr(ways, "MAX_SORTED", 10)
     source = sources.source_of(things)
     with store.writing(source, ["Kind"]):
         store.insert(source, [{"Kind": "a"}] * 2_000)
@@ -450,6 +450,22 @@ def test_the_command_tells_what_queries_would_have_wanted(
     told = command("Things")
     assert "Note: " in told and "range (2)" in told and "order (1)" in told
     assert "secret value" not in told
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"limit": 5, "includePagination": True}, {"offset": 7}, {"countOnly": True}]
+)
+def test_what_a_request_would_have_wanted_is_counted_once(
+    things: DataSource, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "DEEP", 3)
+    monkeypatch.setattr(read, "_FAR", 5)
+    wanted._counted.clear()
+    source = sources.source_of(things)
+    ask = asked(source, {"where": {"Note": {"$gt": "a"}}, **body})
+    store.select(source, ask, ask.where, Projection())
+    assert wanted._counted == {(things.pk, "Note", "range"): 1}
+    wanted._counted.clear()
 
 
 def test_what_is_counted_is_bounded_and_of_data_sources_that_are_there(

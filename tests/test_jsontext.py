@@ -17,10 +17,9 @@ def test_a_double_is_one_wherever_it_stands(before: int, digits: int) -> None:
         assert found == text
     else:
         assert found == f'{{"a":"{"x" * before}","b":{float(number)!r},"c":"é{number}"}}'
-        assert float(number) == number or digits > 22
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
 def test_an_integer_of_64_bits_is_left_as_it_is(number: int) -> None:
-    text = f'[{{"createdAt":"2026-01-31T12:00:00.123Z","a":{number},"b":[1.50,{number}]}}]'
-    assert f'"a":{number}' in rows_as_numbers_went_in(text)
+    text = f'[{{"createdAt":"2026-01-31T12:00:00.123Z","a":{number},"b":[1.5,{number}]}}]'
+    assert rows_as_numbers_went_in(text) == text

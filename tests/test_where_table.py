@@ -13,8 +13,9 @@ import pytest
 
 from datasources.where import matches, parse_where
 from datasources.where.nodes import Elem, Field, Made, Node, fields
-from datasources.where.operators import COMPOSED, LOGICAL, OPERATORS, Sql
+from datasources.where.operators import COMPOSED, LOGICAL, OPERATORS
 from datasources.where.sql import POSTGRESQL, SQLITE, where_sql
+from datasources.where.sqltext import Sql
 from datasources.where.walk import MISSING
 from tests.differences import DIFFERENCES, line
 
@@ -147,7 +148,7 @@ def test_every_difference_from_sift_has_its_line_in_the_documentation() -> None:
 
 
 def test_limits_are_as_the_documentation_says() -> None:
-    from datasources.where import budget, parse, regex
+    from datasources.where import budget, cost, parse, regex
 
     told = re.sub(r"(?<=\d),(?=\d)", "", PAGE)
     for number, words in (
@@ -158,6 +159,6 @@ def test_limits_are_as_the_documentation_says() -> None:
         (budget.A_PATTERN, "and {} for itself"),
         (regex.MAX_LENGTH, "at most {} characters"),
         (regex.MAX_REPEAT, "at most {} times"),
-        (regex.MAX_SIZE, "at most {} in all"),
+        (cost.MAX_SIZE, "at most {} in all"),
     ):
         assert words.format(number) in told, words

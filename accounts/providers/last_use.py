@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import OperationalError, connection, models, transaction
 
 EVERY = timedelta(minutes=1)
-
-
-def database_time(value: datetime) -> Any:
-    """A time as a parameter of plain SQL."""
-    return connection.ops.adapt_datetimefield_value(value)
 
 
 def note_use(model: type[models.Model], column: str, key: int, now: datetime) -> None:
@@ -20,9 +14,10 @@ def note_use(model: type[models.Model], column: str, key: int, now: datetime) ->
     quote = connection.ops.quote_name
     table, name = quote(model._meta.db_table), quote(column)
     sql = f"UPDATE {table} SET {name} = %s WHERE id = %s AND ({name} IS NULL OR {name} < %s)"  # noqa: S608
+    time = connection.ops.adapt_datetimefield_value
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(sql, [database_time(now), key, database_time(now - EVERY)])
+            cursor.execute(sql, [time(now), key, time(now - EVERY)])
     except OperationalError:
         # Another writer holds the database. The next request will say that the credential is used.
         return

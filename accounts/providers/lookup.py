@@ -83,19 +83,25 @@ class Expected:
 
     kind: Kind
     digest: str
-    beside: tuple[str, int | str]
+    # The data source beside it: the column that it was found by, and the value.
+    named: tuple[str, int | str]
     # What was found, without whether the use was noted.
     row: tuple[Any, ...]
     identity: Identity
     source: Source
 
+    @property
+    def reference(self) -> int | str:
+        """The number or the name of the data source, as the client sent it."""
+        return self.named[1]
+
     def confirmed(self, also: Sql) -> tuple[Any, ...] | None:
         """What else is read, if everything is still as expected; None, and forgotten, if not."""
-        column, reference = self.beside
+        column, reference = self.named
         found = self.kind.row(self.digest, Beside(reference, column), also)
         width = len(self.row)
         if found is None or (found[0], *found[2 : width + 1]) != self.row:
-            _forget(self.digest, self.beside)
+            _forget(self.digest, self.named)
             return None
         self.kind.note(found)
         return found[width + 1 :]

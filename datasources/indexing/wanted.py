@@ -19,7 +19,8 @@ from django.utils import timezone
 from ..conf import setting
 from ..models import DataSource, WantedIndex
 from ..where import Node
-from ..where.spans import parts_of, spans_of
+from ..where.parts import parts_of
+from ..where.spans import spans_of
 
 EQUALITY, RANGE, ORDER, PART = "equality", "range", "order", "part of a text"
 KINDS = (EQUALITY, RANGE, ORDER, PART)

@@ -19,9 +19,9 @@ from ..errors import Busy
 from ..jsontext import loads, rows_as_numbers_went_in
 from ..models import Entry
 from ..where import Node
-from ..where.operators import Sql
 from ..where.sought import is_sought
 from ..where.sql import DIALECTS, Dialect, where_sql
+from ..where.sqltext import Sql
 
 TABLE = Entry._meta.db_table
 

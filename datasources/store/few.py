@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..indexing import wanted
 from ..queries import Projection, Select
 from ..selecting import order_sql
 from ..sources import Source
@@ -23,15 +24,16 @@ def has_few() -> bool:
 
 
 def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tuple[Sql, Rows] | None:
-    """The entries that `select` gives, as one text of PostgreSQL, which `few_in` reads.
+    """The entries that `select` gives, as one text of PostgreSQL, `number:entries`, which `few_in`
+    reads. The number is that of the hits, where the rows have such, or else that of the entries.
 
     None for what is better asked by itself.
     """
     if not has_few() or not _is_plain(ask):
         return None
     limit = _limit(ask)
-    wanted = min(limit + ask.offset, MAX_INTEGER)
-    rows = rows_for(Ask(source, where, ask.order, wanted, few=True))
+    first = min(limit + ask.offset, MAX_INTEGER)
+    rows = rows_for(Ask(source, where, ask.order, first, asks_anew=True))
     text = entry_text_of(ask.attributes, shown)
     order = order_sql(dialect(), ask.order)
     # An array keeps the order of its subquery; an aggregate need not.
@@ -48,19 +50,20 @@ def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tupl
     return Sql(f"({told} AS found)", params), rows
 
 
-def few_in(text: str, ask: Select, rows: Rows) -> str | None:
+def few_in(text: str, source: Source, ask: Select, rows: Rows) -> str | None:
     """The entries that were found, as the inside of a JSON list; None: there are more than a few,
     or more fit than are sorted, and they are to be asked for anew.
 
-    What they tell of their way is learned.
+    What they tell of their way is learned, and what they would have wanted is counted.
     """
     number, _, entries = text.partition(":")
     found = int(number)
-    common = rows.hits is not None and found > ways.FEW
-    learn(rows, common, found == _limit(ask))
+    crowded = rows.hits is not None and found > ways.MAX_SORTED
+    learn(rows, crowded, found == _limit(ask))
     told = found if rows.hits is None else found - ask.offset
-    if common or (ask.limit is None and told > FEW):
+    if crowded or (ask.limit is None and told > FEW):
         return None
+    wanted.note(source.id, rows.wants)
     return spelled([f"[{entries}]"])[0][1:-1]
 
 

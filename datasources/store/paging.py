@@ -20,8 +20,8 @@ from ..selecting import order_sql
 from ..sources import Source
 from ..values import MAX_INTEGER
 from ..where import Node
-from ..where.operators import Sql
 from ..where.sql import where_sql
+from ..where.sqltext import Sql
 from .database import TABLE, clock, dialect, of_source, spelled
 from .read import entry_text_of, part, read_rows, select
 from .ways import Ask, rows_for
@@ -57,9 +57,9 @@ def _by_id(source: Source, ask: Select, where: Node, shown: Projection) -> Itera
     last, offset, left, full = 0, ask.offset, ask.limit, True
     while full:
         size = PAGE if left is None else min(PAGE, left)
-        wanted = min(size + offset, MAX_INTEGER)
-        some = Ask(source, where, wanted=wanted, more=(Sql("id>%s", (last,)),))
-        # A way may find more than are wanted: of several parts, or where there are few.
+        first = min(size + offset, MAX_INTEGER)
+        some = Ask(source, where, first=first, more=(Sql("id>%s", (last,)),))
+        # A way may find more than are asked for: of several parts, or where there are few.
         tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
         way = rows_for(some)
         rows = read_rows(way, columns, tail, size)
@@ -106,9 +106,9 @@ def _by_keys(source: Source, keys: array[int], text: Sql, where: Node) -> Iterat
 
 def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> array[int]:
     """The ids of what is asked for, in its order; `last`: of what stands behind that id."""
-    wanted = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
+    first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
     more = () if last is None else (Sql("id>%s", (last,)),)
-    rows = rows_for(Ask(source, where, ask.order, wanted, more)).sql
+    rows = rows_for(Ask(source, where, ask.order, first, more)).sql
     order, some = order_sql(dialect(), ask.order), part(ask)
     keys: array[int] = array("q")
     statement = f"SELECT id FROM {rows.text}{order.text}{some.text}"

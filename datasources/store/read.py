@@ -14,9 +14,9 @@ from ..selecting import distinct_texts, entry_text, order_sql, row_text
 from ..sources import Source
 from ..values import MAX_INTEGER
 from ..where import Node
-from ..where.operators import Sql
 from ..where.sought import is_sought
 from ..where.sql import where_sql
+from ..where.sqltext import Sql
 from .database import (
     TABLE,
     Stored,
@@ -51,22 +51,22 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     """
     if ask.count_only:
         return Found([], count(source, where))
-    wanted = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-    rows = rows_for(Ask(source, where, ask.order, wanted))
+    first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
+    rows = rows_for(Ask(source, where, ask.order, first))
     text = entry_text_of(ask.attributes, shown)
     order = order_sql(dialect(), ask.order)
     some = part(ask)
     found = f"FROM {rows.sql.text}{order.text}{some.text}"
     params = (*rows.sql.params, *order.params, *some.params)
     if not ask.with_total and ask.offset > DEEP:
-        several = _so_many(source, where, ask.offset) if ask.offset >= _FAR else None
-        return Found(spelled(_far_down(rows, text, order, some, several)))
+        reaches = _reaches(source, where, ask.offset) if ask.offset >= _FAR else None
+        return Found(spelled(_far_down(rows, text, order, some, reaches)))
     if not ask.with_total:
         tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
         answer = read_rows(rows, text, tail, ask.limit)
         return Found(spelled([row[0] for row in answer]))
     # Counted and read in one statement; the order of a subquery has to be said outside, too.
-    counted = rows_for(Ask(source, where)).sql
+    counted = rows_for(Ask(source, where, beside=True)).sql
     answer = run(
         f"SELECT total,entry FROM (SELECT count(*) AS total FROM {counted.text}) "
         f"AS c LEFT JOIN (SELECT {text.text} AS entry,row_number() OVER ({order.text}) AS place "
@@ -77,19 +77,19 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     return Found(spelled(texts), answer[0][0])
 
 
-def _so_many(source: Source, where: Node, offset: int) -> Sql:
+def _reaches(source: Source, where: Node, offset: int) -> Sql:
     """Whether more rows fit than are to be passed over: they are counted faster than sorted."""
-    rows = rows_for(Ask(source, where)).sql
+    rows = rows_for(Ask(source, where, beside=True)).sql
     return Sql(f"EXISTS(SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s)", (*rows.params, offset))
 
 
-def _far_down(rows: Rows, text: Sql, order: Sql, some: Sql, only_if: Sql | None) -> list[str]:
+def _far_down(rows: Rows, text: Sql, order: Sql, some: Sql, reaches: Sql | None) -> list[str]:
     """The texts of the entries behind many others, of which nothing is read but their order;
-    `only_if`: a condition that is asked once, before they are.
+    `reaches`: a condition that is asked once, before they are.
     """
     found = rows.sql
-    if only_if is not None:
-        found = Sql(f"{found.text} AND {only_if.text}", (*found.params, *only_if.params))
+    if reaches is not None:
+        found = Sql(f"{found.text} AND {reaches.text}", (*found.params, *reaches.params))
     ids = f"SELECT id FROM {found.text}{order.text}{some.text}"
     among = f"id=ANY(ARRAY({ids}))" if connection.vendor == "postgresql" else f"id IN ({ids})"
     params = (*text.params, *found.params, *order.params, *some.params, *order.params)
@@ -99,9 +99,9 @@ def _far_down(rows: Rows, text: Sql, order: Sql, some: Sql, only_if: Sql | None)
 
 def read_rows(rows: Rows, columns: Sql, tail: Sql, limit: int | None) -> list[tuple[Any, ...]]:
     """The columns of rows; `tail`: their order and part. What it tells of their way is learned."""
-    common = ",common" if rows.tells else ""
+    crowded = ",crowded" if rows.tells else ""
     found = run(
-        f"SELECT {columns.text}{common} FROM {rows.sql.text}{tail.text}",
+        f"SELECT {columns.text}{crowded} FROM {rows.sql.text}{tail.text}",
         (*columns.params, *rows.sql.params, *tail.params),
     )
     learn(rows, bool(found) and bool(found[0][-1]), len(found) == limit)
@@ -189,7 +189,7 @@ def fetch_where(
     if limit is None:
         return _fetched(condition_of(source.id, where), "id", lock, limit)
     # Of many that fit, the first ones are not to wait for all of them.
-    rows = rows_for(Ask(source, where, wanted=limit)).sql
+    rows = rows_for(Ask(source, where, first=limit)).sql
     first = f"id=ANY(ARRAY(SELECT id FROM {rows.text} ORDER BY id LIMIT %s)) AND {exact.text}"
     return fetched(source, Sql(first, (*rows.params, limit, *exact.params)), lock)
 

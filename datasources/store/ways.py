@@ -18,54 +18,56 @@ from ..selecting import order_sql
 from ..sources import Source
 from ..values import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from ..where import Field, Node
+from ..where.parts import parts_of
 from ..where.sought import is_sought
-from ..where.spans import Span, conjuncts, parts_of, spans_of
+from ..where.spans import Span, conjuncts, spans_of
 from ..where.sql import where_sql
 from ..where.sqltext import Sql
-from .common import is_common, set_common
+from .crowded import is_crowded, note_crowded
 from .database import TABLE, by_id, condition_of, dialect
 
 CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
 # So many rows are sorted; where more fit, reading them in their order ends sooner.
-FEW = 2_000
+MAX_SORTED = 2_000
 _MANY = "(SELECT many FROM told)"
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Which rows of a data source are wanted. `wanted`: only so many of the first ones; `more`:
-    conditions beside the where; `place`: those conditions want what is behind it in the order;
-    `few`: who asks can ask anew where more fit than are sorted.
-    """
+    """Which rows of a data source are asked for."""
 
     source: Source
     where: Node
     order: tuple[OrderTerm, ...] = ()
-    wanted: int | None = None
+    # Only so many of the first ones.
+    first: int | None = None
+    # Conditions beside the where.
     more: tuple[Sql, ...] = ()
+    # Those conditions want what is behind it in the order.
     place: Place | None = None
-    few: bool = False
+    # Who asks can ask anew where more fit than are sorted, and counts what was wanted then.
+    asks_anew: bool = False
+    # The same where is asked twice in one request, and counted with the other.
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows, as a table with its WHERE, to which conditions can be added.
-
-    `tried`: the ask, where few rows are sorted and many are read in their order; `walked`: that
-    is done, as there were too many last time. `tells`: they say whether more rows fit than are
-    sorted, by one column more, `common`; for who asked for `few` by `hits`, which is what the table
-    of that name in `sql` is: one row more than are sorted means that there are too many.
-
-    `whole`: to give the first ones by id, all those beside an index are read. `wants`: the columns
-    whose index would have been of use, and for what.
-    """
+    """The rows, as a table with its WHERE, to which conditions can be added."""
 
     sql: Sql
+    # The ask, where few rows are sorted and many are read in their order.
     tried: Ask | None = None
+    # They say whether more fit than are sorted: by one column more, `crowded`, or by `hits`.
     tells: bool = False
+    # More fitted last time, so that they are read in their order at once.
     walked: bool = False
+    # To give the first ones by id, all those beside an index are read.
     whole: bool = False
+    # For who can ask anew: the rows that fit, one more at most than are sorted. The caller makes of
+    # them the table `hits`, which `sql` names, and counts them.
     hits: Sql | None = None
+    # The columns whose index would have been of use, and for what.
     wants: tuple[tuple[str, str], ...] = ()
 
 
@@ -83,21 +85,22 @@ def rows_for(ask: Ask) -> Rows:
     return _Way(ask, spans, pieces).rows()
 
 
-def is_still_the_way(rows: Rows, source_id: int) -> bool:
-    """Whether rows of a while ago are to be found the same way today, as far as it is known. Then
-    what they would have wanted is counted, as it was by `rows_for`.
-    """
+def is_still_the_way(rows: Rows) -> bool:
+    """Whether rows of a while ago are to be found the same way today, as far as it is known."""
     ask = rows.tried
-    if ask is not None and is_common(ask.source, ask.where) is not rows.walked:
-        return False
-    wanted.note(source_id, rows.wants)
-    return True
+    return ask is None or is_crowded(ask.source, ask.where) is rows.walked
 
 
-def learn(rows: Rows, common: bool, enough: bool) -> None:
-    """After a read: note a where that fits too many rows to be sorted, or that no longer does."""
-    if rows.tried is not None and ((rows.tells and common) or (rows.walked and not enough)):
-        set_common(rows.tried.source, rows.tried.where, rows.tells)
+def learn(rows: Rows, crowded: bool, enough: bool) -> None:
+    """After a read: note a where that more rows fit than are sorted (`crowded`), or that no longer
+    does, as it was read in its order and fewer were found than asked for (not `enough`).
+    """
+    if rows.tried is None:
+        return
+    if rows.tells and crowded:
+        note_crowded(rows.tried.source, rows.tried.where, True)
+    elif rows.walked and not enough:
+        note_crowded(rows.tried.source, rows.tried.where, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +116,22 @@ class _Way:
     def rows(self) -> Rows:
         """See `rows_for`."""
         ask, point, ordered = self.ask, self._point(), self._ordered()
-        if point is not None and not ask.order and ask.wanted is not None:
+        if point is not None and not ask.order and ask.first is not None:
             return _table([self._of_point(point), self._beside(point)], whole=True)
         found = self._sought(point)
         wants = self._wants(found is not None) if found is None or point is None else ()
         rows = self._found(found, ordered)
-        if not wants:
+        if not wants or ask.beside:
             return rows
-        wanted.note(ask.source.id, wants)
+        if not ask.asks_anew:
+            wanted.note(ask.source.id, wants)
         return replace(rows, wants=wants)
 
     def _found(self, found: list[Sql] | None, ordered: Keys | None) -> Rows:
         """The rows, by what finds them in no order, if anything does, or in their order."""
         ask = self.ask
-        by_index = ask.wanted is not None and (ordered is not None or not ask.order)
-        if found is not None and by_index and (ask.wanted or 0) <= FEW:
+        by_index = ask.first is not None and (ordered is not None or not ask.order)
+        if found is not None and by_index and (ask.first or 0) <= MAX_SORTED:
             return self._few_or_walked(found)
         if by_index and found is None:
             return _table(self._walk(""))
@@ -139,7 +143,7 @@ class _Way:
         """The columns that an index would have been of use for, and for what."""
         ask = self.ask
         asked = [] if found else wanted.wanted_by(ask.where, dialect().name == "sqlite")
-        if ask.wanted is not None and ask.order and ask.order[0].is_column:
+        if ask.first is not None and ask.order and ask.order[0].is_column:
             asked.append((ask.order[0].name, wanted.ORDER))
         known, indexed = ask.source.columns, ask.source.indexed
         return tuple(one for one in asked if one[0] in known and one[0] not in indexed)
@@ -246,18 +250,19 @@ class _Way:
     def _few_or_walked(self, found: list[Sql]) -> Rows:
         """Few rows are found and sorted; of many, the first ones are read in the order."""
         ask = self.ask
-        if is_common(ask.source, ask.where):
+        if is_crowded(ask.source, ask.where):
             return Rows(_table(self._walk("")).sql, ask, walked=True)
-        if ask.few:
+        if ask.asks_anew:
             rows = found[0] if len(found) == 1 else _union(found, "")
-            hits = Sql(f"{rows.text} LIMIT {FEW + 1}", rows.params)
+            hits = Sql(f"{rows.text} LIMIT {MAX_SORTED + 1}", rows.params)
             return Rows(Sql("hits AS e WHERE 1=1"), ask, tells=True, hits=hits)
-        hits, walked = _union(found, ""), _union(self._walk(f"{_MANY} AND "), ",1=1 AS common")
+        hits, walked = _union(found, ""), _union(self._walk(f"{_MANY} AND "), ",1=1 AS crowded")
         return Rows(
             Sql(
-                f"(WITH hits AS MATERIALIZED (SELECT * FROM ({hits.text}) AS h LIMIT {FEW + 1}),"
-                f"told AS MATERIALIZED (SELECT count(*)>{FEW} AS many FROM hits) "
-                f"SELECT {CARRIED},1=0 AS common FROM hits WHERE NOT {_MANY} "
+                f"(WITH hits AS MATERIALIZED "
+                f"(SELECT * FROM ({hits.text}) AS h LIMIT {MAX_SORTED + 1}),"
+                f"told AS MATERIALIZED (SELECT count(*)>{MAX_SORTED} AS many FROM hits) "
+                f"SELECT {CARRIED},1=0 AS crowded FROM hits WHERE NOT {_MANY} "
                 f"UNION ALL {walked.text}) AS e WHERE 1=1",
                 (*hits.params, *walked.params),
             ),
@@ -286,7 +291,7 @@ class _Way:
 
     def _first(self, rows: Sql, order: str, params: Sequence[object] = ()) -> Sql:
         text = f"SELECT * FROM ({rows.text} ORDER BY {order} LIMIT %s) AS first"
-        return Sql(text, (*rows.params, *params, self.ask.wanted))
+        return Sql(text, (*rows.params, *params, self.ask.first))
 
 
 def _has_several_equalities(where: Node) -> bool:

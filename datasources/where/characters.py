@@ -71,8 +71,9 @@ def set_of(ranges: Ranges) -> tuple[str, str]:
 
 
 def _point(point: int, postgresql: bool = False) -> str:
-    """A character inside brackets."""
+    """A character by its number."""
     if postgresql:
+        # Its texts hold no NUL, nor do its patterns.
         return f"\\U{max(point, 1):08x}"
     return f"\\x{{{point:x}}}"
 

@@ -35,8 +35,6 @@ from .sqltext import (
 )
 from .walk import MISSING
 
-__all__ = ["LOGICAL", "OPERATORS", "Operator", "Sql", "like"]
-
 
 @dataclass(frozen=True, slots=True)
 class Operator:

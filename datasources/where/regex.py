@@ -1,8 +1,7 @@
 """`$regex`: one linear-time dialect, read here and written out for each engine.
 
-JavaScript's syntax without look-around and back-references. Classes are written out as sets of
-characters, so that RE2 (in memory and on SQLite) and PostgreSQL cannot differ over what a digit,
-a word or the other case of a letter is.
+JavaScript's syntax without look-around and back-references. `characters` has its sets, `cost` what
+its automaton takes.
 """
 
 from __future__ import annotations
@@ -29,22 +28,19 @@ from .characters import (
     same_case,
     set_of,
 )
+from .cost import ANCHOR, MAX_ARCS, MAX_SIZE, NO_COST, ONE, Cost, one_of
 
 MAX_LENGTH = 1_000
-# PostgreSQL's bound, and what all bounds may multiply a pattern to.
+# PostgreSQL's bound.
 MAX_REPEAT = 255
-MAX_SIZE = 1_000
-# Arcs of the automaton. PostgreSQL draws one past everything that may be empty, and takes seconds
-# where those are many in a row.
-MAX_ARCS = 10_000
-# What an anchor or the edge of a word counts for, and again in what is repeated and may be empty:
-# PostgreSQL has to break each loop that they make.
-ANCHOR_ARCS = 10
-ANCHOR_LOOPS = 20
 # A text of so many characters is not in most others; an automaton of so many takes longer to build,
 # for each text anew, than to look whether one is there.
 RARE, LARGE = 3, 8
 FLAGS = "ims"
+_TOO_LARGE = (
+    "the pattern is too large; less that is repeated and may be empty, or fewer alternatives and "
+    "sets, would do"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,58 +59,13 @@ class Regex:
     seeks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Cost:
-    """How large the automaton of a part is: its characters, all its arcs, those that lead into it,
-    how many places it can end in, whether it can be empty, whether it can be anything else, and
-    whether there is an anchor in it.
-    """
-
-    size: int = 1
-    arcs: int = 1
-    into: int = 1
-    ends: int = 1
-    nullable: bool = False
-    wide: bool = True
-    anchored: bool = False
-
-    def then(self, other: _Cost) -> _Cost:
-        return _Cost(
-            self.size + other.size,
-            self.arcs + other.arcs + self.ends * other.into,
-            self.into + (other.into if self.nullable else 0),
-            other.ends + (self.ends if other.nullable else 0),
-            self.nullable and other.nullable,
-            self.wide or other.wide,
-            self.anchored or other.anchored,
-        )
-
-    def times(self, low: int, high: int | None) -> _Cost:
-        count = max(low, high or 1, 1)
-        # With parts that can be empty, every repetition can follow on every other.
-        joins = count * count // 2 * self.ends if self.nullable else count
-        loops = ANCHOR_LOOPS * count if self.nullable and self.anchored else 1
-        return _Cost(
-            self.size * count,
-            (self.arcs * count + joins * self.into) * loops,
-            self.into * (count if self.nullable else count - low + 1),
-            self.ends * count if self.nullable else self.ends,
-            self.nullable or low == 0,
-            self.wide,
-            self.anchored,
-        )
-
-
-_NO_COST = _Cost(0, 0, 0, 0, True, False)
-
-
 @dataclass(slots=True)
 class _Written:
     """A part of the pattern in both spellings, and what it costs."""
 
     re2: str
     postgresql: str
-    cost: _Cost = _Cost()
+    cost: Cost = ONE
     # An anchor or a boundary, which nothing repeats.
     empty: bool = False
     # The only text that it is found as; None: there are several.
@@ -123,8 +74,7 @@ class _Written:
     needs: str = ""
 
 
-_NOTHING = _Written("(?:)", "(?:)", _NO_COST, only="")
-_ANCHOR = _Cost(1, ANCHOR_ARCS, ANCHOR_ARCS, 1, True, False, True)
+_NOTHING = _Written("(?:)", "(?:)", NO_COST, only="")
 
 
 @lru_cache(maxsize=1_000)
@@ -137,7 +87,9 @@ def compile_regex(source: str, options: str = "") -> Regex:
         raise Malformed(f"a pattern has at most {MAX_LENGTH} characters")
     unknown = set(options) - set(FLAGS)
     if unknown or len(set(options)) != len(options):
-        raise Malformed(f"`$options` are some of {', '.join(FLAGS)}, not `{shown(options)}`")
+        raise Malformed(
+            f"`$options` are some of {', '.join(FLAGS)}, each once, not `{shown(options)}`"
+        )
     written, not_an_edge = _read(source, options)
     # In PostgreSQL `***:` says that the rest is the advanced flavour, whatever is set.
     flags = "(?w)" if "m" in options else ""
@@ -161,7 +113,7 @@ def _read(source: str, options: str) -> tuple[_Written, bool]:
         # A set is an arc for each kind of character that the pattern tells apart, at most.
         written = _Reader(source, options, kinds).whole()
         if written.cost.arcs > MAX_ARCS:
-            raise Malformed("the pattern is too large")
+            raise Malformed(_TOO_LARGE)
     return written, reader.not_an_edge
 
 
@@ -179,7 +131,7 @@ def _engine(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except re2.error:
-        raise Malformed("the pattern is too large") from None
+        raise Malformed(_TOO_LARGE) from None
 
 
 @dataclass(slots=True)
@@ -211,7 +163,9 @@ class _Reader:
         if self.at != len(self.source):
             raise self.problem("a `)` closes no group")
         if written.cost.size > MAX_SIZE:
-            raise Malformed("the pattern is too large")
+            raise Malformed(
+                f"the pattern is larger than {MAX_SIZE} characters, its repetitions written out"
+            )
         return written
 
     def alternatives(self) -> _Written:
@@ -225,19 +179,10 @@ class _Reader:
         self.depth -= 1
         if len(parts) == 1:
             return parts[0]
-        costs = [part.cost for part in parts]
         return _Written(
             f"(?:{'|'.join(p.re2 for p in parts)})",
             f"(?:{'|'.join(p.postgresql for p in parts)})",
-            _Cost(
-                sum(cost.size for cost in costs),
-                sum(cost.arcs for cost in costs),
-                sum(cost.into for cost in costs),
-                1,
-                any(cost.nullable for cost in costs),
-                any(cost.wide for cost in costs),
-                any(cost.anchored for cost in costs),
-            ),
+            one_of([part.cost for part in parts]),
         )
 
     def sequence(self) -> _Written:
@@ -249,7 +194,7 @@ class _Reader:
         return _Written(
             "".join(p.re2 for p in parts),
             "".join(p.postgresql for p in parts),
-            reduce(_Cost.then, (part.cost for part in parts)),
+            reduce(Cost.then, (part.cost for part in parts)),
             False,
             *_needed(parts),
         )
@@ -285,7 +230,7 @@ class _Reader:
         """(at least, at most; None: any number) of a quantifier, or None where there is none."""
         sign = self.peek()
         simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-        if sign in simple and sign:
+        if sign in simple:
             self.take()
             return simple[sign]
         if sign != "{":
@@ -295,7 +240,9 @@ class _Reader:
         low, comma, high = inside.partition(",")
         digits = f"{low}{high}"
         if not low or not (digits.isascii() and digits.isdigit()):
-            raise self.problem("a `{` that begins no repetition is written `\\{`")
+            raise self.problem(
+                "a repetition is `{2}`, `{2,}` or `{2,5}`; a `{` that begins none is written `\\{`"
+            )
         self.at = end + 1
         least = int(low)
         most = int(high) if high else (None if comma else least)
@@ -317,14 +264,10 @@ class _Reader:
             return self.any_of(ANY if "s" in self.options else complement(LINE_END))
         if character == "^":
             multi = "m" in self.options
-            return _Written(
-                "(?m:^)" if multi else r"\A", "^" if multi else r"\A", _ANCHOR, True, ""
-            )
+            return _Written("(?m:^)" if multi else r"\A", "^" if multi else r"\A", ANCHOR, True, "")
         if character == "$":
             multi = "m" in self.options
-            return _Written(
-                "(?m:$)" if multi else r"\z", "$" if multi else r"\Z", _ANCHOR, True, ""
-            )
+            return _Written("(?m:$)" if multi else r"\z", "$" if multi else r"\Z", ANCHOR, True, "")
         if character in "*+?":
             self.at -= 1
             raise self.problem("there is nothing to repeat")
@@ -366,7 +309,7 @@ class _Reader:
         written = _Written(*set_of(ranges))
         self.kinds.add(written.re2)
         arcs = weight or self.weight
-        written.cost = _Cost(1, arcs, arcs)
+        written.cost = Cost(1, arcs, arcs)
         return written
 
     def escape(self) -> _Written:
@@ -374,7 +317,7 @@ class _Reader:
         if letter in ("b", "B"):
             self.take()
             self.not_an_edge |= letter == "B"
-            return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", _ANCHOR, True, "")
+            return _Written(f"\\{letter}", "\\y" if letter == "b" else "\\Y", ANCHOR, True, "")
         found = self.escaped()
         return self.any_of(found) if isinstance(found, list) else self.literal(found)
 

@@ -12,6 +12,7 @@ from ..jsontext import dumps
 from ..values import is_scalar
 from .nodes import And, Field, Made, Node, Or, fields
 from .operators import OPERATORS
+from .spans import MAX_POINTS
 from .sqltext import ALWAYS, Sql, joined
 
 # A row within its data source, as the index over whole rows holds it (migration 0005): so each key
@@ -19,8 +20,6 @@ from .sqltext import ALWAYS, Sql, joined
 WHOLE_POSTGRESQL = "jsonb_set('{}'::jsonb,ARRAY[data_source_id::text],data)"
 # Beyond so many conditions a planner takes longer to weigh the index than it saves.
 MAX_CONDITIONS = 64
-# More members of a list than these are not looked up one by one.
-MAX_SOUGHT = 64
 # More values are not looked for at once: the index weighs each of them beside all others.
 _MAX_AT_ONCE = 256
 _EQUALS = frozenset({"$eq", "$ne", "$in", "$nin", "$filters oneof"})
@@ -68,7 +67,7 @@ def has_equals(field: Field) -> bool:
     if field.op not in _EQUALS or any(key.isdecimal() for key in field.path[1:]):
         return False
     operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
-    return 0 < len(operand) <= MAX_SOUGHT and all(map(is_scalar, operand)) and bool(field.path)
+    return 0 < len(operand) <= MAX_POINTS and all(map(is_scalar, operand)) and bool(field.path)
 
 
 def sought_sql(node: Node, source: int) -> Sql:

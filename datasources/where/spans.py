@@ -7,17 +7,15 @@ span; whoever uses one looks at them as well. Pure Python; `indexing.keys` write
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..values import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, is_scalar, kind, lower
+from ..values import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, is_scalar, kind
 from . import filters
 from .dates import DAY_MS, day_text
 from .nodes import And, Field, Made, Node
-from .operators import OPERATORS, like_pattern
-from .regex import compile_regex
+from .operators import OPERATORS
 
 # More members of a list than these are not looked up one by one.
 MAX_POINTS = 64
@@ -191,54 +189,3 @@ _SPANS: dict[str, Callable[[Any], Span | None]] = {
         for name in ("dateis", "datebefore", "dateafter", "datebetween")
     },
 }
-
-
-# -- texts that are part of a text
-
-
-def parts_of(node: Node) -> Iterator[tuple[str, str]]:
-    """(column, pattern in lower case) of each condition that a text has a part, in `LIKE`'s terms;
-    only of those for which an index of three-letter pieces is of use.
-    """
-    for item in conjuncts(node):
-        if isinstance(item, Field) and len(item.path) == 1 and item.op in _PARTS:
-            pattern = _PARTS[item.op](item.operand)
-            if pattern is not None and _has_a_piece(pattern):
-                yield item.path[0], pattern
-
-
-def _like_part(operand: Any) -> str | None:
-    return like_pattern(lower(operand))
-
-
-def _plain_part(operand: Any) -> str | None:
-    if operand.__class__ is not str:
-        return None
-    escaped = lower(operand).replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
-    return f"%{escaped}%"
-
-
-def _needed_part(operand: Any) -> str | None:
-    """Of the text that a pattern needs, a part that is the same whatever stands beside it."""
-    needs = compile_regex(*operand).needs
-    plain = max(_PLAIN.findall(needs), key=len, default="")
-    return _plain_part(plain) if plain else None
-
-
-_PLAIN = re.compile("[\\x01-\\x7f]+")
-_PARTS: dict[str, Callable[[Any], str | None]] = {
-    "$like": _like_part,
-    "$iLike": _like_part,
-    "$filters contains": _plain_part,
-    "contains": _plain_part,
-    "$regex": _needed_part,
-}
-
-
-def _has_a_piece(pattern: str) -> bool:
-    run = 0
-    for character in pattern:
-        run = run + 1 if character.isascii() and character.isalnum() else 0
-        if run == 3:
-            return True
-    return False

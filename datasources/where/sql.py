@@ -14,9 +14,9 @@ from ..jsontext import dumps, path_of
 from . import many as lists
 from .many import Lists, folded
 from .nodes import And, Elem, Field, Made, Node, Not, Or
-from .operators import OPERATORS, Operator, Sql
+from .operators import OPERATORS, Operator
 from .sought import equals_path, has_equals, is_all_sought, sought_sql
-from .sqltext import ALWAYS, NEVER, joined, text_array
+from .sqltext import ALWAYS, NEVER, Sql, joined, text_array
 
 # So many conditions are worth a look whether some have one shape.
 MANY = 64

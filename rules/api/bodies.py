@@ -23,7 +23,7 @@ MULTIPART = "multipart/form-data"
 _READ = "_rowkeeper_body"
 
 
-def json_text(request: HttpRequest) -> bytes:
+def json_bytes(request: HttpRequest) -> bytes:
     """The body of a request that is to be JSON, as it was sent. Raises `WrongMedia`, `TooLarge`."""
     return _read(request, (JSON,), False)
 

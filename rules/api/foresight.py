@@ -3,8 +3,9 @@ one statement, which also says whether everything was as foreseen.
 
 Who a token stands for, and the data source with its rules, seldom change between two requests.
 The decision is made on what they were; the statement reads the credential, the data source and
-the rows at one moment; and its rows count only if the first two came back unchanged. Whatever else
-happens, a denial included, is left to the ordinary way, which begins anew.
+the rows at one moment; and its rows count only if the first two came back unchanged. What was
+decided is kept for the same body (`repeated`). Whatever else happens, a denial included, is left to
+the ordinary way, which begins anew.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from ..engine.asks import ByQuery
 from ..engine.decide import decide_select
 from ..guard import Guard, guard_of
 from ..log.records import Trail
-from .bodies import json_body, json_text
-from .repeated import Made, Repeated
+from .bodies import json_body, json_bytes
+from .repeated import Decided, Repeated
 
 # psycopg parses longer statements, and those with more parameters, anew each time.
 MAX_TEXT, MAX_PARAMS = 3_000, 40
 # What is longer, in bytes, is hardly such a statement, and takes its time to be read twice.
 MAX_BODY = 8_192
+_repeated = Repeated()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +43,19 @@ class Foreseen:
     """What is about to be asked, decided."""
 
     known: Expected
-    made: Made
+    door: Guard
+    decided: Decided
 
     def entries(self, trail: Trail) -> str | None:
         """The entries, as the inside of a JSON list; None where something was not as foreseen."""
-        made = self.made
-        found = self.known.confirmed(made.sql)
-        entries = None if found is None else store.few_in(found[0], made.ask, made.rows)
+        it = self.decided
+        found = self.known.confirmed(it.sql)
+        if found is None:
+            return None
+        entries = store.few_in(found[0], self.known.source, it.ask, it.rows)
         if entries is not None:
-            made.door.note_grant(made.decision, made.query, made.took, trail)
+            self.door.note_grant(it.decision, it.query, it.took, trail)
         return entries
-
-
-_repeated = Repeated()
 
 
 def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
@@ -64,7 +66,7 @@ def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
     if known is None:
         return None
     try:
-        return _decided(known, request)
+        return _foreseen(known, request)
     except Failure:
         return None
 
@@ -74,23 +76,29 @@ def _is_short(request: HttpRequest) -> bool:
     return length.isascii() and length.isdigit() and int(length[:30]) <= MAX_BODY
 
 
-def _decided(known: Expected, request: HttpRequest) -> Foreseen | None:
-    door = guard_of(known.beside[1], known.source, known.identity)
+def _foreseen(known: Expected, request: HttpRequest) -> Foreseen | None:
+    door = guard_of(known.reference, known.source, known.identity)
     # Before the body is read: a data source that the caller may not know of takes no longer than
     # one that does not exist.
     if door.ruleset.has_scripts or not door.is_known:
         return None
-    text = json_text(request)
-    made = _repeated.get(known, text)
-    if made is None or not made.holds(known, door):
-        made = _made(known, door, json_body(request))
-        if made is None:
+    text = json_bytes(request)
+    decided = _repeated.get(known, text)
+    if decided is None or not _holds(decided, door):
+        decided = _decide(known, door, json_body(request))
+        if decided is None:
             return None
-        _repeated.keep(known, text, made)
-    return Foreseen(known, made)
+        _repeated.keep(known, text, decided)
+    return Foreseen(known, door, decided)
 
 
-def _made(known: Expected, door: Guard, body: dict[str, Any]) -> Made | None:
+def _holds(decided: Decided, door: Guard) -> bool:
+    """Whether the rules and the way to the rows are still those that it was decided by."""
+    same = decided.decision.ruleset is door.ruleset
+    return same and store.is_still_the_way(decided.rows)
+
+
+def _decide(known: Expected, door: Guard, body: dict[str, Any]) -> Decided | None:
     began = perf_counter()
     ask = parse_query(body, known.source.columns)
     if not isinstance(ask, Select) or ask.view is not None or is_asked(body, "join"):
@@ -105,4 +113,4 @@ def _made(known: Expected, door: Guard, body: dict[str, Any]) -> Made | None:
     if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
         return None
     sql = Sql(f",{few[0].text}", few[0].params)
-    return Made(door, ask, query, decision, took, sql, few[1])
+    return Decided(ask, query, decision, took, sql, few[1])

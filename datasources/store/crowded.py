@@ -17,14 +17,14 @@ _wheres: OrderedDict[tuple[int, bytes], None] = OrderedDict()
 _MAX = 10_000
 
 
-def is_common(source: Source, where: Node) -> bool:
-    """Whether it was, when it was asked last."""
+def is_crowded(source: Source, where: Node) -> bool:
+    """Whether more rows fitted it than are sorted, when it was last read."""
     return bool(_wheres) and _key(source, where) in _wheres
 
 
-def set_common(source: Source, where: Node, common: bool) -> None:
+def note_crowded(source: Source, where: Node, crowded: bool) -> None:
     """Note what a read has shown."""
-    if not common:
+    if not crowded:
         _wheres.pop(_key(source, where), None)
         return
     _wheres[_key(source, where)] = None
@@ -33,6 +33,6 @@ def set_common(source: Source, where: Node, common: bool) -> None:
 
 
 def _key(source: Source, where: Node) -> tuple[int, bytes]:
-    """A digest of the where, as clients write the values, up to a megabyte of them."""
+    """A digest, because the values are a client's, and up to a megabyte of them."""
     sql = where_sql(where, dialect())
     return (source.id, sha256(f"{sql.text}\0{sql.params!r}".encode()).digest())
