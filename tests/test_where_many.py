@@ -104,13 +104,53 @@ def test_paths_by_the_hundred_find_the_same_as_in_memory(key: str) -> None:
         assert found(source, ids, node) == ours, test
 
 
+LONG: list[Any] = [
+    {f"k{n}": n for n in range(200)},
+    {f"k{n}": 1 for n in range(199)} | {"last": [{}, [], "", None, True, 0]},
+    {'"\\é😀\n' * 200: 1},
+    [[1.0] * 500, {"a": [None] * 100}],
+    ['é😀\t"\\' * 300],
+    [{}] * 600,
+    [[]] * 600,
+    [""] * 600,
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("op", ["$eq", "$ne", "$in", "$nin"])
+@pytest.mark.parametrize("path", ["a", "a.b"])
+def test_long_lists_and_objects_are_found_as_in_memory(op: str, path: str) -> None:
+    """Where they are as short as can be, and with nothing around them, too."""
+    others = [
+        {"k": 1.5},
+        [1],
+        "x" * 3_000,
+        {**LONG[0], "more": 1},
+        dict(reversed(LONG[0].items())),
+        {key: float(value) for key, value in LONG[0].items()},
+        [[1] * 500, {"a": [None] * 100}],
+        [[1] * 499 + [2], {"a": [None] * 100}],
+        [LONG[2]],
+    ]
+    rows: list[dict[str, Any]] = []
+    for value in [*LONG, *others]:
+        rows += [{"a": value}, {"a": {"b": value}}, {"a": [{"b": value}, 1]}]
+    rows.append({})
+    source, ids = stored(rows)
+    for value in LONG:
+        node = parse_where({path: {op: [value] if op in ("$in", "$nin") else value}})
+        ours = [number for number, row in enumerate(rows) if matches(node, row)]
+        assert 0 < len(ours) < len(rows)
+        assert found(source, ids, node) == ours, json.dumps(value)[:40]
+
+
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
 @pytest.mark.parametrize(
     "one",
     [
         lambda n: {"A": {"$gt": n}},
         lambda n: {"A": {"$like": f"a{n}%"}},
-        lambda n: {"A": {"$regex": f"^a{n}$"}},
+        lambda n: {f"c{n % 900}": {"$regex": f"^a{n % 90}$"}},
         lambda n: {"A": n, "B": str(n)},
         lambda n: {f"c{n % 900}": n},
         lambda n: {"A": {"$not": {"$eq": n}}},

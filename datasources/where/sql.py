@@ -123,18 +123,44 @@ def filled(test: Sql, value: Sql) -> Sql:
 def _on_column_sqlite(row: Operator, field: Field, item: str) -> Sql:
     path = path_of(field.path[0])
     plain = filled(row.as_sqlite(field.operand), Sql("(data->%s)", (path,)))
+    holds = _by_function("rowkeeper_holds(data->%s,%s,%s)", path, row, field)
     return Sql(
         "CASE WHEN json_type(data,%s) IN ('array','object') "
-        f"THEN rowkeeper_holds(data->%s,%s,%s) ELSE {plain.text} END",
-        (path, path, row.name, dumps(field.operand), *plain.params),
+        f"THEN {holds.text} ELSE {plain.text} END",
+        (path, *holds.params, *plain.params),
     )
 
 
 def _on_path_sqlite(row: Operator, field: Field, item: str) -> Sql:
+    path = dumps(list(field.path))
+    return _by_function("rowkeeper_holds_on_path(data,%s,%s,%s)", path, row, field)
+
+
+# An operand of so many characters costs a call of a function, which is given it anew for each row,
+# more than the length of the row does.
+_LONG_OPERAND = 1_000
+
+
+def _by_function(text: str, path: str, row: Operator, field: Field) -> Sql:
+    """A test by a function of ours; with a long list or object to be equal to, it is asked only of
+    rows that are long enough to hold it.
+    """
+    operand = dumps(field.operand)
+    params = (path, row.name, operand)
+    if row.name not in ("$eq", "$ne") or len(operand) <= _LONG_OPERAND:
+        return Sql(text, params)
     return Sql(
-        "rowkeeper_holds_on_path(data,%s,%s,%s)",
-        (dumps(list(field.path)), row.name, dumps(field.operand)),
+        f"CASE WHEN length(data)>=%s THEN {text} ELSE 0 END", (_least(field.operand), *params)
     )
+
+
+def _least(value: Any) -> int:
+    """How many characters the JSON text of a value has at least, however it is written."""
+    if isinstance(value, list):
+        return 1 + sum(1 + _least(member) for member in value)
+    if isinstance(value, dict):
+        return 1 + sum(4 + len(key) + _least(member) for key, member in value.items())
+    return 2 + len(value) if isinstance(value, str) else 1
 
 
 def _elem_sqlite(node: Elem, item: str, depth: int) -> Sql:
