@@ -80,10 +80,11 @@ def page(
     source: Source, ask: Select, where: Node, shown: Projection, joins: Sequence[Joined]
 ) -> Page:
     """The entries that fit, as `store.select` gives them, with what is joined to each."""
-    needed = _needed(source, where, joins)
-    if ask.count_only:
-        return Page([], _total(source, where, needed))
-    total = _total(source, where, needed) if ask.with_total else None
+    alone = ask.count_only
+    needed = _needed(source, where, joins, not alone)
+    total = _total(source, where, needed, not alone) if alone or ask.with_total else None
+    if alone:
+        return Page([], total)
     beside = [joined for joined in joins if joined.join.on]
     rows, following = _part(source, ask, where, shown, needed, [one.join for one in beside])
     texts = store.spelled([row[0] for row in rows])
@@ -97,21 +98,22 @@ def page(
     return Page(texts, total, following)
 
 
-def _needed(source: Source, where: Node, joins: Sequence[Joined]) -> tuple[Sql, ...]:
-    """That every required join finds something for an entry."""
-    dialect = store.dialect()
-    ours = store.rows_for(store.Ask(source, where)).sql
-    return tuple(
-        required_sql(
-            dialect, joined.join, store.rows_for(store.Ask(joined.source, joined.where)).sql, ours
-        )
-        for joined in joins
-        if joined.join.required
-    )
+def _needed(source: Source, where: Node, joins: Sequence[Joined], beside: bool) -> tuple[Sql, ...]:
+    """That every required join finds something for an entry; `beside`: what is joined is read."""
+    required = [joined for joined in joins if joined.join.required]
+    if not required:
+        return ()
+    ours = store.rows_for(store.Ask(source, where, beside=True)).sql
+    found = []
+    for joined in required:
+        theirs = store.rows_for(store.Ask(joined.source, joined.where, beside=beside)).sql
+        found.append(required_sql(store.dialect(), joined.join, theirs, ours))
+    return tuple(found)
 
 
-def _total(source: Source, where: Node, needed: tuple[Sql, ...]) -> int:
-    entries = store.rows_for(store.Ask(source, where, more=needed)).sql
+def _total(source: Source, where: Node, needed: tuple[Sql, ...], beside: bool) -> int:
+    """How many there are; `beside`: the entries are read, too."""
+    entries = store.rows_for(store.Ask(source, where, more=needed, beside=beside)).sql
     return int(store.run(f"SELECT count(*) FROM {entries.text}", entries.params)[0][0])
 
 

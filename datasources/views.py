@@ -14,10 +14,12 @@ from typing import Any
 
 from .errors import Malformed
 from .values import is_scalar, problem_with_name, shown
-from .where import Node, any_of, parse_where
+from .where import Budget, Node, any_of, parse_where
 
 SESSION = "session."
 MAX_VIEWS = 100
+# All filters together ask for at most so many times what the where of a request may.
+TOGETHER = 10
 # The operators that only compare, and those that hold conditions.
 _COMPARE = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"})
 _CONTAIN = frozenset({"$and", "$or", "$nor", "$not", "$elemMatch"})
@@ -33,7 +35,11 @@ class View:
     filter: dict[str, Any] = field(hash=False)
 
     def where(self, session: Mapping[str, Any] | None, columns: Container[str]) -> Node:
-        """The where for this session; `NOTHING` where it lacks a value that the view names."""
+        """The where for this session; `NOTHING` where it lacks a value that the view names.
+
+        Raises `Malformed` for a filter that no save has let pass.
+        """
+        _check(self)
         try:
             return parse_where(_bound(self.filter, session or {}), columns)
         except _Lacking:
@@ -55,27 +61,38 @@ class _Lacking(Exception):
 def problem_with_views(views: object) -> str | None:
     """Why a value is no set of views, or None."""
     try:
-        read = list(_read(views))
-        if len(read) > MAX_VIEWS:
-            return f"`views` has more than {MAX_VIEWS} views"
-        if len({view.name for view in read}) != len(read):
-            return "`views` has two views of one name"
-        for view in read:
-            _check(view)
+        together = 0.0
+        for view in _read(views):
+            together += _check(view).share()
+            if together > TOGETHER:
+                return f"the filters of `views` are too large together, as of `{shown(view.name)}`"
     except Malformed as error:
         return error.message
     return None
 
 
 def views_of(definition: object) -> tuple[View, ...]:
-    """The views of a definition; none where they cannot be read."""
+    """The views of a definition; none where they cannot be read. Their filters are looked at when
+    they are used: each process reads the views anew whenever the data source changes.
+    """
     views = definition.get("views") if isinstance(definition, dict) else None
-    if views is None or problem_with_views(views) is not None:
+    try:
+        return () if views is None else _read(views)
+    except Malformed:
         return ()
-    return tuple(_read(views))
 
 
-def _read(views: object) -> Iterator[View]:
+def _read(views: object) -> tuple[View, ...]:
+    """The views, but for their filters. Raises `Malformed`."""
+    read = tuple(_each(views))
+    if len(read) > MAX_VIEWS:
+        raise Malformed(f"`views` has more than {MAX_VIEWS} views")
+    if len({view.name for view in read}) != len(read):
+        raise Malformed("`views` has two views of one name")
+    return read
+
+
+def _each(views: object) -> Iterator[View]:
     if isinstance(views, dict):
         for name, view in views.items():
             yield _view(name, view, "where", f"views.{shown(name)}")
@@ -99,10 +116,13 @@ def _view(name: object, view: object, key: str, place: str) -> View:
     return View(str(name), view[key])
 
 
-def _check(view: View) -> None:
-    """Raises `Malformed` for a where that is none, whatever the session holds."""
+def _check(view: View) -> Budget:
+    """What its filter asks for. Raises `Malformed` for a where that is none, whatever the session
+    holds.
+    """
+    budget = Budget()
     try:
-        parse_where(view.filter)
+        parse_where(view.filter, budget=budget)
         for place, text in _unbound(view.filter, "where"):
             raise Malformed(
                 f"`{place}`: `{shown(text)}` does not stand here; a value of the session stands "
@@ -113,6 +133,7 @@ def _check(view: View) -> None:
                 raise Malformed("`session.` names no column; it is such as `session.Email`")
     except Malformed as error:
         raise Malformed(f"the view `{shown(view.name)}`: {error.message}") from None
+    return budget
 
 
 # -- putting the session's values in place

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -15,16 +16,18 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from datasources import sources, store
+from datasources import reading, sources, store
+from datasources.cursors import After
 from datasources.indexing import wanted
 from datasources.indexing.build import BUILDER, build, existing
 from datasources.indexing.status import statuses
 from datasources.models import DataSource, WantedIndex
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
-from datasources.store import crowded, read, ways
+from datasources.store import crowded, paging, read, ways
 from datasources.where import EVERYTHING, Field, Node, matches
 from datasources.where.nodes import And, Or
+from datasources.where.sqltext import Sql
 from tests.test_admin import boss, form_of, staff, url
 
 __all__ = ["boss"]
@@ -463,9 +466,41 @@ def test_what_a_request_would_have_wanted_is_counted_once(
     wanted._counted.clear()
     source = sources.source_of(things)
     ask = asked(source, {"where": {"Note": {"$gt": "a"}}, **body})
-    store.select(source, ask, ask.where, Projection())
+    for read_it in (
+        lambda: store.select(source, ask, ask.where, Projection()),
+        # As it is read with joins, or by cursor.
+        lambda: reading.page(source, ask, ask.where, Projection(), []),
+        lambda: reading.page(
+            source, replace(ask, after=After(None), offset=0), ask.where, Projection(), []
+        ),
+    ):
+        read_it()
+        assert wanted._counted == {(things.pk, "Note", "range"): 1}
+        wanted._counted.clear()
+
+
+def test_a_long_read_counts_once(things: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "PAGE", 700)
+    wanted._counted.clear()
+    source = sources.source_of(things)
+    ask = asked(source, {"where": {"Note": {"$gt": ""}}})
+    assert len([*store.stream(source, ask.where, Projection())]) == 3_000
     assert wanted._counted == {(things.pk, "Note", "range"): 1}
     wanted._counted.clear()
+
+
+def test_the_last_page_says_nothing_of_how_many_rows_fit(things: DataSource) -> None:
+    source = sources.source_of(things)
+    where = asked(source, {"where": {"Note": "note 1"}}).where
+    page = ways.Ask(source, where, first=50, more=(Sql("id>%s", (3,)),))
+    crowded.note_crowded(source, where, True)
+    ways.learn(ways.Rows(Sql("1=1"), page, walked=True), crowded=False, enough=False)
+    assert crowded.is_crowded(source, where)
+    whole = replace(page, more=())
+    ways.learn(ways.Rows(Sql("1=1"), whole, walked=True), crowded=False, enough=True)
+    assert crowded.is_crowded(source, where)
+    ways.learn(ways.Rows(Sql("1=1"), whole, walked=True), crowded=False, enough=False)
+    assert not crowded.is_crowded(source, where)
 
 
 def test_what_is_counted_is_bounded_and_of_data_sources_that_are_there(

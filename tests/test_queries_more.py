@@ -17,6 +17,7 @@ import pytest
 from django.test import Client
 
 from datasources.definition import login_of, problem_with_definition
+from datasources.errors import Malformed
 from datasources.models import DataSource, Entry
 from datasources.views import NOTHING, views_of
 from datasources.where import matches
@@ -602,10 +603,41 @@ BAD_VIEWS: list[Any] = [
 def test_a_view_is_checked_when_it_is_saved(views: Any) -> None:
     problem = problem_with_definition({"views": views})
     assert problem and "\n" not in problem
-    assert views_of({"views": views}) == ()
+    for view in views_of({"views": views}):
+        with pytest.raises(Malformed):
+            view.where({"Email": "%"}, ())
     # What got in some other way takes nobody's sign-in away.
     login = {"emailColumn": "E", "passwordColumn": "P"}
     assert login_of({"views": views, "login": login}) is not None
+
+
+@pytest.mark.parametrize("views", BAD_VIEWS[1:])
+def test_a_view_that_no_save_has_let_pass_is_none(views: Any) -> None:
+    there = notes([OPEN], MINE)
+    DataSource.objects.filter(pk=there.model.pk).update(definition={"views": views})
+    api = signed_in({"Email": "%"})
+    for _ in range(2):
+        answer = query(api, there, view="Mine")
+        assert answer.failure == INVALID and "there is no view `Mine`" in answer.json["message"]
+    assert len(query(api, there).rows) == 4
+
+
+def test_the_filters_of_all_views_are_bounded_together() -> None:
+    # Each is as large as one may be, less than that there is no place for.
+    sets = ["".join(chr(0x10000 + 19 * n + 2 * at) for at in range(90)) for n in range(40)]
+    wide = {f"V{n}": {"where": {"A": {"$regex": f"[{sets[n]}]{{255}}"}}} for n in range(40)}
+    assert problem_with_definition({"views": dict([*wide.items()][:20])}) is None
+    many = {
+        f"{name} {turn}": {"where": {"A": {"$regex": view["where"]["A"]["$regex"] + f"{turn}{n}"}}}
+        for turn in range(3)
+        for n, (name, view) in enumerate([*wide.items()][:33])
+    }
+    problem = problem_with_definition({"views": many})
+    assert problem and "the filters of `views` are too large together, as of `V" in problem
+    long = {f"V{n}": {"where": {"A": {"$in": [*range(9_000)]}}} for n in range(12)}
+    assert "as of `V11`" in str(problem_with_definition({"views": long}))
+    del long["V11"]
+    assert problem_with_definition({"views": long}) is None
 
 
 def test_a_view_without_its_value_matches_nothing_in_memory_either() -> None:

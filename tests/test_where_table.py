@@ -153,10 +153,11 @@ def test_limits_are_as_the_documentation_says() -> None:
     told = re.sub(r"(?<=\d),(?=\d)", "", PAGE)
     for number, words in (
         (parse.MAX_DEPTH, "at most {} deep"),
+        (parse.MAX_PATH, "at most {} keys"),
         (budget.MAX_CONDITIONS, "at most {} conditions"),
         (budget.MAX_NAMES, "at most {} columns and paths"),
         (budget.MAX_PATTERNS, "at most {} together"),
-        (budget.A_PATTERN, "and {} for itself"),
+        (budget.A_PATTERN, "and {} for itself;"),
         (regex.MAX_LENGTH, "at most {} characters"),
         (regex.MAX_REPEAT, "at most {} times"),
         (cost.MAX_SIZE, "at most {} in all"),

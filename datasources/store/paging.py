@@ -58,7 +58,8 @@ def _by_id(source: Source, ask: Select, where: Node, shown: Projection) -> Itera
     while full:
         size = PAGE if left is None else min(PAGE, left)
         first = min(size + offset, MAX_INTEGER)
-        some = Ask(source, where, first=first, more=(Sql("id>%s", (last,)),))
+        behind = Sql("id>%s", (last,))
+        some = Ask(source, where, first=first, more=(behind,), beside=last > 0)
         # A way may find more than are asked for: of several parts, or where there are few.
         tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
         way = rows_for(some)

@@ -93,13 +93,13 @@ def is_still_the_way(rows: Rows) -> bool:
 
 def learn(rows: Rows, crowded: bool, enough: bool) -> None:
     """After a read: note a where that more rows fit than are sorted (`crowded`), or that no longer
-    does, as it was read in its order and fewer were found than asked for (not `enough`).
+    does, as it alone was read in its order and fewer were found than asked for (not `enough`).
     """
     if rows.tried is None:
         return
     if rows.tells and crowded:
         note_crowded(rows.tried.source, rows.tried.where, True)
-    elif rows.walked and not enough:
+    elif rows.walked and not enough and not rows.tried.more:
         note_crowded(rows.tried.source, rows.tried.where, False)
 
 

@@ -10,9 +10,10 @@ from .regex import Regex
 MAX_CONDITIONS = 10_000
 # As many as a row has columns; each costs a database what many conditions on one column do.
 MAX_NAMES = 1_000
-# To compile a pattern takes a process a microsecond for each of its characters, up to ten for each
-# part of its automaton, and some for the pattern itself; the same pattern is compiled once.
-MAX_PATTERNS, A_PATTERN = 5_000, 20
+# Each stands for about 20 µs that a process takes to compile a pattern: its characters, what it is
+# with its repetitions written out, of which a range of characters counts a fortieth, and what any
+# pattern takes. The same one is compiled once.
+MAX_PATTERNS, A_RANGE, A_PATTERN = 5_000, 1 / 40, 50
 
 
 @dataclass(slots=True)
@@ -46,12 +47,17 @@ class Budget:
         if regex in self._compiled:
             return
         self._compiled.add(regex)
-        self.patterns += len(regex.source) + regex.size + A_PATTERN
+        own = len(regex.source) + A_PATTERN
+        self.patterns += own + regex.cost.size + int(regex.cost.written * A_RANGE)
         if self.patterns > MAX_PATTERNS:
             raise self._problem(
                 "has patterns that are too large together: fewer of them, shorter ones, or less "
                 "that is repeated many times"
             )
+
+    def share(self) -> float:
+        """How much of it is taken: 1 is all of what a request has of something."""
+        return max(self.conditions / MAX_CONDITIONS, self.patterns / MAX_PATTERNS)
 
     def _problem(self, why: str) -> Malformed:
         before = ", with those before it," if self.wheres > 1 else ""

@@ -18,6 +18,8 @@ MAX_ARCS = 10_000
 # PostgreSQL has to break each loop that they make.
 ANCHOR_ARCS = 10
 ANCHOR_LOOPS = 20
+# RE2 writes out each range of a set as often as the set is repeated: half a microsecond each.
+MAX_WRITTEN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Cost:
     wide: bool = True
     # Whether there is an anchor in it.
     anchored: bool = False
+    # Its ranges of characters, with its repetitions written out.
+    written: int = 1
 
     def then(self, other: Cost) -> Cost:
         """The cost of this part and another one behind it."""
@@ -47,6 +51,7 @@ class Cost:
             self.nullable and other.nullable,
             self.wide or other.wide,
             self.anchored or other.anchored,
+            self.written + other.written,
         )
 
     def times(self, low: int, high: int | None) -> Cost:
@@ -63,10 +68,11 @@ class Cost:
             self.nullable or low == 0,
             self.wide,
             self.anchored,
+            self.written * count,
         )
 
 
-NO_COST = Cost(0, 0, 0, 0, True, False)
+NO_COST = Cost(0, 0, 0, 0, True, False, False, 0)
 # A character, and what stands between two.
 ONE = Cost()
 ANCHOR = Cost(1, ANCHOR_ARCS, ANCHOR_ARCS, 1, True, False, True)
@@ -82,4 +88,5 @@ def one_of(costs: Sequence[Cost]) -> Cost:
         any(cost.nullable for cost in costs),
         any(cost.wide for cost in costs),
         any(cost.anchored for cost in costs),
+        sum(cost.written for cost in costs),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Malformed
+from ..values import MAX_DEPTH as MAX_PATH
 from ..values import is_scalar, problem_with_name, shown
 from .budget import Budget
 from .filters import read_filter
@@ -54,13 +55,23 @@ class _Place:
     name: str
     path: tuple[str, ...]
     column: str
+    # What has been asked for below: thousands of conditions on one path share it.
+    _below: dict[str, _Place] = field(default_factory=dict, compare=False)
 
-    def below(self, key: str) -> _Place:
-        return _Place(
-            f"{self.name}.{key}" if self.name else key,
-            (*self.path, *key.split(".")),
-            self.column,
-        )
+    def below(self, key: str, place: str) -> _Place:
+        """What a key leads to from here. Raises `Malformed`, naming the `place`."""
+        found = self._below.get(key)
+        if found is None:
+            name = f"{self.name}.{key}" if self.name else key
+            path = _not_too_long((*self.path, *key.split(".")), place)
+            found = self._below[key] = _Place(name, path, self.column)
+        return found
+
+
+def _not_too_long(path: tuple[str, ...], place: str) -> tuple[str, ...]:
+    if len(path) > MAX_PATH:
+        raise Malformed(f"`{shown(place)}`: the path has more than {MAX_PATH} keys")
+    return path
 
 
 class _Parser:
@@ -101,7 +112,7 @@ class _Parser:
             raise Malformed(f"`{place}`: the column {problem}")
         if "." not in key or key in self.columns:
             return _Place(key, (key,), key)
-        path = tuple(key.split("."))
+        path = _not_too_long(tuple(key.split(".")), place)
         return _Place(key, path, path[0])
 
     def _filters(self, value: Any, place: str, depth: int) -> Node:
@@ -192,7 +203,7 @@ class _Parser:
         problem = problem_with_name(key)
         if problem:
             raise Malformed(f"`{here}`: the key {problem}")
-        return self._column(at.below(key), value, here, depth + 1)
+        return self._column(at.below(key, here), value, here, depth + 1)
 
     def _all(self, at: _Place, operand: Any, place: str, depth: int) -> Node:
         """Each member on its own: a value that is equal, or an object that fits."""

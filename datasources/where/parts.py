@@ -48,6 +48,7 @@ def _needed_part(operand: Any) -> str | None:
     return None if longest is None else _plain_part(longest)
 
 
+_PIECE = re.compile("[0-9A-Za-z]{3}")
 _ASCII = re.compile("[\\x01-\\x7f]+")
 _PARTS: dict[str, Callable[[Any], str | None]] = {
     "$like": _like_part,
@@ -60,9 +61,4 @@ _PARTS: dict[str, Callable[[Any], str | None]] = {
 
 def _has_a_piece(text: str) -> bool:
     """Whether three letters or digits of ASCII stand in a row."""
-    run = 0
-    for character in text:
-        run = run + 1 if character.isascii() and character.isalnum() else 0
-        if run == 3:
-            return True
-    return False
+    return _PIECE.search(text) is not None

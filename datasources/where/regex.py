@@ -28,7 +28,7 @@ from .characters import (
     same_case,
     set_of,
 )
-from .cost import ANCHOR, MAX_ARCS, MAX_SIZE, NO_COST, ONE, Cost, one_of
+from .cost import ANCHOR, MAX_ARCS, MAX_SIZE, MAX_WRITTEN, NO_COST, ONE, Cost, one_of
 
 MAX_LENGTH = 1_000
 # PostgreSQL's bound.
@@ -45,17 +45,17 @@ _TOO_LARGE = (
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A pattern in the two spellings; `size`: the parts of its automaton; `needs`: what stands in
-    every text in which it is found; `seeks`: to look for that first takes a database less than it
-    saves.
-    """
+    """A pattern in the two spellings."""
 
     source: str
     options: str
     re2: str
     postgresql: str
-    size: int
+    # How large its automaton is.
+    cost: Cost
+    # What stands in every text in which it is found.
     needs: str = ""
+    # To look for that first takes a database less than it saves.
     seeks: bool = False
 
 
@@ -95,10 +95,10 @@ def compile_regex(source: str, options: str = "") -> Regex:
     flags = "(?w)" if "m" in options else ""
     # RE2 looks at bytes, and finds `\B` inside of a character: it is led from one to the next.
     lead = r"\A(?s:.)*?" if not_an_edge else ""
-    needs, size = written.needs, written.cost.size
-    seeks = len(needs) >= RARE or (bool(needs) and size >= LARGE)
+    needs, cost = written.needs, written.cost
+    seeks = len(needs) >= RARE or (bool(needs) and cost.size >= LARGE)
     regex = Regex(
-        source, options, lead + written.re2, f"***:{flags}{written.postgresql}", size, needs, seeks
+        source, options, lead + written.re2, f"***:{flags}{written.postgresql}", cost, needs, seeks
     )
     _engine(regex.re2)
     return regex
@@ -114,6 +114,8 @@ def _read(source: str, options: str) -> tuple[_Written, bool]:
         written = _Reader(source, options, kinds).whole()
         if written.cost.arcs > MAX_ARCS:
             raise Malformed(_TOO_LARGE)
+    if written.cost.written > MAX_WRITTEN:
+        raise Malformed(_TOO_LARGE)
     return written, reader.not_an_edge
 
 
@@ -122,12 +124,12 @@ def matches_regex(text: str, regex: Regex) -> bool:
     return regex.needs in text and _engine(regex.re2).search(text) is not None
 
 
-# Each may come to hold several megabytes of states while it searches.
+# As many as a where can have, each of which may come to hold so much while it searches.
 @lru_cache(maxsize=100)
 def _engine(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 16 << 20
+    options.max_mem = 4 << 20
     try:
         return re2.compile(pattern, options)
     except re2.error:
@@ -309,7 +311,7 @@ class _Reader:
         written = _Written(*set_of(ranges))
         self.kinds.add(written.re2)
         arcs = weight or self.weight
-        written.cost = Cost(1, arcs, arcs)
+        written.cost = Cost(1, arcs, arcs, written=max(len(ranges), 1))
         return written
 
     def escape(self) -> _Written:

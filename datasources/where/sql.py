@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from ..jsontext import dumps, path_of
@@ -132,7 +133,7 @@ def _on_column_sqlite(row: Operator, field: Field, item: str) -> Sql:
 
 
 def _on_path_sqlite(row: Operator, field: Field, item: str) -> Sql:
-    path = dumps(list(field.path))
+    path = _path_list(field.path)
     return _by_function("rowkeeper_holds_on_path(data,%s,%s,%s)", path, row, field)
 
 
@@ -165,7 +166,7 @@ def _least(value: Any) -> int:
 
 def _elem_sqlite(node: Elem, item: str, depth: int) -> Sql:
     # All that is inside is the function's, too: `item` is always the row.
-    return Sql("rowkeeper_elem(data,%s,%s)", (dumps(list(node.path)), dumps(node.operand)))
+    return Sql("rowkeeper_elem(data,%s,%s)", (_path_list(node.path), dumps(node.operand)))
 
 
 # -- PostgreSQL
@@ -214,7 +215,7 @@ def _contained_postgresql(field: Field, members: Sql) -> Sql:
     return Sql(
         "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
         f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
-        (equals_path(field, field.path), text_array(field.path), *members.params),
+        (equals_path(field, field.path), _path_array(field.path), *members.params),
     )
 
 
@@ -225,7 +226,7 @@ def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
     walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
     return Sql(
         f"EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf WHERE {test.text})",
-        (text_array(field.path), *test.params),
+        (_path_array(field.path), *test.params),
     )
 
 
@@ -235,8 +236,21 @@ def _elem_postgresql(node: Elem, item: str, depth: int) -> Sql:
         f"EXISTS(SELECT 1 FROM rowkeeper_ends({item},%s::text[]) AS list{depth},"
         f"jsonb_array_elements(CASE jsonb_typeof(list{depth}.v) WHEN 'array' THEN list{depth}.v "
         f"ELSE '[]' END) AS member{depth}(v) WHERE {inside.text})",
-        (text_array(node.path), *inside.params),
+        (_path_array(node.path), *inside.params),
     )
+
+
+# -- paths, which thousands of conditions can share
+
+
+@lru_cache(maxsize=1_000)
+def _path_array(path: tuple[str, ...]) -> str:
+    return text_array(path)
+
+
+@lru_cache(maxsize=1_000)
+def _path_list(path: tuple[str, ...]) -> str:
+    return dumps(list(path))
 
 
 SQLITE = Dialect("sqlite", _on_column_sqlite, _on_path_sqlite, _elem_sqlite, lists.SQLITE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,8 +79,10 @@ def with_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[
     user = door.identity.user
     for view in source.views:
         if view.name == ask.view:
-            where = all_of([ask.where, view.where(user, source.columns)])
-            return where, _both(ask.written or {}, view.written(user))
+            # One that no save has let pass is none.
+            with suppress(Malformed):
+                where = all_of([ask.where, view.where(user, source.columns)])
+                return where, _both(ask.written or {}, view.written(user))
     raise Malformed(f"`view`: there is no view `{shown(ask.view)}`")
 
 

@@ -9,11 +9,11 @@ from datasources.queries import Projection
 from datasources.where import Elem, Field
 
 
-def _above(name: str) -> list[str]:
-    """The dotted paths above a name: of `a.b.c`, `a` and `a.b`."""
-    if "." not in name:
-        return []
-    parts = name.split(".")
+def _above(name: str, most: int) -> list[str]:
+    """The dotted paths above a name: of `a.b.c`, `a` and `a.b`; of these, those of at most so many
+    keys. A client's name can have a hundred, and what it is compared with seldom has more than one.
+    """
+    parts = name.split(".", most)
     return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
@@ -29,6 +29,8 @@ class Columns:
     secret: frozenset[str]
     # The paths above what is hidden.
     above_hidden: frozenset[str]
+    # The most keys that a name which the rule knows has.
+    deepest: int
     # What an answer under this rule shows.
     projection: Projection
     # What `exclude` names, which may be a secret column, too.
@@ -44,10 +46,11 @@ class Columns:
         """From the lists of a rule, and the secret columns of the data source."""
         kept = frozenset(secret)
         hidden = kept if include is not None else kept | frozenset(exclude)
-        above = frozenset(path for name in hidden for path in _above(name))
         opened = None if include is None else frozenset(include)
+        deepest = max((name.count(".") + 1 for name in (*hidden, *(opened or ()))), default=0)
+        above = frozenset(path for name in hidden for path in _above(name, deepest))
         projection = Projection(opened, hidden)
-        return cls(opened, hidden, kept, above, projection, frozenset(exclude))
+        return cls(opened, hidden, kept, above, deepest, projection, frozenset(exclude))
 
     def shows(self, column: str) -> bool:
         """Whether an answer may have the column."""
@@ -81,7 +84,9 @@ class Columns:
 
     def _hides_reading(self, name: str) -> bool:
         """`data.X` names `X` too."""
-        if self.include is not None and not self.include.intersection([name, *_above(name)]):
+        if self.include is not None and self.include.isdisjoint(
+            [name, *_above(name, self.deepest)]
+        ):
             return True
         return self._touches_hidden(name)
 
@@ -89,4 +94,4 @@ class Columns:
         """The column itself, a path below it, or a path above it."""
         if name in self.hidden or name in self.above_hidden:
             return True
-        return "." in name and not self.hidden.isdisjoint(_above(name))
+        return "." in name and not self.hidden.isdisjoint(_above(name, self.deepest))

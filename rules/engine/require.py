@@ -59,9 +59,10 @@ def _contains(value: Scalar, field: Field) -> bool:
     if value.__class__ is not str or field.operand.__class__ is not str:
         return False
     part, whole = lower(value), lower(field.operand)
-    if field.op in ("$eq", "$filters ==", "$filters contains"):
-        return part in whole
-    return field.op in ("$like", "$iLike") and any(part in run for run in whole.split("%"))
+    if field.op in ("$like", "$iLike"):
+        # A part without `%` stands within one of the runs between them.
+        return "%" not in part and part in whole
+    return field.op in ("$eq", "$filters ==", "$filters contains") and part in whole
 
 
 IMPLIES: dict[str, Callable[[Scalar, Field], bool]] = {
