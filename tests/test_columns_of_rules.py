@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 from itertools import product
 
-from datasources.where import Field
+import pytest
+
+from datasources.where import Field, parse_where
+from rules.engine.asks import ByQuery
 from rules.engine.columns import Columns
+from rules.engine.fit import hidden_name
 
 SEED = 20261127
 KEYS = ["a", "b", "data"]
@@ -49,6 +53,21 @@ def test_a_path_is_hidden_as_a_plain_reading_has_it() -> None:
             assert found is hides(name, include, hidden), (name, include, hidden)
             seen.add((found, include is None, len(path)))
     assert len(seen) > 12
+
+
+def test_conditions_on_one_path_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    hides_field = Columns.hides_field
+    monkeypatch.setattr(
+        Columns, "hides_field", lambda self, item: asked.append(item) or hides_field(self, item)
+    )
+    columns = Columns.of(None, ["Salary"])
+    where = {"$and": [{"A.b": {"$gt": n}} for n in range(500)] + [{"Salary": 1}]}
+    assert hidden_name(columns, ByQuery(parse_where(where)), []) == "Salary"
+    # A column of that name, dots and all, is another one.
+    both = parse_where({"$and": [{"A.b": 1}, {"A": {"b": 1}}]}, ["A.b"])
+    assert hidden_name(Columns.of(["A.b"]), ByQuery(both), []) == "A"
+    assert len(asked) == 4
 
 
 def test_a_long_name_takes_no_longer_than_it_is_long() -> None:

@@ -10,13 +10,15 @@ from urllib.parse import quote
 
 import pytest
 from django.conf import LazySettings
-from django.contrib.auth.hashers import check_password, identify_hasher
+from django.contrib.auth.hashers import check_password, identify_hasher, make_password
 from django.contrib.auth.models import Group
 from django.db import connections
 
+from accounts import sign_in as sign_in_module
 from accounts.models import App, LoginSession
 from datasources import sources
 from datasources.models import DataSource, Entry
+from datasources.passwords import is_hash
 from rules.saving import RulesInvalid, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
@@ -376,6 +378,42 @@ def test_a_login_that_is_turned_on_later_hashes_what_is_there() -> None:
     assert check_password("n3w", secret(there))
     assert sign_in(there, "new@acme.com", "n3w").status == 200
     assert b"Password" not in calls.anonymous()("GET", there.data).text
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "pbkdf2_sha256$20000000$salt$aGFzaA==",
+        f"pbkdf2_sha256${10**30}$salt$aGFzaA==",
+        "scrypt$1048576$salt$8$1$aGFzaA==",
+        "scrypt$16384$salt$4096$1$aGFzaA==",
+        "pbkdf2_sha256$x$salt$aGFzaA==",
+    ],
+)
+def test_a_hash_does_not_say_how_long_a_sign_in_takes(
+    planted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever could write the column before it held passwords could have put it there."""
+    there = place([OPEN], [{"Email": "a@b", "Password": planted}], name="Users")
+    assert not is_hash(planted)
+    # As it is when the column becomes that of passwords, it is one in plain text.
+    assert calls.superuser()("PUT", there.url, {"definition": LOGIN}).status == 200
+    assert check_password(planted, secret(there))
+    assert sign_in(there, "a@b", planted).status == 200
+    # And one that was there in some other way is never right.
+    Entry.objects.filter(pk=there.ids[0]).update(data={"Email": "a@b", "Password": planted})
+    hashed: list[Any] = []
+    monkeypatch.setattr(sign_in_module, "check_password", lambda *args: hashed.append(args))
+    assert sign_in(there, "a@b", "hash").status == 401
+    assert hashed == []
+
+
+def test_a_hash_of_another_age_or_kind_is_one(settings: LazySettings) -> None:
+    hashers = ["PBKDF2PasswordHasher", "ScryptPasswordHasher", "PBKDF2SHA1PasswordHasher"]
+    settings.PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}" for name in hashers]
+    for name in ("pbkdf2_sha256", "scrypt", "pbkdf2_sha1"):
+        assert is_hash(make_password(PASSWORD, hasher=name))
+    assert is_hash("pbkdf2_sha256$260000$salt$aGFzaA==")
 
 
 def test_a_hash_that_is_sent_is_a_password_like_any_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -162,3 +163,16 @@ def test_the_text_of_thousands_is_short(dialect: sql.Dialect, one: Any) -> None:
     for key in ("$or", "$and", "$nor"):
         found = where_sql(parse_where({key: [one(n) for n in range(3_000)]}), dialect)
         assert len(found.text) < 20_000 and len(found.params) < 100, (key, len(found.text))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
+def test_a_where_is_written_once_for_each_way_that_it_is_asked(dialect: sql.Dialect) -> None:
+    node = parse_where({"A": {"$in": [1, "x"]}, "$or": [{"B": 1}, {"C": 2}]})
+    anew = parse_where({"A": {"$in": [1, "x"]}, "$or": [{"B": 1}, {"C": 2}]})
+    for source in (None, 1, 2, None, 1, 3, 4, 5, 6, 2):
+        found = where_sql(node, dialect, source)
+        assert found == sql._where_sql(anew, dialect, source)
+    assert where_sql(node, dialect) is where_sql(node, dialect)
+    assert node == anew and "kept" not in repr(node)
+    assert len(node.kept) <= sql._MAX_KEPT  # type: ignore[union-attr]
+    assert not replace(node, items=()).kept  # type: ignore[arg-type, union-attr]

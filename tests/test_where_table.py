@@ -155,6 +155,7 @@ def test_limits_are_as_the_documentation_says() -> None:
         (parse.MAX_DEPTH, "at most {} deep"),
         (parse.MAX_PATH, "at most {} keys"),
         (budget.MAX_CONDITIONS, "at most {} conditions"),
+        (budget.MAX_OPERATORS, "at most {} logical operators"),
         (budget.MAX_NAMES, "at most {} columns and paths"),
         (budget.MAX_PATTERNS, "at most {} together"),
         (budget.A_PATTERN, "and {} for itself;"),

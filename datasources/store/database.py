@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, transaction
 
 from .. import functions
 from ..conf import setting
-from ..errors import Busy
+from ..errors import Busy, Malformed
 from ..jsontext import loads, rows_as_numbers_went_in
 from ..models import Entry
 from ..where import Node
@@ -24,6 +24,8 @@ from ..where.sql import DIALECTS, Dialect, where_sql
 from ..where.sqltext import Sql
 
 TABLE = Entry._meta.db_table
+# Characters of a statement's parameters that it holds already: a driver copies each.
+_MAX_REPEATED = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,24 @@ def dialect() -> Dialect:
 
 
 def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of one statement. Raises `Busy` where SQLite takes too long."""
+    """The rows of one statement. Raises `Busy` where SQLite takes too long, and `Malformed` where a
+    client's long texts stand in it again and again, for each join and each way to the rows.
+    """
+    if _repeated(params) > _MAX_REPEATED:
+        raise Malformed("the request asks for too much together; shorter texts, or fewer joins")
     with connection.cursor() as cursor, clock():
         cursor.execute(sql, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
+
+
+def _repeated(params: Sequence[Any]) -> int:
+    """The characters of the texts that stand in the parameters again, if they are many."""
+    texts = [param for param in params if param.__class__ is str]
+    whole = sum(map(len, texts))
+    if whole <= _MAX_REPEATED:
+        return 0
+    return whole - sum(map(len, {id(text): text for text in texts}.values()))
 
 
 def give_back() -> None:

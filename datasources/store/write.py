@@ -48,7 +48,8 @@ def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterato
 def _declare(source: Source, keys: Sequence[str]) -> None:
     """Append columns that rows have and the data source does not yet; it is locked."""
     model = DataSource.objects.get(pk=source.id)
-    new = list(dict.fromkeys(key for key in keys if key not in model.columns))
+    known = set(model.columns)
+    new = list(dict.fromkeys(key for key in keys if key not in known))
     if new:
         if len(model.columns) + len(new) > MAX_COLUMNS:
             raise Malformed(

@@ -8,6 +8,8 @@ from ..errors import Malformed
 from .regex import Regex
 
 MAX_CONDITIONS = 10_000
+# `$not`, `$and` and their like, several around each condition: to read them takes as long.
+MAX_OPERATORS = 30_000
 # As many as a row has columns; each costs a database what many conditions on one column do.
 MAX_NAMES = 1_000
 # Each stands for about 20 µs that a process takes to compile a pattern: its characters, what it is
@@ -22,6 +24,7 @@ class Budget:
 
     wheres: int = 0
     conditions: int = 0
+    operators: int = 0
     names: int = 0
     patterns: int = 0
     _compiled: set[Regex] = field(default_factory=set)
@@ -35,6 +38,12 @@ class Budget:
         self.conditions += count
         if self.conditions > MAX_CONDITIONS:
             raise self._problem(f"has more than {MAX_CONDITIONS} conditions or list members")
+
+    def add_operator(self) -> None:
+        """One more logical operator. Raises `Malformed`."""
+        self.operators += 1
+        if self.operators > MAX_OPERATORS:
+            raise self._problem(f"has more than {MAX_OPERATORS} logical operators")
 
     def add_name(self) -> None:
         """One more column or path. Raises `Malformed`."""

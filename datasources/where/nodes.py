@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..values import same
@@ -52,6 +52,8 @@ class And:
     """All of the items; none: everything."""
 
     items: tuple[Node, ...]
+    # What it is as SQL (`sql.where_sql`): a request with joins and a total asks for it many times.
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Or:
     """At least one of the items."""
 
     items: tuple[Node, ...]
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from ..errors import Malformed
 from ..values import MAX_DEPTH as MAX_PATH
 from ..values import is_scalar, problem_with_name, shown
-from .budget import Budget
+from .budget import MAX_CONDITIONS, Budget
 from .filters import read_filter
 from .nodes import EVERYTHING, Elem, Field, Made, Node, Not, all_of, any_of
 from .operators import COMPOSED, LOGICAL, OPERATORS
@@ -55,6 +56,8 @@ class _Place:
     name: str
     path: tuple[str, ...]
     column: str
+    # Whether it is inside of an `$elemMatch`, of which all has been looked through.
+    member: bool = False
     # What has been asked for below: thousands of conditions on one path share it.
     _below: dict[str, _Place] = field(default_factory=dict, compare=False)
 
@@ -64,7 +67,7 @@ class _Place:
         if found is None:
             name = f"{self.name}.{key}" if self.name else key
             path = _not_too_long((*self.path, *key.split(".")), place)
-            found = self._below[key] = _Place(name, path, self.column)
+            found = self._below[key] = _Place(name, path, self.column, self.member)
         return found
 
 
@@ -223,8 +226,9 @@ class _Parser:
         """`$elemMatch`: the operand is about one member."""
         if not isinstance(operand, dict):
             raise Malformed(f"`{place}` takes an object")
-        self._members(operand, place, depth)
-        inside = self._under(_Place(at.name, (), at.column))(operand, place, depth + 1)
+        if not at.member:
+            self._members(operand, place, depth)
+        inside = self._under(_Place(at.name, (), at.column, True))(operand, place, depth + 1)
         return Elem(at.name, at.path, inside, operand, at.column)
 
     # -- logical operators
@@ -232,6 +236,7 @@ class _Parser:
     def _logical(
         self, key: str, value: Any, place: str, depth: int, read: Callable[[Any, str, int], Node]
     ) -> Node:
+        self.budget.add_operator()
         if key == "$not":
             return Not(read(value, place, depth + 1))
         if not isinstance(value, list) or not value:
@@ -244,20 +249,27 @@ class _Parser:
     # -- conditions
 
     def _field(self, at: _Place, op: str, operand: Any, place: str, depth: int) -> Field:
-        self._count(self._members(operand, place, depth), place, depth)
+        self._count(self._members(operand, place, depth, MAX_CONDITIONS), place, depth)
         if at.name not in self.names:
             self.names.add(at.name)
             self.budget.add_name()
         return Field(at.name, at.path, op, operand, at.column)
 
-    def _members(self, operand: Any, place: str, depth: int) -> int:
-        """How many members a list or an object in a condition has, all told."""
+    def _members(self, operand: Any, place: str, depth: int, most: float = inf) -> int:
+        """How many members a list or an object in a condition has, all told; it stops to count
+        where there are more than `most`.
+        """
         if isinstance(operand, dict):
             operand = list(operand.values())
         if not isinstance(operand, list):
             return 1
         self._count(0, place, depth)
-        return 1 + sum(self._members(item, place, depth + 1) for item in operand)
+        found = 1
+        for item in operand:
+            found += self._members(item, place, depth + 1, most)
+            if found > most:
+                break
+        return found
 
     def _count(self, conditions: int, place: str, depth: int) -> None:
         if depth > MAX_DEPTH:

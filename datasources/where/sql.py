@@ -19,6 +19,8 @@ from .operators import OPERATORS, Operator
 from .sought import equals_path, has_equals, is_all_sought, sought_sql
 from .sqltext import ALWAYS, NEVER, Sql, joined, text_array
 
+# A request asks for a where with and without its data source's index.
+_MAX_KEPT = 4
 # So many conditions are worth a look whether some have one shape.
 MANY = 64
 
@@ -45,6 +47,19 @@ def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     index over whole rows finds these then; they are of that data source, or have lists in lists.
     NULL does for false there, except below a negation. Without, no index has to do with it.
     """
+    if not isinstance(node, And | Or):
+        return _where_sql(node, dialect, source)
+    named = (dialect.name, source)
+    found: Sql | None = node.kept.get(named)
+    if found is None:
+        found = _where_sql(node, dialect, source)
+        # Few, as there are nodes that outlive a request.
+        if len(node.kept) < _MAX_KEPT:
+            node.kept[named] = found
+    return found
+
+
+def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
     found = _sql(node, dialect, source is None, "data", 0)
     if source is None:
         return found
@@ -63,6 +78,8 @@ def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sq
     if isinstance(node, Elem):
         return dialect.elem(node, item, depth)
     if isinstance(node, Not):
+        if isinstance(node.item, Not):
+            return _sql(node.item.item, dialect, True, item, depth)
         inner = _sql(node.item, dialect, True, item, depth)
         return Sql(f"NOT ({inner.text})", inner.params)
     word, empty = (" AND ", ALWAYS) if isinstance(node, And) else (" OR ", NEVER)

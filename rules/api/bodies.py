@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +22,8 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 # The body, for whoever asks for it a second time.
 _READ = "_rowkeeper_body"
+# Of the headers of a part of a form: `name`, and as many as there may be beside it.
+_MAX_PARAMETERS = 20
 
 
 def json_bytes(request: HttpRequest) -> bytes:
@@ -83,7 +86,13 @@ def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
     return data
 
 
+# What the parser would split a text at, again and again, to leave it as it is.
+_BARE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
 def _form(data: bytes) -> dict[str, Any]:
+    if _BARE.search(data):
+        raise Malformed("the form is no URL-encoded text: a `%` is written `%25`")
     try:
         text = data.decode("utf-8")
         return _single(QueryDict(text.encode("ascii"), encoding="utf-8", mutable=False))
@@ -96,6 +105,10 @@ def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
     boundary = (request.content_params or {}).get("boundary", "")
     if f"--{boundary}--".encode() not in data:
         raise Malformed("the form has no end; it is multipart/form-data with its last boundary")
+    for part in data.split(f"--{boundary}".encode()):
+        # The parser takes a time that is quadratic in these.
+        if part.partition(b"\r\n\r\n")[0].count(b";") > _MAX_PARAMETERS:
+            raise Malformed(f"a part of the form has more than {_MAX_PARAMETERS} parameters")
     try:
         fields, files = MultiPartParser(
             request.META, BytesIO(data), request.upload_handlers, "utf-8"

@@ -28,8 +28,15 @@ def hidden_name(columns: Columns, ask: ByQuery, values: Values) -> str | None:
     for path in ask.paths:
         if columns.hides_field(path):
             return path.name
+    # Thousands of conditions can be on one path.
+    open_: set[tuple[str, str]] = set()
     for item in fields(ask.where):
-        if columns.hides_field(item) and not is_requirement(item, values):
+        named = (item.name, item.column)
+        if named in open_:
+            continue
+        if not columns.hides_field(item):
+            open_.add(named)
+        elif not is_requirement(item, values):
             return item.name
     return None
 
