@@ -6,8 +6,11 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from .settled import settle
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # A statement that a client's where makes costly ends; those of `migrate` and commands do not.
 os.environ.setdefault("PGOPTIONS", "-c statement_timeout=15s")
 
 application = get_asgi_application()
+settle()

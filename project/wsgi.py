@@ -6,6 +6,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from .settled import settle
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Its threads are few and stay: each keeps a connection of its own.
 os.environ.setdefault("DATABASE_POOL", "0")
@@ -13,3 +15,4 @@ os.environ.setdefault("DATABASE_POOL", "0")
 os.environ.setdefault("PGOPTIONS", "-c statement_timeout=15s")
 
 application = get_wsgi_application()
+settle()

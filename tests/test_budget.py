@@ -67,14 +67,14 @@ def test_patterns_count_wherever_they_stand(inside: str) -> None:
             f"has more than {MAX_CONDITIONS} conditions or list members",
         ),
         (
-            {"$or": [{"A": {"$not": {"$not": {"$gt": n}}}} for n in range(8_000)]},
-            {"$or": [{"B": {"$not": {"$not": {"$not": {"$gt": n}}}}} for n in range(5_000)]},
+            {"$or": [{"A": {"$not": {"$gt": n}}} for n in range(8_000)]},
+            {"$or": [{"B": {"$not": {"$not": {"$gt": n}}}} for n in range(5_000)]},
             f"has more than {MAX_CONDITIONS} conditions or list members",
         ),
         (
-            {"$or": [{"A": {"$not": {"$not": {"$not": {"$gt": n}}}}} for n in range(4_900)]},
-            {"$or": [{"B": {"$not": {"$not": {"$not": {"$gt": n}}}}} for n in range(5_100)]},
-            "has more than 30000 logical operators",
+            {"$or": [{"A": {"$not": {"$not": {"$gt": n}}}} for n in range(4_900)]},
+            {"$or": [{"B": {"$not": {"$not": {"$gt": n}}}} for n in range(5_100)]},
+            "has more than 20000 logical operators",
         ),
         (
             {f"a{n}": 1 for n in range(600)},

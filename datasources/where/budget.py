@@ -9,7 +9,7 @@ from .regex import Regex
 
 MAX_CONDITIONS = 10_000
 # `$not`, `$and` and their like, several around each condition: to read them takes as long.
-MAX_OPERATORS = 30_000
+MAX_OPERATORS = 20_000
 # As many as a row has columns; each costs a database what many conditions on one column do.
 MAX_NAMES = 1_000
 # Each stands for about 20 µs that a process takes to compile a pattern: its characters, what it is

@@ -227,7 +227,7 @@ class _Parser:
         if not isinstance(operand, dict):
             raise Malformed(f"`{place}` takes an object")
         if not at.member:
-            self._members(operand, place, depth)
+            self._members(operand, place, depth, 4 * MAX_CONDITIONS)
         inside = self._under(_Place(at.name, (), at.column, True))(operand, place, depth + 1)
         return Elem(at.name, at.path, inside, operand, at.column)
 
