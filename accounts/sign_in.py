@@ -20,7 +20,7 @@ from datasources import sources, store
 from datasources.conf import setting
 from datasources.definition import Login
 from datasources.errors import Malformed
-from datasources.passwords import MAX_LENGTH, is_hash
+from datasources.passwords import MAX_LENGTH, is_hash, takes_too_long
 from datasources.sources import Source
 from datasources.values import problem_with_text, shown
 
@@ -158,7 +158,7 @@ def _hash_in(login: Login, row: tuple[int, dict[str, Any]]) -> Any:
 
 def _is_right(password: str, encoded: Any) -> bool:
     """Whether the password is the one that was hashed. Always costs one hash, no more, no less."""
-    if is_hash(encoded):
+    if is_hash(encoded) and not takes_too_long(encoded):
         try:
             return check_password(password, encoded)
         except (ValueError, AssertionError, TypeError):

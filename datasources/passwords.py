@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.auth.hashers import identify_hasher, make_password
+from django.contrib.auth.hashers import BasePasswordHasher, identify_hasher, make_password
 
 from .errors import Malformed
 from .models import Entry
@@ -38,36 +38,68 @@ def _hash(column: str, password: Any) -> str:
 
 
 def is_hash(value: Any) -> bool:
-    """Whether a stored value is one of Django's password hashes, and takes no more than a few times
-    the work of a new one: who could write the column before it held passwords would else say how
-    long a sign-in takes.
-    """
+    """Whether a stored value is one of Django's password hashes."""
     try:
-        hasher = identify_hasher(value)
-        told = hasher.decode(value)
+        identify_hasher(value)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+# A hash may take so many times the work of a new one.
+MOST_WORK = 8
+_WORK = ("iterations", "work_factor", "block_size", "parallelism", "time_cost", "memory_cost")
+
+
+def takes_too_long(encoded: str) -> bool:
+    """Whether a hash asks for far more work than a new one: who could write the column before it
+    held passwords would else say how long a sign-in takes. One that does not tell its work (a
+    site's own kind, or one that cannot be read) is not judged.
+    """
+    hasher = identify_hasher(encoded)
+    try:
+        told = hasher.decode(encoded)
     except (ValueError, TypeError, AttributeError, AssertionError, NotImplementedError):
         return False
+    try:
+        return _work(hasher, told) > MOST_WORK
+    except OverflowError:
+        return True
+
+
+def _work(hasher: BasePasswordHasher, told: dict[str, Any]) -> float:
+    """How many times the work of a new hash."""
     rounds = getattr(hasher, "rounds", None)
     if rounds is not None:
-        # bcrypt's work doubles with each.
-        return bool(told["work_factor"] <= rounds + 2)
-    return all(told[name] <= _MOST_WORK * getattr(hasher, name) for name in _WORK if name in told)
-
-
-_MOST_WORK = 4
-_WORK = ("iterations", "work_factor", "block_size", "parallelism", "time_cost", "memory_cost")
+        # bcrypt's doubles with each.
+        doubled: int = told.get("work_factor", rounds) - rounds
+        return float(2.0**doubled)
+    work = 1.0
+    for name in _WORK:
+        usual = getattr(hasher, name, None)
+        if usual and name in told:
+            work *= told[name] / usual
+    return work
 
 
 def hash_plain(source_id: int, column: str) -> None:
     """Hash what a column that becomes the password column holds in plain text.
 
-    Raises `Malformed` for what is no text, and where there is too much to do in one request.
+    Raises `Malformed` for what is no text, for a hash that takes far too much work, and where there
+    is too much to do in one request.
     """
-    plain = [
-        entry
-        for entry in Entry.objects.filter(data_source_id=source_id)
-        if entry.data.get(column) not in (None, "") and not is_hash(entry.data[column])
-    ]
+    plain = []
+    for entry in Entry.objects.filter(data_source_id=source_id):
+        value = entry.data.get(column)
+        if value in (None, ""):
+            continue
+        if not is_hash(value):
+            plain.append(entry)
+        elif takes_too_long(value):
+            raise Malformed(
+                f"the column `{shown(column)}` holds a password hash, in entry {entry.pk}, that "
+                f"takes more than {MOST_WORK} times the work of a new one; clear it"
+            )
     if len(plain) > MAX_HASHED_AT_ONCE:
         raise Malformed(
             f"the column `{shown(column)}` holds {len(plain)} passwords in plain text; clear it, "

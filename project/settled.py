@@ -14,6 +14,6 @@ def settle() -> None:
     that is most of what a body of a hundred thousand of them takes.
     """
     # The addresses are loaded with the first request otherwise.
-    assert get_resolver().url_patterns
+    _ = get_resolver().url_patterns
     gc.collect()
     gc.freeze()

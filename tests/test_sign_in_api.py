@@ -10,7 +10,12 @@ from urllib.parse import quote
 
 import pytest
 from django.conf import LazySettings
-from django.contrib.auth.hashers import check_password, identify_hasher, make_password
+from django.contrib.auth.hashers import (
+    BasePasswordHasher,
+    check_password,
+    identify_hasher,
+    make_password,
+)
 from django.contrib.auth.models import Group
 from django.db import connections
 
@@ -18,7 +23,7 @@ from accounts import sign_in as sign_in_module
 from accounts.models import App, LoginSession
 from datasources import sources
 from datasources.models import DataSource, Entry
-from datasources.passwords import is_hash
+from datasources.passwords import is_hash, takes_too_long
 from rules.saving import RulesInvalid, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
@@ -384,36 +389,63 @@ def test_a_login_that_is_turned_on_later_hashes_what_is_there() -> None:
     "planted",
     [
         "pbkdf2_sha256$20000000$salt$aGFzaA==",
-        f"pbkdf2_sha256${10**30}$salt$aGFzaA==",
+        f"pbkdf2_sha256${10**400}$salt$aGFzaA==",
         "scrypt$1048576$salt$8$1$aGFzaA==",
-        "scrypt$16384$salt$4096$1$aGFzaA==",
-        "pbkdf2_sha256$x$salt$aGFzaA==",
+        "scrypt$65536$salt$16$8$aGFzaA==",
     ],
 )
 def test_a_hash_does_not_say_how_long_a_sign_in_takes(
-    planted: str, monkeypatch: pytest.MonkeyPatch
+    planted: str, monkeypatch: pytest.MonkeyPatch, settings: LazySettings
 ) -> None:
     """Whoever could write the column before it held passwords could have put it there."""
-    there = place([OPEN], [{"Email": "a@b", "Password": planted}], name="Users")
-    assert not is_hash(planted)
-    # As it is when the column becomes that of passwords, it is one in plain text.
-    assert calls.superuser()("PUT", there.url, {"definition": LOGIN}).status == 200
-    assert check_password(planted, secret(there))
-    assert sign_in(there, "a@b", planted).status == 200
+    hashers = ["MD5PasswordHasher", "PBKDF2PasswordHasher", "ScryptPasswordHasher"]
+    settings.PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}" for name in hashers]
+    there = place([OPEN], [{"Email": "a@b", "Password": planted}])
+    answer = calls.superuser()("PUT", there.url, {"definition": LOGIN})
+    assert answer.failure == (400, "request.invalid")
+    assert f"in entry {there.ids[0]}, that takes more than 8 times" in answer.json["message"]
+    assert secret(there) == planted
     # And one that was there in some other way is never right.
-    Entry.objects.filter(pk=there.ids[0]).update(data={"Email": "a@b", "Password": planted})
+    people = users()
+    Entry.objects.filter(pk=people.ids[0]).update(data={**ANN, "Password": planted})
     hashed: list[Any] = []
     monkeypatch.setattr(sign_in_module, "check_password", lambda *args: hashed.append(args))
-    assert sign_in(there, "a@b", "hash").status == 401
+    assert sign_in(people).status == 401
     assert hashed == []
 
 
-def test_a_hash_of_another_age_or_kind_is_one(settings: LazySettings) -> None:
+class OfASite(BasePasswordHasher):
+    """Django asks neither for `decode` nor for what it tells."""
+
+    algorithm = "site"
+    rounds = 3
+
+
+def test_a_hash_of_another_age_or_kind_is_left_alone(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hashers = ["PBKDF2PasswordHasher", "ScryptPasswordHasher", "PBKDF2SHA1PasswordHasher"]
-    settings.PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}" for name in hashers]
-    for name in ("pbkdf2_sha256", "scrypt", "pbkdf2_sha1"):
-        assert is_hash(make_password(PASSWORD, hasher=name))
-    assert is_hash("pbkdf2_sha256$260000$salt$aGFzaA==")
+    hashers += ["Argon2PasswordHasher", "BCryptSHA256PasswordHasher", "MD5PasswordHasher"]
+    own = f"{__name__}.OfASite"
+    settings.PASSWORD_HASHERS = [*(f"django.contrib.auth.hashers.{n}" for n in hashers), own]
+    kept = [make_password(PASSWORD, hasher=n) for n in ("pbkdf2_sha256", "scrypt", "md5")]
+    kept += [
+        "pbkdf2_sha256$260000$salt$aGFzaA==",
+        "pbkdf2_sha256$5000000$salt$aGFzaA==",
+        "pbkdf2_sha256$x$salt$aGFzaA==",
+        "argon2$argon2id$v=19$m=102400,t=2,p=8$c2FsdHNhbHQ$aGFzaA",
+        "bcrypt_sha256$$2b$12$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuuabcdefghijk",
+        "site$1",
+    ]
+    assert all(is_hash(value) and not takes_too_long(value) for value in kept)
+    monkeypatch.setattr(OfASite, "decode", lambda self, encoded: {"iterations": 10**9})
+    assert not takes_too_long("site$1")
+    monkeypatch.setattr(OfASite, "decode", lambda self, encoded: {"work_factor": 10})
+    assert takes_too_long("site$1")
+    monkeypatch.undo()
+    there = place([OPEN], [{"Email": f"{n}@b", "Password": v} for n, v in enumerate(kept)])
+    assert calls.superuser()("PUT", there.url, {"definition": LOGIN}).status == 200
+    assert [row["Password"] for row in there.stored.values()] == kept
 
 
 def test_a_hash_that_is_sent_is_a_password_like_any_other() -> None:

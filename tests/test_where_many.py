@@ -176,3 +176,11 @@ def test_a_where_is_written_once_for_each_way_that_it_is_asked(dialect: sql.Dial
     assert node == anew and "kept" not in repr(node)
     assert len(node.kept) <= sql._MAX_KEPT  # type: ignore[union-attr]
     assert not replace(node, items=()).kept  # type: ignore[arg-type, union-attr]
+
+
+@pytest.mark.django_db
+def test_one_value_for_a_list_is_taken_inside_of_a_list_too() -> None:
+    """As look-ups of scripts may say it."""
+    source, ids = stored([{"l": [{"a": 5}]}, {"l": [{"a": 6}]}, {}])
+    node = parse_where({"l": {"$elemMatch": {"a": {"$in": 5}}}}, single_in=True)
+    assert found(source, ids, node) == [0]

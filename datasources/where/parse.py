@@ -43,7 +43,7 @@ def parse_where(
 
 def elem_of(name: str, path: tuple[str, ...], operand: Any) -> Elem:
     """The node of an `$elemMatch` whose operand was checked before. Raises `Malformed`."""
-    parser = _Parser(frozenset())
+    parser = _Parser(frozenset(), single_in=True)
     node = parser.elem(_Place(name, path, name), operand, "$elemMatch", 1)
     parser.check_patterns()
     return node

@@ -13,7 +13,7 @@ from django.utils.datastructures import MultiValueDict
 from datasources.conf import setting
 from datasources.errors import Malformed, TooLarge
 from datasources.jsontext import loads
-from datasources.values import MAX_INTEGER, problem_with_row, shown
+from datasources.values import MAX_COLUMNS, MAX_INTEGER, problem_with_row, shown
 
 from .errors import WrongMedia
 
@@ -88,10 +88,12 @@ def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
 
 # What the parser would split a text at, again and again, to leave it as it is.
 _BARE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_MAX_BARE = 1_000
 
 
 def _form(data: bytes) -> dict[str, Any]:
-    if _BARE.search(data):
+    data, bare = _BARE.subn(b"%25", data, count=_MAX_BARE + 1)
+    if bare > _MAX_BARE:
         raise Malformed("the form is no URL-encoded text: a `%` is written `%25`")
     try:
         text = data.decode("utf-8")
@@ -103,12 +105,20 @@ def _form(data: bytes) -> dict[str, Any]:
 def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
     # Django takes what ends early for all there is.
     boundary = (request.content_params or {}).get("boundary", "")
-    if f"--{boundary}--".encode() not in data:
+    if not boundary.isascii() or f"--{boundary}--".encode() not in data:
         raise Malformed("the form has no end; it is multipart/form-data with its last boundary")
-    for part in data.split(f"--{boundary}".encode()):
-        # The parser takes a time that is quadratic in these.
-        if part.partition(b"\r\n\r\n")[0].count(b";") > _MAX_PARAMETERS:
+    parts = data.split(f"--{boundary}".encode())
+    # One is before the first, and one behind the last.
+    if len(parts) > MAX_COLUMNS + 2:
+        raise Malformed(f"the form has more than {MAX_COLUMNS} fields")
+    for part in parts:
+        # The parser takes a time that is quadratic in their number, and keeps each encoding that
+        # a parameter with `*` names, which no browser sends.
+        parameters = part.partition(b"\r\n\r\n")[0].split(b";")
+        if len(parameters) > _MAX_PARAMETERS:
             raise Malformed(f"a part of the form has more than {_MAX_PARAMETERS} parameters")
+        if any(b"*" in parameter.partition(b"=")[0] for parameter in parameters[1:]):
+            raise Malformed("a part of the form has a parameter whose name has a `*`")
     try:
         fields, files = MultiPartParser(
             request.META, BytesIO(data), request.upload_handlers, "utf-8"
