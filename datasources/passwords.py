@@ -58,13 +58,11 @@ def takes_too_long(encoded: str) -> bool:
     """
     hasher = identify_hasher(encoded)
     try:
-        told = hasher.decode(encoded)
-    except (ValueError, TypeError, AttributeError, AssertionError, NotImplementedError):
-        return False
-    try:
-        return _work(hasher, told) > MOST_WORK
+        return _work(hasher, hasher.decode(encoded)) > MOST_WORK
     except OverflowError:
         return True
+    except (ValueError, TypeError, AttributeError, AssertionError, NotImplementedError):
+        return False
 
 
 def _work(hasher: BasePasswordHasher, told: dict[str, Any]) -> float:

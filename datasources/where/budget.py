@@ -66,7 +66,11 @@ class Budget:
 
     def share(self) -> float:
         """How much of it is taken: 1 is all of what a request has of something."""
-        return max(self.conditions / MAX_CONDITIONS, self.patterns / MAX_PATTERNS)
+        return max(
+            self.conditions / MAX_CONDITIONS,
+            self.operators / MAX_OPERATORS,
+            self.patterns / MAX_PATTERNS,
+        )
 
     def _problem(self, why: str) -> Malformed:
         before = ", with those before it," if self.wheres > 1 else ""

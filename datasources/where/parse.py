@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
 from ..errors import Malformed
@@ -255,7 +254,7 @@ class _Parser:
             self.budget.add_name()
         return Field(at.name, at.path, op, operand, at.column)
 
-    def _members(self, operand: Any, place: str, depth: int, most: float = inf) -> int:
+    def _members(self, operand: Any, place: str, depth: int, most: int) -> int:
         """How many members a list or an object in a condition has, all told; it stops to count
         where there are more than `most`.
         """

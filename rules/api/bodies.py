@@ -112,12 +112,12 @@ def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
     if len(parts) > MAX_COLUMNS + 2:
         raise Malformed(f"the form has more than {MAX_COLUMNS} fields")
     for part in parts:
-        # The parser takes a time that is quadratic in their number, and keeps each encoding that
-        # a parameter with `*` names, which no browser sends.
-        parameters = part.partition(b"\r\n\r\n")[0].split(b";")
+        # The parser takes a time that is quadratic in the number of parameters, and Python keeps
+        # each encoding that one with `*` names, which no browser sends.
+        _, *parameters = part.partition(b"\r\n\r\n")[0].split(b";")
         if len(parameters) > _MAX_PARAMETERS:
             raise Malformed(f"a part of the form has more than {_MAX_PARAMETERS} parameters")
-        if any(b"*" in parameter.partition(b"=")[0] for parameter in parameters[1:]):
+        if any(b"*" in parameter.partition(b"=")[0] for parameter in parameters):
             raise Malformed("a part of the form has a parameter whose name has a `*`")
     try:
         fields, files = MultiPartParser(
