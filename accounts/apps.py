@@ -19,3 +19,7 @@ class AccountsConfig(SiblingCheck, AppConfig):
     label = "rowkeeper_accounts"
     verbose_name = "Apps and access"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from . import checks  # noqa: F401

@@ -12,9 +12,10 @@ from datasources.errors import Malformed
 from datasources.sources import Beside, reference_of
 
 from .credentials import presented
-from .django_users import user_behind
+from .django_users import lazy_user, user_behind
 from .failures import CredentialInvalid, CsrfMissing
-from .identity import Identity
+from .identity import ANONYMOUS, Identity
+from .models import ApiToken
 from .providers import api_token, django_user, login_session
 from .providers.lookup import Expected, expected
 from .tokens import API_PREFIX, SESSION_PREFIX
@@ -33,6 +34,8 @@ def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
     Raises `CredentialInvalid` for a bad credential, or two that stand for different identities,
     and `CsrfMissing` for the site's own session without its CSRF token.
     """
+    if is_forced(request):
+        return _forced_identity(request)
     secrets = presented(request)
     if not secrets:
         return django_user.identity_of(request)
@@ -47,11 +50,40 @@ def is_still(request: HttpRequest, identity: Identity, beside: Beside) -> bool:
     `beside` is read along, if it can be.
     """
     try:
-        if presented(request):
+        if presented(request) and not is_forced(request):
             return identify(request, beside) == identity
         return django_user.is_still(identity)
     except (CredentialInvalid, CsrfMissing):
         return False
+
+
+def is_forced(request: HttpRequest) -> bool:
+    """Whether a test has set who is asking, by Django REST framework's `force_authenticate`.
+
+    No client can: the function sets attributes of the request object.
+    """
+    return (
+        getattr(request, "_force_auth_user", None) is not None
+        or getattr(request, "_force_auth_token", None) is not None
+    )
+
+
+def _forced_identity(request: HttpRequest) -> Identity:
+    """Who a test says is asking: a token of ours or an Identity, otherwise the Django user."""
+    token: Any = getattr(request, "_force_auth_token", None)
+    if isinstance(token, Identity):
+        return token
+    if isinstance(token, ApiToken):
+        return Identity(
+            token_id=token.pk,
+            app_id=token.app_id,
+            django_user_id=token.user_id,
+            django_user=lazy_user(token.user_id),
+        )
+    user: Any = getattr(request, "_force_auth_user", None)
+    if user is None or not user.is_authenticated or not user.is_active:
+        return ANONYMOUS
+    return django_user.identity_for(user)
 
 
 def _identity_of(secret: str, beside: Beside | None) -> Identity:
@@ -85,6 +117,8 @@ def expected_of(request: HttpRequest, reference: str) -> Expected | None:
     """Who the request's one token stood for when it last came for this data source, before the
     database is asked whether it still does. None: nothing is to be expected.
     """
+    if is_forced(request):
+        return None
     try:
         secrets = presented(request)
     except CredentialInvalid:

@@ -43,7 +43,7 @@ def user_body(
         return _token_body(identity.token_id)
     key = identity.user["ID"]
     if identity.source_id is None and identity.user["Source"] == DJANGO:
-        return _body(key, identity.user["Email"], identity.user, "django")
+        return _body(key, identity.user.get("Email"), identity.user, "django")
     if login is None:
         return _body(key, None, NOTHING, "dataSource")
     told = told_columns(identity, login, visible)

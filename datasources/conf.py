@@ -21,6 +21,9 @@ DEFAULTS: dict[str, Any] = {
     "SIGN_IN_ATTEMPTS_PER_ACCOUNT": 10,
     "SIGN_IN_ATTEMPTS_PER_ADDRESS": 60,
     "SIGN_IN_WINDOW": 900,
+    # The dotted path of a callable that takes a Django user and returns whether the user's email
+    # address is verified. None: django-allauth is asked if it is installed.
+    "EMAIL_VERIFIED": None,
     # How many proxies of one's own stand in front and append to `X-Forwarded-For`.
     "TRUSTED_PROXIES": 0,
     # A file to import: bytes and rows; minutes that it is kept for its preview to be confirmed,

@@ -14,14 +14,15 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from accounts.models import ApiToken, App
+from accounts.providers.django_user import FIELDS
 from datasources import rights
 from datasources.definition import login_of
 from datasources.models import DataSource
 
 # Of each kind of thing; a page is no place for more.
 MOST = 500
-_SITE_FIELDS = ("Username", "Email", "First Name", "Last Name", "Groups", "Staff")
 _SERVER_FIELDS = {"ID": "every user", "Source": "every user"}
+_SITE_FIELDS = tuple(field for field in FIELDS if field not in _SERVER_FIELDS)
 
 
 def offers_for(user: Any, source: DataSource | None) -> dict[str, Any]:

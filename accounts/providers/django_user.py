@@ -10,10 +10,22 @@ from rest_framework.authentication import CSRFCheck
 
 from ..failures import CsrfMissing
 from ..identity import ANONYMOUS, Identity
+from ..verified_email import is_verified
 
 SOURCE = "django"
 # What rules see of such a user; `ID` and `Source` of every other user as well.
-FIELDS = ("Username", "Email", "First Name", "Last Name", "Groups", "Staff", "ID", "Source")
+VERIFIED = "Email Verified"
+FIELDS = (
+    "Username",
+    "Email",
+    VERIFIED,
+    "First Name",
+    "Last Name",
+    "Groups",
+    "Staff",
+    "ID",
+    "Source",
+)
 
 
 def identity_of(request: HttpRequest) -> Identity:
@@ -25,6 +37,11 @@ def identity_of(request: HttpRequest) -> Identity:
     if user is None or not user.is_authenticated or not user.is_active:
         return ANONYMOUS
     _enforce_csrf(request)
+    return identity_for(user)
+
+
+def identity_for(user: Any) -> Identity:
+    """The identity of a Django user: the only place that makes one."""
     return Identity(user=user_of(user), django_user_id=user.pk, django_user=user)
 
 
@@ -39,11 +56,15 @@ def is_still(identity: Identity) -> bool:
 
 
 def user_of(user: Any) -> dict[str, Any]:
-    """What rules see of a Django user."""
+    """What rules see of a Django user, as `{column: value}`; see `FIELDS`.
+
+    `Email` is missing while the address is known to be unverified, so that no rule takes one user
+    for another. `Email Verified` is missing if the project cannot say.
+    """
     groups = getattr(user, "groups", None)
     return {
         "Username": user.get_username(),
-        "Email": getattr(user, user.get_email_field_name(), ""),
+        **_email_of(user),
         "First Name": getattr(user, "first_name", ""),
         "Last Name": getattr(user, "last_name", ""),
         "Groups": [] if groups is None else list(groups.values_list("name", flat=True)),
@@ -51,6 +72,14 @@ def user_of(user: Any) -> dict[str, Any]:
         "ID": f"{SOURCE}:{user.pk}",
         "Source": SOURCE,
     }
+
+
+def _email_of(user: Any) -> dict[str, Any]:
+    email = getattr(user, user.get_email_field_name(), "")
+    verified = is_verified(user)
+    if verified is None:
+        return {"Email": email}
+    return {"Email": email, VERIFIED: True} if verified else {VERIFIED: False}
 
 
 def _enforce_csrf(request: HttpRequest) -> None:

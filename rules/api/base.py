@@ -12,7 +12,12 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import RowkeeperAuthentication, is_by_name, source_beside
+from accounts.authentication import (
+    RowkeeperAuthentication,
+    is_by_name,
+    is_forced,
+    source_beside,
+)
 from accounts.identity import Identity
 from datasources import sources
 from datasources.errors import NotFound
@@ -50,6 +55,15 @@ class Endpoint(ViewSet):
     content_negotiation_class = AlwaysJson
     versioning_class = None
     http_method_names = ["get", "post", "put", "delete", "head"]
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """The request of Django REST framework. A test's `force_authenticate` is left to our own
+        authentication: the framework would put any object in the place of the Identity.
+        """
+        made = super().initialize_request(request, *args, **kwargs)
+        if is_forced(request):
+            made.authenticators = self.get_authenticators()
+        return made
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Who is asking, before anything else is looked at: this is all there is to prepare.

@@ -98,4 +98,4 @@ def _django(user: Any, who: Who) -> Identity:
     found = people.filter(**{get_user_model().USERNAME_FIELD: who.name}).first()
     if found is None:
         raise Malformed(f"there is no active user of the name `{shown(who.name)}`")
-    return Identity(user=django_user.user_of(found), django_user_id=found.pk)
+    return django_user.identity_for(found)

@@ -1,0 +1,68 @@
+"""Whether the email address of a Django user is known to belong to that user.
+
+Anyone can sign up with somebody else's address. Where a project lets people do that, an address
+counts only once its owner has confirmed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from datasources.conf import setting
+
+ALLAUTH = "allauth.account"
+
+
+def is_verified(user: Any) -> bool | None:
+    """Whether the user's current email address is verified; None if the project cannot say.
+
+    `ROWKEEPER["EMAIL_VERIFIED"]` answers if it is set. Otherwise the table of django-allauth does,
+    if that app is installed. Raises `ImproperlyConfigured` if the setting names no callable.
+    """
+    path = setting("EMAIL_VERIFIED")
+    if path is not None:
+        # A hook that returns something else by mistake must not verify an address.
+        return hook(path)(user) is True
+    if apps.is_installed(ALLAUTH):
+        return _is_verified_by_allauth(user)
+    return None
+
+
+@lru_cache(maxsize=8)
+def hook(path: str) -> Callable[[Any], Any]:
+    """The callable at a dotted path. Raises `ImproperlyConfigured` if there is none."""
+    try:
+        found = import_string(path)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ImproperlyConfigured(
+            f'`ROWKEEPER["EMAIL_VERIFIED"]` is {path!r}, which cannot be imported: {error}'
+        ) from error
+    if not callable(found):
+        raise ImproperlyConfigured(
+            f'`ROWKEEPER["EMAIL_VERIFIED"]` is {path!r}, which is not callable'
+        )
+    call: Callable[[Any], Any] = found
+    return call
+
+
+def _is_verified_by_allauth(user: Any) -> bool:
+    """Whether allauth has the current address of this user as verified.
+
+    An address without a row has never been confirmed: a user can also get one by a form of the
+    project's own.
+    """
+    email = getattr(user, user.get_email_field_name(), "")
+    if not email:
+        return False
+    addresses = apps.get_app_config("account").get_model("EmailAddress")
+    return bool(
+        addresses._default_manager.filter(
+            user_id=user.pk, email__iexact=email, verified=True
+        ).exists()
+    )
