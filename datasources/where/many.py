@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..jsontext import dumps
-from .sqltext import Sql
+from .sqltext import Sql, text_array
 
 # So many of one shape are worth a list.
 LEAST = 16
@@ -132,8 +132,10 @@ def _member_postgresql(kind: str, value: Any) -> str | None:
     # JSON's null would be SQL's in such a table.
     if kind == "jsonb":
         return None if value == "null" else str(value)
+    # As the text of an array. A JSON array would become one of several dimensions where it nests:
+    # `[[1,2]]` would have the members 1 and 2.
     if kind == "jsonb[]":
-        return None if "null" in value else f"[{','.join(value)}]"
+        return dumps(text_array(value))
     return dumps(value)
 
 
