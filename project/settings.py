@@ -20,7 +20,6 @@ Switches are on for `1`, `true`, `yes` and `on`. With `HTTPS=1` and names of one
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +104,6 @@ INSTALLED_APPS = [
     "rules",
     "project",
 ]
-# An extra: the schema at /v1/schema is there if the package is.
-if find_spec("drf_spectacular"):
-    INSTALLED_APPS.append("drf_spectacular")
 
 MIDDLEWARE = [
     # First, so that a fault in any of the others is answered in JSON under `/v1/`, too.
@@ -230,21 +226,12 @@ AUTH_PASSWORD_VALIDATORS = [
 ANONYMOUS_USER_NAME = None
 LOGIN_URL = "admin:login"
 
-# --- Language, time, the schema, the log --------------------------------------------------------
+# --- Language, time, the log -------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
-
-SPECTACULAR_SETTINGS = {
-    "TITLE": "rowkeeper",
-    "DESCRIPTION": "Data sources with ordered access rules.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.1",
-    "SCHEMA_PATH_PREFIX": "/v1",
-    "SERVE_INCLUDE_SCHEMA": False,
-}
 
 LOGGING = {
     "version": 1,

@@ -14,13 +14,15 @@ import jsonschema
 import pytest
 import yaml
 from django.test import Client
-from django.urls import URLPattern, path, reverse
-from drf_spectacular.generators import SchemaGenerator
+from django.urls import URLPattern, reverse
 from drf_spectacular.validation import validate_schema
 
+from rules.api import schema as schema_module
 from rules.api.base import Unknown
 from rules.api.errors import STATUS
-from rules.api.schema import OPERATIONS, document
+from rules.api.operations import OPERATIONS
+from rules.api.project_schema import schema_3_0
+from rules.api.schema import document
 from rules.api.urls import urlpatterns
 from tests.people import PASSWORD, headers_of, sign_in_source
 
@@ -152,44 +154,150 @@ def test_at_another_address() -> None:
     assert reverse("rowkeeper-api-root") == "/v1/"
 
 
-def test_in_a_projects_own_document() -> None:
-    """A project that describes all of its views with drf-spectacular gets these as well."""
-    from django.urls import include
+PROJECT = """
+from project.settings import *
 
-    generator: Any = SchemaGenerator
-    patterns = [path("api/", include("rules.api.urls"))]
-    whole = generator(patterns=patterns).get_schema(request=None, public=True)
-    assert "/api/data-sources/{reference}/commit" in whole["paths"]
-    validate_schema(whole)
-
-
-def test_without_the_package_there_is_none() -> None:
-    """Nothing imports drf-spectacular where it is not installed."""
-    code = """
-import importlib.util, sys
-real = importlib.util.find_spec
-def find_spec(name, *rest):
-    return None if name.startswith("drf_spectacular") else real(name, *rest)
-importlib.util.find_spec = find_spec
-class Gone:
-    def find_spec(self, name, *rest):
-        if name.startswith("drf_spectacular"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Gone())
-import django
-django.setup()
-from django.urls import resolve
-print(resolve("/v1/schema").func.cls.__name__, resolve("/v1/user").func.cls.__name__)
+ROOT_URLCONF = "host"
+INSTALLED_APPS = [*INSTALLED_APPS, "drf_spectacular"]
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = %r
 """
+URLS = """
+from django.urls import include, path
+from rest_framework.generics import RetrieveAPIView
+from rest_framework.serializers import CharField, Serializer
+
+
+class UserSerializer(Serializer):
+    name = CharField()
+
+
+class Me(RetrieveAPIView):
+    serializer_class = UserSerializer
+    authentication_classes = ()
+
+
+def without_v1(endpoints):
+    return [endpoint for endpoint in endpoints if not endpoint[0].startswith("/v1/")]
+
+
+urlpatterns = [path("me", Me.as_view()), path("v1/", include("rules.api.urls"))]
+"""
+HOOK = "rules.api.project_schema.add_to_schema"
+
+
+def project_document(folder: Path, **settings: Any) -> dict[str, Any]:
+    """What `spectacular --fail-on-warn --validate` says of a project that has the API at `/v1/`
+    and a view of its own, whose serializer is called `UserSerializer`.
+    """
+    (folder / "host_settings.py").write_text(PROJECT % settings)
+    (folder / "host.py").write_text(URLS)
+    command = ["spectacular", "--fail-on-warn", "--validate", "--format", "openapi-json"]
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", "django", *command],
         cwd=ROOT,
-        env={"DJANGO_SETTINGS_MODULE": "project.settings", "SECRET_KEY": "x" * 50},
+        env={
+            "DJANGO_SETTINGS_MODULE": "host_settings",
+            "PYTHONPATH": f"{folder}:{ROOT}",
+            "SECRET_KEY": "x" * 50,
+        },
         capture_output=True,
         text=True,
-        check=True,
     )
-    assert done.stdout.split() == ["Unknown", "People"]
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_projects_own_document_leaves_the_api_out(tmp_path: Path) -> None:
+    """With the defaults of drf-spectacular, which are OpenAPI 3.0.3."""
+    found = project_document(tmp_path)
+    assert found["openapi"] == "3.0.3"
+    assert list(found["paths"]) == ["/me"]
+    assert list(found["components"]["schemas"]) == ["User"]
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.1"])
+def test_a_projects_own_document_has_the_api_where_a_hook_asks_for_it(
+    version: str, tmp_path: Path, found: dict[str, Any]
+) -> None:
+    whole = project_document(tmp_path, OAS_VERSION=version, POSTPROCESSING_HOOKS=[HOOK])
+    assert whole["openapi"] == version
+    assert set(whole["paths"]) == {"/me", *found["paths"]}
+    assert set(whole["components"]["schemas"]["User"]["properties"]) == {"name"}
+    names = set(whole["components"]["schemas"]) - {"User"}
+    assert names == {f"Rowkeeper{name}" for name in found["components"]["schemas"]}
+    ids = [operation["operationId"] for _, _, operation in operations(whole)]
+    assert len(set(ids)) == len(ids) and "rowkeeperCommit" in ids
+    for target in re.findall(r'"\$ref": "([^"]+)"', json.dumps(whole)):
+        value: Any = whole
+        for key in target.removeprefix("#/").split("/"):
+            value = value[key]
+
+
+def test_a_hook_of_the_project_does_not_change_the_apis_document() -> None:
+    """A preprocessing hook that leaves `/v1/` out leaves the API's own document whole."""
+    from drf_spectacular.settings import patched_settings
+
+    document.cache_clear()
+    with patched_settings({"PREPROCESSING_HOOKS": ["tests.test_openapi.no_endpoints"]}):
+        assert "/v1/user" in document("/v1/")["paths"]
+
+
+def no_endpoints(endpoints: list[Any]) -> list[Any]:
+    """A preprocessing hook that leaves everything out."""
+    return []
+
+
+def test_null_types_and_constants_in_openapi_3_0() -> None:
+    schema = {
+        "type": ["string", "number", "null"],
+        "properties": {
+            "type": {"const": "select"},
+            "where": {"anyOf": [{"$ref": "#/x"}, {"type": "null"}]},
+            "order": {"type": ["array", "null"], "items": {"type": "string"}},
+        },
+    }
+    assert schema_3_0(schema) == {
+        "anyOf": [{"type": "string"}, {"type": "number"}],
+        "nullable": True,
+        "properties": {
+            "type": {"enum": ["select"]},
+            "where": {"anyOf": [{"$ref": "#/x"}], "nullable": True},
+            "order": {"type": "array", "nullable": True, "items": {"type": "string"}},
+        },
+    }
+
+
+def test_no_property_of_a_request_has_a_default(found: dict[str, Any]) -> None:
+    """openapi-typescript takes a property with a default as one that is always present."""
+    assert '"default":' not in json.dumps(found["components"]["schemas"])
+
+
+def test_every_list_says_what_is_in_it(found: dict[str, Any]) -> None:
+    """Generators of clients refuse a list without `items`."""
+
+    def walk(schema: Any) -> None:
+        if isinstance(schema, dict):
+            if "array" in schema.get("type", ()):
+                assert schema.get("items"), schema
+            for part in schema.values():
+                walk(part)
+        elif isinstance(schema, list):
+            for part in schema:
+                walk(part)
+
+    walk(found["components"]["schemas"])
+
+
+def test_yaml_is_refused_where_it_is_not_installed(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema_module._text.cache_clear()
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    response = client.get("/v1/schema?format=yaml")
+    assert (response.status_code, response.json()["type"]) == (400, "request.invalid")
+    assert client.get("/v1/schema").status_code == 200
 
 
 # -- is it true

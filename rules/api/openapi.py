@@ -35,12 +35,22 @@ TEXT: Json = {"type": "string"}
 MAYBE_TEXT: Json = {"type": ["string", "null"]}
 ID: Json = {"type": "integer", "minimum": 1, "maximum": MAX_INTEGER}
 MAYBE_ID: Json = {**ID, "type": ["integer", "null"]}
-SWITCH: Json = {"type": "boolean", "default": False}
+# No `default`: generators of clients take a property with one as always present.
+SWITCH: Json = {"type": "boolean"}
 TIME: Json = {"type": "string", "format": "date-time"}
 COLUMN: Json = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": "^[^$]"}
 WHOLE: Json = {"type": ["integer", "null"], "minimum": 0}
 SCALAR: Json = {"type": ["string", "number", "boolean"]}
 
+# Not `prefixItems`, which few generators of clients understand.
+_ORDER_TERM: Json = {
+    "type": "array",
+    "items": TEXT,
+    "minItems": 1,
+    "maxItems": 2,
+    "description": "What to order by, and `ASC` (where absent) or `DESC`.",
+}
+_OBJECT: Json = {"type": "object", "additionalProperties": True}
 _ENTRY: Json = {
     "id": ID,
     "data": ref("Row"),
@@ -101,8 +111,10 @@ SCHEMAS: dict[str, Json] = {
     },
     "Entry": _object(_ENTRY, *_ENTRY),
     "EntryPart": _object(
-        {**_ENTRY, "order": {"type": "integer"}, "join": {"type": "object"}},
-        description="An entry, with what `attributes` and `join` asked for.",
+        {**_ENTRY, "order": {"type": "integer"}, "join": _OBJECT},
+        additionalProperties=True,
+        description="An entry, with what `attributes` and `join` asked for. With `aggregate`, "
+        "what its last stage makes.",
     ),
     "Where": {
         "type": "object",
@@ -118,12 +130,7 @@ SCHEMAS: dict[str, Json] = {
             "order": {
                 "type": ["array", "null"],
                 "maxItems": 100,
-                "items": {
-                    "type": "array",
-                    "prefixItems": [TEXT, {"type": "string", "pattern": "^(?i:asc|desc)$"}],
-                    "minItems": 1,
-                    "maxItems": 2,
-                },
+                "items": _ORDER_TERM,
                 "examples": [[["data.Name", "ASC"], ["createdAt", "DESC"]]],
             },
             "limit": WHOLE,
@@ -131,7 +138,7 @@ SCHEMAS: dict[str, Json] = {
             "includePagination": SWITCH,
             "countOnly": SWITCH,
             "distinct": SWITCH,
-            "aggregate": {"type": ["array", "null"], "items": {"type": "object"}, "maxItems": 20},
+            "aggregate": {"type": ["array", "null"], "items": _OBJECT, "maxItems": 20},
             "join": {
                 "type": ["object", "null"],
                 "additionalProperties": ref("Join"),
@@ -159,7 +166,7 @@ SCHEMAS: dict[str, Json] = {
             "sum": TEXT,
             "where": ref("Where"),
             "attributes": _list(TEXT),
-            "order": {"type": "array"},
+            "order": _list(_ORDER_TERM),
             "limit": WHOLE,
         }
     ),
@@ -172,7 +179,7 @@ SCHEMAS: dict[str, Json] = {
         "type",
         "where",
     ),
-    "Selected": _object(
+    "QueryAnswer": _object(
         {
             "entries": _list(ref("EntryPart")),
             "pagination": _object(
@@ -180,20 +187,16 @@ SCHEMAS: dict[str, Json] = {
                     "total": {"type": "integer"},
                     "limit": WHOLE,
                     "offset": {"type": "integer"},
-                    "next": {"type": ["string", "null"]},
+                    "next": MAYBE_TEXT,
                 },
                 "limit",
             ),
+            "count": {"type": "integer"},
+            "deletedCount": {"type": "integer"},
         },
-        "entries",
+        description="`entries` of a select, with `pagination` where it was asked for; `count` of "
+        "a select with `countOnly`; `deletedCount` of a delete.",
     ),
-    "Results": _object(
-        {"entries": _list({"type": "object"}), "pagination": {"type": "object"}},
-        "entries",
-        description="What the last stage of `aggregate` makes.",
-    ),
-    "Counted": _object({"count": {"type": "integer"}}, "count"),
-    "Deleted": _object({"deletedCount": {"type": "integer"}}, "deletedCount"),
     "Entries": _object({"entries": _list(ref("Entry"))}, "entries"),
     "Bulk": _object(
         {
@@ -217,7 +220,7 @@ SCHEMAS: dict[str, Json] = {
             "delete": {"type": ["array", "null"], "items": ID},
             "append": {**SWITCH, "description": "Without it, entries that are not sent go."},
             "extend": {**SWITCH, "description": "Merge the columns, rather than replace the row."},
-            "returnEntries": {"type": "boolean", "default": True},
+            "returnEntries": {**SWITCH, "description": "True where absent."},
         },
         "entries",
     ),
@@ -256,7 +259,7 @@ SCHEMAS: dict[str, Json] = {
     "AccessRule": _object(
         {
             "name": {"type": "string", "maxLength": MAX_RULE_NAME},
-            "enabled": {"type": "boolean", "default": True},
+            "enabled": {**SWITCH, "description": "True where absent."},
             "type": _list({**TEXT, "enum": list(OPERATIONS)}, minItems=1),
             "allow": {
                 "oneOf": [
@@ -365,7 +368,7 @@ SCHEMAS: dict[str, Json] = {
     ),
     "Session": _object({"session": _object(_SESSION, "user")}, "session"),
     "Nothing": {"type": "object", "maxProperties": 0},
-    "Document": {"type": "object", "description": "An OpenAPI document."},
+    "Document": {**_OBJECT, "description": "An OpenAPI document."},
 }
 
 

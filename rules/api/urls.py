@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 from django.urls import path, re_path, register_converter
@@ -13,6 +12,7 @@ from .commit import EntriesAndCommits
 from .data_sources import DataSources
 from .entries import Entries
 from .people import People
+from .schema import Schema
 
 
 class Columns(StringConverter):
@@ -26,14 +26,6 @@ _ONE = "data-sources/<str:reference>"
 _ANY: Any = dict.fromkeys(
     ("get", "post", "put", "patch", "delete", "head", "options", "trace"), "nothing"
 )
-
-# An extra: without the package there is no schema, and its address is one that is none.
-if find_spec("drf_spectacular"):
-    from .schema import Schema
-
-    _SCHEMA = [path("schema", Schema.as_view({"get": "document"}))]
-else:
-    _SCHEMA = []
 
 urlpatterns = [
     path("", Unknown.as_view(_ANY), name="rowkeeper-api-root"),
@@ -54,6 +46,6 @@ urlpatterns = [
     ),
     path(f"{_ONE}/commit", EntriesAndCommits.as_view({"post": "commit"})),
     path(f"{_ONE}/indexes/<columns:names>", Entries.as_view({"get": "indexes"})),
-    *_SCHEMA,
+    path("schema", Schema.as_view({"get": "document"})),
     re_path(r"^[\s\S]*\Z", Unknown.as_view(_ANY)),
 ]

@@ -1,0 +1,131 @@
+"""What stands at each address of the API, one line per method: for the OpenAPI document.
+
+The viewsets have no serializers that a generator could read this from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .openapi import ID, TEXT, Json
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one address. `elevated`: by Django's permissions, not by access rules."""
+
+    id: str
+    tag: str
+    summary: str
+    answer: str | tuple[str, ...]
+    body: str | tuple[str, ...] = ()
+    status: int = 200
+    query: tuple[tuple[str, Json, str], ...] = ()
+    elevated: bool = False
+    # Takes the row as a form, too.
+    form: bool = False
+    errors: tuple[int, ...] = ()
+    # No credential is asked for.
+    open: bool = False
+
+
+_LIST_QUERY = (
+    ("appId", ID, "Only those of this app."),
+    ("type", TEXT, "Only those of this type."),
+    ("excludeTypes", TEXT, "None of these types, divided by commas."),
+    ("attributes", TEXT, "Only these properties, divided by commas."),
+)
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("People", "user"): Operation("getUser", "session", "Who am I", "OneUser"),
+    ("People", "session"): Operation("getSession", "session", "The session", "Session"),
+    ("People", "authorize"): Operation(
+        "signIn",
+        "session",
+        "Sign in against a data source",
+        "SignedIn",
+        "SignIn",
+        errors=(429,),
+        open=True,
+    ),
+    ("People", "logout"): Operation("signOut", "session", "Sign out", "Nothing"),
+    ("DataSources", "list"): Operation(
+        "listDataSources",
+        "data sources",
+        "The data sources that the caller may see",
+        "DataSources",
+        query=_LIST_QUERY,
+        elevated=True,
+    ),
+    ("DataSources", "create"): Operation(
+        "createDataSource",
+        "data sources",
+        "Make a data source",
+        "OneDataSource",
+        "NewDataSource",
+        status=201,
+        elevated=True,
+    ),
+    ("DataSources", "retrieve"): Operation(
+        "getDataSource", "data sources", "A data source", "OneDataSource", errors=(403,)
+    ),
+    ("DataSources", "update"): Operation(
+        "updateDataSource",
+        "data sources",
+        "Change a data source, or its rules",
+        "OneDataSource",
+        "DataSourceChange",
+        elevated=True,
+    ),
+    ("DataSources", "destroy"): Operation(
+        "deleteDataSource",
+        "data sources",
+        "Delete a data source with all that is in it",
+        "Nothing",
+        elevated=True,
+    ),
+    ("Entries", "query"): Operation(
+        "query",
+        "entries",
+        "Select, or delete by query",
+        "QueryAnswer",
+        ("Select", "DeleteByQuery"),
+    ),
+    ("EntriesAndCommits", "list"): Operation(
+        "listEntries", "entries", "Every entry that may be seen", "Entries"
+    ),
+    ("EntriesAndCommits", "insert"): Operation(
+        "insertEntry", "entries", "Insert a row", "Entry", "Row", form=True
+    ),
+    ("EntriesAndCommits", "bulk"): Operation(
+        "insertEntries", "entries", "Insert rows, or replace everything", "Committed", "Bulk"
+    ),
+    ("Entries", "retrieve"): Operation("getEntry", "entries", "An entry", "Entry"),
+    ("Entries", "update"): Operation(
+        "updateEntry",
+        "entries",
+        "Update an entry: the columns that are sent",
+        "Entry",
+        "Row",
+        form=True,
+    ),
+    ("Entries", "destroy"): Operation("deleteEntry", "entries", "Delete an entry", "Nothing"),
+    ("EntriesAndCommits", "commit"): Operation(
+        "commit", "entries", "Inserts, updates and deletes, all or nothing", "Committed", "Commit"
+    ),
+    ("Entries", "indexes"): Operation(
+        "getIndexes", "entries", "The distinct values of columns", "Indexes"
+    ),
+    ("Schema", "document"): Operation(
+        "getSchema",
+        "schema",
+        "This document",
+        "Document",
+        query=(("format", {**TEXT, "enum": ["json", "yaml"]}, "JSON where absent."),),
+        open=True,
+    ),
+}
+PATH_PARAMETERS: dict[str, tuple[Json, str]] = {
+    "reference": (TEXT, "The number of the data source, or its URL-encoded name."),
+    "entry_id": (ID, "The number of the entry."),
+    "names": (TEXT, "Columns, divided by commas; a comma in a name is encoded twice."),
+}
