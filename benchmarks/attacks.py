@@ -1,0 +1,349 @@
+"""Attacks from one client, and what other clients notice of them, on a real server.
+
+    python -m benchmarks.attacks [NAME …] [--seconds 15] [--sqlite] [--database postgres://…]
+
+gunicorn with 2 processes of 8 threads. Other clients read and write all the time: first alone, and
+then while one client attacks. An attack fails the benchmark (exit code 1) where
+
+- a read of another client fails, or the reads' p99 is more than 3 times what it was before;
+- a write to another data source fails, or takes longer than 1 second;
+- the memory of the server and its children grows by 100 MB or more;
+- the server answers the attack with a status that the attack does not expect.
+
+To add an attack, write a function `f(site)` that sends one request, or a few, and returns the
+statuses of the answers, and put `@attack("a name", {200, 413})` above it. It is called again and
+again until the time is over. The data sources that it needs go into `SOURCES`. The benchmark makes
+a database of its own, and drops it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .ground import database
+from .http import SERVERS, server
+
+SERVERS["threads"] = f"{SERVERS['gunicorn']} --worker-class gthread --threads 8"
+MAX_RATIO, MAX_WRITE_SECONDS, MAX_GROWTH = 3.0, 1.0, 100_000_000
+READERS, PAUSE = 2, 0.005
+
+READ: dict[str, Any] = {"type": ["select"], "allow": "all"}
+INSERT: dict[str, Any] = {"type": ["insert"], "allow": "all"}
+LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data source of the benchmark: its rules, its rows, and other fields of it."""
+
+    rules: list[dict[str, Any]]
+    rows: list[dict[str, Any]] = field(default_factory=lambda: [{"Name": "a"}])
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+SOURCES = {
+    # What the other clients read and write.
+    "Read": Prepared([READ], [{"Name": f"n{number}"} for number in range(100)]),
+    "Written": Prepared([INSERT]),
+    # What is attacked.
+    "Sign-up": Prepared(
+        [{**INSERT, "include": ["Email", "Password"]}],
+        [],
+        {"columns": ["Email", "Password"], "definition": LOGIN},
+    ),
+    "Form": Prepared([INSERT]),
+}
+
+
+class Site:
+    """The running server. `token` is that of an API token without any rights of its own."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self.port, self.token = port, token
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> int:
+        """The status of the answer. `path` is below `/v1/`; `body` is JSON text or a value."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v1/{path}",
+            data,
+            {"Content-Type": "application/json", **(headers or {})},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as response:
+                response.read()
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            error.read()
+            return error.code
+        except OSError:
+            # The server closed the connection: it does not read what it has refused.
+            return 0
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What one client sends, and which statuses the answers to it may have."""
+
+    send: Callable[[Site], list[int]]
+    expected: Collection[int]
+
+
+ATTACKS: dict[str, Attack] = {}
+Sender = Callable[[Site], list[int]]
+
+
+def attack(name: str, expected: Collection[int]) -> Callable[[Sender], Sender]:
+    """Add a function to the table of attacks."""
+
+    def add(send: Sender) -> Sender:
+        ATTACKS[name] = Attack(send, expected)
+        return send
+
+    return add
+
+
+# -- the attacks
+
+
+@attack("more passwords than a request may have", {413})
+def many_passwords(site: Site) -> list[int]:
+    """An anonymous commit of 60 rows with passwords to a sign-up form."""
+    return [site.ask("POST", "data-sources/Sign-up/commit", _sign_ups(60))]
+
+
+@attack("passwords, as many as are taken", {200, 429, 503})
+def allowed_passwords(site: Site) -> list[int]:
+    """An anonymous commit of 20 rows with passwords, again and again."""
+    return [site.ask("POST", "data-sources/Sign-up/commit", _sign_ups(20))]
+
+
+def _sign_ups(count: int) -> dict[str, Any]:
+    now = time.monotonic_ns()
+    rows = [{"Email": f"{now}-{at}@acme.com", "Password": "secret"} for at in range(count)]
+    return {"append": True, "returnEntries": False, "entries": [{"data": row} for row in rows]}
+
+
+@attack("10 MB of empty rows from a reader", {413, 0})
+def empty_rows_of_a_reader(site: Site) -> list[int]:
+    """Neither an anonymous caller nor a token that no write rule lets in may send that much."""
+    body = _empty_rows(10_000_000)
+    reader = {"Auth-token": site.token}
+    return [
+        site.ask("POST", f"data-sources/{name}/{where}", body, headers)
+        for name, headers in (("Read", reader), ("Form", {}))
+        for where in ("data", "commit")
+    ]
+
+
+@attack("10 MB of empty rows from a writer", {413, 0})
+def empty_rows_of_a_writer(site: Site) -> list[int]:
+    """A token that may insert may send that much, but not that many rows."""
+    body = _empty_rows(10_000_000)
+    return [site.ask("POST", "data-sources/Form/data", body, {"Auth-token": site.token})]
+
+
+@attack("1 MB of empty rows to a form", {413})
+def empty_rows_to_a_form(site: Site) -> list[int]:
+    """80,000 rows from an anonymous caller, who may insert."""
+    return [site.ask("POST", "data-sources/Form/data", _empty_rows(1_000_000))]
+
+
+def _empty_rows(size: int) -> bytes:
+    return b'{"append":true,"entries":[' + b"{}," * (size // 3 - 10) + b"{}]}"
+
+
+# -- what other clients notice
+
+
+@dataclass
+class Noticed:
+    """The seconds that reads and writes of other clients took, and how many failed."""
+
+    reads: list[float] = field(default_factory=list)
+    writes: list[float] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def p99(self) -> float:
+        """The seconds within which 99 of 100 reads were answered."""
+        return sorted(self.reads)[int(len(self.reads) * 0.99)]
+
+
+@contextlib.contextmanager
+def others(site: Site) -> Iterator[Noticed]:
+    """Clients that read, and one that writes, for as long as the body runs."""
+    noticed, ended = Noticed(), threading.Event()
+
+    def client(times: list[float], pause: float, *request: Any) -> None:
+        while not ended.wait(pause):
+            start = time.perf_counter()
+            status = site.ask(*request)
+            times.append(time.perf_counter() - start)
+            if status != 200:
+                noticed.failed[f"{request[1]}: {status}"] += 1
+
+    read = (noticed.reads, PAUSE, "POST", "data-sources/Read/data/query", {"limit": 50})
+    write = (noticed.writes, 0.05, "PUT", "data-sources/Written/data", {"Name": "b"})
+    threads = [threading.Thread(target=client, args=read) for _ in range(READERS)]
+    threads.append(threading.Thread(target=client, args=write))
+    for thread in threads:
+        thread.start()
+    try:
+        yield noticed
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def measure(site: Site, name: str, seconds: float) -> bool:
+    """Run one attack beside other clients, and print what they noticed; whether it was little."""
+    this = ATTACKS[name]
+    with others(site) as before:
+        time.sleep(seconds)
+    size, answers = memory(), Counter[int]()
+    peak = Peak()
+    with others(site) as meanwhile, peak:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            answers.update(this.send(site))
+    ratio, grown = meanwhile.p99 / before.p99, peak.bytes - size
+    slowest = max(meanwhile.writes)
+    bad = [
+        *(f"{text} ({count} times)" for text, count in meanwhile.failed.items()),
+        *(f"an answer with {status}" for status in answers if status not in this.expected),
+    ]
+    if ratio > MAX_RATIO:
+        bad.append(f"reads took {ratio:.1f} times as long")
+    if slowest > MAX_WRITE_SECONDS:
+        bad.append(f"a write took {slowest:.1f} s")
+    if grown >= MAX_GROWTH:
+        bad.append("too much memory")
+    told = ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
+    print(f"{name}: {told}")
+    print(
+        f"  p99 of {len(meanwhile.reads)} reads {meanwhile.p99 * 1000:.1f} ms, {ratio:.2f} times; "
+        f"slowest of {len(meanwhile.writes)} writes {slowest * 1000:.0f} ms; "
+        f"memory {grown / 1e6:+.0f} MB; {'; '.join(bad) or 'as it should be'}",
+        flush=True,
+    )
+    return not bad
+
+
+# -- the memory of the server
+
+
+class Peak(threading.Thread):
+    """The most memory that the server had at any time inside of a `with`."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.bytes, self.ended = memory(), threading.Event()
+
+    def __enter__(self) -> Peak:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.join()
+
+    def run(self) -> None:
+        """Look again and again."""
+        while not self.ended.wait(0.1):
+            self.bytes = max(self.bytes, memory())
+
+
+def memory() -> int:
+    """The bytes of all processes below this one; what they share is counted once."""
+    return sum(_bytes_of(pid) for pid in _below(os.getpid()))
+
+
+def _below(parent: int) -> list[int]:
+    found, parents = [], [parent]
+    while parents:
+        at = parents.pop()
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{at}/task").iterdir():
+                below = [int(word) for word in (task / "children").read_text().split()]
+                parents += below
+                found += below
+    return found
+
+
+def _bytes_of(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+# -- the run
+
+
+def prepare() -> str:
+    """The data sources, and the secret of an API token that anybody may have."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from accounts.tokens import create_api_token
+    from datasources import sources, store
+    from datasources.models import DataSource
+    from rules.saving import save_rules
+
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    for name, prepared in SOURCES.items():
+        model = DataSource(name=name, **{"columns": ["Name"], **prepared.fields})
+        sources.save(model)
+        source = sources.source_of(model)
+        with store.writing(source, []):
+            store.insert(source, prepared.rows)
+        save_rules(model, prepared.rules)
+    return create_api_token("attacks")[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="attacks; all of them if none is named")
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--sqlite", action="store_true")
+    parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
+    options = parser.parse_args()
+    unknown = set(options.names) - ATTACKS.keys()
+    if unknown:
+        parser.error(f"no attack is called {sorted(unknown)}; there are {sorted(ATTACKS)}")
+    with database(options.database, options.sqlite):
+        token = prepare()
+        good = []
+        for name in options.names or ATTACKS:
+            # A server for each, as memory that one attack has used may serve the next.
+            with server("threads", quiet=True) as port:
+                site = Site(port, token)
+                for _ in range(40):
+                    site.ask("POST", "data-sources/Read/data/query", {"limit": 50})
+                good.append(measure(site, name, options.seconds))
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()
