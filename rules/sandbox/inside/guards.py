@@ -9,11 +9,11 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from types import GeneratorType
 from typing import Any, Final
 
 from RestrictedPython.Guards import guarded_iter_unpack_sequence, guarded_unpack_sequence
 
+from .callables import Generator, plain
 from .values import ABSENT, Missing, Record, told
 
 BROKEN_MEMORY: Final = "used more memory than it may"
@@ -57,7 +57,7 @@ METHODS: Final[dict[type, frozenset[str]]] = {
 }
 _VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
 WITH_ITEMS: Final = frozenset((list, tuple, str, dict, range))
-ITERABLE: Final = frozenset((*WITH_ITEMS, Record, set, GeneratorType, *_VIEWS))
+ITERABLE: Final = frozenset((*WITH_ITEMS, Record, set, Generator, *_VIEWS))
 
 # What JavaScript has, by what Python has for it.
 _JAVASCRIPT: Final = {
@@ -86,7 +86,7 @@ def get_attribute(thing: Any, name: str) -> Any:
     if kind is Record:
         value = dict.get(thing, name, ABSENT)
         return Missing(name) if value is ABSENT else value
-    return _method(kind, thing, name)
+    return plain(_method(kind, thing, name))
 
 
 def get_method(thing: Any, name: str) -> Any:
@@ -277,4 +277,6 @@ def guards(limit_broken: Callable[[str], Any]) -> dict[str, Any]:
         "_iter_unpack_sequence_": guarded_iter_unpack_sequence,
         "_unpack_sequence_": guarded_unpack_sequence,
         "_caught_": caught,
+        "_function_": plain,
+        "_generator_": Generator,
     }

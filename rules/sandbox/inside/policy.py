@@ -16,6 +16,7 @@ from RestrictedPython.transformer import IOPERATOR_TO_STR, RestrictingNodeTransf
 
 from .grammar import refusals
 from .names import PARAMETERS
+from .spelling import misspelled
 
 MAX_SOURCE: Final = 20_000
 MAX_PROBLEMS: Final = 20
@@ -78,6 +79,9 @@ def _compile(source: str) -> CodeType:
         raise _refused('says nothing; it grants with `return {"granted": True}`')
     places = _Places(source)
     problems = [places.problem(node, message) for node, message in refusals(tree)]
+    if not problems:
+        found = misspelled(tree, source)
+        problems = [places.problem(node, message) for node, message in found]
     if problems:
         raise ScriptRefused(problems)
     return _restricted(tree, places)
@@ -106,12 +110,34 @@ class ScriptTransformer(RestrictingNodeTransformer):
         super().__init__(*arguments)
         # By identity; the tree is kept by whoever compiles it, so no identity is used again.
         self._called: set[int] = set()
+        # How many functions are around the node.
+        self._depth = 0
 
     def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
         """`print` is a function like any other; what it is given goes to the trace."""
         if node.id == "print" and isinstance(node.ctx, ast.Load):
             return node
         return super().visit_Name(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:  # noqa: N802
+        """A function that the script defines is wrapped: its own text would hold an address."""
+        self._depth += 1
+        guarded: Any = super().visit_FunctionDef(node)
+        self._depth -= 1
+        # The outermost is the script itself, which the worker takes as it is.
+        if self._depth:
+            guarded.decorator_list = [_placed(ast.Name("_function_", ast.Load()), node)]
+        return guarded
+
+    def visit_Lambda(self, node: ast.Lambda) -> Any:  # noqa: N802
+        """Wrapped as a function is."""
+        guarded: Any = super().visit_Lambda(node)
+        return _placed(_call("_function_", guarded), node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> Any:  # noqa: N802
+        """Wrapped as a function is."""
+        guarded: Any = super().visit_GeneratorExp(node)
+        return _placed(_call("_generator_", guarded), node)
 
     def visit_Call(self, node: ast.Call) -> Any:  # noqa: N802
         """`row.items()` is a method, `row.items` a column: the guard is told which is meant."""

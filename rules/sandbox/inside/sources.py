@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from .callables import plain, without_module
 from .guards import METHODS
 from .values import Missing, encoded, told
 
@@ -26,6 +27,9 @@ class Source:
 
     def __init__(self, ask: Ask, most: int, reference: int | str) -> None:
         self._ask, self._most, self._reference = ask, most, reference
+
+    def __repr__(self) -> str:
+        return f"DataSources({self._reference!r})"
 
     def find(self, *options: Any, **named: Any) -> Any:
         """The records that meet `where`: at most `limit`, from the one at `offset` on."""
@@ -56,9 +60,10 @@ class Source:
 
 
 METHODS[Source] = frozenset(("find", "find_one", "findOne", "count"))
+without_module(Source, "DataSource")
 
 
-def data_sources(ask: Ask, most: int) -> Callable[[Any], Source]:
+def data_sources(ask: Ask, most: int) -> Callable[[Any], Any]:
     """The function `DataSources`, for look-ups of at most so many records."""
 
     def DataSources(reference: Any) -> Source:  # noqa: N802
@@ -69,7 +74,7 @@ def data_sources(ask: Ask, most: int) -> Callable[[Any], Source]:
         return Source(ask, most, reference)
 
     DataSources.__qualname__ = "DataSources"
-    return DataSources
+    return plain(DataSources)
 
 
 def is_reference(value: object) -> bool:

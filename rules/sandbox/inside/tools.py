@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
+from .callables import plain
 from .names import EXCEPTIONS, FUNCTIONS
 from .values import Missing, told
 
@@ -70,7 +71,7 @@ class Printer:
             self._write(sep.join(map(shown, values)) + end)
 
         print.__qualname__ = "print"
-        return print
+        return plain(print)
 
     def _write(self, text: str) -> None:
         if self._length < self._limit:
@@ -127,7 +128,7 @@ for _name, _function in _OURS.items():
 def tools(printer: Printer) -> dict[str, Any]:
     """The functions and exceptions under their names, made anew for each run."""
     known = {
-        name: _OURS[name] if name in _OURS else getattr(builtins, name)
+        name: plain(_OURS[name]) if name in _OURS else getattr(builtins, name)
         for name in (*FUNCTIONS, *EXCEPTIONS)
         if name != "print"
     }

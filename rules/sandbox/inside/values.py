@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NoReturn
 
+from .callables import without_module
+
 ABSENT: Final = object()
 
 
@@ -52,6 +54,10 @@ class Record(dict[str, Any]):
     def copy(self) -> Record:
         """A record again, so that what is done with it stays the same."""
         return Record(self)
+
+
+without_module(Missing, "Missing")
+without_module(Record, "Record")
 
 
 def told(missing: Missing) -> str:

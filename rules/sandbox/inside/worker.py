@@ -195,8 +195,9 @@ def _why_not(returned: Any) -> str:
             return "its `granted` is not `True`, so it does not grant"
         return "it did not grant"
     for name in ("include", "exclude"):
-        columns = dict.get(returned, name)
-        if columns is not None and not _is_texts(columns):
+        # A key that is there with `None` is an error of the script, such as a column of the user
+        # that is empty. Without the key, `include` opens every column.
+        if dict.__contains__(returned, name) and not _is_texts(dict.get(returned, name)):
             return f"its `{name}` is no list of text, so it does not grant"
     return ""
 
