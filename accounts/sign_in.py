@@ -12,12 +12,13 @@ from typing import Any
 
 from django.contrib import auth
 from django.contrib.auth.hashers import check_password, make_password
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.http import HttpRequest
 from django.utils import timezone
 
 from datasources import sources, store
 from datasources.conf import setting
+from datasources.db import atomic
 from datasources.definition import Login
 from datasources.errors import Malformed
 from datasources.passwords import MAX_LENGTH, is_hash, takes_too_long
@@ -179,7 +180,7 @@ def _begin(source: Source, login: Login, entry_id: int, row: dict[str, Any]) -> 
         raise _wrong()
     oldest = timezone.now() - timedelta(days=setting("SESSION_IDLE_DAYS"))
     try:
-        with transaction.atomic():
+        with atomic():
             LoginSession.objects.filter(entry_id=entry_id, last_seen_at__lte=oldest).delete()
             LoginSession.objects.create(
                 digest=digest(secret),

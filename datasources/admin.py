@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString
 from . import sources, store
 from .admin_sharing import SharingPage
 from .admin_transfer import TransferPages
+from .db import atomic
 from .definition import login_of
 from .errors import Failure
 from .forms import FIELDS, DataSourceForm
@@ -157,7 +158,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         obj = super().get_object(request, object_id, from_field)
         if obj is None or request.method != "POST":
             return obj
-        with transaction.atomic():
+        with atomic():
             sources.lock(obj.pk)
             return super().get_object(request, object_id, from_field)
 
@@ -176,7 +177,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         if change and not set(form.changed_data) & set(FIELDS):
             return
         try:
-            with transaction.atomic():
+            with atomic():
                 sources.save(obj)
         except ValidationError as error:
             raise Refused([(None, message) for message in error.messages]) from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
@@ -16,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from . import sources, store
 from .admin_rights import GuardedPages
+from .db import atomic
 from .entry_list import Cell, EntryList, cell
 from .errors import Failure, Malformed
 from .forms import EntryForm
@@ -103,7 +103,7 @@ class EntryPages(GuardedPages):
     ) -> bool:
         """Save what was typed; false where the form has to say why not."""
         try:
-            with transaction.atomic():
+            with atomic():
                 words = _write(obj, entry, form.cleaned_data)
                 if words:
                     self.log_change(request, obj, words)

@@ -11,12 +11,12 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth import get_user_model
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from guardian.shortcuts import assign_perm, remove_perm
 
 from .admin_entries import EntryPages
+from .db import atomic
 from .forms import PersonForm, RightsForm
 from .models import DataSource
 from .rights import OBJECT_RIGHTS, given, permission, rights_on
@@ -68,7 +68,7 @@ class SharingPage(EntryPages):
     def _give(
         self, request: HttpRequest, obj: DataSource, person: Any, offered: list[str], wanted: Any
     ) -> None:
-        with transaction.atomic():
+        with atomic():
             held = _held(obj, person)
             gained = [right for right in offered if right in wanted and right not in held]
             lost = [right for right in offered if right not in wanted and right in held]

@@ -11,7 +11,6 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import (
     FileResponse,
     HttpRequest,
@@ -26,6 +25,7 @@ from django.utils.http import content_disposition_header, urlencode
 
 from . import sources, store
 from .admin_rights import GuardedPages
+from .db import atomic
 from .errors import Failure
 from .models import DataSource
 from .rights import may
@@ -140,7 +140,7 @@ class TransferPages(GuardedPages):
     def _confirmed(self, request: HttpRequest, obj: DataSource, upload: Upload) -> HttpResponse:
         upload.claim()
         try:
-            with transaction.atomic():
+            with atomic():
                 seen, progress = request.POST.get("seen", ""), upload.progress("writing")
                 words = in_words(carry_out(upload.job, obj.pk, seen, progress))
                 self.log_change(request, obj, f"Imported {upload.name}: {words}.")

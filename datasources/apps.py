@@ -20,12 +20,13 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
 
     def ready(self) -> None:
         """Give SQLite the functions that it lacks, on every connection."""
-        from . import checks  # noqa: F401  (registers the system checks)
+        from . import checks, db  # noqa: F401  (registers the system checks)
         from .functions import register
         from .indexing.wanted import write_down
         from .models import DataSource
         from .rights import forget_deleted
 
+        db.install()
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
         request_finished.connect(write_down, dispatch_uid="rowkeeper-wanted-indexes")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

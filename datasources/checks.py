@@ -9,9 +9,11 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import connections
+from django.db import connections, router
+from django.db.models import Model
 
 from .conf import DEFAULTS, setting
+from .db import alias, connection, is_joined, is_own
 from .siblings import PACKAGES
 
 
@@ -87,12 +89,49 @@ def check_cache(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
 @register()
 def check_database(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     """Is the database one that the query language is written for?"""
-    vendor = connections["default"].vendor
+    names = sorted(name for name in connections if connections[name].vendor != "unknown")
+    if alias() not in names:
+        return [
+            Error(
+                f'`ROWKEEPER["DATABASE"]` is `{alias()}`, and `DATABASES` has no database of that '
+                "name.",
+                hint=f"Name one of {', '.join(f'`{name}`' for name in names)}: the one that is "
+                "written to.",
+                id="rowkeeper.E004",
+            )
+        ]
+    vendor = connection.vendor
     if vendor in ("sqlite", "postgresql"):
-        return []
+        return routed_elsewhere()
     return [
         Error(
             f"Rowkeeper keeps entries on SQLite or PostgreSQL; this database is `{vendor}`.",
             id="rowkeeper.E003",
         )
     ]
+
+
+def routed_elsewhere() -> list[CheckMessage]:
+    """An error for each model that a decision rests on and that a router puts elsewhere."""
+    found: list[CheckMessage] = []
+    for model in apps.get_models(include_auto_created=True):
+        if not (is_own(model) or is_joined(model)):
+            continue
+        places = {router.db_for_write(model), router.db_for_read(model)}
+        if router.allow_migrate_model(alias(), model):
+            places.discard(alias())
+        if places:
+            found.append(_elsewhere(model, places))
+    return found
+
+
+def _elsewhere(model: type[Model], places: set[str]) -> Error:
+    where = " and ".join(f"`{place}`" for place in sorted(places))
+    problem = f"to {where}" if places != {alias()} else "to a database that it may not migrate to"
+    return Error(
+        f"The database routers send `{model._meta.label}` {problem}; Rowkeeper's decisions are "
+        f"read from `{alias()}`.",
+        hint='Name the database that is written to in ROWKEEPER["DATABASE"], and keep users and '
+        "permissions there.",
+        id="rowkeeper.E005",
+    )

@@ -7,6 +7,9 @@ from typing import Any
 from django.conf import settings
 
 DEFAULTS: dict[str, Any] = {
+    # The name in `DATABASES` of the database that holds everything of Rowkeeper's. Decisions are
+    # read from it, and from no replica.
+    "DATABASE": "default",
     # Bytes of a body: of a commit, a bulk write and a creation with entries; of all others.
     "MAX_BULK_BODY": 100_000_000,
     "MAX_BODY": 1_048_576,

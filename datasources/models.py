@@ -7,9 +7,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models
 from django.utils import timezone
 
+from .db import alias, atomic
 from .definition import problem_with_columns, problem_with_definition
 from .jsontext import RowEncoder
 from .values import holds_nested_list, lower, problem_with_row, problem_with_text, shown
@@ -111,10 +112,10 @@ class DataSource(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Its entries first, by one statement: Django would read them all, and name each."""
-        with transaction.atomic():
+        with atomic():
             entries = self.entries.all()
             count = entries.count()
-            entries._raw_delete(entries.db)
+            entries._raw_delete(alias())
             indexed, source_id = bool(self.indexes or self.indexed_columns), self.pk
             total, by_model = super().delete(*args, **kwargs)
             if indexed:

@@ -16,9 +16,9 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, PermissionsMixin
 from django.contrib.contenttypes.models import ContentType
-from django.db import connections
 from django.db.models import Exists, Manager, OuterRef, Q
 
+from .db import alias, connection
 from .models import DataSource
 from .rights import given, may
 
@@ -37,9 +37,9 @@ def has_one_of(user_id: int, rights: Sequence[str], source_id: int) -> bool:
         return users.filter(_holds(rights, source_id), pk=user_id, is_active=True).exists()
     kind = ContentType.objects.get_for_model(DataSource).pk
     backends = tuple(settings.AUTHENTICATION_BACKENDS)
-    text, params = _statement(users.db, users.model, tuple(rights), kind, backends)
+    text, params = _statement(alias(), users.model, tuple(rights), kind, backends)
     places: dict[Any, Any] = {_USER: user_id, str(_SOURCE): str(source_id)}
-    with connections[users.db].cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(text, [places.get(param, param) for param in params])
         return cursor.fetchone() is not None
 

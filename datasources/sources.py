@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
 
+from .db import atomic, connection
 from .definition import Login, login_of, problem_with_indexed, secret_columns
 from .errors import Malformed
 from .indexing.keys import Keys, keys_of
@@ -38,6 +38,8 @@ class Source:
     views: tuple[View, ...] = ()
     # The columns that have an index, with what a query says to use it.
     indexed: Mapping[str, Keys] = field(default_factory=dict)
+    # Changes with every change of the rules; part of `key`.
+    rules_tag: str = ""
 
 
 def reference_of(text: str, name: bool = False) -> int | str:
@@ -116,7 +118,7 @@ def _source(row: tuple[Any, ...]) -> Source:
     """Parsed once, as long as nothing about it changes."""
     source = _parsed.get(row[0])
     if source is None or source.key != row:
-        identifier, name, app_id, _tag, columns, definition, secret, indexes = row
+        identifier, name, app_id, tag, columns, definition, secret, indexes = row
         source = Source(
             identifier,
             name,
@@ -127,6 +129,7 @@ def _source(row: tuple[Any, ...]) -> Source:
             row,
             views_of(loads(definition)),
             _indexed(identifier, loads(indexes)),
+            tag,
         )
         if len(_parsed) >= 1_000:
             _parsed.clear()
@@ -195,7 +198,7 @@ def save(source: DataSource, build: bool = True) -> None:
     # Django asks no validator about what is empty, and `[]` is no definition.
     check_columns(source.columns)
     check_definition(source.definition)
-    with transaction.atomic():
+    with atomic():
         if source.pk is not None:
             lock(source.pk)
             stored = DataSource.objects.only("secret_columns", "indexes").get(pk=source.pk)

@@ -11,13 +11,13 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 
 from accounts.failures import PermissionMissing
 from datasources import sources
 from datasources.admin import DataSourceAdmin
+from datasources.db import atomic
 from datasources.models import DataSource
 from datasources.pretty import pretty
 from datasources.values import MAX_INTEGER
@@ -111,7 +111,7 @@ class HistoryPages(DataSourceAdmin):
         self, request: HttpRequest, obj: DataSource, revision: Revision
     ) -> HttpResponse | None:
         """Save the old list as a new revision; None where that is to be looked at (again)."""
-        with transaction.atomic():
+        with atomic():
             sources.lock(obj.pk)
             obj.refresh_from_db()
             if request.POST.get("seen") != digest(obj, revision.rules):

@@ -86,13 +86,19 @@ def ruleset_of(source: Source) -> Ruleset:
 
 
 def compiled_of(source: Source) -> Compiled:
-    """The rules, kept until the rules, columns or definition are others."""
+    """The rules, kept until the rules, columns or definition are others.
+
+    Rules that were read with another tag than the data source are not kept: they would be taken
+    for the rules of that tag from then on.
+    """
     kept = _compiled.get(source.id)
     if kept is not None and kept.key == source.key:
         return kept
-    rules, writers = rules_and_writers(source.id)
+    rules, writers, tag = rules_and_writers(source.id)
     ruleset = compile_rules(rules, source.columns, source.secret, source.login is not None)
     found = Compiled(source.key, ruleset, writers)
+    if tag not in (None, source.rules_tag):
+        return found
     with _lock:
         _compiled[source.id] = found
         while len(_compiled) > _KEPT:

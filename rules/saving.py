@@ -5,12 +5,12 @@ in one transaction. The admin, the API, fixtures and commands share it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 
 from datasources import sources
+from datasources.db import alias, atomic
 from datasources.errors import Malformed
 from datasources.models import DataSource
 
@@ -47,21 +47,30 @@ def rules_of_all(data_source_ids: Sequence[int]) -> dict[int, list[dict[str, Any
     return found
 
 
-def rules_and_writers(data_source_id: int) -> tuple[list[dict[str, Any]], dict[str, int | None]]:
-    """The same, and who wrote each script: the id of a Django user by the script's text.
+class RulesRead(NamedTuple):
+    """A data source's rules as one statement read them."""
 
-    None for a script of which nobody knows, or two are said to have written it.
-    """
+    rules: list[dict[str, Any]]
+    # The id of the Django user who wrote each script, by the text of the script. None for a script
+    # of which nobody knows, or two are said to have written it.
+    writers: dict[str, int | None]
+    # The tag of the data source that the same statement read; None where there is no rule.
+    tag: str | None
+
+
+def rules_and_writers(data_source_id: int) -> RulesRead:
+    """The rules with the writers of their scripts and the tag that they belong to."""
     rows = AccessRule.objects.filter(data_source_id=data_source_id).order_by("position")
     rules: list[dict[str, Any]] = []
     writers: dict[str, int | None] = {}
-    for row in rows.values(*FIELDS.values(), "script_by_id"):
-        by = row.pop("script_by_id")
+    tag = None
+    for row in rows.values(*FIELDS.values(), "script_by_id", "data_source__rules_tag"):
+        by, tag = row.pop("script_by_id"), row.pop("data_source__rules_tag")
         rules.append(_written(row))
         script = row["script"]
         if isinstance(script, str):
             writers[script] = by if writers.get(script, by) == by else None
-    return rules, writers
+    return RulesRead(rules, writers, tag)
 
 
 def _written(row: dict[str, Any]) -> dict[str, Any]:
@@ -95,19 +104,19 @@ def save_rules(
     Whoever else saves waits: positions are 1, 2, 3… of one list or of the other.
     """
     rules = [] if rules is None else rules
-    with transaction.atomic():
+    with atomic():
         sources.lock(data_source.pk)
         data_source.refresh_from_db(fields=["columns", "secret_columns", "revision"])
         problems = problems_with(rules, data_source.columns, data_source.secret_columns)
         if problems:
             raise RulesInvalid(problems)
-        before, writers = rules_and_writers(data_source.pk)
+        before, writers, _ = rules_and_writers(data_source.pk)
         if before == rules and _kinds(before) == _kinds(rules):
             return False
         require_right_to_scripts(by, data_source, before, rules)
         keep_found(data_source, before)
         # Not the manager of `data_source`, which would send a signal, and so a query, a rule.
-        AccessRule.objects.filter(data_source_id=data_source.pk)._raw_delete(data_source._state.db)
+        AccessRule.objects.filter(data_source_id=data_source.pk)._raw_delete(alias())
         AccessRule.objects.bulk_create(
             AccessRule(
                 data_source_id=data_source.pk,

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connection
 
+from datasources.db import connection
 from datasources.sources import TABLE, Beside, fields_sql
 
 from ..django_users import lazy_user

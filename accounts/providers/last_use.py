@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import OperationalError, connection, models, transaction
+from django.db import OperationalError, models
+
+from datasources.db import atomic, connection
 
 EVERY = timedelta(minutes=1)
 
@@ -16,7 +18,7 @@ def note_use(model: type[models.Model], column: str, key: int, now: datetime) ->
     sql = f"UPDATE {table} SET {name} = %s WHERE id = %s AND ({name} IS NULL OR {name} < %s)"  # noqa: S608
     time = connection.ops.adapt_datetimefield_value
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with atomic(), connection.cursor() as cursor:
             cursor.execute(sql, [time(now), key, time(now - EVERY)])
     except OperationalError:
         # Another writer holds the database. The next request will say that the credential is used.

@@ -14,9 +14,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection
-
 from datasources.conf import setting
+from datasources.db import connection
 from datasources.definition import Login, login_of, secret_columns
 from datasources.jsontext import rows_as_numbers_went_in
 from datasources.models import DataSource, Entry

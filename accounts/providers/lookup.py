@@ -14,9 +14,10 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import models
 from django.utils import timezone
 
+from datasources.db import database
 from datasources.sources import Beside, Source
 from datasources.where.sqltext import Sql
 
@@ -50,12 +51,11 @@ class Kind:
     def row(self, secret_digest: str, beside: Beside | None, also: Sql) -> tuple[Any, ...] | None:
         """The row of a secret, with what else is read."""
         now = timezone.now()
-        # Looked up once: `connection` finds it anew for each attribute.
-        database = connections[DEFAULT_DB_ALIAS]
-        time = database.ops.adapt_datetimefield_value
-        with database.cursor() as cursor:
+        using = database()
+        time = using.ops.adapt_datetimefield_value
+        with using.cursor() as cursor:
             cursor.execute(
-                self.sql(database.vendor, beside.column if beside else None, also.text),
+                self.sql(using.vendor, beside.column if beside else None, also.text),
                 [
                     time(now - EVERY),
                     *also.params,

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from time import sleep
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from ..conf import setting
+from ..db import alias, atomic, connection
 from ..models import DataSource, Entry
 from ..values import KIND_TEXT
 from ..where.spans import Span
@@ -75,7 +76,7 @@ def build_later(source_id: int) -> None:
         thread = threading.Thread(
             target=_build_beside, args=(source_id,), name=BUILDER, daemon=True
         )
-        transaction.on_commit(thread.start)
+        transaction.on_commit(thread.start, using=alias())
 
 
 def _build_beside(source_id: int) -> None:
@@ -228,7 +229,7 @@ def _told(source_id: int, column: str, told: dict[str, Any]) -> None:
 
 
 def _change(source_id: int, change: Any) -> None:
-    with transaction.atomic():
+    with atomic():
         source = DataSource.objects.select_for_update().filter(pk=source_id).first()
         if source is not None:
             indexes = change(source.indexes, set(source.indexed_columns))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import connection
-
+from ..db import connection
 from ..models import DataSource
 from .build import existing, is_at_work
 from .keys import name_of, pieces_name_of

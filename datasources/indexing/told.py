@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import connection
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from ..db import connection
 from ..models import DataSource
 from .status import statuses
 from .wanted import RECENT_DAYS, advice

@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from time import monotonic
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError
 from django.utils import timezone
 
 from ..conf import setting
+from ..db import atomic, connection
 from ..models import DataSource, WantedIndex
 from ..where import Node
 from ..where.parts import parts_of
@@ -73,7 +74,7 @@ def _write() -> None:
     found = dict(_counted)
     _counted.clear()
     now = connection.ops.adapt_datetimefield_value(timezone.now())
-    with transaction.atomic(), connection.cursor() as cursor:
+    with atomic(), connection.cursor() as cursor:
         cursor.executemany(
             f'INSERT INTO {_TABLE} (data_source_id,"column",kind,times,last_at) '
             f"SELECT id,%s,%s,%s,%s FROM {_SOURCES} WHERE id=%s "

@@ -11,10 +11,11 @@ from functools import cache
 from time import monotonic
 from typing import Any
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 
 from .. import functions
 from ..conf import setting
+from ..db import alias, atomic, connection
 from ..errors import Busy, Malformed
 from ..jsontext import loads, rows_as_numbers_went_in
 from ..models import Entry
@@ -105,13 +106,13 @@ def within(seconds: float) -> Iterator[None]:
         return
     try:
         inside = connection.in_atomic_block
-        with transaction.atomic():
+        with atomic():
             _bound(seconds)
             yield
             # Back to the time limit of before, and to a transaction that may write. Its own ends
             # with that anyway, and is not rolled back: the driver would forget every statement
             # that it has had prepared.
-            transaction.set_rollback(inside)
+            transaction.set_rollback(inside, using=alias())
     except OperationalError as error:
         if was_cancelled(error):
             raise Busy(TOO_LONG) from None

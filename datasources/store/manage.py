@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count
 
+from ..db import connection
 from ..models import Entry
 from ..queries import OrderTerm, Projection
 from ..selecting import order_sql, row_text

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from django.db import connection, transaction
-
+from ..db import atomic, connection
 from ..jsontext import dumps
 from ..queries import Projection, Select
 from ..selecting import order_sql
@@ -130,7 +129,7 @@ def _reading(sql: str, params: Sequence[Any]) -> Iterator[Any]:
             cursor.execute(sql, params)
             yield cursor
         return
-    with transaction.atomic(), connection.chunked_cursor() as cursor:
+    with atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(sql, params)
         yield cursor
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
-
+from ..db import connection
 from ..jsontext import dumps, loads
 from ..queries import Attributes, Projection, Select
 from ..selecting import distinct_texts, entry_text, order_sql, row_text

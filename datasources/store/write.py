@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
 from django.utils import timezone
 
 from .. import passwords, sources
+from ..db import atomic, connection
 from ..definition import MAX_COLUMNS
 from ..errors import Busy, Malformed
 from ..jsontext import dumps
@@ -34,7 +34,7 @@ def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterato
     Whoever writes many rows, new columns, or rows that people sign in with, waits for the others
     who do; the data source is locked before any entry, so that nobody waits in a circle.
     """
-    with transaction.atomic():
+    with atomic():
         known = set(source.columns)
         new = [key for key in keys if key not in known]
         # A row that another definition would store otherwise (its password, say) is not stored.

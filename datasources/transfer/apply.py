@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import transaction
-
 from .. import sources, store
+from ..db import atomic
 from ..errors import AddressTaken, Malformed, NotFound
 from ..sources import Source
 from ..store import Stored
@@ -40,7 +39,7 @@ def carry_out(
     Raises `Unreadable`, `Refused` with the problems by line, `Changed`, and `NotFound` for a data
     source that is gone. Then nothing was written.
     """
-    with transaction.atomic():
+    with atomic():
         sources.lock(source_id)
         source = sources.find(source_id)
         if source is None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password
-from django.db import transaction
 
 from accounts.failures import CredentialInvalid
 from accounts.models import ApiToken, App, LoginSession
 from accounts.providers import login_session
 from accounts.tokens import SESSION_PREFIX, digest, new_secret
 from datasources import sources, store
+from datasources.db import atomic
 from datasources.models import DataSource
 from datasources.sources import Source
 from rules.saving import save_rules
@@ -48,7 +48,7 @@ def load(path: Path) -> Demo:
     kept = keeping.read(path)
     # Before anything is made with them: a secret in the database alone could never be told.
     keeping.write(path, kept)
-    with transaction.atomic():
+    with atomic():
         app = App.objects.get_or_create(name=APP)[0]
         admin_password = _admin(kept.admin_password)
         token = _token(kept.api_token, app)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -15,6 +15,7 @@ from accounts.failures import SIGN_IN, LoginRequired, PermissionMissing
 from accounts.identity import Identity
 from accounts.models import App
 from datasources import sources, store
+from datasources.db import atomic
 from datasources.definition import changes_login
 from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
@@ -75,7 +76,7 @@ class DataSources(Endpoint):
         if "name" not in body:
             raise Malformed("`name` is missing")
         _fill(model, body)
-        with transaction.atomic():
+        with atomic():
             _save(model)
             source = sources.source_of(model)
             with store.writing(source, dict.fromkeys(key for row in rows for key in row)):
@@ -108,7 +109,7 @@ class DataSources(Endpoint):
             permissions.require(identity, "change", model)
         if "accessRules" in body or "definition" in body:
             permissions.require(identity, "change_rules", model)
-        with transaction.atomic():
+        with atomic():
             sources.lock(model.pk)
             model.refresh_from_db()
             _fit_to_set_login(identity, model.definition, body.get("definition", model.definition))
@@ -128,7 +129,7 @@ class DataSources(Endpoint):
         """`DELETE data-sources/:id`, with its entries, rules and sessions."""
         model = self._managed(request, reference, "delete")
         permissions.require(self.identity(request), "delete", model)
-        with transaction.atomic():
+        with atomic():
             # Whoever adds an entry waits; else that entry would be left without its data source.
             DataSource.objects.select_for_update().filter(pk=model.pk).first()
             model.delete()
@@ -178,7 +179,7 @@ def _fill(model: DataSource, body: dict[str, Any]) -> None:
 
 def _save(model: DataSource) -> None:
     try:
-        with transaction.atomic():
+        with atomic():
             sources.save(model)
     except ValidationError as error:
         raise Malformed(_told(error)) from None

@@ -17,9 +17,10 @@ from multiprocessing.util import Finalize
 from time import monotonic, time
 from typing import TypeAlias
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from datasources.conf import setting
+from datasources.db import connection
 
 from .records import Record
 

@@ -8,6 +8,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from datasources.conf import setting
+from datasources.db import alias
 from datasources.models import DataSource
 
 from ..models import LoggedDecision
@@ -91,4 +92,4 @@ def _purge_excess(source_id: int) -> None:
 def _delete(keys: list[int]) -> None:
     if keys:
         doomed = LoggedDecision.objects.filter(pk__in=keys)
-        doomed._raw_delete(doomed.db)
+        doomed._raw_delete(alias())

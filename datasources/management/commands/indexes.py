@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
 
 from datasources import sources
 from datasources.indexing.build import BuilderAtWork, build_in_turn
@@ -16,6 +15,8 @@ from datasources.indexing.wanted import RECENT_DAYS, advice
 from datasources.management.naming import source_named
 from datasources.models import DataSource
 from datasources.values import shown
+
+from ...db import connection
 
 
 class Command(BaseCommand):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 
 from accounts.failures import PermissionMissing
+from datasources.db import atomic
 from datasources.errors import Malformed
 from datasources.models import DataSource
 from rules.management import saving
@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Import them. Raises `CommandError` where something is wrong with one."""
         by = saving.saver(options)
-        with transaction.atomic():
+        with atomic():
             found = self._read(options["path"])
             changed = [
                 (source, rules)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 
 from accounts.failures import PermissionMissing
+from datasources.db import atomic
 from datasources.models import DataSource
 from datasources.values import MAX_INTEGER
 from rules.management import saving
@@ -32,7 +32,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Go back. Raises `CommandError` where that cannot be."""
         by = saving.saver(options)
-        with transaction.atomic():
+        with atomic():
             source = data_source(options["source"])
             revision = _revision(source, options["revision"])
             changes = saving.tell(source, revision.rules, self.stdout.write)

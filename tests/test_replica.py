@@ -1,0 +1,124 @@
+"""Where a router reads from replicas, no decision rests on what one of them has."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.db import connection, router
+from django.test import override_settings
+
+from datasources.checks import check_database
+from datasources.db import OneDatabase, install
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def urls(tmp_path: Path, db: None) -> Iterator[dict[str, str]]:
+    """The addresses of two databases of the kind that the tests run on."""
+    if connection.vendor == "sqlite":
+        yield {
+            "PRIMARY_URL": f"sqlite:///{tmp_path / 'primary.sqlite3'}",
+            "REPLICA_URL": f"sqlite:///{tmp_path / 'replica.sqlite3'}",
+        }
+        return
+    import psycopg
+
+    server = os.environ["DATABASE_URL"].rpartition("/")[0]
+    names = [f"rowkeeper_{kind}_{uuid4().hex[:12]}" for kind in ("primary", "replica")]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{names[0]}"'.encode())
+        try:
+            yield {"PRIMARY_URL": f"{server}/{names[0]}", "REPLICA_URL": f"{server}/{names[1]}"}
+        finally:
+            for name in names:
+                admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python process of the site with the replica."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.replica.settings",
+            "DATABASE_POOL": "0",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_nothing_is_granted_after_its_revocation(urls: dict[str, str]) -> None:
+    done = process("-m", "tests.replica.run", **urls)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert len(seen) == 13
+    for name, statuses in seen.items():
+        assert statuses[:2] == [200, 200], (name, statuses)
+        assert not {200, 500, 503} & set(statuses[2:]), (name, statuses)
+
+
+def test_a_replica_as_the_database_is_an_error(urls: dict[str, str]) -> None:
+    done = process("manage.py", "check", ROWKEEPER_DATABASE="replica1", **urls)
+    assert done.returncode == 1
+    assert "rowkeeper.E005" in done.stderr
+    assert "send `auth.User` to `primary`" in done.stderr
+
+
+def test_a_database_that_is_none_is_an_error() -> None:
+    with override_settings(ROWKEEPER={**settings.ROWKEEPER, "DATABASE": "nowhere"}):
+        (found,) = check_database(None)
+    assert found.id == "rowkeeper.E004"
+    assert "`default`" in str(found.hint)
+
+
+class Elsewhere:
+    """A router that keeps users apart, as Django's documentation does."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "auth_db" if model._meta.app_label == "auth" else None
+
+    db_for_write = db_for_read
+
+
+def test_users_in_another_database_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router, "routers", [OneDatabase(), Elsewhere()])
+    found = [str(error.msg) for error in check_database(None) if error.id == "rowkeeper.E005"]
+    assert any("send `auth.User` to `auth_db`" in text for text in found)
+    assert not any("DataSource" in text for text in found)
+
+
+def test_the_router_comes_first_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router, "routers", [Elsewhere(), OneDatabase()])
+    install()
+    install()
+    assert [type(found) for found in router.routers] == [OneDatabase, Elsewhere]
+
+
+_BARE = re.compile(
+    r"from django\.db import [^\n]*\bconnections?\b|transaction\.(atomic|on_commit|set_rollback)\("
+    r"(?![^\n]*using=)"
+)
+
+
+def test_no_code_goes_past_the_setting() -> None:
+    allowed = {"datasources/db.py", "datasources/checks.py"}
+    for package in ("datasources", "accounts", "rules", "project"):
+        for path in (ROOT / package).rglob("*.py"):
+            name = path.relative_to(ROOT).as_posix()
+            if "/migrations/" not in name and name not in allowed:
+                assert not _BARE.search(path.read_text("utf-8")), name
