@@ -12,6 +12,7 @@ from pathlib import Path
 SETTINGS = """
 INSTALLED_APPS += ["rest_framework", "guardian", "datasources", "accounts", "rules"]
 AUTHENTICATION_BACKENDS = [
+    "accounts.backends.SignInLimits",
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]

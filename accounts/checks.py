@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.conf import settings
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from datasources.conf import setting
 
+from .backends import AXES, PATH
 from .verified_email import ALLAUTH, hook
 
 # Apps that let visitors create a Django user, or bring in users with an address that somebody
@@ -64,3 +71,100 @@ def _unverified_sign_up(names: Iterable[str]) -> list[CheckMessage]:
         )
         for name in sorted(names)
     ]
+
+
+@register()
+def check_sign_in_of_django_users(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Are failed sign-ins of Django users limited?"""
+    backends = list(settings.AUTHENTICATION_BACKENDS)
+    if apps.is_installed(AXES) or backends[:1] == [PATH]:
+        return []
+    return [
+        Warning(
+            "Failed sign-ins of Django users are not limited: passwords of the admin can be "
+            "guessed without end.",
+            hint=f'Put "{PATH}" first in AUTHENTICATION_BACKENDS, or install django-axes.',
+            id="rowkeeper.W031",
+        )
+    ]
+
+
+@register(deploy=True)
+def check_proxy(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Is a proxy declared to Django, and not to the limits of sign-ins?"""
+    declared = [
+        name
+        for name in ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT")
+        if getattr(settings, name, None)
+    ]
+    if not declared or setting("TRUSTED_PROXIES"):
+        return []
+    return [
+        Warning(
+            f'{declared[0]} says that a proxy stands in front, but ROWKEEPER["TRUSTED_PROXIES"] '
+            "is 0: all its clients share one limit of failed sign-ins.",
+            hint="Set it to the number of proxies that append to X-Forwarded-For.",
+            id="rowkeeper.W032",
+        )
+    ]
+
+
+@register()
+def check_cache_counts(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Does the cache of the sign-in limits count at all?"""
+    if _cache_class() is None or not issubclass(_cache_class() or BaseCache, DummyCache):
+        return []
+    return [
+        Warning(
+            f"The cache {setting('CACHE')!r} stores nothing: failed sign-ins are not limited.",
+            hint=_ANOTHER_CACHE,
+            id="rowkeeper.W033",
+        )
+    ]
+
+
+@register(deploy=True)
+def check_cache_is_shared(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Does the cache of the sign-in limits count what all processes do at the same time?"""
+    found = _cache_class()
+    if found is None or issubclass(found, DummyCache):
+        return []
+    if issubclass(found, LocMemCache):
+        return [_in_each_process()]
+    if found.incr is not BaseCache.incr:
+        return []
+    return [
+        Warning(
+            f"The cache {setting('CACHE')!r} does not count atomically: of failed sign-ins at the "
+            "same time, some are not counted.",
+            hint=_ANOTHER_CACHE,
+            id="rowkeeper.W034",
+        )
+    ]
+
+
+_ANOTHER_CACHE = (
+    'Name one in ROWKEEPER["CACHE"] that all processes share, such as Redis or Memcached.'
+)
+
+
+def _in_each_process() -> CheckMessage:
+    """A warning where several processes are asked for; elsewhere they cannot be seen from here."""
+    workers = os.environ.get("WEB_CONCURRENCY", "").strip()
+    kind = Warning if workers.isdigit() and int(workers) > 1 else Info
+    return kind(
+        f"The cache {setting('CACHE')!r} is one of each process: with several processes, each "
+        "allows as many failed sign-ins as the limits say.",
+        hint=_ANOTHER_CACHE,
+        id="rowkeeper.W035" if kind is Warning else "rowkeeper.I035",
+    )
+
+
+def _cache_class() -> type[BaseCache] | None:
+    """The class of the cache that the limits use; None if Django cannot import it."""
+    config = settings.CACHES.get(setting("CACHE"), {})
+    try:
+        found = import_string(config.get("BACKEND", ""))
+    except ImportError:
+        return None
+    return found if isinstance(found, type) and issubclass(found, BaseCache) else None

@@ -1,113 +1,77 @@
-"""How often somebody may try to sign in: counted before a password is looked at, in the cache
-that all processes share.
+"""How many failed attempts to sign in are allowed.
 
-The cache has to count atomically, as Redis, Memcached and (within one process) Django's local
-memory do.
+Failures are counted for the network of a client, and for an account together with that network.
+So nobody locks the account of somebody else from elsewhere. A device on which somebody has signed
+in before has a counter of its own for that account: failures from the same network do not lock it.
+
+An attempt counts as failed as soon as it begins, before a password is compared. A success takes
+that back. Many attempts at the same time are therefore limited as if they came one by one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-import time
-
-from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache
-from django.http import HttpRequest
+from dataclasses import dataclass
 
 from datasources.conf import setting
 
+from .client import network_of, site_of
+from .counters import decrement, increment, key_of, reset, seconds_left
 from .failures import TooMany
 
-# Who is given a /64 has 2^64 addresses.
-_IPV6_NETWORK_BITS = 64
+# A /48 of IPv6 may be one subscriber, or many: it gets this many times the limit of a /64.
+SITE_FACTOR = 10
 
 
-def client_address(request: HttpRequest) -> str:
-    """The address that a request came from, as far as it can be known for certain.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is counted as failed until it says otherwise.
 
-    Of `X-Forwarded-For` only what one's own proxies appended is believed: with n of them, the n-th
-    from the right. All that stands left of it is what the client chose to send.
+    `keys`: the counters that it was added to; the last one is that of the account.
     """
-    proxies = setting("TRUSTED_PROXIES")
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    if 0 < proxies <= len(forwarded):
-        address = _without_port(forwarded[-proxies].strip())
-        if _parsed(address) is not None:
-            return address
-    return str(request.META.get("REMOTE_ADDR") or "")
+
+    keys: tuple[str, ...]
+
+    def undo(self) -> None:
+        """Take the attempt back: it did not get as far as comparing a password."""
+        for key in self.keys:
+            decrement(key)
+
+    def succeeded(self) -> None:
+        """Take the attempt back, and forget earlier failures of this account from here."""
+        self.undo()
+        reset(self.keys[-1])
 
 
-def check_attempt(account: str, address: str) -> None:
-    """Count one attempt of a client address, then one on an account. Raises `TooMany`.
+def begin_attempt(account: str, address: str, device: str | None = None) -> Attempt:
+    """Count an attempt to sign in to an account, from a client's address.
 
-    A client that is over its limit adds nothing to an account's.
+    `device`: the id of a device that is known for this account, or None. Raises `TooMany` over a
+    limit, and `Busy` if the cache fails; the attempt is not counted then.
     """
-    _count("address", _network(address), setting("SIGN_IN_ATTEMPTS_PER_ADDRESS"))
-    _count("account", account, setting("SIGN_IN_ATTEMPTS_PER_ACCOUNT"))
-
-
-def forgive(account: str) -> None:
-    """Forget the attempts on an account: its owner has signed in."""
-    _cache().delete(_key("account", account, _now()))
-
-
-def _count(kind: str, who: str, limit: int) -> None:
-    """One more of these; the count begins anew with every window of time."""
-    now, window = _now(), setting("SIGN_IN_WINDOW")
-    if _increment(_key(kind, who, now), window) > limit:
-        raise TooMany("too many attempts to sign in", retry_after=int(window - now % window) + 1)
-
-
-def _increment(key: str, window: int) -> int:
-    """Add one, and what it makes. Never a read followed by a write: others count at once."""
-    cache = _cache()
-    for _ in range(3):
-        if cache.add(key, 1, window):
-            return 1
-        try:
-            return cache.incr(key)
-        except ValueError:
-            # It expired between the two.
-            continue
-    return 1
-
-
-def _cache() -> BaseCache:
-    return caches[setting("CACHE")]
-
-
-def _now() -> float:
-    return time.time()
-
-
-def _key(kind: str, who: str, now: float) -> str:
-    """What is counted under: a digest, since an address may hold what a cache's key may not."""
-    hashed = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"rowkeeper:sign-in:{kind}:{hashed}:{int(now // setting('SIGN_IN_WINDOW'))}"
-
-
-def _network(address: str) -> str:
-    """What stands for one client: an IPv4 address, or the /64 of an IPv6 one."""
-    parsed = _parsed(address)
-    if parsed is None:
-        return address
-    if parsed.version == 4:
-        return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed), _IPV6_NETWORK_BITS), strict=False))
-
-
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    window = setting("SIGN_IN_WINDOW")
+    keys: list[str] = []
     try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None
+        for kind, who, limit in _counters(account, address, device):
+            key = key_of(f"sign-in:{kind}", who, window)
+            count = increment(key, window)
+            keys.append(key)
+            if count > limit:
+                raise TooMany("too many attempts to sign in", retry_after=seconds_left(window))
+    except BaseException:
+        Attempt(tuple(keys)).undo()
+        raise
+    return Attempt(tuple(keys))
 
 
-def _without_port(address: str) -> str:
-    """`1.2.3.4:80` and `[::1]:80` as some proxies write them."""
-    if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address.partition(":")[0] if address.count(":") == 1 else address
+def _counters(account: str, address: str, device: str | None) -> list[tuple[str, str, int]]:
+    """(kind, what is counted, limit), with the account's counter last."""
+    of_account: int = setting("SIGN_IN_ATTEMPTS_PER_ACCOUNT")
+    if device is not None:
+        return [("device", device, of_account)]
+    of_network: int = setting("SIGN_IN_ATTEMPTS_PER_ADDRESS")
+    network, site = network_of(address), site_of(address)
+    return [
+        *([("site", site, of_network * SITE_FACTOR)] if site else []),
+        ("network", network, of_network),
+        ("account", f"{account} {network}", of_account),
+    ]

@@ -6,7 +6,7 @@ which data sources, addresses or passwords there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,10 +25,12 @@ from datasources.passwords import MAX_LENGTH, is_hash, takes_too_long
 from datasources.sources import Source
 from datasources.values import problem_with_text, shown
 
+from .client import client_address
 from .credentials import presented
+from .devices import cookie_for, device_in
 from .failures import CredentialInvalid
 from .identity import Identity
-from .limits import check_attempt, client_address, forgive
+from .limits import begin_attempt
 from .models import LoginSession
 from .providers.login_session import fingerprint, user_of
 from .tokens import SESSION_PREFIX, digest, new_secret
@@ -40,13 +42,17 @@ PASSPORT = "dataSource"
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Somebody who has just signed in. `secret` is the session's token, not kept anywhere."""
+    """Somebody who has just signed in. `secret` is the session's token, not kept anywhere.
+
+    `device_cookie`: the value of the cookie that makes the client's device known (`devices`).
+    """
 
     secret: str
     identity: Identity
     source: Source
     login: Login
     entry_id: int
+    device_cookie: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,29 +71,43 @@ class _Attempt:
         return (source, source.login) if set(self.where) == columns else None
 
 
-def authorize(body: Any, address: str) -> SignedIn:
+def authorize(body: Any, address: str, device_cookie: str = "") -> SignedIn:
     """Sign in with the body of a request from a client address (see `client_address`).
 
-    Raises `Malformed` for a body of another shape, `TooMany` after too many attempts, and
-    `CredentialInvalid` for all else.
+    `device_cookie` is the value of the cookie that the client presents, or `""`. Raises `Malformed`
+    for a body of another shape, `TooMany` after too many failed attempts, `Busy` if they cannot be
+    counted, and `CredentialInvalid` for all else.
     """
-    attempt = read_body(body)
-    found = attempt.source()
+    sent = read_body(body)
+    found = sent.source()
     if found is None:
-        email, password = attempt.where.values()
-        account = f"{attempt.reference!r} {store.normal_address(email)}"
+        email, password = sent.where.values()
+        account = f"{sent.reference!r} {store.normal_address(email)}"
     else:
-        email = attempt.where[found[1].email_column]
-        password = attempt.where[found[1].password_column]
+        email = sent.where[found[1].email_column]
+        password = sent.where[found[1].password_column]
         account = f"source {found[0].id} {store.normal_address(email)}"
-    check_attempt(account, address)
+    device = device_in(device_cookie, account)
+    attempt = begin_attempt(account, address, device)
+    try:
+        signed_in = _signed_in(found, email, password)
+    except CredentialInvalid:
+        raise
+    except BaseException:
+        # A fault, such as a busy database, is no wrong password.
+        attempt.undo()
+        raise
+    attempt.succeeded()
+    return replace(signed_in, device_cookie=cookie_for(account, device))
+
+
+def _signed_in(found: tuple[Source, Login] | None, email: str, password: str) -> SignedIn:
+    """A new session. Raises `CredentialInvalid`."""
     row = None if found is None else _row(*found, email)
     right = _is_right(password, None if found is None or row is None else _hash_in(found[1], row))
     if not right or found is None or row is None:
         raise _wrong()
-    signed_in = _begin(*found, *row)
-    forgive(account)
-    return signed_in
+    return _begin(*found, *row)
 
 
 def sign_out(request: HttpRequest) -> None:

@@ -17,6 +17,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, PermissionsMixin
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Exists, Manager, OuterRef, Q
+from django.utils.module_loading import import_string
 
 from .db import alias, connection
 from .models import DataSource
@@ -67,12 +68,18 @@ def _is_plain(manager: Manager[Any]) -> bool:
 
 
 def _is_standard() -> bool:
-    backends = set(settings.AUTHENTICATION_BACKENDS)
+    backends = {path for path in settings.AUTHENTICATION_BACKENDS if _gives_rights(path)}
     return (
         _SITE_WIDE in backends
         and backends <= {_SITE_WIDE, _PER_OBJECT}
         and issubclass(get_user_model(), PermissionsMixin)
     )
+
+
+@lru_cache(maxsize=20)
+def _gives_rights(path: str) -> bool:
+    """Whether Django asks the backend for permissions: some only take part in signing in."""
+    return hasattr(import_string(path), "has_perm")
 
 
 def _holds(rights: Sequence[str], source_id: int) -> Q:

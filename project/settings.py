@@ -210,6 +210,8 @@ CACHES: dict[str, dict[str, Any]] = {
 # --- Who is asking ------------------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = [
+    # First: it stops attempts that are over a limit.
+    "accounts.backends.SignInLimits",
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]

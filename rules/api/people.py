@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
+from accounts.devices import presented_cookie, set_cookie
 from accounts.failures import SIGN_IN, LoginRequired
 from accounts.identity import Identity
 from accounts.people import told_columns, user_body
@@ -37,10 +38,14 @@ class People(Endpoint):
     def authorize(self, request: Request) -> HttpResponse:
         """`POST session/authorize`."""
         body = json_body(request._request)
-        signed_in = authorize(body, client_address(request._request))
-        return json_answer(
+        signed_in = authorize(
+            body, client_address(request._request), presented_cookie(request._request)
+        )
+        response = json_answer(
             {"session": {"auth_token": signed_in.secret, **_session(signed_in.identity)}}
         )
+        set_cookie(response, signed_in.device_cookie)
+        return response
 
     def logout(self, request: Request) -> HttpResponse:
         """`POST session/logout`: the session that was presented ends."""

@@ -1,0 +1,108 @@
+"""Counters in the cache that all processes share. They last for a window of time.
+
+Each change is one atomic operation of the cache. A read followed by a write would lose what other
+requests count at the same moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+
+from datasources.conf import setting
+from datasources.errors import Busy
+
+logger = logging.getLogger("rowkeeper.accounts")
+_T = TypeVar("_T")
+
+
+def now() -> float:
+    """The time in seconds since 1970."""
+    return time.time()
+
+
+def key_of(kind: str, who: str, window: int) -> str:
+    """The key of a counter in the current window of so many seconds.
+
+    It holds a digest, since an address may contain what the key of a cache may not.
+    """
+    hashed = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"rowkeeper:{kind}:{hashed}:{int(now() // window)}"
+
+
+def seconds_left(window: int) -> int:
+    """The seconds until the current window ends, rounded up."""
+    return int(window - now() % window) + 1
+
+
+def increment(key: str, window: int) -> int:
+    """Add one to a counter, and return its new value.
+
+    Raises `Busy` if the cache does not answer or does not count.
+    """
+
+    def work(cache: BaseCache) -> int | None:
+        for _ in range(3):
+            if cache.add(key, 1, window):
+                return 1
+            try:
+                return cache.incr(key)
+            except ValueError:
+                # The counter expired between the two calls.
+                continue
+        return None
+
+    value = _in_cache(work)
+    # Some backends swallow the errors of their server, and then return None.
+    if value.__class__ is not int or value is None:
+        logger.error("The cache %r does not count: its server may be down.", setting("CACHE"))
+        raise _busy()
+    return value
+
+
+def decrement(key: str) -> None:
+    """Take one from a counter, if it is still there. Never raises: the window ends anyway."""
+
+    def work(cache: BaseCache) -> None:
+        cache.decr(key)
+
+    _quietly(work)
+
+
+def reset(key: str) -> None:
+    """Remove a counter. Never raises: the window ends anyway."""
+
+    def work(cache: BaseCache) -> None:
+        cache.delete(key)
+
+    _quietly(work)
+
+
+def _quietly(work: Callable[[BaseCache], None]) -> None:
+    try:
+        _in_cache(work)
+    except (Busy, ValueError):
+        # A `ValueError` says that the counter has expired.
+        return
+
+
+def _in_cache(work: Callable[[BaseCache], _T]) -> _T:
+    """The result of the work. Raises `Busy` for whatever error the cache's client raises."""
+    try:
+        return work(caches[setting("CACHE")])
+    except ValueError:
+        raise
+    except Exception as error:
+        # Each client has exceptions of its own.
+        logger.error("The cache %r failed: %s", setting("CACHE"), error or type(error).__name__)
+        raise _busy() from error
+
+
+def _busy() -> Busy:
+    return Busy("sign-ins cannot be counted just now; try again in a moment")

@@ -1,0 +1,61 @@
+"""Devices on which somebody has signed in before.
+
+A sign-in gives the client a signed cookie with a random id. It is no credential: it says which
+counter of failed attempts is used, and only for the account that signed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+
+COOKIE = "rowkeeper_device"
+_SALT = "rowkeeper.device"
+_MAX_AGE = 365 * 24 * 3600
+# Of a value that was made here; a longer one is not worth its signature.
+_MAX_LENGTH = 500
+
+
+def device_in(cookie: str, account: str) -> str | None:
+    """The id of the device in a cookie's value, if it is known for this account."""
+    if not cookie or len(cookie) > _MAX_LENGTH:
+        return None
+    try:
+        value: Any = signing.loads(cookie, salt=_SALT, max_age=_MAX_AGE)
+    except signing.BadSignature:
+        return None
+    known, device = value
+    return str(device) if known == _mark(account) else None
+
+
+def cookie_for(account: str, device: str | None = None) -> str:
+    """The cookie's value for a device on which this account has signed in."""
+    return signing.dumps([_mark(account), device or secrets.token_urlsafe(16)], salt=_SALT)
+
+
+def presented_cookie(request: HttpRequest) -> str:
+    """The value of the cookie in a request, unverified; `""` if there is none."""
+    return str(request.COOKIES.get(COOKIE, ""))
+
+
+def set_cookie(response: HttpResponse, value: str) -> None:
+    """Give the client the cookie."""
+    response.set_cookie(
+        COOKIE,
+        value,
+        max_age=_MAX_AGE,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _mark(account: str) -> str:
+    """What stands for an account: the cookie does not show who signed in."""
+    return hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
