@@ -16,6 +16,8 @@ ANSWERED_FIELDS = ("id", "dataSourceId", "createdAt", "updatedAt")
 MAX_ORDER = 100
 MAX_ATTRIBUTES = 1_000
 MAX_DISTINCT = 100
+# Views that one request may name; each of their filters may be as large as a where.
+MAX_NAMED_VIEWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class Select:
     # The distinct combinations of the attributes' columns, rather than entries.
     distinct: bool = False
     aggregate: Pipeline | None = None
-    # The name of a view of the data source, whose filter counts as part of the where.
-    view: str | None = None
+    # The names of views of the data source, whose filters all count as part of the where.
+    views: tuple[str, ...] = ()
     after: After | None = None
     # The where as JSON.
     written: Any = None
@@ -101,8 +103,12 @@ class Delete:
     """A delete by query."""
 
     where: Node
-    view: str | None = None
+    views: tuple[str, ...] = ()
     written: Any = None
+
+
+# A client that sends one of these expects fewer entries to be deleted than the where says, or none.
+_SELECT_ONLY = ("aggregate", "distinct", "join", "after", "limit", "offset", "countOnly")
 
 
 def parse_query(
@@ -118,11 +124,14 @@ def parse_query(
     if kind == "delete":
         if body.get("where") is None:
             raise Malformed("a delete by query needs `where`; {} means every entry")
-        for key in ("aggregate", "distinct", "join", "after"):
-            # What these ask for would say which entries are meant.
+        for key in _SELECT_ONLY:
             if is_asked(body, key):
                 raise Malformed(f"`{key}` is for a select, not for a delete")
-        return Delete(parse_where(body["where"], columns), parse_view(body), body["where"])
+        # These change nothing about a delete, but still have to be well-formed.
+        parse_order(body.get("order"), columns)
+        parse_attributes(body.get("attributes"), columns)
+        switch(body, "includePagination")
+        return Delete(parse_where(body["where"], columns), parse_views(body), body["where"])
     if kind != "select":
         raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
     order = parse_order(body.get("order"), columns)
@@ -136,7 +145,7 @@ def parse_query(
         count_only=switch(body, "countOnly"),
         distinct=switch(body, "distinct"),
         aggregate=_aggregate(body, columns),
-        view=parse_view(body),
+        views=parse_views(body),
         after=parse_after(body.get("after"), order),
         written=body.get("where"),
     )
@@ -155,12 +164,19 @@ def _aggregate(body: dict[str, Any], columns: Container[str]) -> Pipeline | None
     return None if value is None else parse_aggregate(value, columns)
 
 
-def parse_view(body: dict[str, Any]) -> str | None:
-    """The name of the view that is asked for. Raises `Malformed`."""
-    value = body.get("view")
-    if value is not None and not isinstance(value, str):
-        raise Malformed("`view` is the name of a view, as text")
-    return value
+def parse_views(body: dict[str, Any]) -> tuple[str, ...]:
+    """The names in `view` (one name) and `views` (a list), each once. Raises `Malformed`."""
+    one, several = body.get("view"), body.get("views")
+    if one is not None and not isinstance(one, str):
+        raise Malformed("`view` is the name of one view, as text; `views` is a list of names")
+    if several is None:
+        several = []
+    if not isinstance(several, list) or not all(isinstance(name, str) for name in several):
+        raise Malformed('`views` is a list of names of views, such as ["Mine"]')
+    names = dict.fromkeys([*([] if one is None else [one]), *several])
+    if len(names) > MAX_NAMED_VIEWS:
+        raise Malformed(f"`views` has at most {MAX_NAMED_VIEWS} names")
+    return tuple(names)
 
 
 def is_asked(body: dict[str, Any], key: str) -> bool:

@@ -162,7 +162,7 @@ def _rows(
 def _with_joins(
     texts: Sequence[str], keys: Sequence[Sequence[str | None]], joins: Sequence[Joined]
 ) -> list[str]:
-    """Each entry's text with its `join`. Raises `TooMuchJoined`."""
+    """Each entry's text with its `joins`. Raises `TooMuchJoined`."""
     parts: list[list[str]] = [[] for _ in texts]
     at = 0
     left = MAX_JOINED_TEXT
@@ -175,7 +175,7 @@ def _with_joins(
             part.append(f"{name}:{text}")
             left -= len(text)
     return [
-        f'{text[:-1]},"join":{{{",".join(part)}}}}}'
+        f'{text[:-1]},"joins":{{{",".join(part)}}}}}'
         for text, part in zip(texts, parts, strict=True)
     ]
 

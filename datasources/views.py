@@ -34,14 +34,20 @@ class View:
     name: str
     filter: dict[str, Any] = field(hash=False)
 
-    def where(self, session: Mapping[str, Any] | None, columns: Container[str]) -> Node:
+    def where(
+        self,
+        session: Mapping[str, Any] | None,
+        columns: Container[str],
+        budget: Budget | None = None,
+    ) -> Node:
         """The where for this session; `NOTHING` where it lacks a value that the view names.
 
-        Raises `Malformed` for a filter that no save has let pass.
+        `budget` bounds this view and the others of the same request together. Raises `Malformed`
+        for a filter that no save accepts, and for one that exceeds the budget.
         """
         _check(self)
         try:
-            return parse_where(_bound(self.filter, session or {}), columns)
+            return parse_where(_bound(self.filter, session or {}), columns, budget=budget)
         except _Lacking:
             return NOTHING
 

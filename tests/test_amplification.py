@@ -128,7 +128,7 @@ def test_a_megabyte_is_not_joined_a_thousand_times_in_the_database(
         reading.store, "run", lambda *a: [read.append(len(str(row))) or row for row in run(*a)]
     )
     answer = query(api, there, join={"J": joining(other, A="L")})
-    found = [[row["data"]["L"][0] for row in entry["join"]["J"]] for entry in answer.entries]
+    found = [[row["data"]["L"][0] for row in entry["joins"]["J"]] for entry in answer.entries]
     assert found == [[0, 7] if at in (7, 8) else [0] for at in range(300)]
     assert sum(read) < 50_000
     monkeypatch.setattr(reading, "MAX_JOINED", 299)
@@ -150,7 +150,7 @@ def test_lists_are_not_joined_member_by_member_with_each_other(
     began = time.monotonic()
     answer = query(api, here, join={"J": {**joining(other, **on), **more}})
     assert time.monotonic() - began < 5
-    found = [entry["join"]["J"] for entry in answer.entries]
+    found = [entry["joins"]["J"] for entry in answer.entries]
     if more.get("count"):
         assert found == [2]
     else:

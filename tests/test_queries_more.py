@@ -67,8 +67,8 @@ def bare(entry: Any) -> Any:
     if not isinstance(entry, dict):
         return entry
     found = {"data": entry["data"]} if "data" in entry and "dataSourceId" in entry else entry
-    if "join" in entry:
-        found = {**found, "join": {name: bare(item) for name, item in entry["join"].items()}}
+    if "joins" in entry:
+        found = {**found, "joins": {name: bare(item) for name, item in entry["joins"].items()}}
     return found
 
 
@@ -345,8 +345,8 @@ def test_random_joins_mean_what_the_model_says(api: Api) -> None:
             found = [
                 {
                     "id": entry["id"],
-                    **entry["join"],
-                    "All": [item["id"] for item in entry["join"]["All"]],
+                    **entry["joins"],
+                    "All": [item["id"] for item in entry["joins"]["All"]],
                 }
                 for entry in answer.json["entries"]
             ]
@@ -425,7 +425,10 @@ def test_a_cursor_goes_with_a_where_joins_and_a_total(api: Api) -> None:
         after="",
         includePagination=True,
     )
-    assert [(e["data"]["N"], e["join"]["Same"]) for e in answer.json["entries"]] == [(9, 4), (7, 3)]
+    assert [(e["data"]["N"], e["joins"]["Same"]) for e in answer.json["entries"]] == [
+        (9, 4),
+        (7, 3),
+    ]
     page = answer.json["pagination"]
     assert (page["total"], page["limit"], "offset" in page) == (7, 2, False)
 
@@ -790,7 +793,7 @@ def test_a_joined_row_is_one_that_the_identity_could_have_listed() -> None:
 
     def total(api: Api, where: Any) -> Any:
         answer = query(api, main, join={"T": {**about, "where": where}})
-        return answer.json["entries"][0]["join"]["T"] if answer.status == 200 else answer.failure
+        return answer.json["entries"][0]["joins"]["T"] if answer.status == 200 else answer.failure
 
     assert total(ann, {"Owner": "ann@x.org"}) == 1
     assert total(ann, {"Owner": "bob@x.org"}) == DENIED
@@ -917,5 +920,5 @@ def test_sums_beyond_a_double_are_null(api: Api) -> None:
     )
     assert answer.json["entries"] == [{"_id": None, "s": None, "a": None}]
     join = {"T": {"dataSourceId": there.model.pk, "on": {"A": "A"}, "sum": "A"}}
-    totals = [entry["join"]["T"] for entry in query(api, there, join=join).json["entries"]]
+    totals = [entry["joins"]["T"] for entry in query(api, there, join=join).json["entries"]]
     assert totals == [None, None, 2**63 - 1]

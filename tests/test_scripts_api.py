@@ -355,7 +355,7 @@ def test_joins_are_asked_of_the_scripts_of_the_joined() -> None:
     main = data_source("Main", ["Office"], [{"Office": "Rome"}, {"Office": "Oslo"}], [OPEN])
     join = {"S": {"dataSourceName": "Staff", "on": {"Office": "Office"}, "count": True}}
     asked = Asking(main, place.sam.headers).query(join=join)
-    assert [entry["join"]["S"] for entry in body(asked)["entries"]] == [1, 0]
+    assert [entry["joins"]["S"] for entry in body(asked)["entries"]] == [1, 0]
     assert kind(Asking(main).query(join=join)) == DENIED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +11,10 @@ from datasources.errors import Malformed
 from datasources.joins import Join, Reference
 from datasources.queries import Delete, Select
 from datasources.reading import Joined
+from datasources.sources import Source
 from datasources.values import shown
-from datasources.where import Node, all_of
+from datasources.views import View
+from datasources.where import Budget, Node, all_of
 
 from ..engine.asks import ByQuery
 from ..engine.reasons import JOIN
@@ -67,25 +68,37 @@ class Others:
 
 
 def with_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
-    """The where with the filter of a view, which counts as if the client had written it, as nodes
-    and as JSON.
+    """The where with the filters of the named views, which count as if the client had written
+    them: as nodes and as JSON.
 
     Raises the denial where the caller may not know of the data source, and `Malformed` for a view
     that it does not have.
     """
-    if ask.view is None:
+    if not ask.views:
         return ask.where, ask.written
     source = door.found(operation)
-    user = door.identity.user
+    user, budget = door.identity.user, Budget()
+    where, written = ask.where, ask.written or {}
+    for name in ask.views:
+        view = _view(source, name)
+        try:
+            where = all_of([where, view.where(user, source.columns, budget)])
+        except Malformed:
+            # Stored without the checks of a save, or too large with the others.
+            raise Malformed(
+                f"`view`: there is no view `{shown(name)}` that can be used in this request"
+            ) from None
+        written = _both(written, view.written(user))
+    return where, written
+
+
+def _view(source: Source, name: str) -> View:
     for view in source.views:
-        if view.name == ask.view:
-            # One that no save has let pass is none.
-            with suppress(Malformed):
-                where = all_of([ask.where, view.where(user, source.columns)])
-                return where, _both(ask.written or {}, view.written(user))
-    raise Malformed(f"`view`: there is no view `{shown(ask.view)}`")
+        if view.name == name:
+            return view
+    raise Malformed(f"`view`: there is no view `{shown(name)}`")
 
 
 def _both(where: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
-    """Side by side, where no key stands in both."""
+    """The conditions of both, side by side unless a key is in both."""
     return {**where, **view} if where.keys().isdisjoint(view) else {"$and": [where, view]}

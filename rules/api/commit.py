@@ -26,6 +26,7 @@ from ..guard import Guard
 from .base import text_answer
 from .bodies import entry_id_of, json_body, row_of
 from .entries import Entries, is_own, refused_addresses
+from .switches import BULK_SWITCHES, COMMIT_SWITCHES, with_switches
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class EntriesAndCommits(Entries):
         """`POST data`: rows; without `append` they replace everything."""
         door = self.guard(request, reference)
         body = json_body(request._request, bulk=door.is_known)
+        body = with_switches(request._request, body, BULK_SWITCHES)
         rows = _entries(body)
         ask = Commit(
             tuple(Sent(row_of(row, f"entries[{at}]")) for at, row in enumerate(rows)),
@@ -96,7 +98,8 @@ class EntriesAndCommits(Entries):
         """`POST commit`: inserts, updates and deletes together."""
         door = self.guard(request, reference)
         # Only those whom a rule could let in may send as much as a bulk write takes.
-        return self._run(door, parse_commit(json_body(request._request, bulk=door.is_known)))
+        body = json_body(request._request, bulk=door.is_known)
+        return self._run(door, parse_commit(with_switches(request._request, body, COMMIT_SWITCHES)))
 
     def _run(self, door: Guard, ask: Commit) -> HttpResponse:
         source = door.found(first_operation(ask))

@@ -30,6 +30,7 @@ from ..saving import rules_of, save_rules
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
 from .entries import iso_time
+from .switches import contradiction, only_value
 
 FIELDS = ("id", "name", "columns", "type", "appId", "definition", "createdAt", "updatedAt")
 _SETTABLE = ("name", "type", "columns", "definition")
@@ -72,7 +73,8 @@ class DataSources(Endpoint):
         if not isinstance(entries, list):
             raise Malformed("`entries` is a list of rows")
         rows = [row_of(row, f"`entries[{at}]`") for at, row in enumerate(entries)]
-        model = DataSource(app_id=_app(body.get("appId")), owner_id=identity.django_user_id)
+        app_id = _app_id(body.get("appId"), only_value(request._request, "appId"))
+        model = DataSource(app_id=app_id, owner_id=identity.django_user_id)
         if "name" not in body:
             raise Malformed("`name` is missing")
         _fill(model, body)
@@ -200,10 +202,14 @@ def _fit_to_set_login(identity: Identity, before: Any, after: Any) -> None:
         permissions.require(identity, "set_login")
 
 
-def _app(value: Any) -> int | None:
-    if value is None:
+def _app_id(in_body: Any, in_query: str | None) -> int | None:
+    """The id of the app from the body or the query string, or None. Raises `Malformed`."""
+    numbers = {_number(value, "appId") for value in (in_body, in_query) if value is not None}
+    if not numbers:
         return None
-    number = _number(value, "appId")
+    if len(numbers) > 1:
+        raise contradiction("appId")
+    number = numbers.pop()
     if not App.objects.filter(pk=number).exists():
         raise Malformed(f"`appId`: there is no app {number}")
     return number

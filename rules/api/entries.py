@@ -33,6 +33,7 @@ from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
 from .foresight import foreseen
 from .streams import Grant, Streamed, always, entries_answer
+from .switches import QUERY_SWITCHES, with_switches
 
 NO_COLUMNS: tuple[str, ...] = ()
 MAX_INDEXES = 20
@@ -48,7 +49,7 @@ class Entries(Endpoint):
         if entries is not None:
             return text_answer(f'{{"entries":[{entries}]}}')
         self.identity(request)
-        body = json_body(request._request)
+        body = with_switches(request._request, json_body(request._request), QUERY_SWITCHES)
         door = self.guard(request, reference)
         budget = Budget()
         ask = parse_query(body, columns_of(door), budget)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from datasources.queries import MAX_NAMED_VIEWS
 from datasources.values import MAX_COLUMNS, MAX_INTEGER, MAX_NAME
 
 from ..engine.parse import MAX_NAME as MAX_RULE_NAME
@@ -51,6 +52,14 @@ _ORDER_TERM: Json = {
     "description": "What to order by, and `ASC` (where absent) or `DESC`.",
 }
 _OBJECT: Json = {"type": "object", "additionalProperties": True}
+_VIEW: Json = {"type": ["string", "null"], "description": "The name of one view."}
+_VIEWS: Json = {
+    "type": ["array", "null"],
+    "items": TEXT,
+    "maxItems": MAX_NAMED_VIEWS,
+    "description": "Names of views. The filters of all of them hold.",
+}
+
 _ENTRY: Json = {
     "id": ID,
     "data": ref("Row"),
@@ -111,7 +120,7 @@ SCHEMAS: dict[str, Json] = {
     },
     "Entry": _object(_ENTRY, *_ENTRY),
     "EntryPart": _object(
-        {**_ENTRY, "order": {"type": "integer"}, "join": _OBJECT},
+        {**_ENTRY, "order": {"type": "integer"}, "joins": _OBJECT},
         additionalProperties=True,
         description="An entry, with what `attributes` and `join` asked for. With `aggregate`, "
         "what its last stage makes.",
@@ -144,7 +153,8 @@ SCHEMAS: dict[str, Json] = {
                 "additionalProperties": ref("Join"),
                 "maxProperties": 10,
             },
-            "view": {"type": ["string", "null"]},
+            "view": _VIEW,
+            "views": _VIEWS,
             "after": {
                 "type": ["string", "null"],
                 "description": "Empty for the first page, then the `next` of the page before.",
@@ -174,7 +184,8 @@ SCHEMAS: dict[str, Json] = {
         {
             "type": {"const": "delete"},
             "where": ref("Where"),
-            "view": {"type": ["string", "null"]},
+            "view": _VIEW,
+            "views": _VIEWS,
         },
         "type",
         "where",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .openapi import ID, TEXT, Json
+from .switches import BULK_SWITCHES, COMMIT_SWITCHES, QUERY_SWITCHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ _LIST_QUERY = (
     ("excludeTypes", TEXT, "None of these types, divided by commas."),
     ("attributes", TEXT, "Only these properties, divided by commas."),
 )
+
+
+def _switches(names: tuple[str, ...]) -> tuple[tuple[str, Json, str], ...]:
+    """The switches of a body as parameters of the query string."""
+    text = "The same switch as in the body; the two must not differ."
+    return tuple((name, {"type": "boolean"}, text) for name in names)
+
+
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("People", "user"): Operation("getUser", "session", "Who am I", "OneUser"),
     ("People", "session"): Operation("getSession", "session", "The session", "Session"),
@@ -63,6 +72,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "OneDataSource",
         "NewDataSource",
         status=201,
+        query=(("appId", ID, "The same as in the body; the two must not differ."),),
         elevated=True,
     ),
     ("DataSources", "retrieve"): Operation(
@@ -89,6 +99,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Select, or delete by query",
         "QueryAnswer",
         ("Select", "DeleteByQuery"),
+        query=_switches(QUERY_SWITCHES),
     ),
     ("EntriesAndCommits", "list"): Operation(
         "listEntries", "entries", "Every entry that may be seen", "Entries"
@@ -97,7 +108,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "insertEntry", "entries", "Insert a row", "Entry", "Row", form=True
     ),
     ("EntriesAndCommits", "bulk"): Operation(
-        "insertEntries", "entries", "Insert rows, or replace everything", "Committed", "Bulk"
+        "insertEntries",
+        "entries",
+        "Insert rows, or replace everything",
+        "Committed",
+        "Bulk",
+        query=_switches(BULK_SWITCHES),
     ),
     ("Entries", "retrieve"): Operation("getEntry", "entries", "An entry", "Entry"),
     ("Entries", "update"): Operation(
@@ -110,7 +126,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("Entries", "destroy"): Operation("deleteEntry", "entries", "Delete an entry", "Nothing"),
     ("EntriesAndCommits", "commit"): Operation(
-        "commit", "entries", "Inserts, updates and deletes, all or nothing", "Committed", "Commit"
+        "commit",
+        "entries",
+        "Inserts, updates and deletes, all or nothing",
+        "Committed",
+        "Commit",
+        query=_switches(COMMIT_SWITCHES),
     ),
     ("Entries", "indexes"): Operation(
         "getIndexes", "entries", "The distinct values of columns", "Indexes"

@@ -1,0 +1,68 @@
+"""Switches that a client may send in the body, in the query string, or in both.
+
+Clients of the API that this one is compatible with send `?append=true`. A switch that is ignored
+there would turn "add these rows" into "replace everything".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from datasources.errors import Malformed
+from datasources.values import shown
+
+QUERY_SWITCHES = ("includePagination", "countOnly")
+BULK_SWITCHES = ("append",)
+COMMIT_SWITCHES = ("append", "extend", "returnEntries")
+_VALUES = {"true": True, "false": False}
+
+
+def has_query(request: HttpRequest) -> bool:
+    """Whether the address has a query string at all. Parsing an empty one takes as long."""
+    return bool(request.META.get("QUERY_STRING"))
+
+
+def names_switch(request: HttpRequest, names: tuple[str, ...]) -> bool:
+    """Whether the query string has one of these switches."""
+    return has_query(request) and any(name in request.GET for name in names)
+
+
+def with_switches(
+    request: HttpRequest, body: dict[str, Any], names: tuple[str, ...]
+) -> dict[str, Any]:
+    """The body, with those of the switches `names` that only the query string has.
+
+    Raises `Malformed` for a switch that is neither `true` nor `false`, that the query string has
+    twice, or that has another value in the body.
+    """
+    if not has_query(request):
+        return body
+    found = {name: _switch(request, name) for name in names if name in request.GET}
+    for name, value in found.items():
+        if body.get(name) is not None and body[name] is not value:
+            raise contradiction(name)
+    return {**body, **found}
+
+
+def only_value(request: HttpRequest, name: str) -> str | None:
+    """The value of a parameter of the query string, or None. Raises `Malformed` for two."""
+    values = request.GET.getlist(name) if has_query(request) else []
+    if len(values) > 1:
+        raise Malformed(f"the query string has `{name}` {len(values)} times; send it once")
+    return values[0] if values else None
+
+
+def contradiction(name: str) -> Malformed:
+    """The error for a value that differs between the body and the query string."""
+    return Malformed(
+        f"`{name}` has one value in the body and another in the query string; send it once"
+    )
+
+
+def _switch(request: HttpRequest, name: str) -> bool:
+    text = only_value(request, name) or ""
+    if text not in _VALUES:
+        raise Malformed(f"`{name}` in the query string is `true` or `false`, not `{shown(text)}`")
+    return _VALUES[text]
