@@ -8,14 +8,17 @@ from typing import Any
 
 from datasources.jsontext import canonical
 from datasources.models import DataSource
-from datasources.values import few, shown
+from datasources.values import shown
 
 from .engine.parse import parse_rules
+from .engine.rule import written
 from .engine.widen import Listed, Widening, widenings
 from .revisions import plain
 from .saving import rules_of
 from .summary import allowed_in_words, as_subject, columns_in_words, requirements_in_words
 
+# Column names in one line. Ten would be shorter, but a name that is left out is not reviewed.
+MAX_NAMES = 100
 _DOES = {"select": "read", "insert": "add", "update": "change", "delete": "delete"}
 
 
@@ -62,25 +65,47 @@ def _in_words(each: Widening, rules: Sequence[Any], can: str = "can") -> str:
             f"rule {rule.position} is a script: whom it lets in, and to what, cannot be told here"
         )
     who = as_subject(allowed_in_words(raw))
-    does = " and ".join(filter(None, [", ".join(_verbs(each)[:-1]), _verbs(each)[-1]]))
-    place = f"(rule {rule.position})"
+    what = f"{_does(each, raw)}{_condition(raw)} (rule {rule.position})"
+    return f"{who} {can} {what}{_compared(each)}{_deletes(each)}"
+
+
+def _does(each: Widening, raw: Any) -> str:
+    verbs = [_DOES[operation] for operation in each.operations]
+    does = " and ".join(filter(None, [", ".join(verbs[:-1]), verbs[-1]]))
+    if each.kind == "columns" and each.operations == ("delete",):
+        return f"choose entries to delete by {_names(each)}"
+    if each.kind == "named":
+        return f"choose entries to {does} by {_names(each)}, which they do not see"
     if each.kind == "columns":
-        names = few([f"`{shown(name)}`" for name in each.columns])
-        return f"{who} {can} {does} {names} {place}"
-    if each.kind == "people":
-        what = "entries" if each.operations == ("delete",) else columns_in_words(raw)
-        return f"{who} {can} {does} {what}{_condition(raw)} {place}"
-    if each.kind == "conditions" and each.instead_of is not None:
-        asked = f"under other conditions than before{_condition(raw)}"
-        return f"{who} {can} {does} entries {asked} {place}"
-    return (
-        f"{who} may be able to {does} more than before: other rules come before rule "
-        f"{rule.position} now, or ask for less"
+        return f"{does} {_names(each)}"
+    if each.kind == "conditions":
+        sides = each.operations == ("update",)
+        require = [written(item, sides) for item in each.dropped]
+        words = requirements_in_words({"require": require})
+        return f"{does} entries without the condition that {' and '.join(words)}"
+    return f"{does} {'entries' if each.operations == ('delete',) else columns_in_words(raw)}"
+
+
+def _names(each: Widening) -> str:
+    names = [f"`{shown(name)}`" for name in sorted(each.columns.names)]
+    names = [*names[:MAX_NAMES], *(["…"] if len(names) > MAX_NAMES else [])]
+    return ", ".join(
+        [*names, *(["every column that is added later"] if each.columns.others else [])]
     )
 
 
-def _verbs(each: Widening) -> list[str]:
-    return [_DOES[operation] for operation in each.operations]
+def _compared(each: Widening) -> str:
+    """The old rule that a finding is about, where that is not the one that grants as much."""
+    if each.instead_of is None or not (each.first or each.kind == "unblocked"):
+        return ""
+    old = f"rule {each.instead_of.position} of the old rules"
+    if each.kind == "unblocked":
+        return f", without the script that was asked first ({old})"
+    return f", where {old} decided first"
+
+
+def _deletes(each: Widening) -> str:
+    return "; who can delete can also delete by such a query" if each.deletes else ""
 
 
 def _condition(raw: Any) -> str:

@@ -16,6 +16,7 @@ from .saving import rules_of
 
 # Of longer lists only the changes are told: what follows takes each rule with each.
 MAX_FOLLOWED = 60
+# Of the changes; what they let people do is never left out.
 MAX_LINES = 12
 
 
@@ -42,24 +43,28 @@ def change(
     if before is None:
         return ["the first that is known"]
     before, after = plain(list(before)), plain(list(after))
-    lines = differences(before, after)
+    return [*differences(before, after), *_followed(data_source, before, after)]
+
+
+def _followed(data_source: DataSource, before: Sequence[Any], after: Sequence[Any]) -> list[str]:
+    """What people can do by a new list that they could not do by the old one, and the reverse."""
     if max(len(before), len(after)) > MAX_FOLLOWED:
-        return lines
+        return []
     columns, secret = data_source.columns, data_source.secret_columns
-    return [
-        *lines,
-        *opened(before, after, columns, secret),
-        *closed(before, after, columns, secret),
-    ]
+    return [*opened(before, after, columns, secret), *closed(before, after, columns, secret)]
 
 
 def history(data_source: DataSource, revisions: Sequence[Revision], count: int) -> list[Told]:
-    """The first `count` of some revisions, the newest first, each beside the one that follows."""
+    """The first `count` of some revisions, the newest first, each with what it changed."""
     found = []
     for at, revision in enumerate(revisions[:count]):
-        older = revisions[at + 1].rules if at + 1 < len(revisions) else None
-        lines = change(data_source, older, revision.rules)
-        found.append(Told(revision, lines[:MAX_LINES], max(len(lines) - MAX_LINES, 0)))
+        if at + 1 == len(revisions):
+            found.append(Told(revision, change(data_source, None, revision.rules), 0))
+            continue
+        before, after = plain(list(revisions[at + 1].rules)), plain(list(revision.rules))
+        lines = differences(before, after)
+        shown = [*lines[:MAX_LINES], *_followed(data_source, before, after)]
+        found.append(Told(revision, shown, max(len(lines) - MAX_LINES, 0)))
     return found
 
 

@@ -5,7 +5,7 @@ for the tests of what is said about lists.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -61,8 +61,30 @@ def place(rnd: Random) -> Surroundings:
     return Surroundings(tuple(COLUMNS), secret, signs_in_as="People" if secret else None)
 
 
-def request(rnd: Random, rules: Rules) -> Callable[[Ruleset], Decision]:
-    """A way to ask a compiled list, with something that a rule of it may well grant."""
+@dataclass(frozen=True)
+class Request:
+    """Who asks for what. Call it with a compiled list to decide it."""
+
+    operation: str
+    who: Identity
+    ask: Any
+
+    def __call__(self, ruleset: Ruleset) -> Decision:
+        decide: Any = DECIDE[self.operation]
+        decision: Decision = decide(ruleset, self.who, self.ask)
+        return decision
+
+
+DECIDE = {
+    "select": decide_select,
+    "insert": decide_insert,
+    "update": decide_update,
+    "delete": decide_delete,
+}
+
+
+def request(rnd: Random, rules: Rules) -> Request:
+    """A request to ask a compiled list, with something that a rule of it may well grant."""
     user = make.user(rnd)
     # A token is nobody's login.
     token = rnd.choice([None, 1, 2]) if user is None else None
@@ -71,23 +93,18 @@ def request(rnd: Random, rules: Rules) -> Callable[[Ruleset], Decision]:
     operation = rnd.choice([*rnd.choice(rules)["type"], rnd.choice(make.OPERATIONS)])
     own = make.chance(rnd, 0.3)
     if operation in ("select", "delete"):
-        decide = decide_select if operation == "select" else decide_delete
         if make.chance(rnd, 0.7):
             where = make.implying(rnd, wants) if make.chance(rnd, 0.7) else make.where(rnd)
             names = tuple(make.some(rnd, COLUMNS, 2)) if make.chance(rnd, 0.4) else ()
-            ask: Any = ByQuery(parse_where(where, COLUMNS), names)
-        else:
-            ask = ById([{**make.row(rnd), **meeting(rnd, wants)}])
-        return lambda ruleset: decide(ruleset, who, ask)
+            return Request(operation, who, ByQuery(parse_where(where, COLUMNS), names))
+        return Request(operation, who, ById([{**make.row(rnd), **meeting(rnd, wants)}]))
     if operation == "insert":
         row = {**make.row(rnd), **meeting(rnd, wants)}
-        return lambda ruleset: decide_insert(ruleset, who, Insert([row]))
+        return Request(operation, who, Insert([row]))
     stored = {**make.row(rnd), **meeting(rnd, wants)}
     sent = {**(make.row(rnd) if make.chance(rnd, 0.5) else {}), **meeting(rnd, wants)}
     replaces = make.chance(rnd, 0.3)
-    return lambda ruleset: decide_update(
-        ruleset, who, Update([Change(sent, stored, own)], replaces)
-    )
+    return Request(operation, who, Update([Change(sent, stored, own)], replaces))
 
 
 def wanted(rnd: Random, rules: Rules, user: dict[str, Any] | None) -> list[Any]:

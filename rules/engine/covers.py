@@ -32,9 +32,11 @@ class Facts:
     tested: frozenset[Key]
     # The conditions on entries, by column.
     wants: dict[str, list[Condition]]
-    # Everything that is required, and what an update looks at in the stored record.
+    # Everything that is required, and what an update looks at in the stored record and in what is
+    # sent.
     required: frozenset[Key]
     stored: frozenset[Key]
+    sent: frozenset[Key]
     # The names that are hidden, and that `include` opens, with the paths above them.
     hidden: frozenset[str]
     opened: frozenset[str]
@@ -54,6 +56,9 @@ class Facts:
             _by_column(conditions),
             frozenset(map(key, require)),
             frozenset(key(item) for item in conditions if item.on_stored),
+            frozenset(
+                key(item) for item in require if isinstance(item, Provided) or item.on_submitted
+            ),
             _paths(rule.columns.hidden),
             _paths(rule.columns.include or ()),
         )

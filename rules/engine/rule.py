@@ -78,6 +78,17 @@ class Condition:
 Requirement: TypeAlias = Provided | Condition
 
 
+def written(item: Requirement, sides: bool = False) -> Any:
+    """A requirement as the JSON of an item of `require`; with `sides`, what it looks at as `on`."""
+    if isinstance(item, Provided):
+        return item.column
+    operand = item.operand
+    test: dict[str, Any] = {item.op: operand.source if isinstance(operand, Template) else operand}
+    if sides and not (item.on_stored and item.on_submitted):
+        test["on"] = "stored" if item.on_stored else "submitted"
+    return {item.column: test}
+
+
 @dataclass(frozen=True, slots=True)
 class Allow:
     """Who. `kind` is `all`, `loggedIn`, `user` or `tokens`."""

@@ -1,22 +1,35 @@
-"""What a new list of rules would grant that the old one does not: looked at before it is saved.
+"""What a new list of rules grants that the old list does not. It is computed before a save.
 
-On the safe side: where nothing is found, no request is granted, and no column shown, that was not
-before. What is found may turn out to be no more than before, and of scripts nothing can be told.
+Each finding is a value that says which rule grants, which operations, to whom, and which columns
+or conditions are new. Every request that is granted by the new list and denied by the old one,
+and every column that only the new list shows for a request, falls under one of the findings.
+The reverse is not promised: a finding can turn out to be no more than what was granted before.
+
+A request that both lists grant can return more rows than before where the new list decides it by
+another rule, since `contains` and `notequals` are added to a query that implies them only nearly.
+Only what is granted, and the columns, are compared here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal, TypeAlias
 
 from datasources.jsontext import canonical
 
-from .covers import Facts, Key, covers, covers_apps, covers_people, key, may_meet, reads_all
-from .rule import OPERATIONS, Condition, Operation, Provided, Rule
+from .compare import NOTHING, Opened, dropped, named, opened, requires_less
+from .covers import Facts, Key, covers, covers_apps, covers_people, key, may_meet
+from .rule import OPERATIONS, Operation, Provided, Requirement, Rule
 
-# Other people, more columns, fewer conditions, an order in which more fits, a script.
-Kind: TypeAlias = Literal["people", "columns", "conditions", "order", "script"]
+# people: no old rule is for all of these people; the finding is all that the rule grants.
+# columns, conditions, named: compared with the old rule `instead_of`.
+# unblocked: an old script or an invalid rule was tried first, and may have denied.
+# script: nothing can be said about what a script grants.
+Kind: TypeAlias = Literal["people", "columns", "conditions", "named", "unblocked", "script"]
+# More findings about one rule than this are not listed: all that the rule grants is.
+MAX_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +39,21 @@ class Widening:
     rule: Rule
     operations: tuple[Operation, ...]
     kind: Kind
-    # Of "columns": those that are opened. Of "conditions": the old rule whose are not asked for.
-    columns: tuple[str, ...] = ()
+    # The old rule that was compared; None for `people` and `script`.
     instead_of: Rule | None = None
+    # The old rule was tried before the one that grants as much: this is about its people only.
+    first: bool = False
+    # Of `columns`: those that are opened. Of `named`: those that a query can name.
+    columns: Opened = NOTHING
+    # Of `conditions`: the requirements of `instead_of` that are not asked for any more.
+    dropped: tuple[Requirement, ...] = ()
+    # Of a select: some rule lets people delete, and a delete by query needs such a select.
+    deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The enabled rules of a list, with what was written."""
+    """The enabled rules of a list, with the JSON that they were parsed from."""
 
     raw: Sequence[Any]
     facts: tuple[Facts, ...]
@@ -47,184 +67,152 @@ class Listed:
         """A rule as text, equal for equal rules."""
         return canonical(self.raw[each.rule.position - 1])
 
-    def before(self, each: Facts) -> list[Facts]:
-        """The rules that come first."""
-        return [other for other in self.facts if other.rule.position < each.rule.position]
+    def about(self, operation: Operation) -> list[Facts]:
+        """The rules that are about an operation, in order."""
+        return [each for each in self.facts if operation in each.rule.operations]
 
 
 def widenings(before: Listed, after: Listed, columns: Sequence[str]) -> list[Widening]:
     """What `after` grants anew, rule by rule; `columns` are those of the data source."""
+    compared = {op: _Comparison(before, after, op, columns) for op in OPERATIONS}
+    deleting = after.about("delete")
     found: list[Widening] = []
     for each in after.facts:
         if each.rule.broken is not None or each.rule.app_ids == frozenset():
             continue
-        found.extend(_joined(_of_rule(before, after, each, columns)))
+        deletes = any(may_meet(other, each) for other in deleting)
+        parts = [
+            replace(part, deletes=deletes) if operation == "select" else part
+            for operation in OPERATIONS
+            if operation in each.rule.operations
+            for part in compared[operation].of(each)
+        ]
+        found.extend(_joined(parts))
     return found
 
 
-def _of_rule(
-    before: Listed, after: Listed, each: Facts, columns: Sequence[str]
-) -> Iterator[Widening]:
-    for operation in OPERATIONS:
-        if operation not in each.rule.operations:
-            continue
-        earlier = (o for o in after.before(each) if operation in o.rule.operations)
-        if any(covers(other, each, operation) for other in earlier):
-            continue  # no request gets as far
-        if _stays(before, after, each, operation):
-            continue
-        if each.rule.script is not None:
-            yield Widening(each.rule, (operation,), "script")
-        elif not _was_granted(before, after, each, operation):
-            yield _told(before, each, operation, columns)
-
-
-def _joined(found: Iterator[Widening]) -> list[Widening]:
-    """The same of several operations once."""
+def _joined(found: Sequence[Widening]) -> list[Widening]:
+    """Equal findings of several operations as one."""
     by_what: dict[Any, Widening] = {}
     for each in found:
-        what = (each.kind, each.columns, each.instead_of and each.instead_of.position)
+        old = each.instead_of and each.instead_of.position
+        what = (each.kind, old, each.first, each.columns, tuple(map(_side_key, each.dropped)))
         known = by_what.get(what)
-        operations = (*known.operations, *each.operations) if known else each.operations
-        by_what[what] = Widening(each.rule, operations, each.kind, each.columns, each.instead_of)
+        if known is None:
+            by_what[what] = each
+            continue
+        by_what[what] = replace(
+            known,
+            operations=(*known.operations, *each.operations),
+            deletes=known.deletes or each.deletes,
+        )
     return list(by_what.values())
 
 
-# -- was it granted before?
+def _side_key(item: Requirement) -> tuple[Key, bool, bool]:
+    if isinstance(item, Provided):
+        return key(item), False, True
+    return key(item), item.on_stored, item.on_submitted
 
 
-def _stays(before: Listed, after: Listed, each: Facts, operation: Operation) -> bool:
-    """Whether the same rule was there, and is asked no more: all that came first still does."""
-    text = after.text(each)
-    first = {after.text(other) for other in after.before(each)}
-    return any(
-        before.text(old) == text
-        and all(
-            before.text(other) in first
-            for other in before.before(old)
-            if operation in other.rule.operations
+class _Comparison:
+    """Two lists, compared for one operation."""
+
+    def __init__(
+        self, before: Listed, after: Listed, operation: Operation, columns: Sequence[str]
+    ) -> None:
+        self._operation = operation
+        self._columns = columns
+        self._old = [(each, before.text(each)) for each in before.about(operation)]
+        self._new = [(each, after.text(each)) for each in after.about(operation)]
+        # For each old rule: the place of the first new rule that no request of the old one passes.
+        self._passed = {old.rule.position: self._first_like(old, text) for old, text in self._old}
+
+    def _first_like(self, old: Facts, text: str) -> float:
+        return min(
+            (
+                new.rule.position
+                for new, known in self._new
+                if known == text or covers(new, old, self._operation)
+            ),
+            default=inf,
         )
-        for old in before.facts
-    )
+
+    def of(self, new: Facts) -> list[Widening]:
+        """What one rule of the new list grants anew."""
+        first = [each for each, _ in self._new if each.rule.position < new.rule.position]
+        if any(covers(each, new, self._operation) for each in first):
+            return []  # no request gets as far
+        return self._of_script(new) if new.rule.script is not None else self._least(new)
+
+    def _of_script(self, new: Facts) -> list[Widening]:
+        """Nothing where the same script was there, and all that was tried before it still is."""
+        texts = {each.rule.position: text for each, text in self._new}
+        first = {text for place, text in texts.items() if place < new.rule.position}
+        for _, old in self._old:
+            if old == texts[new.rule.position]:
+                return []
+            if old not in first:
+                break
+        return [Widening(new.rule, (self._operation,), "script")]
+
+    def _least(self, new: Facts) -> list[Widening]:
+        """Of the comparisons with one old rule after the other, the one with the fewest findings.
+
+        A request that the new rule grants and that meets an old rule was granted by the old list,
+        unless an old rule that was tried before decided it. An old rule decided none of these
+        requests where the new list still tries it first.
+        """
+        best: list[_Part] | None = None
+        blocking: list[_Part] = []
+        for old, _ in self._old:
+            if old.rule.broken is not None:
+                break  # it denied all that came so far
+            blocks = self._passed[old.rule.position] >= new.rule.position
+            if old.rule.script is not None:
+                blocking += [_Part("unblocked", old)] if blocks else []
+                continue
+            if covers_apps(old.rule, new.rule) and covers_people(old, new):
+                parts = [*self._parts(new, old), *blocking]
+                if best is None or len(parts) < len(best):
+                    best = parts
+                if not best:
+                    return []
+            if blocks and self._operation != "delete" and may_meet(old, new):
+                blocking.extend(self._parts(new, old, blocks=True))
+            if len(blocking) > MAX_PARTS:
+                break
+        if best is None or len(best) > MAX_PARTS:
+            return [Widening(new.rule, (self._operation,), "people")]
+        return [self._made(new, part) for part in best]
+
+    def _parts(self, new: Facts, old: Facts, blocks: bool = False) -> Iterator[_Part]:
+        """In which respects the new rule grants more; with `blocks`, more than the old rule left
+        to later rules.
+        """
+        if opened(new, old, self._operation, ()):
+            yield _Part("columns", old, blocks)
+        reads = self._operation in ("select", "delete")
+        if not (blocks and reads) and requires_less(new, old, self._operation, rejected=blocks):
+            yield _Part("conditions", old, blocks)
+        if reads and not blocks and any(named(new, old)):
+            yield _Part("named", old, blocks)
+
+    def _made(self, new: Facts, part: _Part) -> Widening:
+        found = Widening(new.rule, (self._operation,), part.kind, part.old.rule, part.blocks)
+        if part.kind == "columns":
+            return replace(found, columns=opened(new, part.old, self._operation, self._columns))
+        if part.kind == "named":
+            return replace(found, columns=Opened(frozenset(named(new, part.old))))
+        if part.kind == "conditions":
+            return replace(found, dropped=dropped(new, part.old, self._operation, part.blocks))
+        return found
 
 
-def _was_granted(before: Listed, after: Listed, each: Facts, operation: Operation) -> bool:
-    """Whether the old rules grant what this one does: the first that is sure to be for the same
-    requests does, and none that may come between says no, or shows less.
-    """
-    scripts = {after.text(other) for other in after.before(each) if other.rule.script is not None}
-    for old in before.facts:
-        if operation not in old.rule.operations:
-            continue
-        if old.rule.broken is not None:
-            return False
-        if old.rule.script is not None:
-            if before.text(old) not in scripts:
-                return False  # it came first, and may have ended the evaluation
-            continue
-        if _grants_as_much(old, each, operation):
-            return True
-        if may_meet(old, each) and not _is_in_no_way(old, each, operation):
-            return False
-    return False
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One respect in which a new rule grants more than an old one."""
 
-
-def _grants_as_much(old: Facts, new: Facts, operation: Operation) -> bool:
-    if not (covers_apps(old.rule, new.rule) and covers_people(old, new)):
-        return False
-    if operation in ("select", "delete"):
-        return reads_all(old, new)
-    about_as_many = operation == "insert" or old.stored <= new.stored
-    return about_as_many and _lets_be_written(old, new, operation)
-
-
-def _is_in_no_way(old: Facts, new: Facts, operation: Operation) -> bool:
-    """Whether an old rule that may come first changes nothing for what the new one grants."""
-    if operation == "delete":
-        return True
-    if operation == "select":
-        return _shows_as_much(old.rule, new.rule)
-    return _lets_be_written(old, new, operation)
-
-
-def _shows_as_much(old: Rule, new: Rule) -> bool:
-    wide, narrow = old.columns, new.columns
-    if wide.include is not None:
-        return narrow.include is not None and narrow.include <= wide.include
-    if narrow.include is None:
-        return wide.hidden <= narrow.hidden
-    return wide.hidden.isdisjoint(narrow.include)
-
-
-def _lets_be_written(old: Facts, new: Facts, operation: Operation) -> bool:
-    """Whether a write that the new rule grants is none that the old one rejects."""
-    if not _sent(old.rule, operation) <= _sent(new.rule, operation):
-        return False
-    pinned = _pinned(old.rule, operation)
-    if not all(
-        old.rule.columns.opens(name) or name in pinned for name in _pinned(new.rule, operation)
-    ):
-        return False
-    wide, narrow = old.rule.columns, new.rule.columns
-    if wide.include is not None:
-        return narrow.include is not None and narrow.include <= wide.include
-    if narrow.include is None:
-        return wide.excluded <= narrow.excluded
-    return narrow.include.isdisjoint(wide.excluded | wide.secret)
-
-
-def _pinned(rule: Rule, operation: Operation) -> frozenset[str]:
-    return rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
-
-
-def _sent(rule: Rule, operation: Operation) -> frozenset[Key]:
-    """What a rule requires of what is sent."""
-    return frozenset(
-        key(item)
-        for item in rule.require
-        if isinstance(item, Provided) or item.on_submitted or operation == "insert"
-    )
-
-
-# -- what is new about it
-
-
-def _told(before: Listed, each: Facts, operation: Operation, columns: Sequence[str]) -> Widening:
-    known = [
-        old
-        for old in before.facts
-        if old.rule.script is None
-        and old.rule.broken is None
-        and operation in old.rule.operations
-        and covers_apps(old.rule, each.rule)
-        and covers_people(old, each)
-    ]
-    if not known:
-        return Widening(each.rule, (operation,), "people")
-    opened = [
-        name
-        for name in columns
-        if _opens(each.rule, name, operation)
-        and not any(_opens(old.rule, name, operation) for old in known)
-    ]
-    if opened and operation != "delete":
-        return Widening(each.rule, (operation,), "columns", tuple(opened))
-    for old in known:
-        if not any(other.required <= each.required for other in known):
-            return Widening(each.rule, (operation,), "conditions", instead_of=old.rule)
-    return Widening(each.rule, (operation,), "order")
-
-
-def _opens(rule: Rule, name: str, operation: Operation) -> bool:
-    if operation in ("select", "delete"):
-        return rule.columns.shows(name)
-    return rule.columns.opens(name) or name in _pinned(rule, operation)
-
-
-def dropped(widening: Widening) -> list[Provided | Condition]:
-    """What the old rule requires and the new one does not."""
-    old = widening.instead_of
-    if old is None:
-        return []
-    kept = set(map(key, widening.rule.require))
-    return [item for item in old.require if key(item) not in kept]
+    kind: Kind
+    old: Facts
+    blocks: bool = False
