@@ -41,6 +41,10 @@ DEFAULTS: dict[str, Any] = {
     # Whether saving a data source in the admin makes the indexes that it wants, beside the request;
     # where not, the command `indexes` does.
     "INDEXES_ON_SAVE": True,
+    # Whether a pooler in transaction mode, such as PgBouncer, is between Django and PostgreSQL. An
+    # index is built in a session of its own, so the command `indexes`, which has to reach
+    # PostgreSQL itself, is then the only way to build one.
+    "POOLER": False,
     # How often a process writes down which indexes queries would have wanted; None: never.
     "INDEX_ADVICE_SECONDS": 300,
     # The decision log: days that a decision is kept (0: nothing is logged), and how many of one

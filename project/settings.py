@@ -4,9 +4,11 @@
 |----------------------|-------------------------------------|------------------------------------|
 | DATABASE_URL         | SQLite at `var/db.sqlite3`          | `postgres://user:secret@host/name` |
 | DATABASE_POOL        | 10; under WSGI 0                    | PostgreSQL's pool; 0: one a thread |
+| DATABASE_POOLER      | 0                                   | 1: PgBouncer or the like is between |
 | SECRET_KEY           | made once, kept in `var/secret_key` | signs the site's sessions          |
 | ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`         | its host names, divided by commas  |
 | REDIS_URL            | a cache in each process             | the cache that processes share     |
+| SCRIPT_NAME          | none                                | `/app`: the path of the whole site |
 | HTTPS                | 0                                   | 1: served by https alone           |
 | TRUSTED_PROXIES      | 0                                   | how many proxies stand before it   |
 | CSRF_TRUSTED_ORIGINS | none                                | `https://forms.example.com,...`    |
@@ -22,6 +24,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -52,6 +55,14 @@ def _number(name: str, default: int, least: int) -> int:
     if not (value.isascii() and value.isdigit()) or int(value) < least:
         raise ImproperlyConfigured(f"`{name}` is `{value}`, expected a number from {least} on")
     return int(value)
+
+
+def _path(name: str) -> str:
+    """The variable as a path such as `/app`, without a slash at its end; empty for the root."""
+    value = _text(name).rstrip("/")
+    if value and (not value.startswith("/") or "//" in value):
+        raise ImproperlyConfigured(f"`{name}` is `{value}`, expected a path such as `/app`")
+    return value
 
 
 def _list(name: str, default: str = "") -> list[str]:
@@ -139,7 +150,12 @@ TEMPLATES = [
     },
 ]
 
-STATIC_URL = "static/"
+# gunicorn takes the same variable. Two sites of one host do not overwrite each other's cookies.
+SCRIPT_NAME = _path("SCRIPT_NAME")
+if SCRIPT_NAME:
+    FORCE_SCRIPT_NAME = SCRIPT_NAME
+    SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{SCRIPT_NAME}/"
+STATIC_URL = f"{SCRIPT_NAME}/static/"
 # Served from where the apps keep them: nothing is to be collected before the first start.
 WHITENOISE_USE_FINDERS = True
 
@@ -158,6 +174,11 @@ _SQLITE: dict[str, Any] = {
 }
 
 
+DATABASE_POOLER = _switch("DATABASE_POOLER")
+if DATABASE_POOLER:
+    ROWKEEPER["POOLER"] = True
+
+
 def _database(url: str) -> dict[str, Any]:
     """The database that `DATABASE_URL` names; PostgreSQL with a pool, or connections that stay."""
     if not url:
@@ -169,27 +190,58 @@ def _database(url: str) -> dict[str, Any]:
         raise ImproperlyConfigured(
             f"`DATABASE_URL` begins with `{scheme}:`, expected `postgres:` or `sqlite:`"
         )
+    given = {name for name, _ in parse_qsl(urlsplit(url).query)}
+    if {"currentSchema", "options"} <= given:
+        raise ImproperlyConfigured(
+            "`DATABASE_URL` has both `currentSchema` and `options`: write the schema into "
+            "`options`, as `-c search_path=...`"
+        )
     config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=0))
     if scheme == "sqlite":
-        return {**_SQLITE, "NAME": config["NAME"]}
+        for name in given - {"timeout"}:
+            raise ImproperlyConfigured(
+                f"`DATABASE_URL` has `{name}`: for SQLite the only option is `timeout`, in seconds"
+            )
+        options = {**_SQLITE["OPTIONS"], **config.get("OPTIONS", {})}
+        return {**_SQLITE, "NAME": config["NAME"], "OPTIONS": options}
+    return _postgresql(config)
+
+
+def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of PostgreSQL: those of the URL, and what the site needs beside them."""
+    # An unknown option in the URL is refused by name when the first connection is made.
+    options = dict(config.get("OPTIONS", {}))
+    if DATABASE_POOLER:
+        if "options" in options:
+            raise ImproperlyConfigured(
+                "`DATABASE_URL` has `options` or `currentSchema`, which a pooler does not pass on: "
+                "use `ALTER ROLE ... SET ...` on the server instead"
+            )
+        # libpq would send it as `options`.
+        os.environ.pop("PGOPTIONS", None)
+        # A statement may come to a server connection that has not prepared it, and a cursor
+        # ends with its transaction.
+        options["prepare_threshold"] = None
+        return {**config, "DISABLE_SERVER_SIDE_CURSORS": True, "OPTIONS": options}
     size = _number("DATABASE_POOL", 10, least=0)
-    # A server with a fixed number of threads needs no pool: to give a connection to each saves a
-    # tenth of a request.
-    kept: dict[str, Any] = {"CONN_MAX_AGE": None}
-    pool = {"pool": {"min_size": 1, "max_size": size, "timeout": 10}}
-    options = {
-        **(pool if size else {}),
-        # The same few statements run on every request: planned once a connection, they cost the
-        # database about half.
-        "server_side_binding": True,
-        "prepare_threshold": 3,
-        # For all values alike: the statements leave one sensible plan, and values would have them
-        # planned anew each time. Compiling one of thousands of conditions takes far longer than
-        # running it.
-        "options": f"-c plan_cache_mode=force_generic_plan -c jit=off {_text('PGOPTIONS')}".strip(),
-    }
-    config.update({} if size else kept)
-    return {**config, "OPTIONS": {**config.get("OPTIONS", {}), **options}}
+    if size:
+        options["pool"] = {"min_size": 1, "max_size": size, "timeout": 10}
+    else:
+        # A server with a fixed number of threads needs no pool: a connection for each thread
+        # saves a tenth of a request.
+        config["CONN_MAX_AGE"] = None
+    # The same few statements run on every request: planned once a connection, they cost the
+    # database about half.
+    options["server_side_binding"] = True
+    options["prepare_threshold"] = 3
+    # For all values alike: the statements leave one sensible plan, and values would have them
+    # planned anew each time. Compiling one of thousands of conditions takes far longer than
+    # running it. What the URL and the environment say comes later, and so wins.
+    given = [options.get("options", ""), _text("PGOPTIONS")]
+    options["options"] = " ".join(
+        ["-c plan_cache_mode=force_generic_plan -c jit=off", *filter(None, given)]
+    )
+    return {**config, "OPTIONS": options}
 
 
 DATABASES = {"default": _database(_text("DATABASE_URL"))}

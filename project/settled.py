@@ -6,6 +6,8 @@ import gc
 
 from django.urls import get_resolver
 
+from rules.engine.templates import warm_up
+
 
 def settle() -> None:
     """Load all that answers requests, and take it out of what Python's collector goes through.
@@ -15,5 +17,6 @@ def settle() -> None:
     """
     # The addresses are loaded with the first request otherwise.
     _ = get_resolver().url_patterns
+    warm_up()
     gc.collect()
     gc.freeze()

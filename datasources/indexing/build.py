@@ -72,7 +72,7 @@ def build_in_turn(source_id: int, seconds: int) -> None:
 
 def build_later(source_id: int) -> None:
     """The same beside the request, once its transaction is over."""
-    if setting("INDEXES_ON_SAVE"):
+    if setting("INDEXES_ON_SAVE") and not setting("POOLER"):
         thread = threading.Thread(
             target=_build_beside, args=(source_id,), name=BUILDER, daemon=True
         )

@@ -16,8 +16,6 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final
 
-from pybars import Compiler
-
 from rules.engine.jstext import js_text
 from rules.engine.template_grammar import Path, TemplateError, read_template
 
@@ -86,6 +84,11 @@ def compile_template(text: str) -> Template:
     return Template(text, paths, tuple(parts))
 
 
+def warm_up() -> None:
+    """Load what renders mixed text, so that no request has to wait for it."""
+    _joiner(2)
+
+
 def _look_up(user: object, path: Path) -> Scalar | Unmet:
     """Follow `path` through the own keys of plain mappings, never through attributes."""
     value = user
@@ -126,6 +129,10 @@ def _joiner(count: int) -> Callable[[dict[str, str]], str]:
 
 
 def _make_joiner(count: int) -> Callable[[dict[str, str]], str]:
+    # Importing it compiles its grammar, which takes two seconds: commands that render nothing, such
+    # as `check`, do without.
+    from pybars import Compiler
+
     # Not `Compiler.compile`: it leaves a module in `sys.modules` for each template.
     code = Compiler().precompile("".join(f"{{{{{{v{number}}}}}}}" for number in range(count)))
     namespace: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from datasources import sources
+from datasources.conf import setting
 from datasources.indexing.build import BuilderAtWork, build_in_turn
 from datasources.indexing.states import FAILED
 from datasources.indexing.status import statuses
@@ -74,6 +75,11 @@ class Command(BaseCommand):
             raise CommandError("; ".join(error.messages)) from None
 
     def _build(self, source_id: int, seconds: int) -> None:
+        if setting("POOLER"):
+            raise CommandError(
+                "indexes cannot be made through a pooler: run this command with a `DATABASE_URL` "
+                "that leads to PostgreSQL itself, and without `DATABASE_POOLER`"
+            )
         try:
             build_in_turn(source_id, seconds)
         except BuilderAtWork:
