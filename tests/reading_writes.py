@@ -131,24 +131,40 @@ class Sent:
 
 
 def update(place: Place, who: Who, changes: list[Sent], replaces: bool) -> Any:
-    """`Written`, None, or `OPEN`."""
+    """`Written`, None, or `OPEN`. A batch gets nothing that one of its entries alone could not."""
+    alone: dict[int, Row] = {}
     for position, rule in enumerate(place.rules, 1):
         if not applies(rule, "update", who):
             continue
-        wants = reading.required(rule)
-        aside = [item for item in wants if looks_at_stored(item)]
-        if not all(on_stored(item, c.stored, who.user) for c in changes for item in aside):
-            continue
-        rows = [result(place, rule, who, change, replaces) for change in changes]
-        looked_at = [item for item in wants if looks_at_submitted(item)]
-        for change, row in zip(changes, rows, strict=True):
-            if not all(on_submitted(item, change.sent, row, who.user) for item in looked_at):
-                return None
-        answers = [may_write(place, rule, who, c, column) for c in changes for column in c.sent]
-        if False in answers:
+        aside = [item for item in reading.required(rule) if looks_at_stored(item)]
+        held = [
+            at
+            for at, change in enumerate(changes)
+            if all(on_stored(item, change.stored, who.user) for item in aside)
+        ]
+        rows = {at: written(place, rule, who, changes[at], replaces) for at in held}
+        if None in rows.values():
             return None
-        return OPEN if OPEN in answers else Written(position, rows)
+        if OPEN in rows.values():
+            return OPEN
+        if len(held) == len(changes):
+            if not all(reading.equal(alone[at], rows[at]) for at in alone):
+                return None
+            return Written(position, [rows[at] for at in held])
+        alone = {**rows, **alone}
     return None
+
+
+def written(place: Place, rule: dict[str, Any], who: Who, change: Sent, replaces: bool) -> Any:
+    """The row that a rule which is about this entry stores; None if it denies, or `OPEN`."""
+    row = result(place, rule, who, change, replaces)
+    looked_at = [item for item in reading.required(rule) if looks_at_submitted(item)]
+    if not all(on_submitted(item, change.sent, row, who.user) for item in looked_at):
+        return None
+    answers = [may_write(place, rule, who, change, column) for column in change.sent]
+    if False in answers:
+        return None
+    return OPEN if OPEN in answers else row
 
 
 def result(place: Place, rule: dict[str, Any], who: Who, change: Sent, replaces: bool) -> Row:

@@ -16,12 +16,11 @@ from datasources.where import EVERYTHING, all_of, narrowed
 from . import reasons, scripted
 from .asks import ById, ByQuery, Data, Insert, Update
 from .decision import NOTHING_SHOWN, Decision, Granted, Judge
-from .fit import closed_to_insert, closed_to_update, hidden_name, undeclared, written_row
+from .fit import closed_to_insert, hidden_name, undeclared
 from .reasons import Reason
 from .require import (
     Values,
     unmet_by_record,
-    unmet_by_stored,
     unmet_by_submitted,
     unmet_by_where,
 )
@@ -29,6 +28,7 @@ from .rule import Allow, Operation, Rule
 from .ruleset import Ruleset, compile_rules
 from .scripted import Caller, Shown
 from .scripts import NO_SCRIPTS, ScriptRun
+from .updating import UpdateJudge
 
 __all__ = [
     "NOTHING_SHOWN",
@@ -227,36 +227,19 @@ def decide_insert(
 def decide_update(
     ruleset: Ruleset, identity: Identity, ask: Update, run_script: ScriptRun = NO_SCRIPTS
 ) -> Decision:
-    """May all of these entries be written so? One rule has to grant them together."""
-    user = identity.user
+    """May all of these entries be written so? One rule has to grant them together, and each of
+    them has to be granted alone as well.
+    """
     shows = partial(shown_of, ruleset, identity, run_script=run_script)
     shown = [Shown(shows, change.stored) for change in ask.changes]
-
-    def judge(rule: Rule) -> Reason | Granted:
-        for change in ask.changes:
-            reason = unmet_by_stored(rule, change.stored, user)
-            if reason is not None:
-                return reason
-        rows = []
-        for change, visible in zip(ask.changes, shown, strict=True):
-            row = written_row(rule.columns, change, visible, ask.replaces)
-            reason = unmet_by_submitted(rule, change.submitted, row, user, inserts=False)
-            if reason is not None:
-                return reasons.rejected(reason)
-            reason = undeclared(ruleset, change.submitted) or closed_to_update(
-                rule.columns, change, visible, rule.pinned_on_update
-            )
-            if reason is not None:
-                return reason
-            rows.append(row)
-        return Granted(rows=tuple(rows))
-
+    judge = UpdateJudge(ruleset, identity.user, ask, shown)
+    caller = Caller(ruleset, identity, run_script)
     return _decide(
         ruleset,
         "update",
         identity,
-        judge,
-        lambda rule: scripted.update(Caller(ruleset, identity, run_script), rule, ask, shown),
+        judge.judge,
+        lambda rule: judge.checked(scripted.update(caller, rule, ask, shown)),
     )
 
 

@@ -108,6 +108,12 @@ def rejected(reason: Reason) -> Reason:
     return Reason(reason.code, f"{reason.text}; the request is denied", final=True)
 
 
+NOT_ALONE: Final = Reason(
+    "batch",
+    "would grant all entries together, but an earlier rule decides otherwise about one of them; "
+    "the request is denied",
+    final=True,
+)
 UNREADABLE: Final = Reason(
     "select", "would grant, but no select with the same where is granted to the caller"
 )

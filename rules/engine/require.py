@@ -133,13 +133,26 @@ def unmet_by_record(
     return None
 
 
-def unmet_by_stored(
-    rule: Rule, stored: Mapping[str, Any], user: Mapping[str, Any] | None
-) -> Reason | None:
-    """The stored side of an update: is the rule about this record?"""
+def stored_side(rule: Rule, user: Mapping[str, Any] | None) -> Values | Reason:
+    """The conditions of an update on the stored record, rendered for the user.
+
+    Returns the reason instead if one of them cannot be rendered.
+    """
+    found: Values = []
     for item in rule.require:
-        if item.__class__ is Condition and item.on_stored and not item.met_by_stored(stored, user):
-            return item.unmet
+        if isinstance(item, Condition) and item.on_stored:
+            value = item.value(user)
+            if value is UNMET:
+                return item.unmet
+            found.append((item, value))
+    return found
+
+
+def unmet_by_stored(side: Values, stored: Mapping[str, Any]) -> Reason | None:
+    """The stored side of an update: is the rule about this record? `side` is `stored_side`'s."""
+    for condition, value in side:
+        if not condition.met_with(stored, value):
+            return condition.unmet
     return None
 
 

@@ -56,7 +56,7 @@ class Condition:
     def met_by_stored(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
         """Whether a stored record meets it."""
         value = self.value(user)
-        return value is not UNMET and self._met(row, value)
+        return value is not UNMET and self.met_with(row, value)
 
     def met_by(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
         """Whether session data or submitted data meets it: here a list equals nothing."""
@@ -65,10 +65,13 @@ class Condition:
             return False
         if self.op == "equals":
             return same(row.get(self.column), value)
-        return self._met(row, value)
+        return self.met_with(row, value)
 
-    def _met(self, row: Mapping[str, Any], value: Scalar) -> bool:
-        """What the condition's node means; said directly where there is no list to open."""
+    def met_with(self, row: Mapping[str, Any], value: Scalar) -> bool:
+        """Whether a stored record meets the condition with its rendered value.
+
+        It means what the condition's node means, and is faster if there is no list to open.
+        """
         held = row.get(self.column)
         if held.__class__ is list or self.op == "contains":
             return matches(self.node(value), row)
