@@ -42,14 +42,14 @@ def test_rules_in_words_and_who_gets_in(boss: Client) -> None:
     admins = {"type": ["select", "delete"], "allow": {"user": {"Role": {"equals": "Admin"}}}}
     token = {"type": ["insert"], "allow": {"tokens": [7]}, "include": ["Email"]}
     own = {"Email": {"equals": "{{user.[Email]}}"}}
-    mine = {"type": ["update"], "allow": "loggedIn", "require": [own]}
+    mine = {"type": ["update"], "allow": "loggedIn", "require": [own], "exclude": ["Salary"]}
     script = {"script": "return {'granted': True}", "enabled": False}
     found = answer(boss, make("Staff"), [admins, READ, token, mine, script])
     assert [rule["words"] for rule in found["rules"]] == [
         "Whoever is signed in and whose Role is “Admin” may read and delete everything",
         "Everyone who is signed in may read all but Salary",
         "API token 7 may add only Email",
-        "Everyone who is signed in may change everything, if Email is the user's Email",
+        "Everyone who is signed in may change all but Salary, if Email is the user's Email",
         "A script decides",
     ]
     assert found["rules"][4]["operations"] == ["select", "insert", "update", "delete"]

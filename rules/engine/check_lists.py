@@ -9,7 +9,7 @@ from typing import Any
 
 from datasources.values import shown
 
-from .problems import Fix, Problem, Severity
+from .problems import CheckCode, Fix, Problem, Severity
 from .rule import Rule
 from .surroundings import Surroundings
 
@@ -65,7 +65,7 @@ def _no_app(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
 def _problem(
     rule: Rule,
     path: str,
-    code: str,
+    code: CheckCode,
     message: str,
     severity: Severity = "warning",
     fix: Fix | None = None,

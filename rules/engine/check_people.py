@@ -86,7 +86,7 @@ def _promotes(
                     "so that they can give themselves that right",
                     "self-promotion",
                     "warning",
-                    _closing(raw, writer, [column], facts),
+                    closing(raw, writer, [column], facts),
                 )
                 break
 
@@ -159,7 +159,7 @@ def _open_to_all(
         f"{who} can read {few([f'`{shown(name)}`' for name in names])}",
         "sensitive",
         "warning" if reader.allow.kind == "all" else "info",
-        _closing(raw, reader, names, facts),
+        closing(raw, reader, names, facts),
     )
 
 
@@ -172,10 +172,10 @@ def _is_about_own(rule: Rule) -> bool:
 # -- closing columns
 
 
-def _closing(
+def closing(
     raw: Sequence[Any], closed: Facts, names: Sequence[str], facts: Sequence[Facts]
 ) -> Fix | None:
-    """The rule without these columns; None where that could open something else.
+    """The rule without these columns; None where the change could open something else.
 
     A read that does not fit any more goes on to the later rules, which may show other columns; a
     column that is required would be named, or written, all the same.

@@ -10,6 +10,24 @@ from typing import Any, Literal, TypeAlias
 
 # An error is refused by a save, a warning is told after it, an info is worth knowing.
 Severity: TypeAlias = Literal["error", "warning", "info"]
+# The checks of valid rules. A test tries each one of them against brute force.
+CheckCode: TypeAlias = Literal[
+    "any-kind-of-user",
+    "any-record",
+    "both-lists",
+    "empty-list",
+    "hidden-and-writable",
+    "nobody",
+    "required-and-hidden",
+    "script-no-return",
+    "self-promotion",
+    "sensitive",
+    "stops-later",
+    "template-in-allow",
+    "unknown-column",
+    "unreachable",
+]
+Code: TypeAlias = CheckCode | Literal["invalid", "no-json", "more"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +57,7 @@ class Problem:
     rule: int
     path: str
     message: str
-    code: str = "invalid"
+    code: Code = "invalid"
     severity: Severity = "error"
     fix: Fix | None = None
 
