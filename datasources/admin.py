@@ -25,7 +25,7 @@ from .admin_transfer import TransferPages
 from .db import atomic
 from .definition import login_of
 from .errors import Failure
-from .forms import FIELDS, DataSourceForm
+from .forms import FIELDS, WRITTEN, DataSourceForm
 from .indexing.told import indexes_told
 from .models import DataSource
 from .pretty import pretty
@@ -75,6 +75,8 @@ class DataSourceAdmin(TransferPages, SharingPage):
         if obj is not None and not may_see(request.user, obj):
             return [(None, {"fields": ["name"]})]
         main = ["name", "type", "app", self._shown("columns", request, obj)]
+        if obj is not None and obj.written_columns:
+            main.append(self._shown(WRITTEN, request, obj))
         definition = self._shown("definition", request, obj)
         marks = ["indexed_columns"] if self._may_edit(request, obj, "change") else []
         return [
@@ -89,7 +91,12 @@ class DataSourceAdmin(TransferPages, SharingPage):
         Rules can name the app of those who signed in, and the data source that they signed in
         against: where people sign in, both are settled by who settles that.
         """
-        readonly = ["columns_shown", "indexes_shown", "definition_shown"]
+        readonly = [
+            "columns_shown",
+            "written_columns_shown",
+            "indexes_shown",
+            "definition_shown",
+        ]
         if not self._may_edit(request, obj, "change"):
             return [*readonly, "name", "type", "app"]
         if not any(
@@ -101,7 +108,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         return readonly
 
     def _shown(self, field: str, request: HttpRequest, obj: DataSource | None) -> str:
-        right = "change" if field == "columns" else "change_rules"
+        right = "change_rules" if field == "definition" else "change"
         return field if self._may_edit(request, obj, right) else f"{field}_shown"
 
     def _may_edit(self, request: HttpRequest, obj: DataSource | None, right: str) -> bool:
@@ -128,7 +135,12 @@ class DataSourceAdmin(TransferPages, SharingPage):
     @admin.display(description="columns")
     def columns_shown(self, obj: DataSource) -> SafeString:
         """The columns, for those who may not change them."""
-        return format_html_join("", "<div><bdi>{}</bdi></div>", ((name,) for name in obj.columns))
+        return _listed(obj.declared_columns)
+
+    @admin.display(description="Columns made by writers")
+    def written_columns_shown(self, obj: DataSource) -> SafeString:
+        """The columns that nobody declared, for those who may not change them."""
+        return _listed(obj.written_columns)
 
     @admin.display(description="state")
     def indexes_shown(self, obj: DataSource) -> SafeString:
@@ -174,7 +186,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         """Save what was changed, if anything was, in the one way there is."""
         if not change and request.user.pk is not None:
             obj.owner_id = request.user.pk
-        if change and not set(form.changed_data) & set(FIELDS):
+        if change and not set(form.changed_data) & {*FIELDS, WRITTEN}:
             return
         try:
             with atomic():
@@ -219,3 +231,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         """The same for several."""
         for obj in queryset:
             self.delete_model(request, obj)
+
+
+def _listed(names: Iterable[str]) -> SafeString:
+    return format_html_join("", "<div><bdi>{}</bdi></div>", ((name,) for name in names))

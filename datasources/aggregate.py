@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from .errors import Malformed
 from .jsontext import dumps
+from .resolving import row_path_of
 from .values import MAX_DEPTH, problem_with_name, problem_with_text, shown
 
 MAX_STAGES = 20
@@ -183,11 +184,7 @@ def parse_aggregate(value: Any, columns: Container[str]) -> Pipeline:
 
 def row_path(written: str, columns: Container[str], place: str) -> tuple[str, ...]:
     """The column that a name means (`data.` in front is optional), or the path below one."""
-    bare = written.removeprefix("data.")
-    for name in (bare, written):
-        if name in columns:
-            return (name,)
-    path = tuple(bare.split("."))
+    path = row_path_of(written, columns)
     if len(path) > MAX_DEPTH:
         raise Malformed(f"`{place}`: the path has more than {MAX_DEPTH} keys")
     for key in path:

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import connections, router
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.db import DatabaseError, connections, router
 from django.db.models import Model
 
 from .conf import DEFAULTS, setting
 from .db import alias, connection, is_joined, is_own
 from .siblings import PACKAGES
+from .values import few, shown
 
 
 def packages_of_two(found: Mapping[str, Sequence[str]]) -> list[CheckMessage]:
@@ -135,3 +136,34 @@ def _elsewhere(model: type[Model], places: set[str]) -> Error:
         "permissions there.",
         id="rowkeeper.E005",
     )
+
+
+@register(Tags.database)
+def check_dotted_columns(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Which declared columns have dots in their names, so that no path of that name is looked up?
+
+    One message for each data source that has such columns. Runs with `check --database`.
+    """
+    from .models import DataSource
+
+    if alias() not in (databases or ()):
+        return []
+    try:
+        sources = list(DataSource.objects.only("name", "columns", "written_columns"))
+    except DatabaseError:
+        # The tables are not migrated yet.
+        return []
+    return [
+        Info(
+            f"The data source `{shown(source.name)}` declares columns with dots in their "
+            f"names: {few([f'`{shown(name)}`' for name in dotted])}.",
+            hint="Such a name means that column, and never a path into the value of another. "
+            "If no administrator wanted this column, move it to the columns made by writers "
+            "on the data source's page in the admin.",
+            id="rowkeeper.I001",
+        )
+        for source in sources
+        if (dotted := [name for name in source.declared_columns if "." in name])
+    ]

@@ -13,6 +13,10 @@ DEFAULTS: dict[str, Any] = {
     # Bytes of a body: of a commit, a bulk write and a creation with entries; of all others.
     "MAX_BULK_BODY": 100_000_000,
     "MAX_BODY": 1_048_576,
+    # Bytes in UTF-8 that the names of a data source's columns have together, and whether a caller
+    # without a credential can make new columns by writing entries.
+    "MAX_COLUMN_NAMES": 65_536,
+    "ANONYMOUS_COLUMNS": False,
     # Seconds that a read may take on SQLite; PostgreSQL has `statement_timeout` for it.
     "QUERY_SECONDS": 15,
     # Days after which an idle login session ends.

@@ -28,6 +28,14 @@ class Login:
     session_columns: tuple[str, ...] = ()
 
 
+def declared_of(columns: Sequence[str], written: Sequence[str]) -> list[str]:
+    """Return the columns that an administrator declared: all but those that only writes of
+    entries made.
+    """
+    made = frozenset(written)
+    return [name for name in columns if name not in made]
+
+
 def problem_with_columns(columns: object) -> str | None:
     """Why a value is no list of distinct column names, or None."""
     if not isinstance(columns, list):
@@ -43,6 +51,35 @@ def problem_with_columns(columns: object) -> str | None:
             return f"the column `{shown(name)}` stands twice"
         seen.add(name)
     return None
+
+
+def problem_with_more_columns(
+    before: Sequence[str], after: Sequence[str], most_bytes: int
+) -> str | None:
+    """Return why a data source cannot get more columns, or None.
+
+    A data source has at most `MAX_COLUMNS` columns, whose names have at most `most_bytes` bytes
+    in UTF-8 together. One that already has more keeps what it has.
+    """
+    known = set(before)
+    new = [name for name in after if name not in known]
+    if not new:
+        return None
+    if len(after) > MAX_COLUMNS:
+        return (
+            f"the data source would have more than {MAX_COLUMNS} columns; `{shown(new[0])}` is new"
+        )
+    size = _bytes_of(after)
+    if size > most_bytes and size > _bytes_of(before):
+        return (
+            f"the names of the data source's columns would have {size} bytes together; at most "
+            f"{most_bytes} are allowed; `{shown(new[0])}` is new"
+        )
+    return None
+
+
+def _bytes_of(names: Sequence[str]) -> int:
+    return sum(len(name.encode()) for name in names)
 
 
 def problem_with_indexed(

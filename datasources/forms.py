@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 
-from .definition import changes_login, login_of, problem_with_indexed
+from .definition import changes_login, declared_of, login_of, problem_with_indexed
 from .errors import Malformed
 from .jsontext import canonical, dumps, loads
 from .models import DataSource, check_definition
 from .pretty import pretty, read
-from .values import MAX_INTEGER, MIN_INTEGER, problem_with_row
+from .values import MAX_INTEGER, MIN_INTEGER, problem_with_row, shown
 
 if TYPE_CHECKING:
     _SourceForm = forms.ModelForm[DataSource]
@@ -23,6 +23,8 @@ else:
 
 # Of a data source, what can be edited.
 FIELDS = ["name", "type", "app", "columns", "indexed_columns", "definition"]
+# What the form has beside the fields of the model that it edits directly.
+WRITTEN = "written_columns"
 
 
 def code_area(rows: int, area: type[forms.Textarea] = forms.Textarea) -> forms.Textarea:
@@ -131,7 +133,15 @@ class DataSourceForm(_SourceForm):
 
     columns = ColumnsField(
         required=False,
-        help_text="One name a line, in the order of tables. Entries may bring new ones.",
+        help_text="One name a line, in the order of tables. Entries can bring new ones.",
+    )
+    written_columns = ColumnsField(
+        required=False,
+        rows=4,
+        label="Columns made by writers",
+        help_text="One name a line: columns that entries brought and nobody has declared. Move a "
+        "name to the columns above to declare it. A name with dots means a path until it is "
+        "declared, and that column afterwards.",
     )
     indexed_columns = ColumnsField(
         required=False,
@@ -159,7 +169,9 @@ class DataSourceForm(_SourceForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in FIELDS:
+        self.initial["columns"] = self.instance.declared_columns
+        self.initial[WRITTEN] = self.instance.written_columns
+        for name in (*FIELDS, WRITTEN):
             if name in self.fields:
                 opened = f"initial-{name}" in self.data or not self.is_bound
                 self.fields[name].show_hidden_initial = opened
@@ -178,18 +190,46 @@ class DataSourceForm(_SourceForm):
         if self.instance.pk is None:
             return
         for name in FIELDS:
-            if name not in self.cleaned_data:
+            if name == "columns" or name not in self.cleaned_data:
                 continue
             if name not in self.changed_data:
                 self.cleaned_data[name] = getattr(self.instance, name)
-            elif name == "columns" and self.fields[name].show_hidden_initial:
-                self._keep_new_columns()
+        if "columns" in self.cleaned_data:
+            self._join_columns()
 
-    def _keep_new_columns(self) -> None:
-        opened = self.fields["columns"].to_python(self.data.get("initial-columns")) or ()
-        typed = self.cleaned_data["columns"]
-        new = [name for name in self.instance.columns if name not in {*opened, *typed}]
-        self.cleaned_data["columns"] = [*typed, *new]
+    def _join_columns(self) -> None:
+        """Make one list of the declared columns and of those that writers made."""
+        stored = self.instance.columns
+        declared = self._names_of("columns", self.instance.declared_columns)
+        made = self._names_of(WRITTEN, self.instance.written_columns)
+        for name in made:
+            if name not in stored:
+                self.add_error(WRITTEN, f"`{shown(name)}` is not one of the columns")
+        made = [name for name in made if name not in declared]
+        self.cleaned_data["columns"] = [*declared, *made]
+        self.cleaned_data[WRITTEN] = made
+        self.instance.written_columns = made
+
+    def _names_of(self, field: str, stored: Sequence[str]) -> list[str]:
+        """What was typed into a field, and what was added to the column list since the form was
+        opened; what is stored where the field was not changed.
+        """
+        absent = self.add_prefix(field) not in self.data
+        if absent or field not in self.cleaned_data or field not in self.changed_data:
+            return list(stored)
+        typed: list[str] = self.cleaned_data[field]
+        if not self.fields[field].show_hidden_initial:
+            return typed
+        opened: set[str] = set()
+        for name in ("columns", WRITTEN):
+            if name in self.fields:
+                opened.update(self.fields[name].to_python(self.data.get(f"initial-{name}")) or ())
+        return [*typed, *(name for name in stored if name not in opened and name not in typed)]
+
+    def declared_columns(self) -> list[str]:
+        """Return the columns that count as declared once this form is saved."""
+        columns: list[str] = self.cleaned_data.get("columns", self.instance.columns)
+        return declared_of(columns, self.instance.written_columns)
 
     def _check_login(self) -> None:
         if self.may_set_login or "definition" not in self.cleaned_data:

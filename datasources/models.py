@@ -11,8 +11,9 @@ from django.db import models
 from django.utils import timezone
 
 from .db import alias, atomic
-from .definition import problem_with_columns, problem_with_definition
+from .definition import declared_of, problem_with_columns, problem_with_definition
 from .jsontext import RowEncoder
+from .resolving import is_path
 from .values import holds_nested_list, lower, problem_with_row, problem_with_text, shown
 
 # What `Source` says of people who did not sign in against a data source.
@@ -64,6 +65,8 @@ class DataSource(models.Model):
     name = models.CharField(max_length=255, unique=True, validators=[check_name])
     type = models.CharField(max_length=64, blank=True, default="")
     columns = models.JSONField(default=list, blank=True, validators=[check_columns])
+    # Of the columns, those that only writes of entries made: no administrator declared them.
+    written_columns = models.JSONField(default=list, blank=True, validators=[check_columns])
     definition = models.JSONField(default=dict, blank=True, validators=[check_definition])
     # Columns that hold or once held passwords; see `definition.secret_columns`.
     secret_columns = models.JSONField(default=list, blank=True, editable=False)
@@ -109,6 +112,17 @@ class DataSource(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def declared_columns(self) -> list[str]:
+        """The columns that an administrator declared, in their order."""
+        return declared_of(self.columns, self.written_columns)
+
+    @property
+    def nameable_columns(self) -> list[str]:
+        """The columns that rules and requests can name: with dots, the declared ones only."""
+        declared = frozenset(self.declared_columns)
+        return [name for name in self.columns if not is_path(name, declared)]
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Its entries first, by one statement: Django would read them all, and name each."""

@@ -9,6 +9,7 @@ from typing import Any
 from .aggregate import ENTRY_FIELDS, MAX_GIVEN, Pipeline, given_by, parse_aggregate
 from .cursors import After, parse_after
 from .errors import Malformed
+from .resolving import column_of as column_named
 from .values import MAX_INTEGER, problem_with_name, shown
 from .where import EVERYTHING, Budget, Field, Node, parse_where
 
@@ -252,12 +253,8 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
 
 
 def column_of(written: str, place: str, columns: Container[str]) -> str:
-    """`data.` in front is optional; where `data.X` is a column and `X` is none, it is meant.
-
-    Raises `Malformed`.
-    """
-    bare = written.removeprefix("data.")
-    name = written if written in columns and bare not in columns else bare
+    """The column that a name means; see `resolving.column_of`. Raises `Malformed`."""
+    name = column_named(written, columns)
     problem = problem_with_name(name)
     if problem:
         raise Malformed(f"`{place}`: the column {problem}")

@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
+from .conf import setting
 from .db import atomic, connection
-from .definition import Login, login_of, problem_with_indexed, secret_columns
+from .definition import (
+    Login,
+    declared_of,
+    login_of,
+    problem_with_indexed,
+    problem_with_more_columns,
+    secret_columns,
+)
 from .errors import Malformed
 from .indexing.keys import Keys, keys_of
 from .indexing.states import READY
@@ -30,6 +39,8 @@ class Source:
     id: int
     name: str
     columns: tuple[str, ...]
+    # The columns that an administrator declared. What a name means is decided by these only.
+    declared: frozenset[str]
     app_id: int | None
     login: Login | None
     secret: frozenset[str]
@@ -72,8 +83,8 @@ def fields_sql() -> str:
     """The fields of a `Source`, of the table called `d`."""
     cast = "::text" if connection.vendor == "postgresql" else ""
     return (
-        f"d.id,d.name,d.app_id,d.rules_tag,d.columns{cast},d.definition{cast},"
-        f"d.secret_columns{cast},d.indexes{cast}"
+        f"d.id,d.name,d.app_id,d.rules_tag,d.columns{cast},d.written_columns{cast},"
+        f"d.definition{cast},d.secret_columns{cast},d.indexes{cast}"
     )
 
 
@@ -118,11 +129,13 @@ def _source(row: tuple[Any, ...]) -> Source:
     """Parsed once, as long as nothing about it changes."""
     source = _parsed.get(row[0])
     if source is None or source.key != row:
-        identifier, name, app_id, tag, columns, definition, secret, indexes = row
+        identifier, name, app_id, tag, columns, made, definition, secret, indexes = row
+        names = loads(columns)
         source = Source(
             identifier,
             name,
-            tuple(loads(columns)),
+            tuple(names),
+            frozenset(declared_of(names, loads(made))),
             app_id,
             login_of(loads(definition)),
             frozenset(loads(secret)),
@@ -179,8 +192,8 @@ def touch_rules(source_id: int) -> None:
     """Say that the rules are others than before: the number grows, compiled rules are stale."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {TABLE} SET revision=revision+1, rules_tag=%s WHERE id=%s",
-            [new_tag(), source_id],
+            f"UPDATE {TABLE} SET revision=revision+1, rules_tag=%s, updated_at=%s WHERE id=%s",
+            [new_tag(), connection.ops.adapt_datetimefield_value(timezone.now()), source_id],
         )
 
 
@@ -201,10 +214,13 @@ def save(source: DataSource, build: bool = True) -> None:
     with atomic():
         if source.pk is not None:
             lock(source.pk)
-            stored = DataSource.objects.only("secret_columns", "indexes").get(pk=source.pk)
+            stored = DataSource.objects.only("secret_columns", "indexes", "columns").get(
+                pk=source.pk
+            )
             before, source.indexes = stored.secret_columns, stored.indexes
+            columns = stored.columns
         else:
-            before = []
+            before, columns = [], []
         login = login_of(source.definition)
         kept = passwords.still_held(source.pk, before) if source.pk else []
         source.secret_columns = secret_columns(kept, source.definition)
@@ -212,6 +228,14 @@ def save(source: DataSource, build: bool = True) -> None:
             for column in (login.email_column, login.password_column):
                 if column not in source.columns:
                     source.columns = [*source.columns, column]
+            source.written_columns = declared_of(
+                source.written_columns, [login.email_column, login.password_column]
+            )
+        left = frozenset(source.columns)
+        source.written_columns = [name for name in source.written_columns if name in left]
+        problem = problem_with_more_columns(columns, source.columns, setting("MAX_COLUMN_NAMES"))
+        if problem:
+            raise ValidationError({"columns": problem})
         _check_indexed(source)
         source.rules_tag = new_tag()
         source.save()

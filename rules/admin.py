@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from accounts.failures import PermissionMissing
 from accounts.permissions import grant_all
 from datasources.admin import Refused
+from datasources.forms import WRITTEN
 from datasources.models import DataSource
 from datasources.quoting import quoted
 from datasources.rights import having, look_again, may
@@ -110,7 +111,7 @@ class RuledDataSourceAdmin(HistoryPages, DecisionLogPages, AccessPages, CheckPag
                 raise Refused([("rules", text) for text in rule_errors(error.problems)]) from None
             except PermissionMissing as error:
                 raise Refused([("rules", error.message)]) from None
-        if {"rules", "columns", "definition"} & set(form.changed_data):
+        if {"rules", "columns", WRITTEN, "definition"} & set(form.changed_data):
             self._say(request, obj)
 
     def _say(self, request: HttpRequest, obj: DataSource) -> None:
@@ -131,7 +132,7 @@ def _in_words(user: Any, obj: DataSource | None) -> SafeString | str:
     if obj is None:
         return ""
     rules = rules_of(obj)
-    found = summaries(rules, problems_with(rules, obj.columns, obj.secret_columns))
+    found = summaries(rules, problems_with(rules, obj.declared_columns, obj.secret_columns))
     context = {
         "rules": found,
         "access": access(found),

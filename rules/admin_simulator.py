@@ -23,8 +23,8 @@ from datasources.rights import having, may, may_see
 from datasources.sources import Source
 
 from .api.errors import STATUS
-from .engine.decide import Ruleset, compile_rules
-from .guard import ruleset_of
+from .engine.decide import Ruleset
+from .guard import ruleset_from, ruleset_of
 from .log.reading import SEEING_PEOPLE
 from .models import LoggedDecision
 from .saving import problems_with, rules_of
@@ -157,11 +157,11 @@ def _rules(user: Any, obj: DataSource, source: Source, asked: Asked) -> tuple[li
         raise PermissionMissing(
             "other rules than those stored are tried by those who may change them"
         )
-    problems = problems_with(asked.rules, obj.columns, obj.secret_columns)
+    problems = problems_with(asked.rules, obj.declared_columns, obj.secret_columns)
     if problems:
         return [str(problem) for problem in problems[:20]], ruleset_of(source)
     require_right_to_scripts(user, obj, rules_of(obj), asked.rules)
-    return [], compile_rules(asked.rules, source.columns, source.secret, source.login is not None)
+    return [], ruleset_from(asked.rules, source)
 
 
 # -- what the panel offers

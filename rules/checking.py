@@ -51,7 +51,7 @@ def answer(
 
 def in_words(rules: list[Any], place: Surroundings) -> dict[str, Any]:
     """`rules` and `access` of the answer."""
-    compiled, problems = parse_rules(rules, frozenset(place.columns), place.secret)
+    compiled, problems = parse_rules(rules, place.declared, place.secret)
     if any(problem.rule == 0 for problem in problems):
         compiled = []
     return {

@@ -55,6 +55,7 @@ class Site:
         signs_in = data_source.pk in self.signs_in
         return Surroundings(
             tuple(data_source.columns if columns is None else columns),
+            frozenset(data_source.written_columns),
             frozenset(data_source.secret_columns),
             several,
             data_source.name if signs_in else None,

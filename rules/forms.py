@@ -110,7 +110,7 @@ class RuledDataSourceForm(DataSourceForm):
         if "rules" in self.fields:
             self._check_revision()
         if "rules" in self.cleaned_data and "rules" in self.changed_data:
-            columns = self.cleaned_data.get("columns", self.instance.columns)
+            columns = self.declared_columns()
             rules = self.cleaned_data["rules"]
             self.refuse_rules(problems_with(rules, columns, self.instance.secret_columns))
             if self.instance.pk is not None and not self.errors.get("rules"):

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from accounts.failures import SIGN_IN, LoginRequired
 from accounts.identity import Identity
 from datasources import sources
+from datasources.conf import setting
 from datasources.errors import Failure, NotFound
 from datasources.queries import Projection
 from datasources.sources import Source
@@ -95,7 +96,7 @@ def compiled_of(source: Source) -> Compiled:
     if kept is not None and kept.key == source.key:
         return kept
     rules, writers, tag = rules_and_writers(source.id)
-    ruleset = compile_rules(rules, source.columns, source.secret, source.login is not None)
+    ruleset = ruleset_from(rules, source)
     found = Compiled(source.key, ruleset, writers)
     if tag not in (None, source.rules_tag):
         return found
@@ -104,6 +105,17 @@ def compiled_of(source: Source) -> Compiled:
         while len(_compiled) > _KEPT:
             _compiled.popitem(last=False)
     return found
+
+
+def ruleset_from(rules: Any, source: Source) -> Ruleset:
+    """Compile a list of rules for a data source as it is, whether they are stored or not."""
+    return compile_rules(
+        rules,
+        source.declared,
+        source.secret,
+        source.login is not None,
+        None if setting("ANONYMOUS_COLUMNS") else source.columns,
+    )
 
 
 @dataclass(frozen=True, slots=True)

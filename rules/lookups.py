@@ -84,7 +84,7 @@ def _is_reference(reference: Any) -> bool:
 
 def _where(source: Source, value: dict[str, Any]) -> Node:
     """The where of a look-up. Raises `Malformed`; no clause may name a password column."""
-    where = parse_where(value, source.columns, single_in=True)
+    where = parse_where(value, source.declared, single_in=True)
     secret = Columns.of(secret=source.secret)
     for item in fields(where):
         if secret.hides_field(item):

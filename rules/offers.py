@@ -39,7 +39,7 @@ def offers_for(user: Any, source: DataSource | None) -> dict[str, Any]:
         "check": reverse("admin:rowkeeper_rules_check"),
         "scriptEditor": static("rowkeeper/script-editor.js"),
         "dataSource": None if source is None else source.pk,
-        "columns": [] if source is None else source.columns,
+        "columns": [] if source is None else source.nameable_columns,
         "session": _session_fields(
             (name, [c for c in columns if c not in {*secret, login.password_column}])
             for name, login, columns, secret in people

@@ -72,7 +72,9 @@ def overviews(sources: Sequence[DataSource]) -> list[Overview]:
 
 
 def _overview(source: DataSource, raw: list[Any]) -> Overview:
-    rules, problems = parse_rules(raw, frozenset(source.columns), frozenset(source.secret_columns))
+    rules, problems = parse_rules(
+        raw, frozenset(source.declared_columns), frozenset(source.secret_columns)
+    )
     if any(problem.rule == 0 for problem in problems):
         rules = []
     found = Overview(source, raw, list(map(Facts.of, rules)), [])

@@ -26,8 +26,9 @@ def review(
     data_source: DataSource, rules: Sequence[Any], columns: Sequence[str] | None = None
 ) -> list[str]:
     """What these rules grant that the stored ones do not; nothing where that is nothing."""
-    names = data_source.columns if columns is None else columns
-    known = [*data_source.columns, *(name for name in names if name not in data_source.columns)]
+    stored = data_source.nameable_columns
+    names = stored if columns is None else columns
+    known = [*stored, *(name for name in names if name not in stored)]
     return opened(plain(rules_of(data_source)), rules, known, data_source.secret_columns)
 
 

@@ -106,8 +106,10 @@ def save_rules(
     rules = [] if rules is None else rules
     with atomic():
         sources.lock(data_source.pk)
-        data_source.refresh_from_db(fields=["columns", "secret_columns", "revision"])
-        problems = problems_with(rules, data_source.columns, data_source.secret_columns)
+        data_source.refresh_from_db(
+            fields=["columns", "written_columns", "secret_columns", "revision"]
+        )
+        problems = problems_with(rules, data_source.declared_columns, data_source.secret_columns)
         if problems:
             raise RulesInvalid(problems)
         before, writers, _ = rules_and_writers(data_source.pk)
@@ -156,14 +158,16 @@ def _check(sender: object, instance: AccessRule, raw: bool = False, **kwargs: ob
     if raw:
         # A number in a fixture may be somebody else's here.
         instance.script_by_id = None
-    columns, secret = DataSource.objects.values_list("columns", "secret_columns").get(
+    source = DataSource.objects.only("columns", "written_columns", "secret_columns").get(
         pk=instance.data_source_id
     )
     rows = AccessRule.objects.filter(data_source_id=instance.data_source_id)
     others = rows.exclude(pk=instance.pk).values("position", *FIELDS.values())
     this = {field: getattr(instance, field) for field in ("position", *FIELDS.values())}
     ordered = sorted([*others, this], key=lambda row: row["position"])
-    found = problems_with([_written(row) for row in ordered], columns, secret)
+    found = problems_with(
+        [_written(row) for row in ordered], source.declared_columns, source.secret_columns
+    )
     place = ordered.index(this) + 1
     problems = [problem for problem in found if problem.rule in (0, place)]
     if problems:

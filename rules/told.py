@@ -50,7 +50,7 @@ def _followed(data_source: DataSource, before: Sequence[Any], after: Sequence[An
     """What people can do by a new list that they could not do by the old one, and the reverse."""
     if max(len(before), len(after)) > MAX_FOLLOWED:
         return []
-    columns, secret = data_source.columns, data_source.secret_columns
+    columns, secret = data_source.nameable_columns, data_source.secret_columns
     return [*opened(before, after, columns, secret), *closed(before, after, columns, secret)]
 
 

@@ -20,6 +20,8 @@ def pytest_configure() -> None:
     settings.ROWKEEPER = {**settings.ROWKEEPER, **beside}
     # A share of all grants is a matter of chance.
     settings.ROWKEEPER = {**settings.ROWKEEPER, "DECISION_LOG_GRANTS": 0}
+    # Most tests write rows of any shape without a credential; `test_new_columns` has the default.
+    settings.ROWKEEPER = {**settings.ROWKEEPER, "ANONYMOUS_COLUMNS": True}
     # Each client builds the middleware anew: not all static files are to be listed for it.
     settings.WHITENOISE_AUTOREFRESH = True
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

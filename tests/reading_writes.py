@@ -34,7 +34,9 @@ class Place:
         if column in self.secret:
             named = column in rule.get("include", [])
             return named or ("include" not in rule and own and reading.shows(rule, column))
-        return reading.shows(rule, column)
+        hidden = [*self.secret, *([] if "include" in rule else rule.get("exclude", []))]
+        below = any(column.startswith(f"{name}.") for name in hidden)
+        return reading.shows(rule, column) and not below
 
 
 def applies(rule: dict[str, Any], operation: str, who: Who) -> bool:

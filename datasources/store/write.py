@@ -10,13 +10,14 @@ from typing import Any
 from django.utils import timezone
 
 from .. import passwords, sources
+from ..conf import setting
 from ..db import atomic, connection
-from ..definition import MAX_COLUMNS
+from ..definition import problem_with_more_columns
 from ..errors import Busy, Malformed
 from ..jsontext import dumps
 from ..models import DataSource, Entry
 from ..sources import Source
-from ..values import holds_nested_list, problem_with_row, shown
+from ..values import holds_nested_list, problem_with_row
 from ..where import Node
 from .addresses import address_in, check_unique
 from .database import TABLE, Stored, condition_of, run
@@ -27,37 +28,48 @@ _COPY_FROM = 200
 
 
 @contextmanager
-def writing(source: Source, keys: Iterable[str], whole: bool = False) -> Iterator[list[str]]:
+def writing(
+    source: Source, keys: Iterable[str], whole: bool = False, declares: bool = False
+) -> Iterator[list[str]]:
     """A transaction for a write of rows with these keys; gives those that are no columns yet.
     Who writes the `whole` may add to them.
+
+    `declares`: an administrator named these keys, so that they count as declared columns. Any
+    other write makes columns that are not declared, see `resolving`.
 
     Whoever writes many rows, new columns, or rows that people sign in with, waits for the others
     who do; the data source is locked before any entry, so that nobody waits in a circle.
     """
     with atomic():
-        known = set(source.columns)
+        known = source.declared if declares else set(source.columns)
         new = [key for key in keys if key not in known]
         # A row that another definition would store otherwise (its password, say) is not stored.
         if not sources.still(source, bool(whole or new or source.login)):
             raise Busy("the data source has just been changed; try again")
         yield new
         if new:
-            _declare(source, new)
+            _add_columns(source, new, declares)
 
 
-def _declare(source: Source, keys: Sequence[str]) -> None:
-    """Append columns that rows have and the data source does not yet; it is locked."""
+def _add_columns(source: Source, keys: Sequence[str], declares: bool) -> None:
+    """Append columns that rows have and the data source does not have yet. The data source is
+    locked. Raises `Malformed` where they would be too many, or their names too long together.
+    """
     model = DataSource.objects.get(pk=source.id)
     known = set(model.columns)
     new = list(dict.fromkeys(key for key in keys if key not in known))
-    if new:
-        if len(model.columns) + len(new) > MAX_COLUMNS:
-            raise Malformed(
-                f"the data source would have more than {MAX_COLUMNS} columns; "
-                f"`{shown(new[0])}` is new"
-            )
-        model.columns = [*model.columns, *new]
-        model.save(update_fields=["columns", "updated_at"])
+    made = [*model.written_columns, *([] if declares else new)]
+    if declares:
+        named = set(keys)
+        made = [name for name in made if name not in named]
+    if not new and made == model.written_columns:
+        return
+    model.columns, before = [*model.columns, *new], model.columns
+    problem = problem_with_more_columns(before, model.columns, setting("MAX_COLUMN_NAMES"))
+    if problem:
+        raise Malformed(problem)
+    model.written_columns = made
+    model.save(update_fields=["columns", "written_columns", "updated_at"])
 
 
 def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:

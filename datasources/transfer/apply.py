@@ -49,7 +49,7 @@ def carry_out(
                 "entries or columns have changed since the preview, so nothing was imported"
             )
         plan = job.plan(source, lock=True)
-        with store.writing(source, plan.table.columns, whole=True):
+        with store.writing(source, plan.table.columns, whole=True, declares=True):
             try:
                 return _Writer(source, plan, progress).run()
             except AddressTaken as error:

@@ -52,6 +52,7 @@ class Job:
             sorted(self.reading.text_columns),
             source.id,
             source.columns,
+            sorted(source.declared),
             sorted(source.secret),
             source.login,
             None if adds else store.state(source, lock),

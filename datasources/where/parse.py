@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Malformed
+from ..resolving import path_of
 from ..values import MAX_DEPTH as MAX_PATH
 from ..values import is_scalar, problem_with_name, shown
 from .budget import MAX_CONDITIONS, Budget
@@ -112,9 +113,7 @@ class _Parser:
         problem = problem_with_name(key)
         if problem:
             raise Malformed(f"`{place}`: the column {problem}")
-        if "." not in key or key in self.columns:
-            return _Place(key, (key,), key)
-        path = _not_too_long(tuple(key.split(".")), place)
+        path = _not_too_long(path_of(key, self.columns), place)
         return _Place(key, path, path[0])
 
     def _filters(self, value: Any, place: str, depth: int) -> Node:

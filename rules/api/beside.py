@@ -26,7 +26,7 @@ def columns_of(door: Guard) -> Container[str]:
     """The declared columns of a data source; none where it does not exist, or is none of the
     caller's business: not even the names of columns show there.
     """
-    return () if door.source is None or not door.is_known else door.source.columns
+    return () if door.source is None or not door.is_known else door.source.declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def with_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[
     for name in ask.views:
         view = _view(source, name)
         try:
-            where = all_of([where, view.where(user, source.columns, budget)])
+            where = all_of([where, view.where(user, source.declared, budget)])
         except Malformed:
             # Stored without the checks of a save, or too large with the others.
             raise Malformed(

@@ -81,7 +81,8 @@ class DataSources(Endpoint):
         with atomic():
             _save(model)
             source = sources.source_of(model)
-            with store.writing(source, dict.fromkeys(key for row in rows for key in row)):
+            keys = dict.fromkeys(key for row in rows for key in row)
+            with store.writing(source, keys, declares=True):
                 store.insert(source, rows)
             if identity.django_user_id is not None:
                 permissions.grant_all(identity.django_user_id, model)
@@ -177,6 +178,8 @@ def _fill(model: DataSource, body: dict[str, Any]) -> None:
         if key == "definition" and value is None:
             value = {}
         setattr(model, key, value)
+    if "columns" in body:
+        model.written_columns = []
 
 
 def _save(model: DataSource) -> None:

@@ -18,6 +18,7 @@ from datasources.joins import Join, left_names, parse_joins
 from datasources.jsontext import dumps
 from datasources.queries import Delete, Projection, Select, parse_query
 from datasources.reading import Page
+from datasources.resolving import column_of
 from datasources.sources import Source
 from datasources.store import Found, Stored
 from datasources.values import problem_with_name, shown
@@ -113,18 +114,14 @@ class Entries(Endpoint):
         """`GET indexes/A,B`: the distinct values of columns, of the entries that may be seen."""
         columns = _index_columns(names)
         door = self.guard(request, reference)
-        # As in a where, `data.X` names `X` too, unless it is a column itself.
-        declared = columns_of(door)
-        bare = [name[5:] for name in columns if name[:5] == "data." and name not in declared]
-        decision = door.select(ByQuery(EVERYTHING, (*columns, *bare)))
+        meant = {name: column_of(name, columns_of(door)) for name in columns}
+        decision = door.select(ByQuery(EVERYTHING, (*columns, *meant.values())))
         source, where = door.found("select"), decision.where(EVERYTHING)
         return json_answer(
             {
                 "indexes": {
-                    column: store.distinct(source, where, column)
-                    if column in source.columns
-                    else []
-                    for column in columns
+                    name: store.distinct(source, where, column) if column in source.columns else []
+                    for name, column in meant.items()
                 }
             }
         )

@@ -102,7 +102,7 @@ def _holds(decided: Decided, door: Guard) -> bool:
 
 def _decide(known: Expected, door: Guard, body: dict[str, Any]) -> Decided | None:
     began = perf_counter()
-    ask = parse_query(body, known.source.columns)
+    ask = parse_query(body, known.source.declared)
     if not isinstance(ask, Select) or ask.views or is_asked(body, "join"):
         return None
     query = ByQuery(ask.where, tuple(ask.names()), tuple(ask.paths()))

@@ -30,7 +30,7 @@ def check_rules(raw: Any, place: Surroundings) -> list[Problem]:
     """
     if isinstance(raw, list) and len(raw) > MAX_RULES:
         return [Problem(0, "", text) for text in too_much(raw)]
-    rules, errors = parse_rules(raw, frozenset(place.columns), place.secret)
+    rules, errors = parse_rules(raw, place.declared, place.secret)
     if any(error.rule == 0 for error in errors):
         return errors  # no list, or more of it than can be looked through
     found = [*errors, *_advice(raw, rules, place)]

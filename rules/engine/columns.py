@@ -58,13 +58,17 @@ class Columns:
 
     def opens(self, column: str, own_row: bool = False) -> bool:
         """Whether a write may set the column. A secret one has to be included by name, or be in
-        the row that the session itself stands for.
+        the row that the session itself stands for. A dotted name also names what is above it.
         """
         if column in self.secret:
             if self.include is not None:
                 return column in self.include
             return own_row and column not in self.excluded
-        return self.shows(column)
+        return self.shows(column) and not self._is_below_hidden(column)
+
+    def _is_below_hidden(self, name: str) -> bool:
+        """Whether a dotted name reads as a path below a hidden column."""
+        return "." in name and not self.hidden.isdisjoint(_above(name, self.deepest))
 
     def hides_column(self, column: str) -> bool:
         """Whether naming a column (in an order, attributes, an index) does not fit."""
@@ -94,4 +98,4 @@ class Columns:
         """The column itself, a path below it, or a path above it."""
         if name in self.hidden or name in self.above_hidden:
             return True
-        return "." in name and not self.hidden.isdisjoint(_above(name, self.deepest))
+        return self._is_below_hidden(name)

@@ -208,7 +208,7 @@ def decide_insert(
             reason = unmet_by_submitted(rule, row, row, user, inserts=True)
             if reason is not None:
                 return reasons.rejected(reason)
-            reason = undeclared(ruleset, row) or closed_to_insert(
+            reason = undeclared(ruleset, identity, row) or closed_to_insert(
                 rule.columns, row, rule.pinned_on_insert
             )
             if reason is not None:
@@ -232,7 +232,7 @@ def decide_update(
     """
     shows = partial(shown_of, ruleset, identity, run_script=run_script)
     shown = [Shown(shows, change.stored) for change in ask.changes]
-    judge = UpdateJudge(ruleset, identity.user, ask, shown)
+    judge = UpdateJudge(ruleset, identity, ask, shown)
     caller = Caller(ruleset, identity, run_script)
     return _decide(
         ruleset,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from accounts.identity import Identity
 from datasources.values import same
 from datasources.where.nodes import fields
 
@@ -16,6 +17,7 @@ from .require import Values, is_requirement
 from .ruleset import Ruleset
 
 NOTHING_PINNED: frozenset[str] = frozenset()
+NOTHING_STORED: Mapping[str, Any] = {}
 
 
 def hidden_name(columns: Columns, ask: ByQuery, values: Values) -> str | None:
@@ -41,12 +43,25 @@ def hidden_name(columns: Columns, ask: ByQuery, values: Values) -> str | None:
     return None
 
 
-def undeclared(ruleset: Ruleset, row: Iterable[str]) -> Reason | None:
-    """In a data source that people sign in against: the first column that is none, as a reason."""
+def undeclared(
+    ruleset: Ruleset, identity: Identity, row: Data, stored: Data = NOTHING_STORED
+) -> Reason | None:
+    """Return why a row has a column that this identity may not make, or None.
+
+    In a data source that people sign in against, only declared columns are written. Elsewhere a
+    caller without a credential may only write columns that exist, or send back what an entry
+    already holds.
+    """
     if ruleset.writable is not None:
         for column in row:
             if column not in ruleset.writable:
                 return reasons.undeclared(column)
+    elif ruleset.writable_by_anonymous is not None and identity.is_anonymous:
+        for column, value in row.items():
+            if column in ruleset.writable_by_anonymous:
+                continue
+            if not (column in stored and same(stored[column], value)):
+                return reasons.new_column(column)
     return None
 
 

@@ -19,7 +19,7 @@ from datasources.where.nodes import column_is, fields
 
 from .asks import Ask, ById, ByQuery, Change, Insert
 from .decision import Decision
-from .fit import hidden_name
+from .fit import hidden_name, undeclared
 from .require import IMPLIES, Values, any_condition, equality, implied
 from .rule import Condition, Operation, Provided, Rule
 from .ruleset import Ruleset
@@ -298,9 +298,8 @@ class _Fitting:
         self.steps.append(f"with {_said(item.column, item.op, value)}")
 
     def _open_only(self, row: dict[str, Any], opens: Callable[[str], bool]) -> None:
-        writable = self.ruleset.writable
         for name in list(row):
-            if not opens(name) or (writable is not None and name not in writable):
+            if not opens(name) or undeclared(self.ruleset, self.identity, {name: row[name]}):
                 del row[name]
                 self.steps.append(f"without `{shown(name)}`")
 

@@ -96,6 +96,16 @@ def closed(column: str) -> Reason:
     return Reason("column", f"does not let `{column}` be written; the request is denied", True)
 
 
+def new_column(column: str) -> Reason:
+    """A caller without a credential would make a column."""
+    return Reason(
+        "column",
+        f"there is no column `{column}`, and callers without a credential cannot make one; the "
+        "request is denied",
+        final=True,
+    )
+
+
 def undeclared(column: str) -> Reason:
     """A row that people sign in with may have declared columns alone."""
     return Reason(

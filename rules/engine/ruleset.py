@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,10 @@ class Ruleset:
     secret: frozenset[str] = frozenset()
     # In a data source that people sign in against, the columns that may be written; else None.
     writable: frozenset[str] | None = None
-    # The declared columns.
-    columns: frozenset[str] = frozenset()
+    # The columns that exist, where callers without a credential make no others; else None.
+    writable_by_anonymous: frozenset[str] | None = None
+    # The declared columns: what a name means is decided by these only.
+    declared: frozenset[str] = frozenset()
     has_scripts: bool = False
 
     def scripted(self, operation: Operation) -> bool:
@@ -32,12 +34,19 @@ class Ruleset:
 
 
 def compile_rules(
-    raw: Any, columns: Sequence[str], secret: Iterable[str] = (), sign_in: bool = False
+    raw: Any,
+    declared: Iterable[str],
+    secret: Iterable[str] = (),
+    sign_in: bool = False,
+    existing: Iterable[str] | None = None,
 ) -> Ruleset:
     """Rules as they are stored, made ready to decide. What is not valid ends the evaluation of
     the operations that it names; a list that cannot be read, or is too long, that of all.
+
+    `declared` are the columns that an administrator declared. `existing` are all columns, where
+    callers without a credential may not make others.
     """
-    secret, declared = frozenset(secret), frozenset(columns)
+    secret, declared = frozenset(secret), frozenset(declared)
     rules, problems = parse_rules(raw, declared, secret)
     if any(problem.rule == 0 for problem in problems):
         rules = []
@@ -50,6 +59,7 @@ def compile_rules(
         tuple(problems),
         secret,
         declared if sign_in else None,
+        None if existing is None else frozenset(existing),
         declared,
         any(rule.enabled and rule.script is not None for rule in rules),
     )

@@ -117,7 +117,7 @@ class Caller:
             text = dumps(left)
         except (TypeError, ValueError, RecursionError):
             raise Malformed("the where is no JSON") from None
-        node = parse_where(loads(text, "the where"), self.ruleset.columns)
+        node = parse_where(loads(text, "the where"), self.ruleset.declared)
         secret = Columns.of(secret=self.ruleset.secret)
         for item in fields(node):
             if secret.hides_field(item):
@@ -225,7 +225,7 @@ def insert(caller: Caller, rule: Rule, ask: Insert) -> Reason | Granted:
         rows = _rows(caller, left, ask.rows, ask.batch)
         for sent, row in zip(ask.rows, rows, strict=True):
             reason = closed_to_insert(columns, sent, NOTHING_PINNED) or undeclared(
-                caller.ruleset, row
+                caller.ruleset, caller.identity, row
             )
             if reason is not None:
                 return reason
@@ -246,7 +246,7 @@ def update(
         written = []
         for change, row, visible in zip(changes, rows, shown_columns, strict=True):
             reason = closed_to_update(columns, change, visible, NOTHING_PINNED) or undeclared(
-                caller.ruleset, row
+                caller.ruleset, caller.identity, row, change.stored
             )
             if reason is not None:
                 return reason

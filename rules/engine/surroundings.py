@@ -12,6 +12,8 @@ class Surroundings:
     """A data source as it is: its columns, who signs in against it, who can sign in at all."""
 
     columns: tuple[str, ...] = ()
+    # Of these, the columns that only writes of entries made. Rules cannot name the dotted ones.
+    written: frozenset[str] = frozenset()
     # Columns that nobody sees, whatever the rules say.
     secret: frozenset[str] = frozenset()
     # Users of more than one kind can sign in.
@@ -22,3 +24,8 @@ class Surroundings:
     elsewhere: tuple[Allow, ...] = ()
     # Every column that some user can have; None where that is not known.
     user_columns: frozenset[str] | None = None
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """The columns that an administrator declared."""
+        return frozenset(self.columns) - self.written

@@ -7,10 +7,11 @@ entry alone could do: without this, one unrelated entry in a commit would switch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from accounts.identity import Identity
 from datasources.values import same
 
 from . import reasons
@@ -33,7 +34,7 @@ class UpdateJudge:
     """
 
     ruleset: Ruleset
-    user: Mapping[str, Any] | None
+    identity: Identity
     ask: Update
     shown: Sequence[Callable[[str], bool]]
     # By the index of an entry: the row that the first skipped rule which holds on the entry would
@@ -42,7 +43,7 @@ class UpdateJudge:
 
     def judge(self, rule: Rule) -> Reason | Granted:
         """What a rule without a script decides."""
-        side = stored_side(rule, self.user)
+        side = stored_side(rule, self.identity.user)
         if isinstance(side, Reason):
             # A condition that cannot be rendered holds on no entry.
             return side
@@ -72,13 +73,13 @@ class UpdateJudge:
         """The row to store; the reason if the rule, which is about this entry, denies it."""
         change, visible = self.ask.changes[at], self.shown[at]
         row = written_row(rule.columns, change, visible, self.ask.replaces)
-        reason = unmet_by_submitted(rule, change.submitted, row, self.user, inserts=False)
+        reason = unmet_by_submitted(rule, change.submitted, row, self.identity.user, inserts=False)
         if reason is not None:
             return reasons.rejected(reason)
         return self._closed(rule, change, visible) or row
 
     def _closed(self, rule: Rule, change: Change, visible: Callable[[str], bool]) -> Reason | None:
         """The first column of the change that the rule does not let the caller write."""
-        return undeclared(self.ruleset, change.submitted) or closed_to_update(
-            rule.columns, change, visible, rule.pinned_on_update
-        )
+        return undeclared(
+            self.ruleset, self.identity, change.submitted, change.stored
+        ) or closed_to_update(rule.columns, change, visible, rule.pinned_on_update)

@@ -238,7 +238,7 @@ def _by_query(source: Source, operation: Operation, text: str) -> ByQuery:
             f"--query: there is no `{shown(unknown)}` in a query, expected one of "
             f"{', '.join(QUERY_KEYS[1:])}; conditions on columns stand in `where`"
         )
-    ask = parse_query({**body, "type": operation}, source.columns)
+    ask = parse_query({**body, "type": operation}, source.declared)
     if isinstance(ask, Delete):
         found = partial(store.fetch_where, source, ask.where)
         return ByQuery(ask.where, written=ask.written, rows=lambda n: _data(found(limit=n)))

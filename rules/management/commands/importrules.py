@@ -91,7 +91,7 @@ def _one(path: Path, directory: Directory) -> tuple[DataSource, list[Any]]:
     if source is None:
         raise Malformed(f"there is no data source `{read.name}`")
     unknown = {(problem.rule, problem.path) for problem in read.problems}
-    invalid = problems_with(read.rules, source.columns, source.secret_columns)
+    invalid = problems_with(read.rules, source.declared_columns, source.secret_columns)
     others = [each for each in invalid if (each.rule, each.path) not in unknown]
     if read.problems or others:
         raise Malformed("\n".join(map(str, [*read.problems, *others])))
