@@ -165,6 +165,25 @@ def empty_rows_to_a_form(site: Site) -> list[int]:
     return [site.ask("POST", "data-sources/Form/data", _empty_rows(1_000_000))]
 
 
+@attack("SQLite's write lock, or a token's row, held while the token is used", {200})
+def held_lock(site: Site) -> list[int]:
+    """A writer that does not end, beside a read with a token whose use is yet to be noted."""
+    from django.db import connection, transaction
+
+    from accounts.models import ApiToken
+    from accounts.tokens import create_api_token
+
+    token, secret = create_api_token("fresh")
+    with transaction.atomic():
+        ApiToken.objects.filter(pk=token.pk).update(hint="held")
+        start = time.monotonic()
+        status = site.ask("GET", "data-sources/Read/data/1", headers={"Auth-token": secret})
+        took = time.monotonic() - start
+    connection.close()
+    time.sleep(0.1)
+    return [status if took < 1 else 0]
+
+
 def _empty_rows(size: int) -> bytes:
     return b'{"append":true,"entries":[' + b"{}," * (size // 3 - 10) + b"{}]}"
 

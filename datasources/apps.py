@@ -22,11 +22,11 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         """Give SQLite the functions that it lacks, on every connection."""
         from . import checks, db  # noqa: F401  (registers the system checks)
         from .functions import register
-        from .indexing.wanted import write_down
+        from .indexing.wanted import wake
         from .models import DataSource
         from .rights import forget_deleted
 
         db.install()
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
-        request_finished.connect(write_down, dispatch_uid="rowkeeper-wanted-indexes")
+        request_finished.connect(wake, dispatch_uid="rowkeeper-wanted-indexes")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

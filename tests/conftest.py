@@ -68,12 +68,21 @@ def django_db_modify_db_settings(
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_writing_behind_ones_back(django_db_setup: None) -> None:
+    from accounts.providers.last_use import last_uses
     from rules.log.journal import journal
 
-    journal.background = False
+    journal.background = last_uses.background = False
 
 
 @pytest.fixture(autouse=True)
 def _fresh_cache() -> None:
     """How often somebody has tried to sign in is not counted from test to test."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_uses_of_other_tests() -> None:
+    """Uses of credentials that nobody has written: the next test has other rows of these ids."""
+    from accounts.providers.last_use import last_uses
+
+    last_uses.reset()

@@ -24,6 +24,7 @@ from accounts.identity import Identity
 from accounts.limits import begin_attempt
 from accounts.models import App, LoginSession
 from accounts.people import told_columns, user_body
+from accounts.providers.last_use import last_uses
 from accounts.sign_in import SignedIn, authorize, sign_out
 from accounts.tokens import create_api_token, digest
 from datasources.errors import Malformed
@@ -525,9 +526,11 @@ def test_it_ends_when_idle(ann: Entry) -> None:
     signed_in = sign_in()
     LoginSession.objects.update(last_seen_at=timezone.now() - timedelta(days=29))
     assert who(signed_in)
+    last_uses.flush()
     seen = LoginSession.objects.get().last_seen_at
     assert timezone.now() - seen < timedelta(seconds=30)
     who(signed_in)
+    last_uses.flush()
     assert LoginSession.objects.get().last_seen_at == seen
     LoginSession.objects.update(last_seen_at=timezone.now() - timedelta(days=30, seconds=1))
     assert_ended(signed_in)

@@ -41,7 +41,8 @@ def _sql(vendor: str, beside: str | None, also: str) -> str:
     key: Any = people.pk
     # Fixed text: the names come out of the models.
     return (
-        "SELECT t.id, (t.last_used_at IS NULL OR t.last_used_at < %s), t.app_id, t.user_id"  # noqa: S608
+        "SELECT t.id, (t.last_used_at IS NULL OR t.last_used_at NOT BETWEEN %s AND %s), "  # noqa: S608
+        "t.app_id, t.user_id"
         f"{',' + fields_sql() if beside else ''}{also} FROM {quote(ApiToken._meta.db_table)} t "
         f"LEFT JOIN {quote(people.db_table)} u ON u.{quote(key.column)} = t.user_id "
         f"{f'LEFT JOIN {TABLE} d ON d.{beside} = %s ' if beside else ''}"

@@ -1,25 +1,83 @@
-"""When a credential was last used: written at most once a minute, and never in anyone's way."""
+"""When a credential was last used: written at most once a minute, by a thread of the process.
+
+A request only leaves a line in memory: a writer that holds the database, or the row of the
+credential, does not hold up those who read.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 from datetime import datetime, timedelta
 
-from django.db import OperationalError, models
+from django.db import DatabaseError, models
+from django.utils import timezone
 
 from datasources.db import atomic, connection
+from datasources.worker import Worker
 
 EVERY = timedelta(minutes=1)
+# More credentials than these are not used at the same moment; the next request notes them.
+MAX_WAITING = 10_000
+# Model, column of the time, id of the row.
+_Key = tuple[type[models.Model], str, int]
 
 
-def note_use(model: type[models.Model], column: str, key: int, now: datetime) -> None:
-    """Write `now` into a column of one row, unless another request did within the last minute."""
-    quote = connection.ops.quote_name
-    table, name = quote(model._meta.db_table), quote(column)
-    sql = f"UPDATE {table} SET {name} = %s WHERE id = %s AND ({name} IS NULL OR {name} < %s)"  # noqa: S608
-    time = connection.ops.adapt_datetimefield_value
-    try:
-        with atomic(), connection.cursor() as cursor:
-            cursor.execute(sql, [time(now), key, time(now - EVERY)])
-    except OperationalError:
-        # Another writer holds the database. The next request will say that the credential is used.
-        return
+class LastUses:
+    """Uses of credentials that wait to be written. `background` False: until `flush` is called."""
+
+    def __init__(self) -> None:
+        self.background = True
+        self._worker = Worker("last use of credentials", lambda last: self.flush())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what waits: at the start, in a forked process, between tests."""
+        self._lock = threading.Lock()
+        self._waiting: dict[_Key, datetime] = {}
+        self._worker.reset()
+
+    def note(self, model: type[models.Model], column: str, key: int, now: datetime) -> None:
+        """Take down that the credential in a row was used. Neither waits nor raises."""
+        with self._lock:
+            if len(self._waiting) < MAX_WAITING:
+                self._waiting.setdefault((model, column, key), now)
+        if self.background:
+            self._worker.wake()
+
+    def flush(self) -> None:
+        """Write what waits. Raises `DatabaseError`; it then waits on."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        if not waiting:
+            return
+        try:
+            _write(waiting)
+        except DatabaseError:
+            with self._lock:
+                self._waiting = {**self._waiting, **waiting}
+            raise
+
+
+def _write(waiting: dict[_Key, datetime]) -> None:
+    """One statement for each row, unless another process wrote it within the last minute.
+
+    A time in the future, from a clock that was wrong, is written over.
+    """
+    quote, time = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
+    latest = timezone.now() + EVERY
+    with atomic(), connection.cursor() as cursor:
+        # In one order everywhere, so that processes do not wait for each other's rows in a circle.
+        for (model, column, key), at in sorted(
+            waiting.items(), key=lambda item: (item[0][0]._meta.db_table, item[0][2])
+        ):
+            name = quote(column)
+            cursor.execute(
+                f"UPDATE {quote(model._meta.db_table)} SET {name} = %s WHERE id = %s "  # noqa: S608
+                f"AND ({name} IS NULL OR {name} NOT BETWEEN %s AND %s)",
+                [time(at), key, time(at - EVERY), time(latest)],
+            )
+
+
+last_uses = LastUses()
+os.register_at_fork(after_in_child=last_uses.reset)

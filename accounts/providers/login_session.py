@@ -104,7 +104,8 @@ def _sql(vendor: str, beside: str | None, also: str) -> str:
     )
     # Fixed text: the names come out of the models.
     return (
-        "SELECT s.id, s.last_seen_at < %s, s.fingerprint, e.id, CAST(e.data AS text), o.id, "  # noqa: S608
+        "SELECT s.id, s.last_seen_at NOT BETWEEN %s AND %s, "  # noqa: S608
+        "s.fingerprint, e.id, CAST(e.data AS text), o.id, "
         "o.name, o.app_id, CAST(o.definition AS text), CAST(o.secret_columns AS text) "
         f"{',' + fields_sql() if beside else ''}{also} FROM {session} s "
         f"JOIN {entry} e ON e.id = s.entry_id AND e.data_source_id = s.data_source_id "

@@ -24,7 +24,7 @@ from datasources.where.sqltext import Sql
 from ..failures import CredentialInvalid
 from ..identity import Identity
 from ..tokens import digest
-from .last_use import EVERY, note_use
+from .last_use import EVERY, last_uses
 
 _KEPT = 4_096
 # Rows of people that are longer, in characters, are not kept: anybody may fill their own, and sign
@@ -57,7 +57,9 @@ class Kind:
             cursor.execute(
                 self.sql(using.vendor, beside.column if beside else None, also.text),
                 [
+                    # A use is noted if the last one is older, or in the future: a clock was wrong.
                     time(now - EVERY),
+                    time(now + EVERY),
                     *also.params,
                     *([beside.reference] if beside else []),
                     secret_digest,
@@ -70,7 +72,7 @@ class Kind:
     def note(self, found: tuple[Any, ...]) -> None:
         """Write down that the credential was used, if that is to be."""
         if found[1]:
-            note_use(self.model, self.last_use, found[0], timezone.now())
+            last_uses.note(self.model, self.last_use, found[0], timezone.now())
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -7,6 +7,7 @@ request is answered; what a process has not written down when it ends is lost.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from ..models import DataSource, WantedIndex
 from ..where import Node
 from ..where.parts import parts_of
 from ..where.spans import spans_of
+from ..worker import Worker
 
 EQUALITY, RANGE, ORDER, PART = "equality", "range", "order", "part of a text"
 KINDS = (EQUALITY, RANGE, ORDER, PART)
@@ -54,11 +56,21 @@ def wanted_by(where: Node, equality: bool) -> list[tuple[str, str]]:
     return found
 
 
-def write_down(sender: object = None, **kwargs: object) -> None:
-    """Receives `request_finished`: what was counted goes into the table, if it is time."""
-    global _written
+def wake(sender: object = None, **kwargs: object) -> None:
+    """Receives `request_finished`: has a thread write down what was counted, if it is time."""
+    if _is_time():
+        _worker.wake()
+
+
+def _is_time() -> bool:
     pause = setting("INDEX_ADVICE_SECONDS")
-    if not _counted or pause is None or monotonic() - _written < pause:
+    return bool(_counted) and pause is not None and monotonic() - _written >= pause
+
+
+def write_down() -> None:
+    """Put what was counted into the table, if it is time. A fault of the database loses it."""
+    global _written
+    if not _is_time():
         return
     if _lock.acquire(blocking=False):
         try:
@@ -84,6 +96,10 @@ def _write() -> None:
         )
     old = timezone.now() - timedelta(days=RECENT_DAYS)
     WantedIndex.objects.filter(last_at__lt=old).delete()
+
+
+_worker = Worker("wanted indexes", lambda last: write_down())
+os.register_at_fork(after_in_child=_worker.reset)
 
 
 def advice(source: DataSource) -> list[tuple[str, list[tuple[str, int]]]]:

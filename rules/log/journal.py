@@ -13,14 +13,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.util import Finalize
 from time import monotonic, time
 from typing import TypeAlias
 
 from django.db import DatabaseError
 
 from datasources.conf import setting
-from datasources.db import connection
+from datasources.worker import Worker
 
 from .records import Record
 
@@ -28,9 +27,8 @@ logger = logging.getLogger("rowkeeper.log")
 
 MAX_WAITING = 5_000
 BATCH = 200
-# Seconds between two batches, and that a process waits for the last one when it ends.
+# Seconds between two batches.
 PAUSE = 1.0
-LAST_PAUSE = 3.0
 PURGE_EVERY = 3_600
 
 Write: TypeAlias = Callable[[list[Record]], None]
@@ -44,13 +42,14 @@ class Journal:
     def __init__(self, write: Write, purge: Callable[[], None]) -> None:
         self._write, self._purge = write, purge
         self.background = True
+        self._worker = Worker("decision log", self._round, lambda: PAUSE)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: at the start, in a forked process, between tests."""
         self._lock = threading.Lock()
-        self._wake, self._stop = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker.reset()
+        self._purge_at: float | None = None
         self._waiting: list[Record] = []
         self._minute = 0
         self._listed: Counter[tuple[int, bool, bool]] = Counter()
@@ -63,9 +62,8 @@ class Journal:
             listed = self._has_room(record)
             if listed:
                 self._waiting.append(record)
-            if self.background and self._thread is None:
-                self._start()
-        self._wake.set()
+        if self.background:
+            self._worker.wake()
         return listed
 
     def _has_room(self, record: Record) -> bool:
@@ -123,48 +121,24 @@ class Journal:
                 raise
             waiting = waiting[BATCH:]
 
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="decision log", daemon=True)
+    def _round(self, last: bool) -> None:
+        """What the thread does: write what waits, and purge now and then."""
+        if self._purge_at is None:
+            # Processes that start together do not purge together.
+            self._purge_at = monotonic() + random.uniform(60, 600)  # noqa: S311
         try:
-            self._thread.start()
-        except RuntimeError:  # the process is about to end
-            return
-        # Where a process ends: the interpreter's own way, and that of `multiprocessing`.
-        Finalize(None, self.close, exitpriority=10)
-
-    def _run(self) -> None:
-        purge_at = monotonic() + random.uniform(60, 600)  # noqa: S311
-        while not self._stop.is_set():
-            if self._wake.wait(60):
-                self._stop.wait(PAUSE)
-            self._wake.clear()
-            self._try(lambda: self.flush(everything=self._stop.is_set()))
-            if monotonic() > purge_at:
-                purge_at = monotonic() + PURGE_EVERY
-                self._try(self._purge)
-            # It may come from a pool, and requests want it more.
-            connection.close()
-
-    def _try(self, work: Callable[[], None]) -> None:
-        """Do it, or say why not; the thread lives on."""
-        try:
-            work()
-        except DatabaseError as error:
-            # Busy: it is written the next time.
-            logger.info("the decision log waits for the database: %s", error)
-        except Exception:
-            logger.exception("a fault of the decision log")
-        dropped, self.dropped = self.dropped, 0
-        if dropped:
-            logger.warning("%s decisions were not logged: too many at once", dropped)
+            self.flush(everything=last)
+            if monotonic() > self._purge_at:
+                self._purge_at = monotonic() + PURGE_EVERY
+                self._purge()
+        finally:
+            dropped, self.dropped = self.dropped, 0
+            if dropped:
+                logger.warning("%s decisions were not logged: too many at once", dropped)
 
     def close(self) -> None:
         """Write what waits before the process ends."""
-        thread = self._thread
-        self._stop.set()
-        self._wake.set()
-        if thread is not None and thread.is_alive():
-            thread.join(LAST_PAUSE)
+        self._worker.close()
 
 
 def _this_minute() -> int:
