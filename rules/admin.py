@@ -25,19 +25,21 @@ from .admin_access import AccessPages
 from .admin_checks import CheckPages
 from .admin_history import HistoryPages
 from .admin_log import DecisionLogPages
+from .admin_scripts import ScriptPages
 from .advice import advice_for, in_lines
+from .authorship import without_writer
 from .checks import check
 from .forms import RuledDataSourceForm, rule_errors
 from .models import AccessRule, Revision
 from .offers import offers_for
-from .saving import RulesInvalid, problems_with, rules_of, save_rules
+from .saving import RulesInvalid, problems_with, rules_and_writers, rules_of, save_rules
 from .summary import access, summaries
 
 _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
 
 
 @admin.register(DataSource)
-class RuledDataSourceAdmin(HistoryPages, DecisionLogPages, AccessPages, CheckPages):
+class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPages, CheckPages):
     """The rules are seen and changed by who holds `change_rules`, for all or for this one."""
 
     form = RuledDataSourceForm
@@ -116,7 +118,8 @@ class RuledDataSourceAdmin(HistoryPages, DecisionLogPages, AccessPages, CheckPag
 
     def _say(self, request: HttpRequest, obj: DataSource) -> None:
         """What is to be said about the rules that were saved."""
-        found = check(rules_of(obj), obj, user=request.user)
+        rules, writers, _ = rules_and_writers(obj.pk)
+        found = [*check(rules, obj, user=request.user), *without_writer(rules, writers)]
         for level, severity in ((messages.WARNING, "warning"), (messages.INFO, "info")):
             for text in in_lines(each for each in found if each.severity == severity):
                 messages.add_message(request, level, quoted(f"{text[:1].upper()}{text[1:]}"))

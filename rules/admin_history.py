@@ -20,14 +20,16 @@ from datasources.admin import DataSourceAdmin
 from datasources.db import atomic
 from datasources.models import DataSource
 from datasources.pretty import pretty
+from datasources.quoting import quoted
 from datasources.values import MAX_INTEGER
 
 from .advice import in_lines
+from .authorship import without_writer
 from .checks import check
 from .forms import in_order
 from .models import Revision
 from .review import digest, review
-from .saving import RulesInvalid, rules_of, save_rules
+from .saving import RulesInvalid, rules_and_writers, rules_of, save_rules
 from .summary import sentence, summaries
 from .told import change, history
 
@@ -128,6 +130,8 @@ class HistoryPages(DataSourceAdmin):
                 return None
             self.log_change(request, obj, f"Rules: went back to revision {revision.number}.")
         messages.success(request, f"The rules are those of revision {revision.number} again.")
+        for text in in_lines(without_writer(*rules_and_writers(obj.pk)[:2])):
+            messages.warning(request, quoted(f"{text[:1].upper()}{text[1:]}"))
         return HttpResponseRedirect(reverse(self.url_name("rules_history"), args=[obj.pk]))
 
 

@@ -88,6 +88,33 @@ class AccessRule(models.Model):
         return f"rule {self.position} of {self.data_source}"
 
 
+class ScriptWriter(models.Model):
+    """Who wrote a script that a rule of a data source has, or had. Written by `rules.authorship`
+    alone. It outlives the rule: a text that comes back keeps its writer.
+    """
+
+    data_source = models.ForeignKey(
+        DataSource, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    # SHA-256 of the text, in hexadecimal digits.
+    digest = models.CharField(max_length=64, db_index=True)
+    # None: not known, or gone. Such a script looks nothing up until somebody takes it over.
+    writer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["data_source", "digest"], name="rowkeeper_script_writer"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"script {self.digest[:8]} of {self.data_source}"
+
+
 class Revision(models.Model):
     """A data source's list of rules as it was saved. Written by `rules.saving` alone, and never
     changed: to go back is a new revision.

@@ -4,7 +4,7 @@ in one transaction. The admin, the API, fixtures and commands share it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from django.db.models.signals import post_delete, post_save, pre_save
@@ -14,8 +14,9 @@ from datasources.db import alias, atomic
 from datasources.errors import Malformed
 from datasources.models import DataSource
 
+from . import authorship
 from .engine.parse import PROPERTIES, Problem, parse_rules, too_much
-from .models import AccessRule, Revision
+from .models import AccessRule, Revision, ScriptWriter
 from .revisions import Saving, keep_found, record, record_by_rows
 from .script_rights import require_right_to_scripts
 
@@ -95,11 +96,17 @@ def save_rules(
     origin: str = Revision.Origin.CODE,
     note: str = "",
     reverts: int | None = None,
+    typed: bool = True,
+    take_over: Collection[str] = (),
 ) -> bool:
     """Replace the list, and keep it as a revision; false: nothing changed. `by` is the Django user
     who saves, None the operator; `reverts` the revision whose rules these are again. Raises
     `RulesInvalid`, and `PermissionMissing` for scripts that are not theirs to write; then nothing
     is saved.
+
+    `typed`: whether `by` wrote the scripts that are new to the site; false where the rules come
+    from a file or from the history. `take_over`: the texts of scripts that `by` has read, and
+    whose look-ups have the rights of `by` from now on.
 
     Whoever else saves waits: positions are 1, 2, 3… of one list or of the other.
     """
@@ -113,9 +120,13 @@ def save_rules(
         if problems:
             raise RulesInvalid(problems)
         before, writers, _ = rules_and_writers(data_source.pk)
-        if before == rules and _kinds(before) == _kinds(rules):
+        take_over = _to_take_over(take_over, rules, writers, by)
+        if before == rules and _kinds(before) == _kinds(rules) and not take_over:
             return False
-        require_right_to_scripts(by, data_source, before, rules)
+        require_right_to_scripts(by, data_source, before, rules, take_over)
+        author = by if typed and reverts is None else None
+        after = authorship.writers_of(data_source.pk, rules, writers, author, take_over, by)
+        authorship.remember(data_source.pk, {**writers, **after})
         keep_found(data_source, before)
         # Not the manager of `data_source`, which would send a signal, and so a query, a rule.
         AccessRule.objects.filter(data_source_id=data_source.pk)._raw_delete(alias())
@@ -123,24 +134,26 @@ def save_rules(
             AccessRule(
                 data_source_id=data_source.pk,
                 position=position,
-                script_by_id=_writer(rule, writers, by),
+                script_by_id=after.get(rule.get("script")),
                 **{FIELDS[name]: value for name, value in rule.items()},
             )
             for position, rule in enumerate(rules, 1)
         )
         sources.touch_rules(data_source.pk)
         data_source.refresh_from_db(fields=["revision", "rules_tag"])
+        note = "; ".join(filter(None, [note, authorship.taken_over(rules, take_over)]))
         record(data_source, rules, Saving(by, origin, note, reverts))
     return True
 
 
-def _writer(rule: dict[str, Any], writers: dict[str, int | None], by: Any) -> int | None:
-    """Whose a script is: theirs who wrote it, whoever moves it or saves the rules around it."""
-    if "script" not in rule:
-        return None
-    if rule["script"] in writers:
-        return writers[rule["script"]]
-    return None if by is None else by.pk
+def _to_take_over(
+    texts: Collection[str], rules: Sequence[Any], writers: authorship.Writers, by: Any
+) -> set[str]:
+    """Those of the texts that are in the rules, and not the user's own already."""
+    if by is None:
+        return set()
+    there = authorship.scripts_of(rules)
+    return {text for text in texts if text in there and writers.get(text) != by.pk}
 
 
 def _kinds(value: Any) -> Any:
@@ -181,6 +194,8 @@ def _changed(sender: object, instance: AccessRule, raw: bool = False, **kwargs: 
     """
     if not raw:
         _close_gaps(instance.data_source_id)
+        if isinstance(instance.script, str) and instance.script_by_id is not None:
+            authorship.remember(instance.data_source_id, {instance.script: instance.script_by_id})
     sources.touch_rules(instance.data_source_id)
     if not raw and _is_about_rules(kwargs.get("origin")):
         _record(instance.data_source_id)
@@ -203,8 +218,17 @@ def _close_gaps(data_source_id: int) -> None:
             AccessRule.objects.filter(pk=key).update(position=position)
 
 
+def _forget_writer(
+    sender: object, instance: ScriptWriter, raw: bool = False, **kwargs: object
+) -> None:
+    """The same of what a fixture says about the writer of a text."""
+    if raw:
+        instance.writer_id = None
+
+
 def connect() -> None:
     """Called once, when the app is ready."""
+    pre_save.connect(_forget_writer, sender=ScriptWriter, dispatch_uid="rowkeeper-script-writer")
     pre_save.connect(_check, sender=AccessRule, dispatch_uid="rowkeeper-rule-check")
     post_save.connect(_changed, sender=AccessRule, dispatch_uid="rowkeeper-rule-saved")
     post_delete.connect(_changed, sender=AccessRule, dispatch_uid="rowkeeper-rule-deleted")

@@ -7,7 +7,7 @@ let write one. They may move a script, switch it off, or take it away, as they m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from accounts.failures import PermissionMissing
@@ -17,14 +17,21 @@ from datasources.rights import may
 
 
 def require_right_to_scripts(
-    user: Any, source: DataSource, before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]
+    user: Any,
+    source: DataSource,
+    before: Sequence[dict[str, Any]],
+    after: Sequence[dict[str, Any]],
+    take_over: Collection[str] = (),
 ) -> None:
     """Nothing where the user may save these rules in place of those; `user` None: the operator.
 
-    Raises `PermissionMissing`, naming the rules.
+    `take_over`: the texts of scripts whose look-ups shall have the rights of this user. Raises
+    `PermissionMissing`, naming the rules.
     """
     if user is None:
         return
+    if take_over and not may(user, "write_scripts", source):
+        raise PermissionMissing("the permission `write_scripts` is needed to take over a script")
     new = new_scripts(before, after)
     if new and not may(user, "write_scripts", source):
         raise PermissionMissing(

@@ -291,7 +291,7 @@ OPENS = {
     "view": SEEN | {"entries", "entry", "export"},
     "change": SEEN | {"entries", "entry", "entry_add", "import", "import_progress"},
     "delete": {"change", "delete"},
-    "change_rules": SEEN | {"rules_history", "rules_revision"},
+    "change_rules": SEEN | {"rules_history", "rules_revision", "rules_scripts"},
     "write_scripts": {"change"},
     "simulate": {"change", "simulator", "simulate"},
     "view_log": {"change", "decisions"},

@@ -195,6 +195,8 @@ def test_who_imports_scripts_may_write_them(staff: DataSource, tmp_path: Path) -
         run("importrules", tmp_path, "--user", "bob")
     root = User.objects.create_superuser("root")
     run("importrules", tmp_path, "--user", "root")
+    assert AccessRule.objects.get(data_source=staff, position=2).script_by_id is None
+    run("importrules", tmp_path, "--user", "root", "--take-over-scripts")
     assert AccessRule.objects.get(data_source=staff, position=2).script_by_id == root.pk
 
 

@@ -21,12 +21,13 @@ from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
 from datasources.values import MAX_INTEGER, problem_with_text, shown
 
+from ..authorship import without_writer
 from ..checking import MAX_PROBLEMS, as_json
 from ..checks import check
 from ..engine.decide import keeps_out
 from ..guard import Guard
 from ..models import Revision
-from ..saving import rules_of, save_rules
+from ..saving import rules_and_writers, rules_of, save_rules
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
 from .entries import iso_time
@@ -273,7 +274,11 @@ def _warnings(identity: Identity, model: DataSource, body: dict[str, Any]) -> di
     """What is to be said about the rules that were set, if any were."""
     if body.get("accessRules") is None:
         return {}
-    found = check(rules_of(model), model, user=user_behind(identity))
+    rules, writers, _ = rules_and_writers(model.pk)
+    found = [
+        *check(rules, model, user=user_behind(identity)),
+        *without_writer(rules, writers),
+    ]
     return {"warnings": [as_json(problem) for problem in found[:MAX_PROBLEMS]]}
 
 

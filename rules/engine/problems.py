@@ -27,7 +27,9 @@ CheckCode: TypeAlias = Literal[
     "unknown-column",
     "unreachable",
 ]
-Code: TypeAlias = CheckCode | Literal["invalid", "no-json", "more"]
+Code: TypeAlias = (
+    CheckCode | Literal["invalid", "no-json", "more", "unknown-name", "script-writer-unknown"]
+)
 
 
 @dataclass(frozen=True, slots=True)

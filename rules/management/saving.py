@@ -10,9 +10,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from datasources.models import DataSource
 from rules.advice import in_lines
+from rules.authorship import scripts_of, without_writer
 from rules.checks import check
 from rules.revisions import MAX_NOTE
-from rules.saving import rules_of
+from rules.saving import rules_and_writers, rules_of
 from rules.told import change
 
 
@@ -23,7 +24,14 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--user",
         metavar="USERNAME",
-        help="who saves: scripts look things up with this user's rights; without it, in nothing",
+        help="who saves; without it, the operator of the site",
+    )
+    parser.add_argument(
+        "--take-over-scripts",
+        action="store_true",
+        help="print the scripts whose writer is not the user of --user, and let them look things "
+        "up with that user's rights; without it, each keeps its writer, and one that is not known "
+        "looks nothing up",
     )
 
 
@@ -39,6 +47,37 @@ def saver(options: dict[str, Any]) -> Any:
     if found is None:
         raise CommandError(f"--user: there is no active user `{name}`")
     return found
+
+
+def scripts_to_take_over(
+    options: dict[str, Any],
+    by: Any,
+    source: DataSource,
+    rules: Sequence[Any],
+    write: Callable[[str], Any],
+) -> list[str]:
+    """The texts of scripts that the user of `--user` takes over, each of which is printed.
+
+    Raises `CommandError` for `--take-over-scripts` without `--user`.
+    """
+    if not options["take_over_scripts"]:
+        return []
+    if by is None:
+        raise CommandError("--take-over-scripts needs --user: whose rights the scripts then have")
+    writers = rules_and_writers(source.pk)[1]
+    texts = [text for text in scripts_of(rules) if writers.get(text) != by.pk]
+    for number, text in enumerate(texts, 1):
+        write(f"{source.name}: {by.get_username()} takes over script {number} of {len(texts)}:")
+        for line in text.split("\n"):
+            write(f"    {line}")
+    return texts
+
+
+def warn_of_scripts(source: DataSource, write: Callable[[str], Any]) -> None:
+    """Write which of the stored scripts have no writer, and so no look-ups."""
+    rules, writers, _ = rules_and_writers(source.pk)
+    for problem in without_writer(rules, writers):
+        write(f"{source.name}: warning: {problem}")
 
 
 def tell(source: DataSource, rules: Sequence[Any], write: Callable[[str], Any]) -> bool:

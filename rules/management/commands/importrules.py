@@ -33,14 +33,16 @@ class Command(BaseCommand):
         by = saving.saver(options)
         with atomic():
             found = self._read(options["path"])
-            changed = [
-                (source, rules)
-                for source, rules in found
-                if saving.tell(source, rules, self.stdout.write)
-            ]
+            changed = []
+            for source, rules in found:
+                is_other = saving.tell(source, rules, self.stdout.write)
+                taken = saving.scripts_to_take_over(options, by, source, rules, self.stdout.write)
+                if is_other or taken:
+                    changed.append((source, rules, taken))
             if not options["check"]:
-                for source, rules in changed:
-                    self._save(source, rules, by, options["note"])
+                for source, rules, taken in changed:
+                    self._save(source, rules, by, options["note"], taken)
+                    saving.warn_of_scripts(source, self.stdout.write)
         verb = "would change" if options["check"] else "changed"
         self.stdout.write(f"{len(found)} read, {len(changed)} {verb}")
 
@@ -62,9 +64,19 @@ class Command(BaseCommand):
         # In one order, so that two imports wait for each other.
         return [found[key] for key in sorted(found)]
 
-    def _save(self, source: DataSource, rules: list[Any], by: Any, note: str) -> None:
+    def _save(
+        self, source: DataSource, rules: list[Any], by: Any, note: str, taken: list[str]
+    ) -> None:
         try:
-            save_rules(source, rules, by, origin=Revision.Origin.COMMAND, note=note)
+            save_rules(
+                source,
+                rules,
+                by,
+                origin=Revision.Origin.COMMAND,
+                note=note,
+                typed=False,
+                take_over=taken,
+            )
         except (RulesInvalid, PermissionMissing) as error:
             raise CommandError(f"{source.name}: {error.message}\nnothing was saved") from None
 

@@ -36,9 +36,13 @@ class Command(BaseCommand):
             source = data_source(options["source"])
             revision = _revision(source, options["revision"])
             changes = saving.tell(source, revision.rules, self.stdout.write)
-            if changes and not options["check"]:
-                _save(source, revision, by, options["note"])
-        if not changes:
+            taken = saving.scripts_to_take_over(
+                options, by, source, revision.rules, self.stdout.write
+            )
+            if (changes or taken) and not options["check"]:
+                _save(source, revision, by, options["note"], taken)
+                saving.warn_of_scripts(source, self.stdout.write)
+        if not (changes or taken):
             self.stdout.write(f"the rules are those of revision {revision.number} already")
         elif not options["check"]:
             self.stdout.write(f"the rules are those of revision {revision.number} again")
@@ -57,7 +61,7 @@ def _revision(source: DataSource, number: int | None) -> Revision:
     return found
 
 
-def _save(source: DataSource, revision: Revision, by: Any, note: str) -> None:
+def _save(source: DataSource, revision: Revision, by: Any, note: str, taken: list[str]) -> None:
     try:
         save_rules(
             source,
@@ -66,6 +70,7 @@ def _save(source: DataSource, revision: Revision, by: Any, note: str) -> None:
             origin=Revision.Origin.COMMAND,
             note=note,
             reverts=revision.number,
+            take_over=taken,
         )
     except (RulesInvalid, PermissionMissing) as error:
         raise CommandError(f"nothing was saved: {error.message}") from None
