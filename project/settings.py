@@ -4,7 +4,7 @@
 |----------------------|-------------------------------------|------------------------------------|
 | DATABASE_URL         | SQLite at `var/db.sqlite3`          | `postgres://user:secret@host/name` |
 | DATABASE_POOL        | 10; under WSGI 0                    | PostgreSQL's pool; 0: one a thread |
-| DATABASE_POOLER      | 0                                   | 1: PgBouncer or the like is between |
+| DATABASE_POOLER      | 0                                   | 1: a pooler is before PostgreSQL   |
 | SECRET_KEY           | made once, kept in `var/secret_key` | signs the site's sessions          |
 | ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`         | its host names, divided by commas  |
 | REDIS_URL            | a cache in each process             | the cache that processes share     |
