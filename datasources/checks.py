@@ -167,3 +167,17 @@ def check_dotted_columns(
         for source in sources
         if (dotted := [name for name in source.declared_columns if "." in name])
     ]
+
+
+@register()
+def check_time_zones(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Are times stored with their time zone?"""
+    if settings.USE_TZ:
+        return []
+    return [
+        Error(
+            "`USE_TZ` is `False`: times would be stored as local times and answered as UTC.",
+            hint="Set `USE_TZ = True`. `TIME_ZONE` may be any zone.",
+            id="rowkeeper.E006",
+        )
+    ]

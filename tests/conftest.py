@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 from django.conf import settings
 from django.core.cache import cache
@@ -24,6 +27,10 @@ def pytest_configure() -> None:
     settings.ROWKEEPER = {**settings.ROWKEEPER, "ANONYMOUS_COLUMNS": True}
     # Each client builds the middleware anew: not all static files are to be listed for it.
     settings.WHITENOISE_AUTOREFRESH = True
+    # What clients see is in UTC, whatever the project's own time zone is.
+    if zone := os.environ.get("TEST_TIME_ZONE"):
+        settings.TIME_ZONE = os.environ["TZ"] = zone
+        time.tzset()
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 

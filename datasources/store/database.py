@@ -198,7 +198,8 @@ def stored(row: tuple[Any, ...]) -> Stored:
 
 
 def _time(value: Any) -> datetime:
-    """SQLite gives text, in UTC and without saying so."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    """A time as the database gave it, in UTC. SQLite stores UTC without an offset, and gives text
+    or a naive `datetime`.
+    """
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
