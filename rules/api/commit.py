@@ -23,6 +23,7 @@ from datasources.where import EVERYTHING
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import Decision, could_apply, decide_select
 from ..guard import Guard
+from .answering import ENTRIES_OMITTED, after_write
 from .base import text_answer
 from .bodies import entry_id_of, json_body, row_of
 from .entries import Entries, is_own, refused_addresses
@@ -241,15 +242,19 @@ def _changes(
 
 
 def _answer(source: Source, ask: Commit, outcome: Outcome) -> str:
-    """What a select without a where shows the caller, and which new entry got which id."""
+    """What a select without a where shows the caller, and which new entry got which id.
+
+    It says so if the entries could not be read, as all of it is stored by now.
+    """
     news = [sent for sent in ask.entries if sent.id is None]
     pairs = [
         {"clientId": sent.client_id, "id": made.id}
         for sent, made in zip(news, outcome.made, strict=True)
         if sent.client_id is not None
     ]
-    entries = _visible(source, outcome.seen)
-    return f'{{"entries":[{entries}],"clientIds":{dumps(pairs)}}}'
+    entries = after_write(lambda: _visible(source, outcome.seen))
+    said = f'"entries":[{entries or ""}],"clientIds":{dumps(pairs)}'
+    return f"{{{said}}}" if entries is not None else f'{{{said},"{ENTRIES_OMITTED}":true}}'
 
 
 def _visible(source: Source, seen: Decision | None) -> str:

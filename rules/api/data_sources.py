@@ -25,9 +25,11 @@ from ..authorship import without_writer
 from ..checking import MAX_PROBLEMS, as_json
 from ..checks import check
 from ..engine.decide import keeps_out
+from ..engine.problems import Problem
 from ..guard import Guard
 from ..models import Revision
 from ..saving import rules_and_writers, rules_of, save_rules
+from .answering import WARNINGS_OMITTED, after_write
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
 from .entries import iso_time
@@ -89,8 +91,8 @@ class DataSources(Endpoint):
                 permissions.grant_all(identity.django_user_id, model)
             if body.get("accessRules") is not None:
                 _save_rules(identity, model, body["accessRules"])
-        model.refresh_from_db()
-        whole = {**_body(model, FIELDS), **_rules(model)}
+            model.refresh_from_db()
+            whole = {**_body(model, FIELDS), **_rules(model)}
         return json_answer({"dataSource": whole, **_warnings(identity, model, body)}, 201)
 
     def retrieve(self, request: Request, reference: str) -> HttpResponse:
@@ -125,8 +127,8 @@ class DataSources(Endpoint):
                 _save(model)
             if "accessRules" in body:
                 _save_rules(identity, model, body["accessRules"])
-        model.refresh_from_db()
-        whole = _whole(identity, model)
+            model.refresh_from_db()
+            whole = _whole(identity, model)
         return json_answer({"dataSource": whole, **_warnings(identity, model, body)})
 
     def destroy(self, request: Request, reference: str) -> HttpResponse:
@@ -271,15 +273,19 @@ def _save_rules(identity: Identity, model: DataSource, rules: Any) -> None:
 
 
 def _warnings(identity: Identity, model: DataSource, body: dict[str, Any]) -> dict[str, Any]:
-    """What is to be said about the rules that were set, if any were."""
+    """What the checks say about the rules that were set, if any were. They are stored by now."""
     if body.get("accessRules") is None:
         return {}
-    rules, writers, _ = rules_and_writers(model.pk)
-    found = [
-        *check(rules, model, user=user_behind(identity)),
-        *without_writer(rules, writers),
-    ]
+    found = after_write(lambda: _found(identity, model))
+    if found is None:
+        return {"warnings": [], WARNINGS_OMITTED: True}
     return {"warnings": [as_json(problem) for problem in found[:MAX_PROBLEMS]]}
+
+
+def _found(identity: Identity, model: DataSource) -> list[Problem]:
+    rules, writers, _ = rules_and_writers(model.pk)
+    user = user_behind(identity)
+    return [*check(rules, model, user=user), *without_writer(rules, writers)]
 
 
 def _short(door: Guard) -> dict[str, Any]:

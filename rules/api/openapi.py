@@ -239,6 +239,10 @@ SCHEMAS: dict[str, Json] = {
         {
             "entries": _list(ref("Entry")),
             "clientIds": _list(_object({"clientId": {}, "id": ID}, "clientId", "id")),
+            "entriesOmitted": {
+                "type": "boolean",
+                "description": "True if all is stored, but the entries could not be read.",
+            },
         },
         "entries",
         "clientIds",
@@ -308,6 +312,10 @@ SCHEMAS: dict[str, Json] = {
             "warnings": {
                 **_list(ref("RuleProblem")),
                 "description": "What may not be meant in the rules that the request has set.",
+            },
+            "warningsOmitted": {
+                "type": "boolean",
+                "description": "True if all is stored, but the rules could not be checked.",
             },
         },
         "dataSource",
