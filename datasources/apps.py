@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core.signals import request_finished
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, post_migrate
 
 from .siblings import SiblingCheck
 
@@ -20,13 +20,15 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
 
     def ready(self) -> None:
         """Give SQLite the functions that it lacks, on every connection."""
-        from . import checks, db  # noqa: F401  (registers the system checks)
+        from . import checks, checks_schema, db  # noqa: F401  (registers the system checks)
         from .functions import register
         from .indexing.wanted import wake
         from .models import DataSource
+        from .pgfunctions import after_migrate
         from .rights import forget_deleted
 
         db.install()
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
         request_finished.connect(wake, dispatch_uid="rowkeeper-wanted-indexes")
+        post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

@@ -10,15 +10,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection, router
+from django.db import router
 from django.test import override_settings
 
 from datasources.checks import check_database
 from datasources.db import OneDatabase, install
+
+from .databases import empty_databases
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,23 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def urls(tmp_path: Path, db: None) -> Iterator[dict[str, str]]:
     """The addresses of two databases of the kind that the tests run on."""
-    if connection.vendor == "sqlite":
-        yield {
-            "PRIMARY_URL": f"sqlite:///{tmp_path / 'primary.sqlite3'}",
-            "REPLICA_URL": f"sqlite:///{tmp_path / 'replica.sqlite3'}",
-        }
-        return
-    import psycopg
-
-    server = os.environ["DATABASE_URL"].rpartition("/")[0]
-    names = [f"rowkeeper_{kind}_{uuid4().hex[:12]}" for kind in ("primary", "replica")]
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{names[0]}"'.encode())
-        try:
-            yield {"PRIMARY_URL": f"{server}/{names[0]}", "REPLICA_URL": f"{server}/{names[1]}"}
-        finally:
-            for name in names:
-                admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+    with empty_databases(tmp_path, "primary", "replica") as found:
+        yield {"PRIMARY_URL": found["primary"], "REPLICA_URL": found["replica"]}
 
 
 def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -116,7 +102,7 @@ _BARE = re.compile(
 
 
 def test_no_code_goes_past_the_setting() -> None:
-    allowed = {"datasources/db.py", "datasources/checks.py"}
+    allowed = {f"datasources/{name}.py" for name in ("db", "checks", "pgfunctions")}
     for package in ("datasources", "accounts", "rules", "project"):
         for path in (ROOT / package).rglob("*.py"):
             name = path.relative_to(ROOT).as_posix()

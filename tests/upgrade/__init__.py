@@ -1,0 +1,1 @@
+"""Upgrades from the schema of each earlier commit, with data, to the schema of today."""
