@@ -15,6 +15,8 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
+from datasources.admin_filters import OwnFilters
+
 from . import tokens
 from .models import ApiToken, App, LoginSession
 
@@ -37,7 +39,7 @@ def _on_own_pages(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> b
 
 
 @admin.register(App)
-class AppAdmin(_AppAdmin):
+class AppAdmin(OwnFilters, _AppAdmin):
     """Apps: a name, and the id that rules use."""
 
     list_display = ["name", "id", "created_at"]
@@ -50,7 +52,7 @@ class AppAdmin(_AppAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(_TokenAdmin):
+class ApiTokenAdmin(OwnFilters, _TokenAdmin):
     """API tokens: made and shown once, then revoked, never deleted, so that their ids stay theirs.
 
     A token carries the rights of its user, so that it can be made for oneself alone, except by
@@ -180,7 +182,7 @@ class ApiTokenAdmin(_TokenAdmin):
 
 
 @admin.register(LoginSession)
-class LoginSessionAdmin(_SessionAdmin):
+class LoginSessionAdmin(OwnFilters, _SessionAdmin):
     """Who is signed in. Nothing can be changed; to delete a session is to end it."""
 
     list_display = ["__str__", "data_source", "entry_id", "created_at", "last_seen_at"]

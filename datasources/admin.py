@@ -13,7 +13,7 @@ from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
-from django.db.models import QuerySet
+from django.db.models import Case, F, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -29,7 +29,7 @@ from .forms import FIELDS, WRITTEN, DataSourceForm
 from .indexing.told import indexes_told
 from .models import DataSource
 from .pretty import pretty
-from .rights import may, may_see
+from .rights import SEEING, having, may, may_see
 
 
 class Refused(Exception):
@@ -44,22 +44,44 @@ class DataSourceAdmin(TransferPages, SharingPage):
     """The list of data sources, and a page for each."""
 
     form = DataSourceForm
-    list_display = ["name", "app", "column_count", "signs_in", "entries_link", "updated_at"]
+    list_display = ["name", "shown_app", "column_count", "signs_in", "entries_link", "updated_at"]
     list_select_related = ["app"]
-    search_fields = ["name", "type", "app__name"]
+    search_fields = ["name", "shown_type", "shown_app_name"]
     search_help_text = "Search by name, type or app"
     list_per_page = 50
 
     # -- the list
 
-    @admin.display(description="columns")
-    def column_count(self, obj: DataSource) -> int:
-        """How many columns it declares."""
-        return len(obj.columns)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DataSource]:
+        """With what the list shows and searches: of data sources of which the user may see no
+        more than the name, that is nothing else.
+        """
+        seen = having(request.user, SEEING, DataSource.objects.order_by())
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(is_seen=Case(When(pk__in=seen.values("pk"), then=True), default=False))
+            .annotate(
+                shown_type=Case(When(is_seen=True, then=F("type")), default=Value("")),
+                shown_app_name=Case(When(is_seen=True, then=F("app__name")), default=None),
+            )
+        )
 
-    @admin.display(description="people sign in")
-    def signs_in(self, obj: DataSource) -> str:
-        """Whether people can sign in against it."""
+    @admin.display(description="app", ordering="shown_app_name", empty_value="–")
+    def shown_app(self, obj: DataSource) -> Any:
+        """Its app; None for those who may see no more than the name."""
+        return obj.app if _is_seen(obj) else None
+
+    @admin.display(description="columns", empty_value="–")
+    def column_count(self, obj: DataSource) -> int | None:
+        """How many columns it has; None for those who may see no more than the name."""
+        return len(obj.columns) if _is_seen(obj) else None
+
+    @admin.display(description="people sign in", empty_value="–")
+    def signs_in(self, obj: DataSource) -> str | None:
+        """Whether people can sign in; None for those who may see no more than the name."""
+        if not _is_seen(obj):
+            return None
         return "yes" if login_of(obj.definition) else "no"
 
     @admin.display(description="entries")
@@ -231,6 +253,10 @@ class DataSourceAdmin(TransferPages, SharingPage):
         """The same for several."""
         for obj in queryset:
             self.delete_model(request, obj)
+
+
+def _is_seen(obj: DataSource) -> bool:
+    return bool(getattr(obj, "is_seen", False))
 
 
 def _listed(names: Iterable[str]) -> SafeString:

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from .admin_filters import OwnFilters
 from .models import DataSource
 from .rights import OBJECT_RIGHTS, may, may_see, may_somewhere, rights_on, visible
 from .values import MAX_INTEGER
@@ -24,7 +25,7 @@ else:
     _ModelAdmin = admin.ModelAdmin
 
 
-class GuardedPages(_ModelAdmin):
+class GuardedPages(OwnFilters, _ModelAdmin):
     """A data source that one has no right on does not exist, on any page."""
 
     class Media:

@@ -45,7 +45,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
     form = RuledDataSourceForm
     list_display = [
         "name",
-        "app",
+        "shown_app",
         "column_count",
         "rule_count",
         "signs_in",
