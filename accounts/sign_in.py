@@ -21,7 +21,7 @@ from datasources.conf import setting
 from datasources.db import atomic
 from datasources.definition import Login
 from datasources.errors import Malformed
-from datasources.passwords import MAX_LENGTH, is_hash, takes_too_long
+from datasources.passwords import MAX_LENGTH, is_hash, spellings, takes_too_long
 from datasources.sources import Source
 from datasources.values import problem_with_text, shown
 
@@ -178,7 +178,15 @@ def _hash_in(login: Login, row: tuple[int, dict[str, Any]]) -> Any:
 
 
 def _is_right(password: str, encoded: Any) -> bool:
-    """Whether the password is the one that was hashed. Always costs one hash, no more, no less."""
+    """Whether the password is the one that was hashed.
+
+    Every failure costs one hash for each spelling of the password, whoever it is for.
+    """
+    return any(_matches(spelling, encoded) for spelling in spellings(password))
+
+
+def _matches(password: str, encoded: Any) -> bool:
+    """Whether this text was hashed. Always costs one hash, no more, no less."""
     if is_hash(encoded) and not takes_too_long(encoded):
         try:
             return check_password(password, encoded)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .jsontext import canonical, dumps
 from .numbers import AGGREGATES, spelled_text, to_number_text
-from .values import BLANKS, lower
+from .values import address_key, lower
 from .where.memory import elem_matches
 from .where.nodes import Elem
 from .where.operators import OPERATORS, like
@@ -114,7 +114,7 @@ def _lower(text: str | None) -> str | None:
 
 
 def _address(text: str | None) -> str | None:
-    return None if text is None else lower(text).strip(BLANKS)
+    return None if text is None else address_key(text)
 
 
 def _real(text: str | None) -> float | None:

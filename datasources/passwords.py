@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import BasePasswordHasher, identify_hasher, mak
 from .errors import Malformed
 from .models import Entry
 from .sources import Source
-from .values import shown
+from .values import composed, shown
 from .where import Field, matches
 from .where.nodes import column_is
 
@@ -34,7 +34,14 @@ def hashed(source: Source, row: dict[str, Any], before: dict[str, Any]) -> dict[
 def _hash(column: str, password: Any) -> str:
     if not isinstance(password, str) or len(password) > MAX_LENGTH:
         raise Malformed(f"`{shown(column)}`: a password is text of at most {MAX_LENGTH} characters")
-    return make_password(password)
+    return make_password(composed(password))
+
+
+def spellings(password: str) -> tuple[str, ...]:
+    """What to compare a password as: composed, as it is stored, then as it was sent. Hashes that
+    were made before passwords were composed are of what was sent.
+    """
+    return tuple(dict.fromkeys((composed(password), password)))
 
 
 def is_hash(value: Any) -> bool:

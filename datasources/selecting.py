@@ -171,7 +171,7 @@ def distinct_texts(dialect: Dialect, column: str) -> Sql:
 
 
 def address_is(dialect: Dialect, column: str, address: str) -> Sql:
-    """The condition that a column holds this address, without case and outer blanks."""
+    """The condition that a column holds this address, which is an `address_key`."""
     if dialect.name == "sqlite":
         return Sql(
             "CASE json_type(data,%s) WHEN 'text' THEN "
@@ -180,6 +180,6 @@ def address_is(dialect: Dialect, column: str, address: str) -> Sql:
         )
     return Sql(
         "CASE jsonb_typeof(data->%s) WHEN 'string' THEN "
-        "btrim(rowkeeper_lower(data->>%s),%s) END=%s",
+        "btrim(normalize(rowkeeper_lower(normalize(data->>%s,NFC)),NFC),%s) END=%s",
         (column, column, BLANKS, address),
     )

@@ -11,8 +11,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from .composed import compose_stored
 from .conf import setting
-from .db import atomic, connection
+from .db import atomic, connection, database
 from .definition import (
     Login,
     declared_of,
@@ -242,6 +243,7 @@ def save(source: DataSource, build: bool = True) -> None:
         if build and set(source.indexed_columns) != set(source.indexes):
             build_later(source.pk)
         if login:
+            compose_stored(database(), source.pk, login.email_column)
             passwords.hash_plain(source.pk, login.password_column)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
+from unicodedata import normalize
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Row: TypeAlias = "dict[str, Json]"
@@ -79,6 +80,18 @@ def lower(text: str) -> str:
     if text.isascii():
         return text.lower()
     return text.replace("\u0130", "i").replace("\u03a3", "\u03c3").lower()
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's composed form, NFC."""
+    return text if text.isascii() else normalize("NFC", text)
+
+
+def address_key(text: str) -> str:
+    """What two addresses have in common if they are the same: composed, in lower case, without
+    outer blanks. PostgreSQL makes the same in `selecting.address_is`.
+    """
+    return composed(lower(composed(text))).strip(BLANKS)
 
 
 def holds_nested_list(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
 from typing import Any, NoReturn
@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from accounts.failures import SIGN_IN, LoginRequired
 from accounts.identity import Identity
 from datasources import sources
+from datasources.composed import composed_row
 from datasources.conf import setting
 from datasources.errors import Failure, NotFound
 from datasources.queries import Projection
@@ -214,6 +215,9 @@ class Guard:
     def insert(self, ask: Insert) -> Decision:
         """The decision, granted. Raises the denial."""
         began = perf_counter()
+        if self.source is not None and self.source.login is not None:
+            # As it will be stored: a rule decides on that.
+            ask = replace(ask, rows=[composed_row(self.source, row) for row in ask.rows])
         return self._granted(
             decide_insert(self.ruleset, self.identity, ask, self.scripts), ask, began
         )
@@ -221,6 +225,12 @@ class Guard:
     def update(self, ask: Update) -> Decision:
         """The decision, granted. Raises the denial."""
         began = perf_counter()
+        if self.source is not None and self.source.login is not None:
+            changes = [
+                replace(change, submitted=composed_row(self.source, change.submitted))
+                for change in ask.changes
+            ]
+            ask = replace(ask, changes=changes)
         return self._granted(
             decide_update(self.ruleset, self.identity, ask, self.scripts), ask, began
         )

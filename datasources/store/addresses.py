@@ -10,14 +10,14 @@ from ..definition import Login
 from ..errors import AddressTaken
 from ..selecting import address_is
 from ..sources import Source
-from ..values import BLANKS, lower
+from ..values import address_key
 from ..where import EVERYTHING
 from .database import dialect
 from .read import fetch_where, fetched
 
 
 def login_rows(source_id: int, login: Login, address: str) -> list[tuple[int, dict[str, Any]]]:
-    """(id, row) of each row with that address, compared without case and outer blanks."""
+    """(id, row) of each row with that address, compared as `normal_address` says."""
     wanted = normal_address(address)
     source = sources.find(source_id)
     if source is None or wanted is None:
@@ -27,10 +27,12 @@ def login_rows(source_id: int, login: Login, address: str) -> list[tuple[int, di
 
 
 def normal_address(value: Any) -> str | None:
-    """An address as it is compared; None for what is none."""
+    """An address as it is compared: composed (NFC), in lower case, without outer blanks; None for
+    what is none.
+    """
     if not isinstance(value, str):
         return None
-    return lower(value).strip(BLANKS) or None
+    return address_key(value) or None
 
 
 def address_in(source: Source, row: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from .. import passwords, sources
+from ..composed import composed_row
 from ..conf import setting
 from ..db import atomic, connection
 from ..definition import problem_with_more_columns
@@ -74,6 +75,7 @@ def _add_columns(source: Source, keys: Sequence[str], declares: bool) -> None:
 
 def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
     """Write new rows, in `writing`. Raises `AddressTaken`."""
+    rows = [composed_row(source, row) for row in rows] if source.login else rows
     ready = [passwords.hashed(source, row, {}) for row in rows] if source.secret else rows
     now = timezone.now()
     many = len(ready) >= _COPY_FROM and connection.vendor == "postgresql"
@@ -124,7 +126,10 @@ def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> 
         problem = problem_with_row(row)
         if problem:
             raise Malformed(problem)
-    ready = [(before, passwords.hashed(source, row, before.data)) for before, row in changes]
+    ready = [
+        (before, passwords.hashed(source, composed_row(source, row), before.data))
+        for before, row in changes
+    ]
     written = [(before.id, dumps(row), holds_nested_list(row)) for before, row in ready]
     for at in range(0, len(written), WRITE_BATCH):
         _rewrite(source, written[at : at + WRITE_BATCH], now)

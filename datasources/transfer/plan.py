@@ -7,11 +7,12 @@ that the file has; a row without an entry is new. `replace` makes the file all t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from .. import store
+from ..composed import composed_row
 from ..sources import Source
 from ..store import Stored
 from ..values import same, shown
@@ -85,7 +86,7 @@ class Plan:
             self._keys = Keys(self.source, self.key)
         checks = [Passwords(self.source)] if self.source.secret else []
         addresses = Addresses(self.source) if self.source.login else None
-        rows = self.table.rows()
+        rows = map(self._composed, self.table.rows())
         while batch := list(islice(rows, _BATCH)):
             for change in self._batch(batch):
                 yield change
@@ -97,6 +98,12 @@ class Plan:
         self.gone = [entry_id for entry_id in stored if entry_id not in self._matched]
         if addresses:
             yield from addresses.problems(self.gone)
+
+    def _composed(self, row: FileRow | Problem) -> FileRow | Problem:
+        """The row as it will be stored, so that it is compared with what is stored."""
+        if isinstance(row, Problem):
+            return row
+        return replace(row, values=composed_row(self.source, row.values))
 
     def _batch(self, batch: list[FileRow | Problem]) -> Iterator[Change | Problem]:
         found = [
