@@ -32,8 +32,7 @@ run: $(RUN_STAMP) ## serve the site with its demo on http://127.0.0.1:8000/
 	@$(BIN)/python -c "$$PORT_IS_FREE" $(HOST) $(PORT)
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py loaddemo --host $(HOST) --port $(PORT)
-	@exec $(BIN)/gunicorn project.wsgi --bind $(HOST):$(PORT) \
-		--worker-class gthread --workers 1 --threads 8 --no-control-socket --log-level warning
+	@exec $(BIN)/python -m project.serve --host $(HOST) --port $(PORT)
 
 test: $(DEV_STAMP) ## run the tests on SQLite, and on PostgreSQL if DATABASE_URL names one
 	env -u DATABASE_URL $(BIN)/python -m pytest -n auto $(ARGS)

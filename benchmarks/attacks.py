@@ -2,8 +2,9 @@
 
     python -m benchmarks.attacks [NAME …] [--seconds 15] [--sqlite] [--database postgres://…]
 
-gunicorn with 2 processes of 8 threads. Other clients read and write all the time: first alone, and
-then while one client attacks. An attack fails the benchmark (exit code 1) where
+gunicorn with 2 processes of 8 threads, or the server of `make run`. Other clients read and write
+all the time: first alone, and then while one client attacks. An attack fails the benchmark (exit
+code 1) where
 
 - a read of another client fails, or the reads' p99 is more than 3 times what it was before;
 - a write to another data source fails, or takes longer than 1 second;
@@ -22,6 +23,7 @@ import argparse
 import contextlib
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -36,6 +38,8 @@ from typing import Any
 from .ground import database
 from .http import SERVERS, server
 
+# The server of `make run`, which reads requests whole before a thread works on them.
+SERVERS["buffering"] = "python -m project.serve --port {port}"
 SERVERS["threads"] = f"{SERVERS['gunicorn']} --worker-class gthread --threads 8"
 MAX_RATIO, MAX_WRITE_SECONDS, MAX_GROWTH = 3.0, 1.0, 100_000_000
 READERS, PAUSE = 2, 0.005
@@ -103,17 +107,20 @@ class Attack:
 
     send: Callable[[Site], list[int]]
     expected: Collection[int]
+    server: str = "threads"
 
 
 ATTACKS: dict[str, Attack] = {}
 Sender = Callable[[Site], list[int]]
 
 
-def attack(name: str, expected: Collection[int]) -> Callable[[Sender], Sender]:
-    """Add a function to the table of attacks."""
+def attack(
+    name: str, expected: Collection[int], server: str = "threads"
+) -> Callable[[Sender], Sender]:
+    """Add a function to the table of attacks. `server`: which of `SERVERS` is attacked."""
 
     def add(send: Sender) -> Sender:
-        ATTACKS[name] = Attack(send, expected)
+        ATTACKS[name] = Attack(send, expected, server)
         return send
 
     return add
@@ -182,6 +189,26 @@ def held_lock(site: Site) -> list[int]:
     connection.close()
     time.sleep(0.1)
     return [status if took < 1 else 0]
+
+
+@attack("connections that are silent, or send a byte now and then", (), "buffering")
+def slow_senders(site: Site) -> list[int]:
+    """200 connections: nothing sent, half of the headers, and half of a body."""
+    head = b"POST /v1/data-sources/Form/data/query HTTP/1.1\r\nHost: localhost\r\n"
+    parts = [b"", head, head + b"Content-Length: 1000\r\n\r\n{"]
+    opened = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(200)]
+    try:
+        for at, connection in enumerate(opened):
+            connection.sendall(parts[at % len(parts)])
+        for _ in range(5):
+            time.sleep(1)
+            for at, connection in enumerate(opened):
+                if at % len(parts):
+                    connection.sendall(b" ")
+    finally:
+        for connection in opened:
+            connection.close()
+    return []
 
 
 def _empty_rows(size: int) -> bytes:
@@ -356,7 +383,7 @@ def main() -> None:
         good = []
         for name in options.names or ATTACKS:
             # A server for each, as memory that one attack has used may serve the next.
-            with server("threads", quiet=True) as port:
+            with server(ATTACKS[name].server, quiet=True) as port:
                 site = Site(port, token)
                 for _ in range(40):
                     site.ask("POST", "data-sources/Read/data/query", {"limit": 50})

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-NAME = "rowkeeper_benchmark"
+# Of this process: two benchmarks may run at once.
+NAME = f"rowkeeper_benchmark_{os.getpid()}"
 COLUMNS = ["Email", "Name", "Department", "Salary", "Joined", "Active", "Note", "Role"]
 ROW_POSTGRESQL = """
     jsonb_build_object('Email','person'||k||'@acme.com','Name','Person '||md5(k::text),

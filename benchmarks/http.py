@@ -32,7 +32,7 @@ _GUNICORN = "gunicorn project.wsgi --workers 2 --no-control-socket --log-level w
 SERVERS = {
     # As it comes, with a worker for each core: a connection for each request.
     "gunicorn": f"{_GUNICORN} --bind 127.0.0.1:{{port}}",
-    # The worker class of `make run`: connections that stay.
+    # Connections that stay.
     "gthread": f"{_GUNICORN} --worker-class gthread --threads 4 --bind 127.0.0.1:{{port}}",
     "granian": "granian project.wsgi:application --interface wsgi --workers 2 "
     "--blocking-threads 4 --no-access-log --log-level error --host 127.0.0.1 --port {port}",

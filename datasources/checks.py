@@ -181,3 +181,20 @@ def check_time_zones(app_configs: object, **kwargs: object) -> list[CheckMessage
             id="rowkeeper.E006",
         )
     ]
+
+
+@register(deploy=True)
+def check_requests_are_buffered(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Is there a proxy in front that reads requests before a thread works on them?"""
+    if setting("TRUSTED_PROXIES"):
+        return []
+    return [
+        Warning(
+            "No proxy is declared. A client that sends its request slowly holds a thread or a "
+            "process of most servers, and a few such clients stop the site.",
+            hint="Put a proxy that buffers requests, such as nginx, in front, and set "
+            'ROWKEEPER["TRUSTED_PROXIES"]. If your server buffers requests itself, as waitress '
+            "does, silence this check.",
+            id="rowkeeper.W006",
+        )
+    ]

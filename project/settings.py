@@ -15,8 +15,8 @@
 | DEBUG                | 0                                   | 1: tracebacks in the browser       |
 | LOG_LEVEL            | INFO                                | what is written to stderr          |
 
-Switches are on for `1`, `true`, `yes` and `on`. With `HTTPS=1` and names of one's own in
-`ALLOWED_HOSTS`, `manage.py check --deploy` has nothing to say.
+Switches are on for `1`, `true`, `yes` and `on`. With `HTTPS=1`, names of one's own in
+`ALLOWED_HOSTS`, and a proxy in `TRUSTED_PROXIES`, `manage.py check --deploy` has nothing to say.
 """
 
 from __future__ import annotations
