@@ -8,15 +8,17 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from datasources.errors import Malformed
-from datasources.sources import Beside, reference_of
+from datasources import sources
+from datasources.db import connection
+from datasources.errors import Changed, Malformed
+from datasources.sources import Beside, Source, reference_of
 
 from .credentials import presented
 from .django_users import lazy_user, user_behind
-from .failures import CredentialInvalid, CsrfMissing
+from .failures import CredentialInvalid
 from .identity import ANONYMOUS, Identity
 from .models import ApiToken
-from .providers import api_token, django_user, login_session
+from .providers import api_token, django_user, login_session, lookup
 from .providers.lookup import Expected, expected
 from .tokens import API_PREFIX, SESSION_PREFIX
 
@@ -45,16 +47,59 @@ def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
     return first
 
 
-def is_still(request: HttpRequest, identity: Identity, beside: Beside) -> bool:
-    """Whether what the request presents stands for that identity even now, long after it came.
-    `beside` is read along, if it can be.
+def identity_now(request: HttpRequest, beside: Beside | None = None) -> Identity | None:
+    """Who the request's credential stands for at this moment; None if it is no longer valid.
+
+    `beside` is read in the same statement if there is a token. What was read before does not count.
     """
-    try:
-        if presented(request) and not is_forced(request):
-            return identify(request, beside) == identity
-        return django_user.is_still(identity)
-    except (CredentialInvalid, CsrfMissing):
-        return False
+    if is_forced(request):
+        return _forced_identity(request)
+    secrets = presented(request)
+    if not secrets:
+        return django_user.identity_now(request)
+    first, *others = [_identity_now(secret, beside) for secret in secrets]
+    return first if all(other == first for other in others) else None
+
+
+def read_again(request: HttpRequest) -> None:
+    """Forget who was found to be signed in to the site, where that is what the request presents."""
+    if not is_forced(request) and not presented(request):
+        django_user.read_again(request)
+
+
+def confirm(request: HttpRequest, identity: Identity, source: Source, alone: bool) -> None:
+    """Lock a data source for a write, and check that it and the caller are as they were when the
+    write was decided. This is the first thing in the transaction of a write.
+
+    Raises `Changed` if either differs.
+    """
+    locked = _locked_on_sqlite if connection.vendor == "sqlite" else _locked_on_postgresql
+    now, who = locked(request, source.id, alone)
+    if now is None or now.key != source.key or who != identity:
+        raise Changed
+
+
+_Locked = tuple[Source | None, Identity | None]
+
+
+def _locked_on_sqlite(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
+    sources.lock(source_id)
+    beside = Beside(source_id, "id")
+    who = identity_now(request, beside)
+    return beside.source if beside.is_read else sources.find(source_id), who
+
+
+def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
+    """In one statement, if the request has one token, and nobody has to be waited for."""
+    secrets = () if is_forced(request) else presented(request)
+    if len(secrets) == 1:
+        beside = Beside(source_id, "id", "NO KEY UPDATE" if alone else "SHARE")
+        who = _identity_now(secrets[0], beside)
+        if beside.is_read:
+            return beside.source, who
+    now = sources.locked(source_id, alone)
+    # After the lock: the credential may end while others are waited for.
+    return now, identity_now(request)
 
 
 def is_forced(request: HttpRequest) -> bool:
@@ -92,6 +137,11 @@ def _identity_of(secret: str, beside: Beside | None) -> Identity:
     if secret.startswith(SESSION_PREFIX):
         return login_session.identity_of(secret, beside)
     raise CredentialInvalid("the token is not valid")
+
+
+def _identity_now(secret: str, beside: Beside | None) -> Identity | None:
+    kind = api_token.KIND if secret.startswith(API_PREFIX) else login_session.KIND
+    return lookup.identity_now(kind, secret, beside)
 
 
 def _named_in_url(request: Request) -> Beside | None:

@@ -49,6 +49,13 @@ class Busy(Failure):
     code = "server.busy"
 
 
+class Changed(Busy):
+    """What a write was decided on has changed before the write: it has to be decided again."""
+
+    def __init__(self) -> None:
+        super().__init__("the data source has just been changed; try again")
+
+
 class AddressTaken(Failure):
     """A write would give two rows of a sign-in data source the same address."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -22,7 +22,7 @@ from .definition import (
     problem_with_more_columns,
     secret_columns,
 )
-from .errors import Malformed
+from .errors import Changed, Malformed
 from .indexing.keys import Keys, keys_of
 from .indexing.states import READY
 from .jsontext import loads
@@ -98,6 +98,9 @@ class Beside:
     reference: int | str
     # "id" or "name".
     column: str
+    # Whether its row is locked as well, and how: only in a transaction on PostgreSQL. A row that
+    # somebody else has locked is not waited for, but read as absent, with everything else.
+    lock: Literal["", "SHARE", "NO KEY UPDATE"] = ""
     is_read: bool = False
     source: Source | None = None
 
@@ -107,6 +110,18 @@ class Beside:
         if isinstance(reference, int):
             return cls(reference, "id") if 0 < reference <= MAX_INTEGER else None
         return cls(reference, "name")
+
+    @property
+    def join_sql(self) -> str:
+        """The data source `d` behind the `FROM` of another statement."""
+        # PostgreSQL locks no row that an outer join may lack.
+        outer = "" if self.lock else "LEFT "
+        return f" {outer}JOIN {TABLE} d ON d.{self.column} = %s "
+
+    @property
+    def lock_sql(self) -> str:
+        """The end of a statement that reads it."""
+        return f" FOR {self.lock} OF d SKIP LOCKED" if self.lock else ""
 
     def take(self, row: tuple[Any, ...]) -> None:
         """Note the fields of `fields_sql` that were read; all NULL where there is none."""
@@ -160,20 +175,31 @@ def _indexed(source_id: int, indexes: dict[str, dict[str, Any]]) -> dict[str, Ke
     }
 
 
-def still(source: Source, alone: bool) -> bool:
-    """Whether rows are still to be stored as was read: which of their columns are secret, who
-    signs in. Nobody else changes that until the transaction ends; `alone`: nor writes the whole.
+def still_stores(source: Source, alone: bool) -> None:
+    """Lock a data source for a write that nobody's rules decide, such as one in the admin.
+
+    Raises `Changed` where rows would now be stored in another way than was read: other columns are
+    secret, or people sign in with others. Nobody changes that until the transaction ends.
     """
-    if alone or connection.vendor == "sqlite":
-        lock(source.id)
-    share = " FOR SHARE" if connection.vendor == "postgresql" else ""
+    now = locked(source.id, alone)
+    if now is None or (now.login, now.secret) != (source.login, source.secret):
+        raise Changed
+
+
+def locked(source_id: int, alone: bool = True) -> Source | None:
+    """A data source as it is once it is locked, until the transaction ends; None if it is gone.
+
+    `alone`: no other write that is `alone` goes on meanwhile. Otherwise others may share the lock,
+    on PostgreSQL; nobody changes the data source itself then, either.
+    """
+    if connection.vendor == "sqlite":
+        lock(source_id)
+        return find(source_id)
+    how = "NO KEY UPDATE" if alone else "SHARE"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {fields_sql()} FROM {TABLE} d WHERE d.id=%s{share}", [source.id])
+        cursor.execute(f"SELECT {fields_sql()} FROM {TABLE} d WHERE d.id=%s FOR {how}", [source_id])
         row = cursor.fetchone()
-    if row is None:
-        return False
-    now = _source(row)
-    return (now.login, now.secret) == (source.login, source.secret)
+    return None if row is None else _source(row)
 
 
 def lock(source_id: int) -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 
 from datasources.db import connection
-from datasources.sources import TABLE, Beside, fields_sql
+from datasources.sources import Beside, fields_sql
 
 from ..django_users import lazy_user
 from ..identity import Identity
@@ -34,7 +34,7 @@ def _identity(row: tuple[Any, ...]) -> Identity:
 
 
 @lru_cache(maxsize=256)
-def _sql(vendor: str, beside: str | None, also: str) -> str:
+def _sql(vendor: str, join: str, also: str, lock: str) -> str:
     """The statement, made once. `vendor`: the quotes round names differ between databases."""
     quote = connection.ops.quote_name
     people = get_user_model()._meta
@@ -43,12 +43,11 @@ def _sql(vendor: str, beside: str | None, also: str) -> str:
     return (
         "SELECT t.id, (t.last_used_at IS NULL OR t.last_used_at NOT BETWEEN %s AND %s), "  # noqa: S608
         "t.app_id, t.user_id"
-        f"{',' + fields_sql() if beside else ''}{also} FROM {quote(ApiToken._meta.db_table)} t "
+        f"{',' + fields_sql() if join else ''}{also} FROM {quote(ApiToken._meta.db_table)} t "
         f"LEFT JOIN {quote(people.db_table)} u ON u.{quote(key.column)} = t.user_id "
-        f"{f'LEFT JOIN {TABLE} d ON d.{beside} = %s ' if beside else ''}"
-        "WHERE t.digest = %s AND t.revoked_at IS NULL "
+        f"{join}WHERE t.digest = %s AND t.revoked_at IS NULL "
         "AND (t.expires_at IS NULL OR t.expires_at > %s) "
-        f"AND (t.user_id IS NULL OR {_is_active()})"
+        f"AND (t.user_id IS NULL OR {_is_active()}){lock}"
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib import auth
+from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject, empty
 from rest_framework.authentication import CSRFCheck
 
 from ..failures import CsrfMissing
@@ -45,14 +48,45 @@ def identity_for(user: Any) -> Identity:
     return Identity(user=user_of(user), django_user_id=user.pk, django_user=user)
 
 
-def is_still(identity: Identity) -> bool:
-    """Whether such a user, or nobody, is who they were, read anew: not the session that they are
-    signed in with, but whether they are active, and all that rules see of them.
+def identity_now(request: HttpRequest) -> Identity:
+    """Who is signed in to the site at this moment, whoever was found before.
+
+    The session and the user are read from the database again. The CSRF token is not asked for.
     """
-    if identity.django_user_id is None:
-        return True
-    user = get_user_model()._default_manager.filter(pk=identity.django_user_id).first()
-    return user is not None and user.is_active and user_of(user) == identity.user
+    read_again(request)
+    user: Any = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or not user.is_active:
+        return ANONYMOUS
+    return identity_for(user)
+
+
+def is_read(request: HttpRequest) -> bool:
+    """Whether something has asked already who is signed in to the site, such as a middleware."""
+    user = request.__dict__.get("user")
+    if type(user) is SimpleLazyObject:
+        return user.__dict__["_wrapped"] is not empty
+    return user is not None
+
+
+def read_again(request: HttpRequest) -> None:
+    """Let `request.user` be who is signed in at this moment: nobody, if the session has ended.
+
+    A user whom a middleware has put there in place of the session's own is read again as well.
+    """
+    user: Any = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return
+    session: Any = getattr(request, "session", None)
+    if session is not None and SESSION_KEY in session:
+        # The session of the request itself stays as it was read.
+        stand_in: Any = HttpRequest()
+        stand_in.session = session.__class__(session.session_key)
+        owner = auth.get_user(stand_in)
+        if not owner.is_authenticated or owner.pk == user.pk:
+            request.user = owner
+            return
+    found = get_user_model()._default_manager.filter(pk=user.pk).first()
+    request.user = AnonymousUser() if found is None else found
 
 
 def user_of(user: Any) -> dict[str, Any]:

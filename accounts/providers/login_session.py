@@ -96,7 +96,7 @@ def fingerprint(login: Login, row: Mapping[str, Any]) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _sql(vendor: str, beside: str | None, also: str) -> str:
+def _sql(vendor: str, join: str, also: str, lock: str) -> str:
     """The statement, made once. The casts: SQLite keeps JSON as text, PostgreSQL parses it."""
     quote = connection.ops.quote_name
     session, entry, source = (
@@ -107,11 +107,10 @@ def _sql(vendor: str, beside: str | None, also: str) -> str:
         "SELECT s.id, s.last_seen_at NOT BETWEEN %s AND %s, "  # noqa: S608
         "s.fingerprint, e.id, CAST(e.data AS text), o.id, "
         "o.name, o.app_id, CAST(o.definition AS text), CAST(o.secret_columns AS text) "
-        f"{',' + fields_sql() if beside else ''}{also} FROM {session} s "
+        f"{',' + fields_sql() if join else ''}{also} FROM {session} s "
         f"JOIN {entry} e ON e.id = s.entry_id AND e.data_source_id = s.data_source_id "
         f"JOIN {source} o ON o.id = s.data_source_id "
-        f"{f'LEFT JOIN {source} d ON d.{beside} = %s ' if beside else ''}"
-        "WHERE s.digest = %s AND s.last_seen_at > %s"
+        f"{join}WHERE s.digest = %s AND s.last_seen_at > %s{lock}"
     )
 
 

@@ -40,8 +40,9 @@ class Kind:
     last_use: str
     # How many columns its row has, without those of the data source beside it.
     width: int
-    # The statement for a database, the column of the data source beside it, and what else is read.
-    sql: Callable[[str, str | None, str], str]
+    # The statement for a database: the fields and the join of the data source beside it, what else
+    # is read, and the end of the statement.
+    sql: Callable[[str, str, str, str], str]
     # The moment that its validity is compared with.
     moment: Callable[[datetime], datetime]
     # None: the row no longer stands for anyone.
@@ -55,7 +56,12 @@ class Kind:
         time = using.ops.adapt_datetimefield_value
         with using.cursor() as cursor:
             cursor.execute(
-                self.sql(using.vendor, beside.column if beside else None, also.text),
+                self.sql(
+                    using.vendor,
+                    beside.join_sql if beside else "",
+                    also.text,
+                    beside.lock_sql if beside else "",
+                ),
                 [
                     # A use is noted if the last one is older, or in the future: a clock was wrong.
                     time(now - EVERY),
@@ -133,6 +139,19 @@ def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
         if beside.source is not None:
             _keep(kind, secret_digest, beside, beside.source, found, identity)
     return identity
+
+
+def identity_now(kind: Kind, secret: str, beside: Beside | None) -> Identity | None:
+    """Who a secret stands for at this moment, without noting that it was used; None for nobody.
+
+    With `beside.lock`, also None if somebody else has locked the data source.
+    """
+    found = kind.row(digest(secret), beside, NOTHING_ELSE)
+    if found is None:
+        return None
+    if beside is not None:
+        beside.take(found[kind.width :])
+    return kind.identity(found)
 
 
 def _forget(secret_digest: str, named: tuple[str, int | str]) -> None:

@@ -22,13 +22,14 @@ from .read import (
     select,
 )
 from .ways import Ask, Rows, is_still_the_way, rows_for
-from .write import delete, delete_where, insert, update, writing
+from .write import Confirm, delete, delete_where, insert, update, writing
 
 __all__ = [
     "FEW",
     "PAGE",
     "TABLE",
     "Ask",
+    "Confirm",
     "Found",
     "Rows",
     "Stored",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from ..composed import composed_row
 from ..conf import setting
 from ..db import atomic, connection
 from ..definition import problem_with_more_columns
-from ..errors import Busy, Malformed
+from ..errors import Malformed
 from ..jsontext import dumps
 from ..models import DataSource, Entry
 from ..sources import Source
@@ -28,9 +28,17 @@ WRITE_BATCH = 2_000
 _COPY_FROM = 200
 
 
+# Locks a data source, alone or not, and raises `Changed` where it is no longer what was decided on.
+Confirm = Callable[[Source, bool], None]
+
+
 @contextmanager
 def writing(
-    source: Source, keys: Iterable[str], whole: bool = False, declares: bool = False
+    source: Source,
+    keys: Iterable[str],
+    whole: bool = False,
+    declares: bool = False,
+    confirm: Confirm = sources.still_stores,
 ) -> Iterator[list[str]]:
     """A transaction for a write of rows with these keys; gives those that are no columns yet.
     Who writes the `whole` may add to them.
@@ -40,13 +48,12 @@ def writing(
 
     Whoever writes many rows, new columns, or rows that people sign in with, waits for the others
     who do; the data source is locked before any entry, so that nobody waits in a circle.
+    `confirm` takes that lock, and raises `Changed` where the write has to be decided again.
     """
     with atomic():
         known = source.declared if declares else set(source.columns)
         new = [key for key in keys if key not in known]
-        # A row that another definition would store otherwise (its password, say) is not stored.
-        if not sources.still(source, bool(whole or new or source.login)):
-            raise Busy("the data source has just been changed; try again")
+        confirm(source, bool(whole or new or source.login))
         yield new
         if new:
             _add_columns(source, new, declares)

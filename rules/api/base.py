@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
@@ -14,20 +16,27 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.authentication import (
     RowkeeperAuthentication,
+    confirm,
     is_by_name,
     is_forced,
+    read_again,
     source_beside,
 )
 from accounts.identity import Identity
-from datasources import sources
-from datasources.errors import NotFound
+from datasources import sources, store
+from datasources.db import atomic
+from datasources.errors import Changed, NotFound
 from datasources.jsontext import dumps
 
 from ..guard import Guard, guard, guard_of
 from ..log.records import Trail
+from .bodies import is_large, receive
 from .errors import REQUEST_ID, WrongMethod, answer, failure_of
 
 _TRAIL = "_rowkeeper_trail"
+# How often a write is decided again, at most, while its caller changes.
+ATTEMPTS = 5
+Answered = TypeVar("Answered")
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -68,10 +77,11 @@ class Endpoint(ViewSet):
         return made
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Who is asking, before anything else is looked at: this is all there is to prepare.
+        """Read the body, and then who is asking.
 
-        The one address that may be answered by a single statement asks itself, with its rows.
+        Queries are an exception: one statement may read the credential together with the rows.
         """
+        receive(request._request)
         if self.action != "query":
             self.identity(request)
 
@@ -100,6 +110,55 @@ class Endpoint(ViewSet):
         """Who is asking."""
         found: Any = request.auth
         return cast(Identity, found)
+
+    def identify_again(self, request: Request) -> None:
+        """Look up again who is asking. Raises `CredentialInvalid` if the credential has ended."""
+        read_again(request._request)
+        authenticators: Any = request.authenticators
+        for authenticator in authenticators:
+            request.user, request.auth = authenticator.authenticate(request)
+
+    def caller_now(self, request: Request) -> Identity:
+        """Who is asking at this moment, with the permissions of this moment.
+
+        For the transaction of a management write, once it holds its lock. Raises as `identify`.
+        """
+        self.identify_again(request)
+        return self.identity(request)
+
+    def receive_large(self, request: Request, fits: Callable[[], bool]) -> bool:
+        """Read a body that is over the usual limit, if the caller has a credential and `fits` says
+        that they may send it. The caller is identified again afterwards.
+
+        Returns whether such a body was read.
+        """
+        if not is_large(request._request) or self.identity(request).is_anonymous or not fits():
+            return False
+        receive(request._request, bulk=True)
+        self.identify_again(request)
+        return True
+
+    def confirm(self, request: Request) -> store.Confirm:
+        """For `store.writing`: checks that the caller and the data source are as decided."""
+        return partial(confirm, request._request, self.identity(request))
+
+    def decided(self, request: Request, reference: str, write: Callable[[], Answered]) -> Answered:
+        """Run a write, which decides and then writes; if the caller, the rules or the data source
+        have changed between the two, run it again, this time under the lock of the data source.
+
+        Raises what `write` raises, and `Changed` (503) if the caller changes again and again.
+        """
+        with suppress(Changed):
+            return write()
+        wanted = sources.reference_of(reference, is_by_name(request._request))
+        for _ in range(ATTEMPTS):
+            source = sources.find(wanted)
+            with suppress(Changed), atomic():
+                if source is not None:
+                    sources.lock(source.id)
+                self.identify_again(request)
+                return write()
+        raise Changed
 
     def guard(self, request: Request, reference: str) -> Guard:
         """The guard of the data source that the URL names."""

@@ -10,6 +10,8 @@ from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.datastructures import MultiValueDict
 
+from accounts.authentication import read_again
+from accounts.providers.django_user import is_read
 from datasources.conf import setting
 from datasources.errors import Malformed, TooLarge
 from datasources.jsontext import loads
@@ -24,6 +26,36 @@ MULTIPART = "multipart/form-data"
 _READ = "_rowkeeper_body"
 # Of the headers of a part of a form: `name`, and as many as there may be beside it.
 _MAX_PARAMETERS = 20
+
+
+def is_large(request: HttpRequest) -> bool:
+    """Whether the body is longer than the limit for everything but bulk writes."""
+    limit: int = setting("MAX_BODY")
+    return _length(request) > limit
+
+
+def receive(request: HttpRequest, bulk: bool = False) -> None:
+    """Read the body of a POST or PUT, unless it is over the limit (of bulk writes, or of others).
+
+    This comes before the caller is identified: a client can take its time to send a body, and lose
+    a right meanwhile. What is wrong with the body is said by the functions that parse it.
+    """
+    if request.method not in ("POST", "PUT") or _READ in request.__dict__:
+        return
+    limit: int = setting("MAX_BULK_BODY" if bulk else "MAX_BODY")
+    if not 0 < _length(request) <= limit:
+        return
+    # A middleware may have asked who is signed in to the site before the body was there.
+    is_identified = is_read(request)
+    request.__dict__[_READ] = request.read(limit + 1)
+    if is_identified:
+        read_again(request)
+
+
+def _length(request: HttpRequest) -> int:
+    """The length of the body as its header says; 0 where there is none."""
+    length = str(request.META.get("CONTENT_LENGTH") or "")
+    return int(length[:30]) if length.isascii() and length.isdigit() else 0
 
 
 def json_bytes(request: HttpRequest) -> bytes:
@@ -76,11 +108,10 @@ def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if not empty and (_media(request) not in taken or charset not in ("utf-8", "utf8")):
         raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
-    if length.isascii() and length.isdigit() and int(length[:30]) > limit:
+    if _length(request) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
-    data: bytes | None = request.__dict__.get(_READ)
-    if data is None:
-        data = request.__dict__[_READ] = request.read(limit + 1)
+    receive(request, bulk)
+    data: bytes = request.__dict__.get(_READ, b"")
     if len(data) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
     return data

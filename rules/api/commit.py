@@ -22,6 +22,7 @@ from datasources.where import EVERYTHING
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import Decision, could_apply, decide_select
+from ..engine.rule import Operation
 from ..guard import Guard
 from .answering import ENTRIES_OMITTED, after_write
 from .base import text_answer
@@ -85,28 +86,40 @@ class EntriesAndCommits(Entries):
 
     def bulk(self, request: Request, reference: str) -> HttpResponse:
         """`POST data`: rows; without `append` they replace everything."""
-        door = self.guard(request, reference)
-        body = json_body(request._request, bulk=door.is_known)
+        body = self._body(request, reference, ("insert",))
         body = with_switches(request._request, body, BULK_SWITCHES)
         rows = _entries(body)
         ask = Commit(
             tuple(Sent(row_of(row, f"entries[{at}]")) for at, row in enumerate(rows)),
             append=switch(body, "append"),
         )
-        return self._run(door, ask)
+        return self.decided(request, reference, lambda: self._run(request, reference, ask))
 
     def commit(self, request: Request, reference: str) -> HttpResponse:
         """`POST commit`: inserts, updates and deletes together."""
-        door = self.guard(request, reference)
-        # Only those whom a rule could let in may send as much as a bulk write takes.
-        body = json_body(request._request, bulk=door.is_known)
-        return self._run(door, parse_commit(with_switches(request._request, body, COMMIT_SWITCHES)))
+        body = self._body(request, reference, ("insert", "update", "delete"))
+        ask = parse_commit(with_switches(request._request, body, COMMIT_SWITCHES))
+        return self.decided(request, reference, lambda: self._run(request, reference, ask))
 
-    def _run(self, door: Guard, ask: Commit) -> HttpResponse:
+    def _body(
+        self, request: Request, reference: str, operations: tuple[Operation, ...]
+    ) -> dict[str, Any]:
+        """The body. One over the usual limit is read from those who have a credential, and whom a
+        rule of one of these operations could let in.
+        """
+
+        def fits() -> bool:
+            door = self.guard(request, reference)
+            return any(could_apply(door.ruleset, door.identity, each) for each in operations)
+
+        return json_body(request._request, bulk=self.receive_large(request, fits))
+
+    def _run(self, request: Request, reference: str, ask: Commit) -> HttpResponse:
+        door = self.guard(request, reference)
         source = door.found(first_operation(ask))
         with (
             refused_addresses(door, first_operation(ask)),
-            store.writing(source, ask.keys, whole=True) as columns,
+            store.writing(source, ask.keys, True, confirm=self.confirm(request)) as columns,
         ):
             outcome = _carry_out(door, source, ask, columns)
         return text_answer(_answer(source, ask, outcome))

@@ -66,12 +66,12 @@ class DataSources(Endpoint):
 
     def create(self, request: Request) -> HttpResponse:
         """`POST data-sources`: who makes one gets every right on it."""
-        identity = self.identity(request)
-        if identity.is_anonymous:
+        if self.identity(request).is_anonymous:
             raise LoginRequired(SIGN_IN)
-        body = json_body(request._request, bulk=permissions.may(identity, "add"))
-        permissions.require(identity, "add")
-        _fit_to_set_login(identity, {}, body.get("definition"))
+        large = self.receive_large(request, lambda: permissions.may(self.identity(request), "add"))
+        body = json_body(request._request, bulk=large)
+        identity = self.identity(request)
+        _fit_to_create(identity, body)
         entries = [] if body.get("entries") is None else body["entries"]
         if not isinstance(entries, list):
             raise Malformed("`entries` is a list of rows")
@@ -83,6 +83,8 @@ class DataSources(Endpoint):
         _fill(model, body)
         with atomic():
             _save(model)
+            identity = self.caller_now(request)
+            _fit_to_create(identity, body)
             source = sources.source_of(model)
             keys = dict.fromkeys(key for row in rows for key in row)
             with store.writing(source, keys, declares=True):
@@ -111,13 +113,12 @@ class DataSources(Endpoint):
         identity = self.identity(request)
         body = json_body(request._request)
         model = self._managed(request, reference, "change")
-        if any(key in body for key in _SETTABLE):
-            permissions.require(identity, "change", model)
-        if "accessRules" in body or "definition" in body:
-            permissions.require(identity, "change_rules", model)
+        _fit_to_change(identity, model, body)
         with atomic():
             sources.lock(model.pk)
             model.refresh_from_db()
+            identity = self.caller_now(request)
+            _fit_to_change(identity, model, body)
             _fit_to_set_login(identity, model.definition, body.get("definition", model.definition))
             if model.definition.get("login") and body.get("name", model.name) != model.name:
                 # Rules of other data sources test the name as `Source`.
@@ -138,6 +139,7 @@ class DataSources(Endpoint):
         with atomic():
             # Whoever adds an entry waits; else that entry would be left without its data source.
             DataSource.objects.select_for_update().filter(pk=model.pk).first()
+            permissions.require(self.caller_now(request), "delete", model)
             model.delete()
         return json_answer({})
 
@@ -201,6 +203,18 @@ def _told(error: ValidationError) -> str:
     return "; ".join(
         f"`{key}`: {message}" for key, texts in error.message_dict.items() for message in texts
     )
+
+
+def _fit_to_create(identity: Identity, body: dict[str, Any]) -> None:
+    permissions.require(identity, "add")
+    _fit_to_set_login(identity, {}, body.get("definition"))
+
+
+def _fit_to_change(identity: Identity, model: DataSource, body: dict[str, Any]) -> None:
+    if any(key in body for key in _SETTABLE):
+        permissions.require(identity, "change", model)
+    if "accessRules" in body or "definition" in body:
+        permissions.require(identity, "change_rules", model)
 
 
 def _fit_to_set_login(identity: Identity, before: Any, after: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse
@@ -51,11 +52,16 @@ class Entries(Endpoint):
             return text_answer(f'{{"entries":[{entries}]}}')
         self.identity(request)
         body = with_switches(request._request, json_body(request._request), QUERY_SWITCHES)
+        return self.decided(request, reference, lambda: self._query(request, reference, body))
+
+    def _query(
+        self, request: Request, reference: str, body: dict[str, Any]
+    ) -> HttpResponse | Streamed:
         door = self.guard(request, reference)
         budget = Budget()
         ask = parse_query(body, columns_of(door), budget)
         if isinstance(ask, Delete):
-            return _delete_by_query(door, ask)
+            return _delete_by_query(door, ask, self.confirm(request))
         others = Others(door)
         joins = parse_joins(body.get("join"), columns_of(door), others.columns, budget)
         return answer_select(door, ask, joins, others, request)
@@ -81,10 +87,14 @@ class Entries(Endpoint):
     def insert(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data`: one new row."""
         row = row_body(request._request)
+        return self.decided(request, reference, lambda: self._insert(request, reference, row))
+
+    def _insert(self, request: Request, reference: str, row: dict[str, Any]) -> HttpResponse:
         door = self.guard(request, reference)
         decision = door.insert(Insert([row]))
         source = door.found("insert")
-        with refused_addresses(door, "insert"), store.writing(source, decision.rows[0]):
+        writing = store.writing(source, decision.rows[0], confirm=self.confirm(request))
+        with refused_addresses(door, "insert"), writing:
             made = store.insert(source, decision.rows)[0]
         shown_columns = answered(door.ruleset, door.identity, row, None, made.data, door.scripts)
         return text_answer(entry_text(source, made, shown_columns))
@@ -93,18 +103,27 @@ class Entries(Endpoint):
         """`PUT data/:entryId`: merges the columns that are sent."""
         wanted = entry_id_in(entry_id)
         row = row_body(request._request)
+        write = partial(self._update, request, reference, wanted, row)
+        return self.decided(request, reference, write)
+
+    def _update(
+        self, request: Request, reference: str, wanted: int, row: dict[str, Any]
+    ) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("update")
         with refused_addresses(door, "update"):
-            after, shown_columns = _updated(door, source, wanted, row)
+            after, shown_columns = _updated(door, source, wanted, row, self.confirm(request))
         return text_answer(entry_text(source, after, shown_columns))
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
         wanted = entry_id_in(entry_id)
+        return self.decided(request, reference, lambda: self._destroy(request, reference, wanted))
+
+    def _destroy(self, request: Request, reference: str, wanted: int) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("delete")
-        with store.writing(source, NO_COLUMNS):
+        with store.writing(source, NO_COLUMNS, confirm=self.confirm(request)):
             stored = stored_entry(door, wanted, "delete", lock=True)
             door.delete(ById([stored.data]))
             store.delete(source, [stored.id])
@@ -174,17 +193,17 @@ def _page(ask: Select, page: Page) -> str:
     return f'{{"entries":[{",".join(page.entries)}],"pagination":{dumps(told)}}}'
 
 
-def _delete_by_query(door: Guard, ask: Delete) -> HttpResponse:
+def _delete_by_query(door: Guard, ask: Delete, confirm: store.Confirm) -> HttpResponse:
     where, written = with_view(door, "delete", ask)
     source = door.found("delete")
     if door.ruleset.scripted("delete"):
-        with store.writing(source, NO_COLUMNS):
+        with store.writing(source, NO_COLUMNS, confirm=confirm):
             held = Held(source, where)
             decision = door.delete(ByQuery(where, written=written, rows=held.rows))
             count = store.delete_where(source, decision.where(where), held.ids)
     else:
         decision = door.delete(ByQuery(where))
-        with store.writing(source, NO_COLUMNS):
+        with store.writing(source, NO_COLUMNS, confirm=confirm):
             count = store.delete_where(source, decision.where(where))
     return json_answer({"deletedCount": count})
 
@@ -213,7 +232,7 @@ class Held:
 
 
 def _updated(
-    door: Guard, source: Source, entry_id: int, row: dict[str, Any]
+    door: Guard, source: Source, entry_id: int, row: dict[str, Any], confirm: store.Confirm
 ) -> tuple[Stored, Projection]:
     """Write an entry; it as it is stored now, and the columns to answer.
 
@@ -221,7 +240,7 @@ def _updated(
     that lock comes before any entry's.
     """
     for whole in (False, True):
-        with store.writing(source, row, whole) as columns:
+        with store.writing(source, row, whole, confirm=confirm) as columns:
             before = stored_entry(door, entry_id, "update", lock=True)
             change = Change(row, before.data, is_own(door, entry_id), entry_id)
             written = door.update(Update([change])).rows[0]

@@ -9,7 +9,7 @@ from typing import cast
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from accounts.authentication import is_still
+from accounts.authentication import identity_now
 from accounts.failures import LoginRequired
 from datasources import sources
 from datasources.errors import Busy
@@ -55,7 +55,7 @@ class Grant:
         source = self.door.source
         assert source is not None
         beside = Beside(source.id, "id")
-        if not is_still(self.request, self.door.identity, beside):
+        if identity_now(self.request, beside) != self.door.identity:
             return False
         now = beside.source if beside.is_read else sources.find(source.id)
         if now is None or now.key == source.key:
