@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from . import sources, store
 from .admin_rights import GuardedPages
+from .confirming import NOTHING_SAVED, Question, entry_lines
 from .db import atomic
 from .entry_list import Cell, EntryList, cell
 from .errors import Failure, Malformed
@@ -104,9 +105,13 @@ class EntryPages(GuardedPages):
         """Save what was typed; false where the form has to say why not."""
         try:
             with atomic():
-                words = _write(obj, entry, form.cleaned_data)
+                words = _write(obj, entry, form)
                 if words:
                     self.log_change(request, obj, words)
+        except Unconfirmed as asked:
+            form.question = asked.question
+            form.add_error("row", NOTHING_SAVED)
+            return False
         except Failure as error:
             form.add_error("row", error.message)
             return False
@@ -161,15 +166,36 @@ def _entry(source: Source, entry_id: int) -> Stored:
     return found
 
 
-def _write(obj: DataSource, entry: Stored | None, typed: dict[str, Any]) -> str:
+class Unconfirmed(Exception):
+    """A change does what somebody has to confirm first. Nothing was written."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+
+
+def _check_meant(
+    source: Source, before: dict[str, Any] | None, row: dict[str, Any], about: Any, form: EntryForm
+) -> None:
+    """Raises `Unconfirmed` for a row that deletes values or makes columns, unless confirmed."""
+    lines = entry_lines(source.columns, source.declared, before, row)
+    question = Question.of(lines, [source.id, about, row])
+    if not question.is_answered(form.data):
+        raise Unconfirmed(question)
+
+
+def _write(obj: DataSource, entry: Stored | None, form: EntryForm) -> str:
     """Write the row beside what is stored now; what was done, in words, or "" for nothing.
 
-    Raises `Malformed` where somebody else has changed or deleted the entry meanwhile.
+    Raises `Malformed` where somebody else has changed or deleted the entry meanwhile, and
+    `Unconfirmed`.
     """
+    typed = form.cleaned_data
     sources.lock(obj.pk)
     source = sources.source_of(obj)
     row, order = typed["row"], typed["order"] or 0
     if entry is None:
+        _check_meant(source, None, row, None, form)
         made = store.admin_save(source, None, row, order)
         assert made is not None
         return f"Added entry {made.id}."
@@ -183,6 +209,7 @@ def _write(obj: DataSource, entry: Stored | None, typed: dict[str, Any]) -> str:
         )
     if canonical(row) == canonical(_shown_row(source, now)) and order == now.order:
         return ""
+    _check_meant(source, _shown_row(source, now), row, [entry.id, typed["opened"]], form)
     store.admin_save(source, entry.id, row, order)
     return f"Changed entry {entry.id}."
 

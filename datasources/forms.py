@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 
+from . import store
+from .confirming import NOTHING_SAVED, Question, column_lines, definition_lines
 from .definition import changes_login, declared_of, login_of, problem_with_indexed
-from .errors import Malformed
-from .jsontext import canonical, dumps, loads
-from .models import DataSource, check_definition
-from .pretty import pretty, read
+from .fields import ColumnsField, DefinitionField, JsonField
+from .models import DataSource
 from .values import MAX_INTEGER, MIN_INTEGER, problem_with_row, shown
 
 if TYPE_CHECKING:
@@ -25,103 +25,6 @@ else:
 FIELDS = ["name", "type", "app", "columns", "indexed_columns", "definition"]
 # What the form has beside the fields of the model that it edits directly.
 WRITTEN = "written_columns"
-
-
-def code_area(rows: int, area: type[forms.Textarea] = forms.Textarea) -> forms.Textarea:
-    """A text area for code: monospace, no spelling marks."""
-    return area(
-        {"rows": rows, "class": "rowkeeper-code", "spellcheck": "false", "autocomplete": "off"}
-    )
-
-
-class JsonField(forms.Field):
-    """A JSON value, typed as text. Duplicate keys are refused, which `forms.JSONField` lets by."""
-
-    # An empty list is something, and may be the wrong thing.
-    empty_values = [None, ""]
-    area: ClassVar[type[forms.Textarea]] = forms.Textarea
-
-    def __init__(self, *, rows: int = 12, opened: int = 1, **kwargs: Any) -> None:
-        super().__init__(widget=code_area(rows, self.area), **kwargs)
-        self.opened = opened
-
-    def prepare_value(self, value: Any) -> Any:
-        """The text of a value; what was typed stays as it was."""
-        return value if isinstance(value, str) or value is None else pretty(value, self.opened)
-
-    def to_python(self, value: Any) -> Any:
-        """The value of the text; None for no text."""
-        if value is None or not value.strip():
-            return None
-        try:
-            return self.read(value)
-        except Malformed as error:
-            raise ValidationError(error.message) from None
-
-    def read(self, text: str) -> Any:
-        """How a text is read. Raises `Malformed`."""
-        return read(text)
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compared with their types, as Python does not: `1` is not `true`."""
-        try:
-            return canonical(initial) != canonical(self.to_python(data))
-        except ValidationError:
-            return True
-
-
-class DefinitionField(JsonField):
-    """An object; no text stands for an empty one."""
-
-    def to_python(self, value: Any) -> Any:
-        """See above."""
-        found = super().to_python(value)
-        return {} if found is None else found
-
-    def validate(self, value: Any) -> None:
-        """The model's own check passes over what is empty, such as a list."""
-        super().validate(value)
-        check_definition(value)
-
-
-class ColumnsField(forms.Field):
-    """Names of columns, one a line.
-
-    A name that would not survive that is written as a JSON string: one that begins with `"`,
-    begins or ends with a blank, or holds a line end.
-    """
-
-    def __init__(self, *, rows: int = 8, **kwargs: Any) -> None:
-        super().__init__(widget=code_area(rows), **kwargs)
-
-    def prepare_value(self, value: Any) -> Any:
-        """The lines of a list; what was typed stays as it was."""
-        return "\n".join(map(_line, value)) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> list[Any]:
-        """The names; empty lines do not count."""
-        text = (value or "").replace("\r\n", "\n").replace("\r", "\n")
-        return [
-            _name(line.strip(), number)
-            for number, line in enumerate(text.split("\n"), 1)
-            if line.strip()
-        ]
-
-
-def _line(name: str) -> str:
-    plain = name == name.strip() and name[:1] != '"' and "\n" not in name and "\r" not in name
-    return name if plain else dumps(name)
-
-
-def _name(line: str, number: int) -> Any:
-    if not line.startswith('"'):
-        return line
-    try:
-        return loads(line)
-    except Malformed:
-        raise ValidationError(
-            f'line {number}: a name that begins with `"` is written as a JSON string'
-        ) from None
 
 
 class DataSourceForm(_SourceForm):
@@ -166,6 +69,8 @@ class DataSourceForm(_SourceForm):
     # Set by the admin, on a subclass for each request.
     may_set_login: ClassVar[bool] = False
     refused: ClassVar[Sequence[tuple[str | None, str]]] = ()
+    # What is to be confirmed before this is saved.
+    question: Question | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -182,6 +87,7 @@ class DataSourceForm(_SourceForm):
         self._keep_what_was_not_changed()
         self._check_login()
         self._check_indexed()
+        self._confirm_columns_and_login()
         for field, message in self.refused:
             self.add_error(field if field in self.fields else None, message)
         return self.cleaned_data
@@ -226,6 +132,43 @@ class DataSourceForm(_SourceForm):
                 opened.update(self.fields[name].to_python(self.data.get(f"initial-{name}")) or ())
         return [*typed, *(name for name in stored if name not in opened and name not in typed)]
 
+    def _confirm_columns_and_login(self) -> None:
+        """Ask before columns that entries hold are taken out, and before sign-in is changed."""
+        if self.instance.pk is None or self.errors:
+            return
+        columns = self._column_lines()
+        definition: list[str] = []
+        if "definition" in self.cleaned_data:
+            definition = definition_lines(self.instance, self.cleaned_data["definition"])
+        # The state that the lines were made from, and what is to be saved.
+        change = [
+            self.instance.pk,
+            [self.instance.columns, self.instance.definition],
+            [self.cleaned_data.get("columns"), self.cleaned_data.get("definition")],
+        ]
+        question = Question.of([*columns, *definition], change)
+        if question.is_answered(self.data):
+            return
+        self.question = question
+        for field, lines in (("columns", columns), ("definition", definition)):
+            if lines:
+                self.add_error(field, NOTHING_SAVED)
+
+    def _column_lines(self) -> list[str]:
+        stored = self.instance.columns
+        typed = self.cleaned_data.get("columns", stored)
+        login = login_of(self.cleaned_data.get("definition", self.instance.definition))
+        # Saving puts the columns of a sign-in back; nobody sees secret ones.
+        kept = {*typed, *self.instance.secret_columns}
+        if login is not None:
+            kept |= {login.email_column, login.password_column}
+        dropped = [name for name in stored if name not in kept]
+        if not dropped:
+            return []
+        known = set(stored)
+        held = store.column_counts(self.instance.pk, dropped)
+        return column_lines(held, [name for name in typed if name not in known])
+
     def declared_columns(self) -> list[str]:
         """Return the columns that count as declared once this form is saved."""
         columns: list[str] = self.cleaned_data.get("columns", self.instance.columns)
@@ -264,6 +207,8 @@ class EntryForm(forms.Form):
         max_value=MAX_INTEGER,
         help_text="A number to sort by; entries have 0 unless told otherwise.",
     )
+    # What is to be confirmed before this is saved.
+    question: Question | None = None
     # When the entry was last written before the form was opened.
     opened = forms.CharField(required=False, widget=forms.HiddenInput)
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from django import forms
 
 from datasources.errors import Malformed
-from datasources.forms import DataSourceForm, JsonField
+from datasources.fields import JsonField
+from datasources.forms import DataSourceForm
 from datasources.jsontext import canonical, dumps
 from datasources.quoting import quoted
 

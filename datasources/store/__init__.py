@@ -7,7 +7,16 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 from .addresses import login_rows, normal_address
 from .database import TABLE, Stored, dialect, give_back, run, spelled, was_cancelled, within
 from .few import FEW, few_in, few_sql, has_few
-from .manage import admin_page, admin_save, column_names, counts, holds_text, ids, state
+from .manage import (
+    admin_page,
+    admin_save,
+    column_counts,
+    column_names,
+    counts,
+    holds_text,
+    ids,
+    state,
+)
 from .paging import PAGE, is_long, pages, stream
 from .read import (
     Found,
@@ -35,6 +44,7 @@ __all__ = [
     "Stored",
     "admin_page",
     "admin_save",
+    "column_counts",
     "column_names",
     "count",
     "counts",

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Count
 
 from ..db import connection
+from ..jsontext import path_of
 from ..models import Entry
 from ..queries import OrderTerm, Projection
 from ..selecting import order_sql, row_text
@@ -21,6 +22,9 @@ from ..where.nodes import column_is
 from .database import TABLE, Stored, condition_of, dialect, run, stored
 from .read import fetch
 from .write import WRITE_BATCH, insert, update, writing
+
+# Columns that one statement counts.
+_MOST_COUNTED = 50
 
 
 def admin_save(
@@ -67,6 +71,23 @@ def counts(source_ids: Iterable[int]) -> dict[int, int]:
     """How many entries each of these data sources has; one without any is absent."""
     found = Entry.objects.filter(data_source_id__in=list(source_ids)).order_by()
     return dict(found.values_list("data_source_id").annotate(Count("id")))
+
+
+def column_counts(source_id: int, names: Sequence[str]) -> dict[str, int]:
+    """Return how many entries hold each of these columns, null included; columns that no entry
+    holds are left out.
+    """
+    found: dict[str, int] = {}
+    for at in range(0, len(names), _MOST_COUNTED):
+        part = names[at : at + _MOST_COUNTED]
+        if connection.vendor == "sqlite":
+            holds, params = "json_type(data,%s) IS NOT NULL", [path_of(name) for name in part]
+        else:
+            holds, params = "data ? %s", list(part)
+        counted = ",".join(f"count(*) FILTER (WHERE {holds})" for _ in part)
+        row = run(f"SELECT {counted} FROM {TABLE} WHERE data_source_id=%s", (*params, source_id))[0]
+        found |= {name: count for name, count in zip(part, row, strict=True) if count}
+    return found
 
 
 def column_names(source: Source) -> list[str]:

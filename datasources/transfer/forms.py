@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from ..conf import setting
-from ..forms import ColumnsField, code_area
+from ..fields import ColumnsField, code_area
 from ..quoting import quoted
 from ..sources import Source
 from .cells import ID

@@ -1,0 +1,154 @@
+"""What the admin asks before it saves a change that is easily made by mistake.
+
+A page shows the question with a checkbox, and what was typed. The checkbox holds a digest of this
+one change, so that a tick never stands for another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from .definition import login_of
+from .jsontext import canonical
+from .models import DataSource
+from .resolving import is_path
+from .values import shown
+
+# The name of the checkbox.
+FIELD = "meant"
+NOTHING_SAVED = (
+    "nothing was saved yet: read at the top of the page what this change does, and confirm it there"
+)
+_DEFINED = ("login", "views")
+# Names of which each gets a line.
+_MAX_NAMES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a change does, one line for each thing, and the digest of the change."""
+
+    lines: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, lines: Sequence[str], change: Any) -> Question:
+        """`change` is a JSON value that no other change of the site has."""
+        text = canonical([list(lines), change])
+        return cls(tuple(lines), hashlib.sha256(text.encode()).hexdigest())
+
+    def is_answered(self, sent: Mapping[str, Any]) -> bool:
+        """Return whether a form was sent with the checkbox of this question."""
+        return not self.lines or sent.get(FIELD) == self.digest
+
+
+# -- an entry
+
+
+def entry_lines(
+    source_columns: Sequence[str],
+    declared: frozenset[str],
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+) -> list[str]:
+    """Return what saving a row does to columns: values that go, and columns that are made.
+
+    `before` is the row as the form showed it, None for a new entry.
+    """
+    lost = [name for name in before or () if name not in after]
+    known = {*source_columns, *(before or ())}
+    new = [name for name in after if name not in known]
+    lines = [
+        f"`{shown(name)}` is left out: its value is deleted from this entry."
+        for name in lost[:_MAX_NAMES]
+    ]
+    lines += [_new_column(name, source_columns, declared) for name in new[:_MAX_NAMES]]
+    left = max(len(lost) - _MAX_NAMES, 0) + max(len(new) - _MAX_NAMES, 0)
+    return [*lines, *([f"… and {left} more columns."] if left else [])]
+
+
+def _new_column(name: str, columns: Sequence[str], declared: frozenset[str]) -> str:
+    like = get_close_matches(name, [column for column in columns if column != name], 1, 0.75)
+    meant = f" Did you mean `{shown(like[0])}`?" if like else ""
+    dots = ""
+    if is_path(name, declared):
+        dots = " From then on the name means this column, and no path into another one."
+    return f"`{shown(name)}` is new: it becomes a column of the data source.{dots}{meant}"
+
+
+# -- the columns and the definition of a data source
+
+
+def column_lines(held: Mapping[str, int], added: Sequence[str]) -> list[str]:
+    """Return what taking columns out of the list does. `held` has how many entries still hold
+    each of them; `added` are the names that are new in the list.
+    """
+    lines = []
+    for name, count in list(held.items())[:_MAX_NAMES]:
+        entries = "1 entry still holds" if count == 1 else f"{count} entries still hold"
+        lines.append(
+            f"`{shown(name)}` is taken out of the columns, but {entries} a value of it and will "
+            "keep it. The API still shows it to everyone whose rule shows it; the admin's table "
+            "of entries and “Who can do what” no longer list it."
+        )
+    if len(held) > _MAX_NAMES:
+        lines.append(f"… and {len(held) - _MAX_NAMES} more columns.")
+    if lines and added:
+        names = ", ".join(f"`{shown(name)}`" for name in added[:_MAX_NAMES])
+        lines.append(f"No column is renamed: {names} will be empty in all entries.")
+    return lines
+
+
+def definition_lines(before: DataSource, after: Mapping[str, Any]) -> list[str]:
+    """Return what a new definition changes about who signs in, and what it probably misspells."""
+    lines = [
+        f"`{shown(key)}` has no meaning in a definition. Did you mean `{like[0]}`?"
+        for key in after
+        if key not in _DEFINED
+        and key not in before.definition
+        and (like := get_close_matches(key.casefold(), _DEFINED, 1, 0.7))
+    ]
+    return [*lines, *_login_lines(before, after)]
+
+
+def _login_lines(source: DataSource, definition: Mapping[str, Any]) -> list[str]:
+    old, new = login_of(source.definition), login_of(definition)
+    if old == new:
+        return []
+    if new is None:
+        return [
+            f"Nobody can sign in against `{shown(source.name)}` any more, and everybody who is "
+            "signed in against it is signed out."
+        ]
+    email, password = f"`{shown(new.email_column)}`", f"`{shown(new.password_column)}`"
+    if old is None:
+        return [
+            f"People can sign in against `{shown(source.name)}`: every entry is the account of "
+            f"the address in {email}, with the password in {password}. Passwords in plain text "
+            f"are hashed, and {password} is hidden from everyone."
+        ]
+    lines = []
+    if old.email_column != new.email_column:
+        lines.append(
+            f"People sign in with the address in {email} in place of "
+            f"`{shown(old.email_column)}`: entries without one cannot sign in."
+        )
+    if old.password_column != new.password_column:
+        lines.append(
+            f"People sign in with the password in {password} in place of "
+            f"`{shown(old.password_column)}`: entries without one cannot sign in. Passwords in "
+            f"plain text are hashed, and {password} is hidden from everyone."
+        )
+    told = [name for name in new.session_columns if name not in old.session_columns]
+    if told:
+        names = ", ".join(f"`{shown(name)}`" for name in told[:_MAX_NAMES])
+        lines.append(f"People who sign in are told their own {names}.")
+    kept = [name for name in old.session_columns if name not in new.session_columns]
+    if kept:
+        names = ", ".join(f"`{shown(name)}`" for name in kept[:_MAX_NAMES])
+        lines.append(f"People who sign in are no longer told their own {names}.")
+    return lines
