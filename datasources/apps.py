@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.core.signals import request_finished
+from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate
 
@@ -22,12 +22,14 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         """Give SQLite the functions that it lacks, on every connection."""
         from . import checks, checks_schema, db  # noqa: F401  (registers the system checks)
         from .functions import register
+        from .health import replace_broken
         from .indexing.wanted import wake
         from .models import DataSource
         from .pgfunctions import after_migrate
         from .rights import forget_deleted
 
         db.install()
+        request_started.connect(replace_broken, dispatch_uid="rowkeeper-broken-connections")
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
         request_finished.connect(wake, dispatch_uid="rowkeeper-wanted-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")

@@ -19,3 +19,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("v1/", include("rules.api.urls")),
 ]
+
+handler500 = "project.faults.server_error"

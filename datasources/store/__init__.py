@@ -5,7 +5,7 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 """
 
 from .addresses import login_rows, normal_address
-from .database import TABLE, Stored, dialect, give_back, run, spelled, was_cancelled, within
+from .database import TABLE, Stored, dialect, give_back, run, spelled, within
 from .few import FEW, few_in, few_sql, has_few
 from .manage import (
     admin_page,
@@ -77,7 +77,6 @@ __all__ = [
     "state",
     "stream",
     "update",
-    "was_cancelled",
     "within",
     "writing",
 ]

@@ -17,6 +17,7 @@ from .. import functions
 from ..conf import setting
 from ..db import alias, atomic, connection
 from ..errors import Busy, Malformed
+from ..health import was_cancelled
 from ..jsontext import loads, rows_as_numbers_went_in
 from ..models import Entry
 from ..where import Node
@@ -85,11 +86,6 @@ class _Limit(threading.local):
 
 _limit = _Limit()
 TOO_LONG = "the query took too long; ask for less"
-
-
-def was_cancelled(error: OperationalError) -> bool:
-    """Whether PostgreSQL has ended a statement: most often by its `statement_timeout`."""
-    return getattr(error.__cause__, "sqlstate", None) == "57014"
 
 
 @contextmanager

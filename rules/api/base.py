@@ -24,8 +24,9 @@ from accounts.authentication import (
 )
 from accounts.identity import Identity
 from datasources import sources, store
-from datasources.db import atomic
+from datasources.db import atomic, connection
 from datasources.errors import Changed, NotFound
+from datasources.health import is_lost, renew
 from datasources.jsontext import dumps
 
 from ..guard import Guard, guard, guard_of
@@ -76,6 +77,22 @@ class Endpoint(ViewSet):
             made.authenticators = self.get_authenticators()
         return made
 
+    # Whether the request can be answered anew if the connection breaks: nothing was written so far.
+    repeatable = True
+    # Whether it broke.
+    broke = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Answer the request; once more, if the connection to the database broke meanwhile and
+        nothing can have been written.
+        """
+        response = super().dispatch(request, *args, **kwargs)
+        if self.broke:
+            self.repeatable = False
+            renew()
+            response = super().dispatch(request, *args, **kwargs)
+        return response
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Read the body, and then who is asking.
 
@@ -84,9 +101,13 @@ class Endpoint(ViewSet):
         receive(request._request)
         if self.action != "query":
             self.identity(request)
+            self.repeatable &= request.method in ("GET", "HEAD")
 
     def handle_exception(self, exc: Exception) -> Any:
         """Every failure, foreseen or not, is JSON; a transaction of the project's is undone."""
+        if self.repeatable and is_lost(exc) and not connection.in_atomic_block:
+            self.broke = True
+            return HttpResponse()
         failure = failure_of(exc)
         if isinstance(failure, WrongMethod):
             failure.__dict__["allowed"] = self.allowed_methods

@@ -61,6 +61,7 @@ class Entries(Endpoint):
         budget = Budget()
         ask = parse_query(body, columns_of(door), budget)
         if isinstance(ask, Delete):
+            self.repeatable = False
             return _delete_by_query(door, ask, self.confirm(request))
         others = Others(door)
         joins = parse_joins(body.get("join"), columns_of(door), others.columns, budget)

@@ -11,13 +11,13 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError
 from django.http import Http404, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
-from datasources import store
 from datasources.errors import AddressTaken, Busy, Failure, Malformed, NotFound, TooLarge
+from datasources.health import Unavailable, failure_of_database
 from datasources.jsontext import dumps
 from datasources.models import DataSource
 
@@ -78,6 +78,9 @@ def answer(failure: Failure) -> HttpResponse:
     if failure.request_id:
         response[REQUEST_ID] = failure.request_id
     response["Cache-Control"] = "no-store"
+    if isinstance(failure, Unavailable):
+        # Django would log each such response, at the level of errors.
+        response.__dict__["_has_been_logged"] = True
     return response
 
 
@@ -106,10 +109,11 @@ def failure_of(error: Exception) -> Failure:
         return Malformed("the request is not taken")
     if isinstance(error, RecursionError):
         return Malformed("the body nests too deep")
-    if isinstance(error, OperationalError) and store.was_cancelled(error):
-        return Busy("the database took too long; ask for less, or try again in a moment")
-    if isinstance(error, OperationalError) and _is_busy(error):
-        return Busy("the database is busy; try again in a moment")
+    failed = failure_of_database(error)
+    if failed is not None:
+        if isinstance(failed, Unavailable):
+            logger.warning("the database is not available: %s", str(error).split("\n")[0])
+        return failed
     if isinstance(error, DataSource.DoesNotExist) or _is_orphan(error):
         return Busy("the data source was removed meanwhile; try again")
     logger.exception("a fault while answering", exc_info=error)
@@ -119,16 +123,3 @@ def failure_of(error: Exception) -> Failure:
 def _is_orphan(error: Exception) -> bool:
     """An entry or session that was written while what it belongs to went."""
     return isinstance(error, IntegrityError) and "foreign key" in str(error).lower()
-
-
-def _is_busy(error: OperationalError) -> bool:
-    """SQLite's lock that did not come free; PostgreSQL's deadlock, lock and pool time-outs."""
-    text = str(error).lower()
-    code = getattr(error.__cause__, "sqlstate", None)
-    return (
-        "database is locked" in text
-        or "database table is locked" in text
-        or text == "interrupted"
-        or code in ("40P01", "40001", "55P03", "53300")
-        or type(error.__cause__).__name__ in ("PoolTimeout", "TooManyRequests")
-    )
