@@ -121,7 +121,7 @@ def test_who_makes_one_gets_every_right_on_it() -> None:
     assert answer.status == 201
     made = answer.json["dataSource"]
     assert list(answer.json) == ["dataSource", "warnings"]
-    assert set(made) == {*PARTS, "accessRules"}
+    assert set(made) == {*PARTS, "accessRules", "revision"}
     assert made["columns"] == ["B", "A", "C"]
     assert (made["appId"], made["type"], made["definition"]) == (app.pk, "x", {"note": 1})
     assert made["accessRules"] == [READ]
@@ -211,7 +211,8 @@ def test_what_each_right_shows(right: str, on_it: bool) -> None:
     api = calls.manager(right, on=model)
     found = api("GET", there.url).json["dataSource"]
     if right in ("view", "change", "change_rules"):
-        assert list(found) == [*PARTS, *(["accessRules"] if right == "change_rules" else [])]
+        rules = ["accessRules", "revision"] if right == "change_rules" else []
+        assert list(found) == [*PARTS, *rules]
     else:
         # Short, since an open rule lets everybody in.
         assert list(found) == ["id", "name", "columns"]
@@ -230,7 +231,7 @@ def test_rules_are_shown_to_those_who_may_change_them() -> None:
         calls.manager("view", "change_rules", on=there.model),
     ):
         found = api("GET", there.url).json["dataSource"]
-        assert list(found) == [*PARTS, "accessRules"]
+        assert list(found) == [*PARTS, "accessRules", "revision"]
         assert found["accessRules"] == [OPEN]
 
 
@@ -427,7 +428,8 @@ def test_what_is_absent_stays() -> None:
         answer = api("PUT", there.url, body)
         assert answer.status == 200, answer
         after = answer.json["dataSource"]
-        assert {**before, **part, "updatedAt": after["updatedAt"]} == after
+        number = before["revision"] + ("accessRules" in part)
+        assert {**before, **part, "updatedAt": after["updatedAt"], "revision": number} == after
         assert api("GET", there.url).json["dataSource"] == after
     assert there.stored == {there.ids[0]: {"A": 1}}
 

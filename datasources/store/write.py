@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -127,7 +127,7 @@ def _copy(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list
 
 def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> list[Stored]:
     """Write rows anew, in `writing`, each beside what was stored. Raises `AddressTaken`."""
-    now = timezone.now()
+    now = _later(timezone.now(), [before.updated_at for before, _ in changes])
     for _, row in changes:
         # Columns that are merged, each time a few, could become any number.
         problem = problem_with_row(row)
@@ -145,6 +145,19 @@ def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> 
     ]
     check_unique(source, moved)
     return [Stored(before.id, row, before.created_at, now, before.order) for before, row in ready]
+
+
+# A clock can stand still between two writes, or be set back a little.
+_CLOCK_STEP = timedelta(seconds=1)
+
+
+def _later(now: datetime, times: Iterable[datetime]) -> datetime:
+    """A time after those of the entries, so that no two states of an entry have the same one.
+
+    Times far in the future are from a clock that was wrong, and do not count.
+    """
+    ahead = [moment for moment in times if now <= moment < now + _CLOCK_STEP]
+    return max(ahead) + timedelta(microseconds=1) if ahead else now
 
 
 def _rewrite(source: Source, rows: Sequence[tuple[int, str, bool]], now: datetime) -> None:

@@ -28,6 +28,7 @@ from .answering import ENTRIES_OMITTED, after_write
 from .base import text_answer
 from .bodies import entry_id_of, json_body, row_of
 from .entries import Entries, is_own, refused_addresses
+from .preconditions import refuse_precondition
 from .switches import BULK_SWITCHES, COMMIT_SWITCHES, with_switches
 
 
@@ -86,6 +87,7 @@ class EntriesAndCommits(Entries):
 
     def bulk(self, request: Request, reference: str) -> HttpResponse:
         """`POST data`: rows; without `append` they replace everything."""
+        refuse_precondition(request._request)
         body = self._body(request, reference, ("insert",))
         body = with_switches(request._request, body, BULK_SWITCHES)
         rows = _entries(body)
@@ -97,6 +99,7 @@ class EntriesAndCommits(Entries):
 
     def commit(self, request: Request, reference: str) -> HttpResponse:
         """`POST commit`: inserts, updates and deletes together."""
+        refuse_precondition(request._request)
         body = self._body(request, reference, ("insert", "update", "delete"))
         ask = parse_commit(with_switches(request._request, body, COMMIT_SWITCHES))
         return self.decided(request, reference, lambda: self._run(request, reference, ask))

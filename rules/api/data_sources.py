@@ -19,11 +19,14 @@ from datasources.db import atomic
 from datasources.definition import changes_login
 from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
+from datasources.queries import whole as whole_number
+from datasources.tags import source_tag
 from datasources.values import MAX_INTEGER, problem_with_text, shown
 
 from ..authorship import without_writer
 from ..checking import MAX_PROBLEMS, as_json
 from ..checks import check
+from ..conflicts import require_revision
 from ..engine.decide import keeps_out
 from ..engine.problems import Problem
 from ..guard import Guard
@@ -33,6 +36,7 @@ from .answering import WARNINGS_OMITTED, after_write
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
 from .entries import iso_time
+from .preconditions import Precondition, refuse_precondition, with_tag
 from .switches import contradiction, only_value
 
 FIELDS = ("id", "name", "columns", "type", "appId", "definition", "createdAt", "updatedAt")
@@ -66,6 +70,7 @@ class DataSources(Endpoint):
 
     def create(self, request: Request) -> HttpResponse:
         """`POST data-sources`: who makes one gets every right on it."""
+        refuse_precondition(request._request)
         if self.identity(request).is_anonymous:
             raise LoginRequired(SIGN_IN)
         large = self.receive_large(request, lambda: permissions.may(self.identity(request), "add"))
@@ -95,7 +100,10 @@ class DataSources(Endpoint):
                 _save_rules(identity, model, body["accessRules"])
             model.refresh_from_db()
             whole = {**_body(model, FIELDS), **_rules(model)}
-        return json_answer({"dataSource": whole, **_warnings(identity, model, body)}, 201)
+            tag = source_tag(model)
+        answer = json_answer({"dataSource": whole, **_warnings(identity, model, body)}, 201)
+        with_tag(answer, tag)
+        return answer
 
     def retrieve(self, request: Request, reference: str) -> HttpResponse:
         """`GET data-sources/:id`: whole for those who may view it, short for those let in."""
@@ -103,17 +111,21 @@ class DataSources(Endpoint):
         door = self.guard(request, reference)
         model = _model(door)
         if model is not None and permissions.may_see(identity, model):
-            return json_answer({"dataSource": _whole(identity, model)})
+            answer = json_answer({"dataSource": _whole(identity, model)})
+            with_tag(answer, source_tag(model))
+            return answer
         if door.is_known:
             return json_answer({"dataSource": _short(door)})
         _refuse(identity, "view")
 
     def update(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data-sources/:id`: what is absent stays."""
+        precondition = Precondition.of(request._request)
         identity = self.identity(request)
         body = json_body(request._request)
         model = self._managed(request, reference, "change")
         _fit_to_change(identity, model, body)
+        revision = whole_number(body, "revision")
         with atomic():
             sources.lock(model.pk)
             model.refresh_from_db()
@@ -123,6 +135,9 @@ class DataSources(Endpoint):
             if model.definition.get("login") and body.get("name", model.name) != model.name:
                 # Rules of other data sources test the name as `Source`.
                 permissions.require(identity, "set_login")
+            precondition.check(source_tag(model))
+            if revision is not None:
+                require_revision(model, revision)
             if any(key in body for key in _SETTABLE):
                 _fill(model, body)
                 _save(model)
@@ -130,16 +145,23 @@ class DataSources(Endpoint):
                 _save_rules(identity, model, body["accessRules"])
             model.refresh_from_db()
             whole = _whole(identity, model)
-        return json_answer({"dataSource": whole, **_warnings(identity, model, body)})
+            tag = source_tag(model)
+        answer = json_answer({"dataSource": whole, **_warnings(identity, model, body)})
+        with_tag(answer, tag)
+        return answer
 
     def destroy(self, request: Request, reference: str) -> HttpResponse:
         """`DELETE data-sources/:id`, with its entries, rules and sessions."""
+        precondition = Precondition.of(request._request)
         model = self._managed(request, reference, "delete")
         permissions.require(self.identity(request), "delete", model)
         with atomic():
             # Whoever adds an entry waits; else that entry would be left without its data source.
+            sources.lock(model.pk)
             DataSource.objects.select_for_update().filter(pk=model.pk).first()
             permissions.require(self.caller_now(request), "delete", model)
+            model.refresh_from_db()
+            precondition.check(source_tag(model))
             model.delete()
         return json_answer({})
 
@@ -213,7 +235,7 @@ def _fit_to_create(identity: Identity, body: dict[str, Any]) -> None:
 def _fit_to_change(identity: Identity, model: DataSource, body: dict[str, Any]) -> None:
     if any(key in body for key in _SETTABLE):
         permissions.require(identity, "change", model)
-    if "accessRules" in body or "definition" in body:
+    if "accessRules" in body or "definition" in body or body.get("revision") is not None:
         permissions.require(identity, "change_rules", model)
 
 
@@ -273,7 +295,7 @@ def _body(model: DataSource, fields: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _rules(model: DataSource) -> dict[str, Any]:
-    return {"accessRules": rules_of(model)}
+    return {"accessRules": rules_of(model), "revision": model.revision}
 
 
 def _whole(identity: Identity, model: DataSource) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from datasources.reading import Page
 from datasources.resolving import column_of
 from datasources.sources import Source
 from datasources.store import Found, Stored
+from datasources.tags import entry_tag
 from datasources.values import problem_with_name, shown
 from datasources.where import EVERYTHING, Budget, Node
 
@@ -34,6 +35,7 @@ from .base import Endpoint, json_answer, text_answer, trail_of
 from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
 from .foresight import foreseen
+from .preconditions import Precondition, refuse_precondition, with_tag
 from .streams import Grant, Streamed, always, entries_answer
 from .switches import QUERY_SWITCHES, with_switches
 
@@ -61,6 +63,7 @@ class Entries(Endpoint):
         budget = Budget()
         ask = parse_query(body, columns_of(door), budget)
         if isinstance(ask, Delete):
+            refuse_precondition(request._request)
             self.repeatable = False
             return _delete_by_query(door, ask, self.confirm(request))
         others = Others(door)
@@ -83,10 +86,11 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         stored = stored_entry(door, wanted, "select")
         decision = door.select(ById([stored.data]))
-        return text_answer(entry_text(door.found("select"), stored, decision.shown))
+        return _entry_answer(door.found("select"), stored, decision.shown)
 
     def insert(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data`: one new row."""
+        refuse_precondition(request._request)
         row = row_body(request._request)
         return self.decided(request, reference, lambda: self._insert(request, reference, row))
 
@@ -98,35 +102,48 @@ class Entries(Endpoint):
         with refused_addresses(door, "insert"), writing:
             made = store.insert(source, decision.rows)[0]
         shown_columns = answered(door.ruleset, door.identity, row, None, made.data, door.scripts)
-        return text_answer(entry_text(source, made, shown_columns))
+        return _entry_answer(source, made, shown_columns)
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`PUT data/:entryId`: merges the columns that are sent."""
         wanted = entry_id_in(entry_id)
+        precondition = Precondition.of(request._request)
         row = row_body(request._request)
-        write = partial(self._update, request, reference, wanted, row)
+        write = partial(self._update, request, reference, wanted, row, precondition)
         return self.decided(request, reference, write)
 
     def _update(
-        self, request: Request, reference: str, wanted: int, row: dict[str, Any]
+        self,
+        request: Request,
+        reference: str,
+        wanted: int,
+        row: dict[str, Any],
+        precondition: Precondition,
     ) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("update")
         with refused_addresses(door, "update"):
-            after, shown_columns = _updated(door, source, wanted, row, self.confirm(request))
-        return text_answer(entry_text(source, after, shown_columns))
+            after, shown_columns = _updated(
+                door, source, wanted, row, self.confirm(request), precondition
+            )
+        return _entry_answer(source, after, shown_columns)
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
         wanted = entry_id_in(entry_id)
-        return self.decided(request, reference, lambda: self._destroy(request, reference, wanted))
+        precondition = Precondition.of(request._request)
+        write = partial(self._destroy, request, reference, wanted, precondition)
+        return self.decided(request, reference, write)
 
-    def _destroy(self, request: Request, reference: str, wanted: int) -> HttpResponse:
+    def _destroy(
+        self, request: Request, reference: str, wanted: int, precondition: Precondition
+    ) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("delete")
         with store.writing(source, NO_COLUMNS, confirm=self.confirm(request)):
             stored = stored_entry(door, wanted, "delete", lock=True)
             door.delete(ById([stored.data]))
+            precondition.check(entry_tag(stored.updated_at))
             store.delete(source, [stored.id])
         return json_answer({})
 
@@ -233,7 +250,12 @@ class Held:
 
 
 def _updated(
-    door: Guard, source: Source, entry_id: int, row: dict[str, Any], confirm: store.Confirm
+    door: Guard,
+    source: Source,
+    entry_id: int,
+    row: dict[str, Any],
+    confirm: store.Confirm,
+    precondition: Precondition,
 ) -> tuple[Stored, Projection]:
     """Write an entry; it as it is stored now, and the columns to answer.
 
@@ -245,6 +267,7 @@ def _updated(
             before = stored_entry(door, entry_id, "update", lock=True)
             change = Change(row, before.data, is_own(door, entry_id), entry_id)
             written = door.update(Update([change])).rows[0]
+            precondition.check(entry_tag(before.updated_at))
             known = {*source.columns, *before.data, *row}
             new = [key for key in written if key not in known]
             if whole or not new:
@@ -301,6 +324,12 @@ def _index_columns(names: str) -> list[str]:
 
 
 # -- answers
+
+
+def _entry_answer(source: Source, stored: Stored, shown_columns: Projection) -> HttpResponse:
+    answer = text_answer(entry_text(source, stored, shown_columns))
+    with_tag(answer, entry_tag(stored.updated_at))
+    return answer
 
 
 def entry_value(source: Source, stored: Stored, shown_columns: Projection) -> dict[str, Any]:

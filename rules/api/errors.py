@@ -34,6 +34,8 @@ STATUS: Final[dict[str, int]] = {
     "request.media": 415,
     "request.size": 413,
     "request.limited": 429,
+    "request.precondition": 412,
+    "request.conflict": 409,
     "notfound": 404,
     "server.error": 500,
     "server.busy": 503,

@@ -77,6 +77,10 @@ _DATA_SOURCE: Json = {
     "createdAt": TIME,
     "updatedAt": TIME,
     "accessRules": _list(ref("AccessRule")),
+    "revision": {
+        "type": "integer",
+        "description": "Grows with each change of the rules; only with `accessRules`.",
+    },
 }
 _CONDITION: Json = {
     "equals": SCALAR,
@@ -347,7 +351,16 @@ SCHEMAS: dict[str, Json] = {
         },
         "name",
     ),
-    "DataSourceChange": _object(_SETTABLE, description="What is absent stays as it is."),
+    "DataSourceChange": _object(
+        {
+            **_SETTABLE,
+            "revision": {
+                **WHOLE,
+                "description": "The revision that the change is based on; another one is a 409.",
+            },
+        },
+        description="What is absent stays as it is.",
+    ),
     "User": _object(
         {
             "id": {"type": ["integer", "string"]},
@@ -419,6 +432,8 @@ SAYS = {
     403: "The permission is missing, or the site's session came without its CSRF token.",
     404: "There is nothing at this address.",
     405: "The address does not take this method.",
+    409: "The rules are not those of the `revision` that was sent; `payload` says what changed.",
+    412: "The state is not the one that `If-Match` names.",
     413: "The body is too large.",
     415: "The body is of a media type that is not read here.",
     429: "Too many attempts.",
@@ -449,6 +464,9 @@ for _status in SAYS:
     SCHEMAS[f"Error{_status}"] = (
         {"oneOf": [ref("Malformed"), ref("Denied")]} if _status == 400 else _error(*_codes(_status))
     )
+SCHEMAS["Error409"]["properties"]["payload"] = _object(
+    {"revision": {"type": "integer"}, "changes": _list(TEXT)}, "revision", "changes"
+)
 RESPONSES: dict[str, Json] = {f"Error{status}": _response(status) for status in SAYS}
 
 SECURITY: dict[str, Json] = {

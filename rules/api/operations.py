@@ -26,10 +26,17 @@ class Operation:
     # Takes the row as a form, too.
     form: bool = False
     errors: tuple[int, ...] = ()
+    # Names in `HEADERS`.
+    headers: tuple[str, ...] = ()
+    # The answer can have an `ETag`.
+    tagged: bool = False
     # No credential is asked for.
     open: bool = False
 
 
+HEADERS: dict[str, str] = {
+    "If-Match": "The `ETag` of the state that this is meant for, or several of them; else 412.",
+}
 _LIST_QUERY = (
     ("appId", ID, "Only those of this app."),
     ("type", TEXT, "Only those of this type."),
@@ -73,10 +80,16 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "NewDataSource",
         status=201,
         query=(("appId", ID, "The same as in the body; the two must not differ."),),
+        tagged=True,
         elevated=True,
     ),
     ("DataSources", "retrieve"): Operation(
-        "getDataSource", "data sources", "A data source", "OneDataSource", errors=(403,)
+        "getDataSource",
+        "data sources",
+        "A data source",
+        "OneDataSource",
+        errors=(403,),
+        tagged=True,
     ),
     ("DataSources", "update"): Operation(
         "updateDataSource",
@@ -85,6 +98,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "OneDataSource",
         "DataSourceChange",
         elevated=True,
+        errors=(409, 412),
+        headers=("If-Match",),
+        tagged=True,
     ),
     ("DataSources", "destroy"): Operation(
         "deleteDataSource",
@@ -92,6 +108,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Delete a data source with all that is in it",
         "Nothing",
         elevated=True,
+        errors=(412,),
+        headers=("If-Match",),
     ),
     ("Entries", "query"): Operation(
         "query",
@@ -105,7 +123,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "listEntries", "entries", "Every entry that may be seen", "Entries"
     ),
     ("EntriesAndCommits", "insert"): Operation(
-        "insertEntry", "entries", "Insert a row", "Entry", "Row", form=True
+        "insertEntry", "entries", "Insert a row", "Entry", "Row", form=True, tagged=True
     ),
     ("EntriesAndCommits", "bulk"): Operation(
         "insertEntries",
@@ -115,7 +133,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Bulk",
         query=_switches(BULK_SWITCHES),
     ),
-    ("Entries", "retrieve"): Operation("getEntry", "entries", "An entry", "Entry"),
+    ("Entries", "retrieve"): Operation("getEntry", "entries", "An entry", "Entry", tagged=True),
     ("Entries", "update"): Operation(
         "updateEntry",
         "entries",
@@ -123,8 +141,18 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Entry",
         "Row",
         form=True,
+        errors=(412,),
+        headers=("If-Match",),
+        tagged=True,
     ),
-    ("Entries", "destroy"): Operation("deleteEntry", "entries", "Delete an entry", "Nothing"),
+    ("Entries", "destroy"): Operation(
+        "deleteEntry",
+        "entries",
+        "Delete an entry",
+        "Nothing",
+        errors=(412,),
+        headers=("If-Match",),
+    ),
     ("EntriesAndCommits", "commit"): Operation(
         "commit",
         "entries",

@@ -24,7 +24,7 @@ from datasources.values import shown
 
 from .base import Endpoint
 from .openapi import RESPONSES, SCHEMAS, SECURITY, TEXT, Json, ref
-from .operations import OPERATIONS, PATH_PARAMETERS, Operation
+from .operations import HEADERS, OPERATIONS, PATH_PARAMETERS, Operation
 
 VERSION = "3.1.1"
 JSON = "application/json"
@@ -74,7 +74,11 @@ def _operation(operation: Operation, path: str, method: str) -> Json:
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "parameters": [*_path_parameters(path), *_query_parameters(operation, path)],
+        "parameters": [
+            *_path_parameters(path),
+            *_query_parameters(operation, path),
+            *_header_parameters(operation),
+        ],
         "responses": {
             str(operation.status): {
                 "description": "Done.",
@@ -88,6 +92,9 @@ def _operation(operation: Operation, path: str, method: str) -> Json:
         # The empty requirement: without a credential, for what the rules open to everybody.
         "security": [*({name: []} for name in SECURITY), *([] if operation.elevated else [{}])],
     }
+    if operation.tagged:
+        tag = {"schema": TEXT, "required": False, "description": "For `If-Match`."}
+        found["responses"][str(operation.status)]["headers"] = {"ETag": tag}
     if operation.open:
         found["security"] = [{}]
     if operation.body:
@@ -125,6 +132,13 @@ def _query_parameters(operation: Operation, path: str) -> list[Json]:
     return [
         {"name": name, "in": "query", "schema": schema, "description": text}
         for name, schema, text in query
+    ]
+
+
+def _header_parameters(operation: Operation) -> list[Json]:
+    return [
+        {"name": name, "in": "header", "schema": TEXT, "description": HEADERS[name]}
+        for name in operation.headers
     ]
 
 

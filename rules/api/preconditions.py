@@ -1,0 +1,66 @@
+"""`ETag` and `If-Match`: a write that is meant for one state of an entry or a data source."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponseBase
+
+from datasources.errors import Failure, Malformed
+
+# RFC 9110: the characters of a tag. A weak tag counts as a strong one: proxies that compress an
+# answer make its tag weak, and the tag says nothing about the bytes of an answer here.
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_LIST = re.compile(rf"\s*{_TAG.pattern}\s*(?:,\s*{_TAG.pattern}\s*)*\Z")
+
+
+class PreconditionFailed(Failure):
+    """`If-Match` names another state than the one that is stored."""
+
+    code = "request.precondition"
+
+
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """The `If-Match` of a request. `tags` is None if there is none, or if it is `*`."""
+
+    tags: frozenset[str] | None = None
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Precondition:
+        """Read the header. Raises `Malformed` if it is not a list of entity tags."""
+        text = request.META.get("HTTP_IF_MATCH")
+        if text is None or text.strip() == "*":
+            return cls()
+        if not _LIST.match(text):
+            raise Malformed('`If-Match` is `*` or a list of entity tags, such as `"5f3a"`')
+        return cls(frozenset(_TAG.findall(text)))
+
+    def check(self, tag: str) -> None:
+        """Raises `PreconditionFailed` unless the stored state, which has this tag, is named.
+
+        Call it under the lock of the write, and only once the write is granted.
+        """
+        if self.tags is not None and tag not in self.tags:
+            raise PreconditionFailed(
+                "this has been changed since you read it, and nothing was written: read it again, "
+                "and send its new `ETag` as `If-Match`"
+            )
+
+
+def refuse_precondition(request: HttpRequest) -> None:
+    """For a write that is not about one stored entry or data source.
+
+    Raises `Malformed` if the request has `If-Match`, which would otherwise protect nothing.
+    """
+    if "HTTP_IF_MATCH" in request.META:
+        raise Malformed(
+            "`If-Match` is for the PUT and DELETE of one entry or one data source, not for this"
+        )
+
+
+def with_tag(response: HttpResponseBase, tag: str) -> HttpResponseBase:
+    """The response with its `ETag`."""
+    response["ETag"] = f'"{tag}"'
+    return response

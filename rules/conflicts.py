@@ -1,0 +1,40 @@
+"""Saving rules on top of a change that the person who saves has not seen."""
+
+from __future__ import annotations
+
+from datasources.errors import Failure
+from datasources.models import DataSource
+
+from .models import Revision
+from .saving import rules_of
+from .told import MAX_LINES, change
+
+
+class RulesChanged(Failure):
+    """The rules are no longer those of the revision that a save is based on.
+
+    `payload` has the number of the stored revision, and what has changed since, in words.
+    """
+
+    code = "request.conflict"
+
+    def __init__(self, expected: int, stored: int, changes: list[str]) -> None:
+        super().__init__(
+            f"the rules have been changed since revision {expected}, and nothing was saved: they "
+            f"are now at revision {stored}"
+        )
+        self.changes = changes
+        self.payload = {"revision": stored, "changes": changes}
+
+
+def require_revision(data_source: DataSource, expected: int) -> None:
+    """Check that the stored rules are still those of a revision. The data source is locked.
+
+    Raises `RulesChanged`.
+    """
+    stored = DataSource.objects.values_list("revision", flat=True).get(pk=data_source.pk)
+    if stored == expected:
+        return
+    base = Revision.objects.filter(data_source=data_source, number=expected).first()
+    changes = [] if base is None else change(data_source, base.rules, rules_of(data_source))
+    raise RulesChanged(expected, stored, changes[:MAX_LINES])
