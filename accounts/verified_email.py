@@ -58,11 +58,15 @@ def _is_verified_by_allauth(user: Any) -> bool:
     project's own.
     """
     email = getattr(user, user.get_email_field_name(), "")
-    if not email:
-        return False
-    addresses = apps.get_app_config("account").get_model("EmailAddress")
-    return bool(
-        addresses._default_manager.filter(
-            user_id=user.pk, email__iexact=email, verified=True
-        ).exists()
-    )
+    addresses = apps.get_app_config("account").get_model("EmailAddress")._default_manager
+    verified = addresses.filter(user_id=user.pk, verified=True).values_list("email", flat=True)
+    return bool(email) and any(_is_same(email, address) for address in verified)
+
+
+def _is_same(first: str, second: str) -> bool:
+    """Whether two addresses are the same. The case of ASCII letters does not count.
+
+    Not left to the database: there, an `\u0131` in upper case is an `i` in upper case.
+    """
+    ascii_only = first.isascii() and second.isascii()
+    return first.lower() == second.lower() if ascii_only else first == second

@@ -118,6 +118,26 @@ def test_an_address_that_allauth_does_not_know_is_unverified(allauth: Any) -> No
     assert told(User.objects.create_user("nobody", "")) == {"Email Verified": False}
 
 
+@pytest.mark.parametrize(
+    ("email", "verified"),
+    [
+        ("admin@acme.com", "adm\u0131n@acme.com"),
+        ("kate@acme.com", "\u212aate@acme.com"),
+        ("ann@acme.com", "a%@acme.com"),
+    ],
+    ids=ascii,
+)
+def test_a_look_alike_that_is_verified_does_not_verify_another(
+    allauth: Any, email: str, verified: str
+) -> None:
+    """In upper case, some databases hold these for the same."""
+    user = User.objects.create_user("eve", email)
+    allauth.objects.create(user=user, email=verified, verified=True)
+    assert told(user) == {"Email Verified": False}
+    user.email = verified
+    assert told(user)["Email Verified"] is True
+
+
 @pytest.mark.parametrize("name", ["never", "by_mistake"])
 def test_a_hook_decides(name: str) -> None:
     with hook(name):
