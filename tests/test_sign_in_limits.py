@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import socket
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -317,6 +323,36 @@ def test_a_redis_that_is_down_is_busy(people: DataSource, settings: LazySettings
     }
     settings.ROWKEEPER = {**settings.ROWKEEPER, "CACHE": "redis"}
     assert attempt(people).failure == (503, "server.busy")
+
+
+def test_a_redis_that_does_not_answer_is_busy_soon(
+    people: DataSource, settings: LazySettings
+) -> None:
+    """With the options that the site in `project/` gives it."""
+    pytest.importorskip("redis")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # Connections are taken, and nothing is ever read.
+        location = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        settings.CACHES = {**settings.CACHES, "silent": site_cache(location)}
+        settings.ROWKEEPER = {**settings.ROWKEEPER, "CACHE": "silent"}
+        began = time.monotonic()
+        assert attempt(people).failure == (503, "server.busy")
+        assert time.monotonic() - began < 15
+
+
+def site_cache(location: str) -> dict[str, Any]:
+    """The cache of the site if `REDIS_URL` is set."""
+    code = "import json; from project.settings import CACHES; print(json.dumps(CACHES['default']))"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "REDIS_URL": location},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    found: dict[str, Any] = json.loads(run.stdout)
+    assert found["LOCATION"] == location
+    return found
 
 
 # -- a proxy that is not declared
