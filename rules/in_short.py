@@ -44,12 +44,16 @@ def _of(rules: Iterable[Rule]) -> str:
     return ", ".join(words[:MANY]) + (" and more" if len(words) > MANY else "")
 
 
-_NO_USER = (EVERYONE, "API token", "by script")
+_NO_USER = (EVERYONE, "API token", "by script", "users and API tokens")
 
 
 def _who(rule: Rule) -> str:
     if rule.script is not None:
         return "by script"
+    if rule.app_ids is not None and rule.allow.kind == "all":
+        # A request without a credential belongs to no app.
+        apps = " or ".join(map(str, sorted(rule.app_ids)))
+        return f"users and API tokens of app {apps}{_ON_CONDITIONS if rule.require else ''}"
     app = "" if rule.app_ids is None else f" in app {' or '.join(map(str, sorted(rule.app_ids)))}"
     return f"{_allowed(rule)}{app}{_ON_CONDITIONS if rule.require else ''}"
 

@@ -134,6 +134,9 @@ def _who(rule: dict[str, Any], scripted: bool) -> str:
     if "appId" not in rule:
         return who
     apps = " or ".join(map(_text, _list(rule["appId"])))
+    if not scripted and rule.get("allow") == "all" and apps:
+        # A request without a credential belongs to no app.
+        return f"users and API tokens of app {apps}"
     return f"{who}, in app {apps} alone" if apps else f"{who}, in no app"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from .check_lists import UnknownColumns, list_problems
 from .check_order import order_problems
 from .check_people import people_problems
+from .check_required import required_and_hidden
 from .check_scripts import script_problems
 from .check_writes import hidden_and_writable
 from .parse import MAX_RULES, parse_rules, too_much
@@ -47,5 +48,6 @@ def _advice(raw: list[Any], rules: list[Rule], place: Surroundings) -> Iterator[
         yield from script_problems(rule)
         yield from warnings(rule, place.several_kinds)
     yield from people_problems(raw, rules, place)
+    yield from required_and_hidden(rules, place)
     yield from hidden_and_writable(raw, rules, place)
     yield from order_problems(raw, rules)

@@ -60,6 +60,14 @@ def _no_app(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
         yield _problem(
             rule, "appId", "empty-list", "is empty, and fits no app: nobody gets in by it", fix=fix
         )
+    elif rule.script is None and rule.app_ids is not None and rule.allow.kind == "all":
+        yield _problem(
+            rule,
+            "appId",
+            "app-without-login",
+            "no request without a login or an API token can reach this rule, since such a request "
+            "belongs to no app; write whom you mean in `allow`, or remove `appId`",
+        )
 
 
 def _problem(

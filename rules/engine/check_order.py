@@ -17,9 +17,11 @@ from .rule import OPERATIONS, Operation, Provided, Rule
 def order_problems(raw: Sequence[Any], rules: Sequence[Rule]) -> Iterator[Problem]:
     """Of all enabled rules of a list; those that are not valid cover nothing."""
     facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
-    for at, each in enumerate(facts):
-        yield from _unreachable(raw, facts[:at], each)
-        yield from _stops_later(each, facts[at + 1 :])
+    # A rule for no app decides nothing, and is reported by itself.
+    active = [each for each in facts if each.rule.app_ids != frozenset()]
+    for at, each in enumerate(active):
+        yield from _unreachable(raw, active[:at], each)
+        yield from _stops_later(each, active[at + 1 :])
     if len(facts) == sum(rule.enabled for rule in rules):
         yield from _left_to_nobody(facts)
 

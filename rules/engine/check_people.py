@@ -152,13 +152,16 @@ def _open_to_all(
     names = [name for name in sensitive if rule.columns.shows(name)]
     if not names:
         return
-    who = "everyone" if reader.allow.kind == "all" else "everyone who is signed in"
+    open_to_all = reader.allow.kind == "all" and rule.app_ids is None
+    who = "everyone" if open_to_all else "everyone who is signed in"
+    if rule.app_ids is not None:
+        who += f" in app {' or '.join(map(str, sorted(rule.app_ids)))}"
     yield Problem(
         rule.position,
         "exclude" if rule.columns.include is None else "include",
         f"{who} can read {few([f'`{shown(name)}`' for name in names])}",
         "sensitive",
-        "warning" if reader.allow.kind == "all" else "info",
+        "warning" if open_to_all else "info",
         closing(raw, reader, names, facts),
     )
 

@@ -14,6 +14,7 @@ Severity: TypeAlias = Literal["error", "warning", "info"]
 CheckCode: TypeAlias = Literal[
     "any-kind-of-user",
     "any-record",
+    "app-without-login",
     "both-lists",
     "empty-list",
     "hidden-and-writable",

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from datasources.values import shown
-
 from .parse import parse_rules
 from .problems import Problem
-from .rule import Condition, Provided, Requirement, Rule
+from .rule import Condition, Rule
 from .templates import Template
 
 SOURCE = "Source"
@@ -37,7 +35,6 @@ def warnings(rule: Rule, several_kinds: bool) -> Iterator[Problem]:
     """The same of one rule that is enabled and valid."""
     if rule.script is None:
         yield from _any_record(rule)
-        yield from _required_and_hidden(rule)
         if several_kinds:
             yield from _any_kind(rule)
 
@@ -57,32 +54,6 @@ def _any_record(rule: Rule) -> Iterator[Problem]:
         # Some people, or a program, may well be meant to change everything.
         "info" if rule.allow.kind in ("user", "tokens") and not rule.require else "warning",
     )
-
-
-def _required_and_hidden(rule: Rule) -> Iterator[Problem]:
-    """On a read nobody can name a hidden column freely, on a write nobody may send a closed one."""
-    hidden = [item for item in rule.require if not rule.columns.shows(item.column)]
-    reads = not rule.operations.isdisjoint(("select", "delete"))
-    for column in sorted({item.column for item in hidden if reads or _must_be_sent(item, rule)}):
-        yield Problem(
-            rule.position,
-            "exclude" if rule.columns.include is None else "include",
-            f"`{shown(column)}` is required and hidden: it stays hidden, and a request may name it "
-            "only to say just what the requirement says"
-            if reads
-            else f"`{shown(column)}` is required and may not be written, so that no request fits",
-            "required-and-hidden",
-            "warning",
-        )
-
-
-def _must_be_sent(item: Requirement, rule: Rule) -> bool:
-    """Whether a write has to send the column of a requirement, and may not."""
-    if isinstance(item, Provided):
-        return True
-    if item.op == "equals":
-        return False  # pinned, and so open for the one value
-    return item.op == "contains" and (item.on_submitted or "insert" in rule.operations)
 
 
 def _any_kind(rule: Rule) -> Iterator[Problem]:
