@@ -31,6 +31,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ READERS, PAUSE = 2, 0.005
 READ: dict[str, Any] = {"type": ["select"], "allow": "all"}
 INSERT: dict[str, Any] = {"type": ["insert"], "allow": "all"}
 LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
+
+SLOW = "end = now_ms() + 2500\nwhile now_ms() < end:\n    pass\n"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ SOURCES = {
         {"columns": ["Email", "Password"], "definition": LOGIN},
     ),
     "Form": Prepared([INSERT]),
+    "Loops": Prepared([{"script": "while True:\n    pass"}]),
+    "Slow": Prepared([{"script": f"{SLOW}# {number}"} for number in range(5)]),
+    "Honest": Prepared([{"script": "return {'granted': True}"}]),
 }
 
 
@@ -170,6 +176,31 @@ def empty_rows_of_a_writer(site: Site) -> list[int]:
 def empty_rows_to_a_form(site: Site) -> list[int]:
     """80,000 rows from an anonymous caller, who may insert."""
     return [site.ask("POST", "data-sources/Form/data", _empty_rows(1_000_000))]
+
+
+@attack("a script that never ends", {200, 401, 503})
+def endless_script(site: Site) -> list[int]:
+    """Six selects at once under a script that loops; meanwhile an honest script of another data
+    source has to be answered.
+    """
+    with ThreadPoolExecutor(6) as threads:
+        loops = [
+            threads.submit(site.ask, "POST", "data-sources/Loops/data/query", {}) for _ in range(6)
+        ]
+        time.sleep(0.05)
+        began = time.monotonic()
+        honest = site.ask("POST", "data-sources/Honest/data/query", {})
+        took = time.monotonic() - began
+        statuses = [each.result() for each in loops]
+    return [*statuses, honest if honest == 200 and took < 1 else 0]
+
+
+@attack("five scripts of 2.5 seconds in one data source", {401, 503})
+def slow_scripts(site: Site) -> list[int]:
+    """A select that tries all of them takes no longer than one script may."""
+    began = time.monotonic()
+    status = site.ask("POST", "data-sources/Slow/data/query", {})
+    return [status if time.monotonic() - began < 4 else 0]
 
 
 @attack("SQLite's write lock, or a token's row, held while the token is used", {200})

@@ -30,6 +30,7 @@ from .advice import advice_for, in_lines
 from .authorship import without_writer
 from .checks import check
 from .forms import RuledDataSourceForm, rule_errors
+from .log.over_limit import over_limit
 from .models import AccessRule, Revision
 from .offers import offers_for
 from .saving import RulesInvalid, problems_with, rules_and_writers, rules_of, save_rules
@@ -139,7 +140,7 @@ def _in_words(user: Any, obj: DataSource | None) -> SafeString | str:
     context = {
         "rules": found,
         "access": access(found),
-        "advice": advice_for(obj, user),
+        "advice": [*in_lines(over_limit(obj)), *advice_for(obj, user)],
         "revision": obj.revision,
     }
     return render_to_string(_TEMPLATE, context)

@@ -22,7 +22,9 @@ from datasources.db import atomic
 from datasources.models import DataSource
 from datasources.rights import may
 
+from .advice import in_lines
 from .authorship import digest
+from .log.over_limit import over_limit
 from .models import Revision
 from .saving import RulesInvalid, rules_and_writers, save_rules
 
@@ -68,6 +70,7 @@ class ScriptPages(DataSourceAdmin):
             "rules_scripts",
             "Scripts",
             subtitle=obj.name,
+            warnings=in_lines(over_limit(obj)),
             scripts=script_rows(request.user, obj),
             may_take_over=may(request.user, "write_scripts", obj),
         )

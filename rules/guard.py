@@ -33,7 +33,7 @@ from .engine.decide import (
 )
 from .engine.reasons import ABSENT, NOT_REACHED, Reason, broken
 from .engine.rule import Operation
-from .engine.scripts import NO_SCRIPTS, ScriptRun
+from .engine.scripts import NO_SCRIPTS, Budget, ScriptRun
 from .log import note
 from .log.journal import is_sampled
 from .log.records import Notes, Trail
@@ -72,9 +72,11 @@ class Compiled:
     # The id of a Django user, by the text of the script.
     writers: dict[str, int | None]
 
-    def scripts(self) -> ScriptRun:
-        """Runs them, for one request."""
-        return Scripts(self.writers) if self.ruleset.has_scripts else NO_SCRIPTS
+    def scripts(self, source_id: int, budget: Budget | None = None) -> ScriptRun:
+        """Runs them, for one request, whose scripts have used so much of their time."""
+        if not self.ruleset.has_scripts:
+            return NO_SCRIPTS
+        return Scripts(self.writers, source_id=source_id, budget=budget)
 
 
 # The last state of each data source's rules, by its id.
@@ -271,7 +273,8 @@ def guard_of(
     if source is None:
         return Guard(reference, source, _NO_RULES, identity, trail=trail)
     rules = compiled_of(source)
-    return Guard(reference, source, rules.ruleset, identity, rules.scripts(), trail)
+    scripts = rules.scripts(source.id, None if trail is None else trail.budget)
+    return Guard(reference, source, rules.ruleset, identity, scripts, trail)
 
 
 _NO_RULES = compile_rules([], [])

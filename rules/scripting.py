@@ -8,8 +8,10 @@ from datasources.errors import Busy
 from datasources.jsontext import dumps
 
 from . import sandbox
-from .engine.scripts import ScriptCall, ScriptVerdict
+from .engine.scripts import Budget, ScriptCall, ScriptVerdict
 from .lookups import LookupsOf
+from .sandbox.limits import current_limits
+from .sandbox.runner import used_up
 
 
 class Scripts:
@@ -24,13 +26,19 @@ class Scripts:
         writers: Mapping[str, int | None],
         otherwise: int | None = None,
         lookups_of: Callable[[int | None], LookupsOf] = LookupsOf,
+        source_id: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """`writers`: the Django user who wrote each script, by its text; `otherwise`: who wrote
-        the scripts that are not among them; `lookups_of`: what those of a writer may read.
+        the scripts that are not among them; `lookups_of`: what those of a writer may read;
+        `source_id`: the data source of the rules; `budget`: what the scripts of the request have
+        used, those of other data sources included.
         """
         self._writers, self._otherwise, self._lookups_of = writers, otherwise, lookups_of
         self._lookups: dict[int | None, LookupsOf] = {}
         self._said: dict[tuple[str, str], ScriptVerdict] = {}
+        self._source_id, self._budget = source_id, budget or Budget()
+        self._has_written = False
 
     def __call__(self, call: ScriptCall) -> ScriptVerdict:
         """Run a script, or repeat what it said. Raises `Busy` where no worker can be had."""
@@ -44,13 +52,20 @@ class Scripts:
     def forget(self) -> None:
         """Something was written, and may have changed what look-ups find."""
         self._said.clear()
+        self._has_written = True
 
     def _run(self, call: ScriptCall) -> ScriptVerdict:
         writer = self._writers.get(call.source, self._otherwise)
         if writer not in self._lookups:
             self._lookups[writer] = self._lookups_of(writer)
-        verdict = sandbox.run(call, self._lookups[writer])
-        if verdict.busy:
+        most = current_limits().seconds
+        left = most - self._budget.used
+        if left <= 0:
+            return ScriptVerdict(False, error=used_up(most))
+        verdict = sandbox.run(call, self._lookups[writer], self._source_id, left)
+        self._budget.used += verdict.milliseconds / 1_000
+        # Once something is written, only what is shown of it is left to ask: then nothing is.
+        if verdict.busy and not self._has_written:
             # No decision: what the rules say is not known, and trying again later will help.
             raise Busy("the server is busy; try again in a moment")
         return verdict

@@ -14,6 +14,7 @@ from django.test import override_settings
 from rules.engine.scripts import ScriptCall, ScriptVerdict
 from rules.sandbox import LookupFailed, run
 from rules.sandbox.runner import close_pool
+from rules.sandbox.strikes import strikes
 
 CASES = Path(__file__).parent / "cases"
 HONEST: list[dict[str, Any]] = json.loads((CASES / "honest_scripts.json").read_text())
@@ -77,3 +78,4 @@ def limits(**names: Any) -> Iterator[None]:
     with override_settings(ROWKEEPER={"SCRIPTS": {n.upper(): v for n, v in names.items()}}):
         yield
         close_pool()
+        strikes.clear()

@@ -99,7 +99,7 @@ if type == "update":
 
 def test_workers_that_die_lose_no_write_and_let_nobody_in(few: None, settings: Any) -> None:
     settings.ROWKEEPER = {"SCRIPTS": {"WORKERS": 2, "WAIT_SECONDS": 5.0}}
-    model = data_source("Rows", ["Name"], [{"Name": "no"}], [{"script": WRITES}])
+    model = data_source("Rows", ["Name", "By"], [{"Name": "no"}], [{"script": WRITES}])
     asking, ended = Asking(model), Event()
     kept = asking.ids()[0]
     chance, killed = random.Random(5), []

@@ -195,8 +195,10 @@ class Endpoint(ViewSet):
 
 
 def trail_of(request: HttpRequest) -> Trail:
-    """What the request leaves behind, from here on."""
-    trail = request.__dict__[_TRAIL] = Trail()
+    """What the request leaves behind: one for all that it asks."""
+    trail: Trail | None = request.__dict__.get(_TRAIL)
+    if trail is None:
+        trail = request.__dict__[_TRAIL] = Trail()
     return trail
 
 

@@ -29,7 +29,9 @@ CheckCode: TypeAlias = Literal[
     "unreachable",
 ]
 Code: TypeAlias = (
-    CheckCode | Literal["invalid", "no-json", "more", "unknown-name", "script-writer-unknown"]
+    CheckCode
+    | Literal["invalid", "no-json", "more", "unknown-name"]
+    | Literal["script-over-limit", "script-writer-unknown"]
 )
 
 

@@ -80,9 +80,9 @@ def does_not_grant(note: str) -> Reason:
     return Reason("script", f"is a script: {note}") if note else SCRIPT
 
 
-def failed(error: str, busy: bool = False) -> Reason:
+def failed(error: str, busy: bool = False, broke_limit: bool = False) -> Reason:
     """A script that raised, broke a limit, found no worker or left what cannot be run."""
-    code = "busy" if busy else "script-error"
+    code = "busy" if busy else "script-limit" if broke_limit else "script-error"
     return Reason(code, f"is a script that failed, and ends the evaluation: {error}", final=True)
 
 

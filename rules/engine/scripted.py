@@ -79,7 +79,7 @@ class Caller:
         verdict = self.run(call)
         ran = _ran(call, verdict)
         if verdict.error is not None:
-            return reasons.failed(verdict.error, verdict.busy).of(ran)
+            return reasons.failed(verdict.error, verdict.busy, verdict.broke_limit).of(ran)
         if verdict.granted is not True:
             return reasons.does_not_grant(verdict.note).of(ran)
         columns = Columns.of(verdict.include, verdict.exclude or (), self.ruleset.secret)

@@ -43,6 +43,8 @@ class ScriptVerdict:
     error: str | None = None
     # With `error`: no worker could be had within the bound.
     busy: bool = False
+    # With `error`: it used more than it may, such as time or memory.
+    broke_limit: bool = False
     # What it printed, bounded.
     printed: str = ""
     # One line each: what was asked, and how many came back.
@@ -50,6 +52,13 @@ class ScriptVerdict:
     milliseconds: float = 0.0
     # Without a grant and without an error: why what it returned grants nothing.
     note: str = ""
+
+
+@dataclass(slots=True)
+class Budget:
+    """The seconds that the scripts of one request have used, of what they have together."""
+
+    used: float = 0.0
 
 
 ScriptRun: TypeAlias = Callable[[ScriptCall], ScriptVerdict]

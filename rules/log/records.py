@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
 from secrets import token_hex
@@ -16,12 +16,13 @@ from datasources.where.nodes import fields
 from ..engine.asks import Ask, ById, ByQuery, Insert
 from ..engine.reasons import Reason
 from ..engine.rule import Operation, Rule
+from ..engine.scripts import Budget
 
 MAX_COLUMNS = 30
 MAX_NAME = 100
 MAX_LINES = 25
 MAX_TEXT = 250
-SCRIPT_FAILED = frozenset({"script-error", "busy"})
+SCRIPT_FAILED = frozenset({"script-error", "script-limit", "busy"})
 _LINE = re.compile(r"\bline ([0-9]{1,4})\b")
 # What is looked at to find the columns, of a request that may hold 100 MB.
 _LOOKED_AT = 1_000
@@ -37,6 +38,8 @@ class Trail:
     entry_id: int | None = None
     # Whether something of the request is in the log.
     logged: bool = False
+    # What the scripts of the request have used, those of joined data sources included.
+    budget: Budget = field(default_factory=Budget)
     _id: str = ""
 
     @property

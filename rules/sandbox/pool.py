@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from .limits import Limits
@@ -25,8 +27,27 @@ class NoWorker(Exception):
     """No worker could be had within the bounds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """For whom a worker is wanted: a script of this data source; None: without a share.
+
+    `last`: the script has broken its limits again and again, and others go first.
+    """
+
+    source_id: int | None = None
+    last: bool = False
+
+
+ANY_SOURCE = Claim()
+
+
 class Pool:
-    """Hands out workers, each to one thread at a time."""
+    """Hands out workers, each to one thread at a time.
+
+    The scripts of one data source have at most half of the workers and of the places in the queue,
+    so that one that never ends leaves room for those of others. Scripts that are put last have a
+    quarter together, and do not wait.
+    """
 
     def __init__(self, limits: Limits, start: Start = Worker) -> None:
         self.limits = limits
@@ -38,8 +59,12 @@ class Pool:
         self._idle: list[Worker] = []
         # Since when each works; for one that is yet to begin, for ever.
         self._busy: dict[Worker, float] = {}
+        # For whom.
+        self._claims: dict[Worker, Claim] = {}
         self._wanted = 0
-        self._waiting = 0
+        # Who waits, by data source; and how many of them wait for a worker that is to be started.
+        self._waiting: Counter[int | None] = Counter()
+        self._expecting = 0
         self._dead: list[Worker] = []
         self._failure: tuple[float, str] | None = None
         self._closed = False
@@ -47,11 +72,11 @@ class Pool:
 
     # -- for who runs a script
 
-    def acquire(self) -> Worker:
+    def acquire(self, claim: Claim = ANY_SOURCE) -> Worker:
         """A worker that is ready. Raises `NoWorker`, at once where waiting would not help."""
         failures = 0
         while True:
-            worker = self._take()
+            worker = self._take(claim)
             if worker.walls and worker.is_silent():
                 return worker
             if worker.walls:
@@ -75,9 +100,11 @@ class Pool:
         with self._lock:
             worker.runs += 1
             worker.busy_seconds += time.monotonic() - self._busy.pop(worker)
+            self._claims.pop(worker, None)
+            # All of them: the first may be of a data source that has its share.
+            self._free.notify_all()
             if not (self._closed or self._is_worn(worker)):
                 self._idle.append(worker)
-                self._free.notify()
                 return
         self.discard(worker)
 
@@ -86,6 +113,8 @@ class Pool:
         worker.kill()
         with self._lock:
             self._busy.pop(worker, None)
+            self._claims.pop(worker, None)
+            self._free.notify_all()
             if not self._closed:
                 self._dead.append(worker)
                 self._work.notify()
@@ -115,55 +144,84 @@ class Pool:
 
     # -- waiting
 
-    def _take(self) -> Worker:
+    def _take(self, claim: Claim) -> Worker:
         arrived = time.monotonic()
         with self._lock:
             self._refuse_after_failure()
-            while not self._idle:
+            while (has_share := self._has_share(claim)) or not self._idle:
                 if self._closed:
                     raise NoWorker("the server is going down")
-                self._ask_for_one()
-                self._wait(arrived)
+                if claim.last and (has_share or self._number() >= self.limits.workers):
+                    raise NoWorker("the script broke its limits again and again, and waits last")
+                if not has_share:
+                    self._ask_for_one()
+                self._wait(arrived, claim, has_share)
             worker = self._idle.pop()
             self._busy[worker] = time.monotonic() if worker.walls else float("inf")
+            self._claims[worker] = claim
             if not self._idle:
                 # The next one to come, or the one after a breach, is not to wait for a start.
                 self._want()
             return worker
 
+    def _has_share(self, claim: Claim) -> bool:
+        """Whether this data source, or the scripts that are put last, have all that they may."""
+        claims = self._claims.values()
+        if claim.last and sum(held.last for held in claims) >= max(1, self.limits.workers // 4):
+            return True
+        if claim.source_id is None:
+            return False
+        own = sum(held.source_id == claim.source_id for held in claims)
+        return own >= max(1, self.limits.workers // 2)
+
     def _ask_for_one(self) -> None:
         """Have a worker started, if there may be one more and none is on its way to this one."""
-        if self._wanted <= self._waiting:
+        if self._wanted <= self._expecting:
             self._want()
 
-    def _wait(self, arrived: float) -> None:
+    def _wait(self, arrived: float, claim: Claim, has_share: bool) -> None:
         """Wait for a turn. Raises `NoWorker` where the bounds of waiting are reached."""
-        if self._waiting >= self.limits.queue:
-            raise NoWorker("too many requests wait for a worker")
+        self._refuse_in_queue(claim)
         now = time.monotonic()
-        if self._wanted > self._waiting:
+        if self._wanted > self._expecting and not has_share:
             left = arrived + self.limits.start_seconds - now
         else:
-            if self._all_stuck(now):
+            if self._all_stuck(now, claim, has_share):
                 raise NoWorker("all workers are busy with scripts that take long")
             left = arrived + self.limits.wait_seconds - now
         if left <= 0:
             raise NoWorker("no worker became free in time")
-        self._waiting += 1
+        self._waiting[claim.source_id] += 1
+        self._expecting += not has_share
         try:
             # Not to the end: what was on its way may have become somebody else's.
             self._free.wait(min(left, self._long))
         finally:
-            self._waiting -= 1
+            self._expecting -= not has_share
+            self._waiting[claim.source_id] -= 1
+            if not self._waiting[claim.source_id]:
+                del self._waiting[claim.source_id]
         self._refuse_after_failure()
 
-    def _all_stuck(self, now: float) -> bool:
-        """Whether every worker has been at one script for so long that waiting is no use.
+    def _refuse_in_queue(self, claim: Claim) -> None:
+        most = self.limits.queue
+        own = most if claim.source_id is None else max(min(1, most), most // 2)
+        if self._waiting.total() >= most or self._waiting[claim.source_id] >= own:
+            raise NoWorker("too many requests wait for a worker")
+
+    def _all_stuck(self, now: float, claim: Claim, has_share: bool) -> bool:
+        """Whether every worker that could come free for this claim has been at one script for so
+        long that waiting is no use.
 
         Those that are yet to begin do not count: beside scripts that never end there is nearly
         always one, in the place of the last that was killed, and it is somebody's already.
         """
-        begun = [since for since in self._busy.values() if since < float("inf")]
+        begun = [
+            since
+            for worker, since in self._busy.items()
+            if since < float("inf")
+            and not (has_share and self._claims[worker].source_id != claim.source_id)
+        ]
         return bool(begun) and all(now - since > self._long for since in begun)
 
     @property
@@ -245,7 +303,7 @@ class Pool:
             if not self._closed:
                 # At the far end: what is warm goes first.
                 self._idle.insert(0, worker)
-                self._free.notify()
+                self._free.notify_all()
                 return
         worker.kill()
         worker.reap()

@@ -38,6 +38,10 @@ class TooLate(Breach):
     """The time is over."""
 
 
+class Lost(Breach):
+    """The worker is gone, which may have nothing to do with its script."""
+
+
 class Gone(Exception):
     """The worker ended before it was given anything to do: another may be asked."""
 
@@ -127,9 +131,9 @@ class Worker:
             except TimeoutError:
                 self._too_late()
             except OSError as error:
-                raise Breach(f"the worker is gone ({error.strerror})") from error
+                raise Lost(f"the worker is gone ({error.strerror})") from error
             if not part:
-                raise Breach(self._why_gone())
+                raise self._why_gone()
             parts.append(part)
             length -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -143,21 +147,23 @@ class Worker:
     def _too_late(self) -> NoReturn:
         raise TooLate("took longer than it may")
 
-    def _why_gone(self) -> str:
+    def _why_gone(self) -> Breach:
         """What can be told of a worker that hung up."""
         try:
             code = self._process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
-            return "the worker has hung up"
+            return Lost("the worker has hung up")
         if code >= 0:
-            return f"the worker ended (exit code {code})"
+            return Lost(f"the worker ended (exit code {code})")
         reasons = {
-            int(signal.SIGKILL): "the worker was killed",
             int(signal.SIGXCPU): "used more CPU time than it may",
             int(getattr(signal, "SIGSYS", 0)): "reached for the operating system",
             int(signal.SIGSEGV): "crashed the worker",
         }
-        return reasons.get(-code, f"the worker ended (signal {-code})")
+        if -code in reasons:
+            return Breach(reasons[-code])
+        was_killed = code == -int(signal.SIGKILL)
+        return Lost("the worker was killed" if was_killed else f"the worker ended (signal {-code})")
 
     def kill(self) -> None:
         """End it and all that belongs to it, at once. `reap` is to follow."""

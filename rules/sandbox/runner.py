@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import threading
 import time
@@ -22,8 +23,9 @@ from . import messages
 from .inside.policy import check
 from .limits import Limits, current_limits
 from .lookups import LookupFailed, Lookups
-from .pool import NoWorker, Pool
-from .process import Breach, Gone, TooLate, Worker
+from .pool import Claim, NoWorker, Pool
+from .process import Breach, Gone, Lost, TooLate, Worker
+from .strikes import strikes
 
 logger = logging.getLogger("rowkeeper.scripts")
 
@@ -32,11 +34,20 @@ _ATTEMPTS: Final = 3
 _MAX_CHECKED: Final = 1_000
 
 
-def run_script(call: ScriptCall, lookups: Lookups) -> ScriptVerdict:
-    """Run the script. Never raises an `Exception`."""
+def run_script(
+    call: ScriptCall,
+    lookups: Lookups,
+    source_id: int | None = None,
+    seconds_left: float = math.inf,
+) -> ScriptVerdict:
+    """Run the script of a rule. Never raises an `Exception`.
+
+    `source_id`: the data source of the rule, whose scripts have a share of the workers.
+    `seconds_left`: of what all scripts of the request have together.
+    """
     started = time.monotonic()
     try:
-        verdict = _run(call, lookups, current_limits())
+        verdict = _run(call, lookups, current_limits(), source_id, seconds_left)
     except NoWorker as error:
         verdict = ScriptVerdict(False, error=messages.one_line(str(error)), busy=True)
     except Exception:
@@ -45,7 +56,13 @@ def run_script(call: ScriptCall, lookups: Lookups) -> ScriptVerdict:
     return replace(verdict, milliseconds=(time.monotonic() - started) * 1_000)
 
 
-def _run(call: ScriptCall, lookups: Lookups, limits: Limits) -> ScriptVerdict:
+def _run(
+    call: ScriptCall,
+    lookups: Lookups,
+    limits: Limits,
+    source_id: int | None,
+    seconds_left: float,
+) -> ScriptVerdict:
     unfit = _unfit(call, limits)
     if unfit:
         return ScriptVerdict(False, error=unfit)
@@ -56,13 +73,16 @@ def _run(call: ScriptCall, lookups: Lookups, limits: Limits) -> ScriptVerdict:
     if len(job) > limits.input_bytes:
         return ScriptVerdict(False, error="what the script is to see is too large")
     pool = pool_for(limits)
+    claim = Claim(source_id, strikes.is_last(source_id, call.source))
     for _ in range(_ATTEMPTS):
-        worker = pool.acquire()
-        exchange = _Exchange(worker, call, lookups, limits)
+        worker = pool.acquire(claim)
+        exchange = _Exchange(worker, call, lookups, limits, min(seconds_left, limits.seconds))
         healthy = False
         try:
             verdict = exchange.hold(job)
             healthy = not exchange.ended
+            if verdict.broke_limit:
+                strikes.add(source_id, call.source)
             return verdict
         except Gone:
             continue
@@ -74,9 +94,17 @@ def _run(call: ScriptCall, lookups: Lookups, limits: Limits) -> ScriptVerdict:
 class _Exchange:
     """What is said between here and a worker, from the job to the verdict."""
 
-    def __init__(self, worker: Worker, call: ScriptCall, lookups: Lookups, limits: Limits) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        call: ScriptCall,
+        lookups: Lookups,
+        limits: Limits,
+        seconds: float,
+    ) -> None:
         self._worker, self._call, self._lookups, self._limits = worker, call, lookups, limits
-        self._deadline = time.monotonic() + limits.seconds
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
         self._lines: list[str] = []
         # Whether the worker has to go: it broke a limit, or said what none says.
         self.ended = True
@@ -87,11 +115,18 @@ class _Exchange:
             self._worker.send(job, self._deadline)
             verdict = self._until_verdict()
         except TooLate:
-            error = f"took longer than {self._limits.seconds:g} seconds"
-            verdict = ScriptVerdict(False, error=error)
+            verdict = self._too_late()
         except Breach as breach:
-            verdict = ScriptVerdict(False, error=messages.one_line(str(breach)))
+            error = messages.one_line(str(breach))
+            is_its_own = not isinstance(breach, Lost)
+            verdict = ScriptVerdict(False, error=error, broke_limit=is_its_own)
         return replace(verdict, lookups=tuple(self._lines))
+
+    def _too_late(self) -> ScriptVerdict:
+        most = self._limits.seconds
+        error = f"took longer than {most:g} seconds" if self._seconds >= most else used_up(most)
+        # Who had little time left may be held up by others.
+        return ScriptVerdict(False, error=error, broke_limit=self._seconds >= most / 2)
 
     def _until_verdict(self) -> ScriptVerdict:
         while True:
@@ -100,12 +135,12 @@ class _Exchange:
             if "ask" not in said:
                 verdict = messages.verdict(said, self._call, self._limits)
                 self.ended = said.get("ended", False) is not False
-                return verdict
+                return replace(verdict, broke_limit=self.ended)
             answer = self._answer(messages.question(said, self._limits))
             try:
                 self._worker.send(answer, self._deadline)
             except Gone as error:
-                raise Breach("the worker is gone") from error
+                raise Lost("the worker is gone") from error
 
     def _answer(self, question: messages.Question) -> str:
         """The answer to a look-up, as a message. Raises `Breach` beyond the limits."""
@@ -137,6 +172,11 @@ class _Exchange:
             raise RuntimeError("a look-up gave more than was asked for")
         self._lines.append(question.line(f"{len(records)} found"))
         return records
+
+
+def used_up(seconds: float) -> str:
+    """What is said of a script for which no time is left."""
+    return f"the scripts of the request took longer than {seconds:g} seconds together"
 
 
 # -- what may not run at all
@@ -208,6 +248,7 @@ def _forget_pool() -> None:
     """In a forked process: its parent's workers are not its own."""
     global _pool, _pool_lock, _checked_lock
     _pool_lock, _checked_lock = threading.Lock(), threading.Lock()
+    strikes.clear()
     pool, _pool = _pool, None
     if pool is not None:
         pool.leave_to_parent()

@@ -35,4 +35,4 @@ def scripts_for(user: Any, source_id: int, ruleset: Ruleset) -> ScriptRun:
     if not ruleset.has_scripts:
         return NO_SCRIPTS
     writers = rules_and_writers(source_id)[1]
-    return Scripts(writers, user.pk, partial(LookupsBothMay, user))
+    return Scripts(writers, user.pk, partial(LookupsBothMay, user), source_id)

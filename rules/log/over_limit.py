@@ -1,0 +1,40 @@
+"""Which scripts of a data source broke their limits lately, from the decision log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from django.utils import timezone
+
+from datasources.models import DataSource
+
+from ..engine.problems import Problem
+from ..models import LoggedDecision
+
+LATELY = timedelta(hours=1)
+# Of more denials than that, the last ones are looked at.
+LOOKED_AT = 300
+
+
+def over_limit(data_source: DataSource) -> list[Problem]:
+    """A line for each rule whose script broke a limit within the last hour."""
+    rows = LoggedDecision.objects.filter(data_source=data_source).order_by("-pk")
+    recent = rows.values_list("at", "status", "trace")[:LOOKED_AT]
+    since = timezone.now() - LATELY
+    found: Counter[int] = Counter()
+    for at, status, trace in recent:
+        if at >= since and status >= 400:
+            found.update(line[0] for line in trace if line[2] == "script-limit")
+    return [
+        Problem(position, "script", _text(times), "script-over-limit", "warning")
+        for position, times in sorted(found.items())
+    ]
+
+
+def _text(times: int) -> str:
+    return (
+        f"broke a limit of scripts {'once' if times == 1 else f'{times} times'} within the last "
+        "hour, such as the limit of time; a script that does so again and again is run after all "
+        "others, and its requests are answered 503 while workers are busy"
+    )
