@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from ..errors import Malformed
 from ..jsontext import dumps, loads
 from ..values import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Json
+from .formulas import BEGINNINGS, bare, guarded, guarded_json
 
 
 class Missing(Enum):
@@ -31,8 +32,6 @@ ID = "$id"
 # Stands in the first cell of a row that has no value at all, which would be taken for a gap.
 NOTHING = "#missing"
 
-# What spreadsheets take for the beginning of a formula, or skip in front of one.
-_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _WORDS: dict[str, Json | Missing] = {"null": None, NOTHING: MISSING}
 _CSV_WORDS = {**_WORDS, "true": True, "TRUE": True, "false": False, "FALSE": False}
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
@@ -55,18 +54,24 @@ Found: TypeAlias = "Json | Missing | Text"
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """How a kind of file writes values: `value_of` finds those that it has no type for."""
+    """How a kind of file writes values: `value_of` finds those that it has no type for. In a
+    `delimited` file each character that some spreadsheet takes for a delimiter is guarded.
+    """
 
     value_of: Callable[[str], Found]
+    delimited: bool = False
 
     def text(self, text: str) -> str:
         """The cell of a text."""
-        return f"'{text}" if self._poses(text) else text
+        cell = f"'{text}" if self._poses(text) else text
+        return guarded(cell) if self.delimited else cell
 
     def read(self, cell: str, recognise: bool = True) -> Json | Missing:
         """The value of a cell; without `recognise` it is text, or missing."""
         if not cell:
             return MISSING
+        if self.delimited:
+            cell = bare(cell)
         if cell[0] == "'":
             return cell[1:] if self._poses(cell[1:]) else cell
         if not recognise:
@@ -77,21 +82,22 @@ class Notation:
     def _poses(self, text: str) -> bool:
         """Whether a text would be read as something else, or as a formula."""
         core = text.lstrip("'")
-        return not core or core[0] in _FORMULA or self.value_of(core) is not _TEXT
+        return not core or core[0] in BEGINNINGS or self.value_of(core) is not _TEXT
 
 
 def header_cell(name: str) -> str:
     """The cell of a column's name, which is always text."""
-    return f"'{name}" if _is_formula(name) else name
+    return guarded(f"'{name}" if _is_formula(name) else name)
 
 
 def name_of(cell: str) -> str:
     """The column's name in a cell of the header."""
+    cell = bare(cell)
     return cell[1:] if cell[:1] == "'" and _is_formula(cell[1:]) else cell
 
 
 def _is_formula(text: str) -> bool:
-    return text.lstrip("'")[:1] in _FORMULA
+    return text.lstrip("'")[:1] in BEGINNINGS
 
 
 def _csv_value(text: str) -> Found:
@@ -110,7 +116,7 @@ def _xlsx_value(text: str) -> Found:
 
 
 # Numbers, true and false have types of their own in a spreadsheet, so that text stays text.
-CSV = Notation(_csv_value)
+CSV = Notation(_csv_value, delimited=True)
 XLSX = Notation(_xlsx_value)
 
 
@@ -162,7 +168,7 @@ def csv_cell(value: Json | Missing) -> str:
         return ""
     if value.__class__ is str:
         return CSV.text(value)
-    return str(value) if value.__class__ is int else dumps(value)
+    return str(value) if value.__class__ is int else guarded_json(dumps(value))
 
 
 def xlsx_cell(value: Json | Missing) -> str | int | float | bool | None:
