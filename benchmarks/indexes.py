@@ -206,7 +206,7 @@ def measure(case: Case, rounds: int) -> tuple[Times, Statement, Statement]:
             start = time.perf_counter()
             texts = store.select(source, ask, ask.where, Projection()).entries
             whole = time.perf_counter() - start
-        ours, asked = seen[0], (native, (source.id, *case.values(i), 50, 0))
+        ours, asked = seen[-1], (native, (source.id, *case.values(i), 50, 0))
         rows, statement = fetched(ours)
         there, columns = fetched(asked)
         assert rows == there == len(texts), (case.name, rows, there)

@@ -13,7 +13,7 @@ from typing import Any
 from . import store
 from .aggregate_sql import Rows, aggregate_sql, distinct_sql
 from .cursors import cursor_of
-from .cursors_sql import behind_sql, place_of, place_sql
+from .cursors_sql import place_of, place_sql
 from .joins import Join, TooMuchJoined
 from .joins_sql import MAX_JOINED, Key, joined_sql, keys_sql, required_sql
 from .jsonsql import listed
@@ -132,8 +132,6 @@ def _part(
         first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
         asked = store.Ask(source, where, ask.order, first, needed)
         return _rows(asked, columns, store.part(ask), ask.limit), None
-    if after.place is not None:
-        needed = (*needed, behind_sql(dialect, ask.order, after.place))
     # One more than is asked for tells whether there is a next part.
     first = None if ask.limit is None else min(ask.limit + 1, MAX_INTEGER)
     some = Sql("") if first is None else Sql(" LIMIT %s", (first,))
@@ -153,7 +151,7 @@ def _rows(
     """`some`: LIMIT and OFFSET; `limit`: the first of these."""
     order = order_sql(store.dialect(), ask.order)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
-    return store.read_rows(store.rows_for(ask), listed(columns), tail, limit)
+    return store.read_rows(ask, listed(columns), tail, limit)
 
 
 # -- joins

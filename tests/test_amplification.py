@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from datasources import reading
-from datasources.store import ways
+from datasources.store import attempts
 from tests.calls import OPEN, Answer, Api, Place, place
 
 pytestmark = pytest.mark.django_db
@@ -180,7 +180,7 @@ KEPT: dict[str, Any] = {
 def test_a_process_does_not_grow_with_what_requests_have_asked(
     api: Api, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "MAX_SORTED", 2)
+    monkeypatch.setattr(attempts, "FIRST", 2)
     there = place([OPEN], [{"A": 1, "L": [{"x": 2}]} for _ in range(5)])
     for at in range(20):
         assert query(api, there, **asked(at)).status == 200

@@ -6,7 +6,7 @@ import gc
 import json
 import re
 import weakref
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from accounts.tokens import revoke
 from datasources import sources, store
 from datasources.indexing import wanted
 from datasources.models import DataSource, Entry
-from datasources.store import crowded, ways
+from datasources.store import attempts, learned
 from datasources.store import few as store_few
 from rules.api import foresight, repeated
 from rules.api.repeated import MAX_BODIES, Repeated
@@ -529,26 +529,26 @@ def test_a_full_table_of_credentials_loses_the_oldest(
 def test_too_many_rows_to_be_sorted_are_asked_for_anew(
     monkeypatch: pytest.MonkeyPatch, people: DataSource
 ) -> None:
-    monkeypatch.setattr(ways, "MAX_SORTED", 10)
-    monkeypatch.setattr(crowded, "_wheres", OrderedDict())
+    monkeypatch.setattr(attempts, "FIRST", 10)
+    monkeypatch.setattr(learned, "attempts", learned.Memory())
     there = place([READ], [{"Team": "Blue" if n < 30 else "Red", "N": n} for n in range(40)])
     ann = calls.session(people, "ann@acme.com")
     blue = {"where": {"Team": "Blue"}, "limit": 8}
     seen = [asked(ann, there, blue) for _ in range(4)]
     assert all(answer.rows == seen[0][0].rows and len(answer.rows) == 8 for answer, _ in seen)
-    assert len(crowded._wheres) == 1
+    assert len(learned.attempts) == 1
     assert seen[-1][1] == seen[-2][1] == 1
     # That is as true for who names no limit.
     monkeypatch.setattr(store_few, "FEW", 9)
     for _ in range(3):
         assert len(asked(ann, there, {"where": {"Team": "Blue"}})[0].rows) == 30
-        assert len(crowded._wheres) == 1
+        assert len(learned.attempts) == 1
     # And no longer, once few are left.
     Entry.objects.filter(pk__in=there.ids[3:30]).delete()
     for _ in range(3):
         answer, cost = asked(ann, there, blue)
         assert [row["N"] for row in answer.rows] == [0, 1, 2] and cost == 1
-    assert not crowded._wheres
+    assert not learned.attempts
 
 
 @only_postgresql

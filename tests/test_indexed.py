@@ -19,7 +19,7 @@ from datasources.indexing.build import build
 from datasources.models import DataSource
 from datasources.queries import OrderTerm, Projection, Select
 from datasources.sources import Source
-from datasources.store import crowded, ways
+from datasources.store import attempts, learned
 from datasources.where import EVERYTHING, parse_where
 from tests.hostile import KEYS, Hostile
 from tests.test_sift import answer, found, stored
@@ -35,9 +35,12 @@ LONG: list[dict[str, Any]] = [
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So few rows are sorted that both ways of a read are gone."""
-    monkeypatch.setattr(ways, "MAX_SORTED", 4)
-    crowded._wheres.clear()
+    """The bounds are so small that most reads need several attempts."""
+    monkeypatch.setattr(attempts, "FIRST", 1)
+    monkeypatch.setattr(attempts, "FACTOR", 2)
+    monkeypatch.setattr(attempts, "WALKED", 2)
+    learned.attempts.clear()
+    learned.narrowest.clear()
 
 
 def indexed(source: Source, columns: list[str]) -> Source:

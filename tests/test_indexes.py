@@ -24,10 +24,9 @@ from datasources.indexing.status import statuses
 from datasources.models import DataSource, WantedIndex
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
-from datasources.store import crowded, paging, read, ways
+from datasources.store import attempts, learned, paging, planner, read
 from datasources.where import EVERYTHING, Field, Node, matches
 from datasources.where.nodes import And, Or
-from datasources.where.sqltext import Sql
 from tests.test_admin import boss, form_of, staff, url
 
 __all__ = ["boss"]
@@ -76,7 +75,8 @@ def things(db: None) -> Iterator[DataSource]:
             ],
         )
     build(model.pk)
-    crowded._wheres.clear()
+    learned.attempts.clear()
+    learned.narrowest.clear()
     yield model
 
 
@@ -91,7 +91,7 @@ def plan(source: Source, body: dict[str, Any]) -> str:
     ask = asked(source, {"limit": 20, **body})
     with CaptureQueriesContext(connection) as caught:
         store.select(source, ask, ask.where, Projection())
-    (query,) = [one["sql"] for one in caught if one["sql"].startswith("SELECT")]
+    query, *_ = [one["sql"] for one in caught if one["sql"].startswith(("SELECT", "WITH"))]
     explain = "EXPLAIN" if ON_POSTGRESQL else "EXPLAIN QUERY PLAN"
     with connection.cursor() as cursor:
         cursor.execute(f"{explain} {query}")
@@ -272,16 +272,17 @@ def test_a_part_of_a_text_has_an_index(things: DataSource) -> None:
 def test_a_where_that_many_rows_fit_is_read_in_its_order(
     things: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ways, "MAX_SORTED", 100)
+    monkeypatch.setattr(attempts, "FIRST", 100)
     source = sources.source_of(things)
     ask = asked(source, {"where": {"Age": {"$gte": 0}}, "limit": 5})
     first = store.select(source, ask, ask.where, Projection())
-    assert len(crowded._wheres) == 1
+    assert len(learned.attempts) == 1
     assert store.select(source, ask, ask.where, Projection()) == first
     with store.writing(source, []):
         store.delete(source, store.ids(source)[4:])
-    assert len(store.select(source, ask, ask.where, Projection()).entries) == 4
-    assert not crowded._wheres
+    for _ in range(learned.USES + 2):
+        assert len(store.select(source, ask, ask.where, Projection()).entries) == 4
+    assert not learned.attempts
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
@@ -290,7 +291,7 @@ def test_the_first_rows_that_fit_do_not_wait_for_all_of_them(
     things: DataSource, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """What a script sees of a delete by query, and the simulator of a write."""
-    monkeypatch.setattr(ways, "MAX_SORTED", 10)
+    monkeypatch.setattr(attempts, "FIRST", 10)
     source = sources.source_of(things)
     with store.writing(source, ["Kind"]):
         store.insert(source, [{"Kind": "a"}] * 2_000)
@@ -302,8 +303,11 @@ def test_the_first_rows_that_fit_do_not_wait_for_all_of_them(
         found = store.fetch_where(source, where, lock=True, limit=5)
     assert list(found) == store.ids(source)[3_000:3_005]
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE,TIMING OFF) {caught[-1]['sql']}")
-        lines = [str(row[0]) for row in cursor.fetchall()]
+        lines = []
+        for one in caught:
+            if one["sql"].startswith(("SELECT", "WITH")):
+                cursor.execute(f"EXPLAIN (ANALYZE,TIMING OFF) {one['sql']}")
+                lines += [str(row[0]) for row in cursor.fetchall()]
     # A bitmap knows all that fit; no more of them are read than tell that they are many.
     read = [line for line in lines if "rows=2000 " in line.partition("(actual")[2]]
     assert read and all("Bitmap Index Scan" in line for line in read), lines
@@ -334,7 +338,7 @@ def test_a_name_that_a_client_sends_is_never_spelled(things: DataSource) -> None
     source = sources.source_of(things)
     for name in ("Undeclared '%s", "Name'"):
         ask = asked(source, {"where": {name: 1}, "order": [[name, "ASC"]], "limit": 1})
-        rows = ways.rows_for(ways.Ask(source, ask.where, ask.order, 1))
+        rows = planner.rows_for(planner.Ask(source, ask.where, ask.order, 1))
         assert "Undeclared" not in rows.sql.text and "Name" not in rows.sql.text
 
 
@@ -489,18 +493,13 @@ def test_a_long_read_counts_once(things: DataSource, monkeypatch: pytest.MonkeyP
     wanted._counted.clear()
 
 
-def test_the_last_page_says_nothing_of_how_many_rows_fit(things: DataSource) -> None:
+def test_a_page_behind_a_cursor_is_remembered_apart_from_the_first_one(things: DataSource) -> None:
     source = sources.source_of(things)
-    where = asked(source, {"where": {"Note": "note 1"}}).where
-    page = ways.Ask(source, where, first=50, more=(Sql("id>%s", (3,)),))
-    crowded.note_crowded(source, where, True)
-    ways.learn(ways.Rows(Sql("1=1"), page, walked=True), crowded=False, enough=False)
-    assert crowded.is_crowded(source, where)
-    whole = replace(page, more=())
-    ways.learn(ways.Rows(Sql("1=1"), whole, walked=True), crowded=False, enough=True)
-    assert crowded.is_crowded(source, where)
-    ways.learn(ways.Rows(Sql("1=1"), whole, walked=True), crowded=False, enough=False)
-    assert not crowded.is_crowded(source, where)
+    where = asked(source, {"where": {"Age": {"$gte": 0}}}).where
+    first = planner.Ask(source, where, first=50)
+    behind = replace(first, place=(3,))
+    learned.attempts.put(attempts._key(first), 1)
+    assert (attempts.expected(first), attempts.expected(behind)) == (1, 0)
 
 
 def test_what_is_counted_is_bounded_and_of_data_sources_that_are_there(

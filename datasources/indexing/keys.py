@@ -60,11 +60,11 @@ class Keys:
         """The condition that a row that is told lies in a span."""
         return self._dialect.within(self, span)
 
-    def point(self, span: Span) -> tuple[Sql, str]:
+    def point(self, span: Span, descending: bool = False) -> tuple[Sql, str]:
         """The condition that a row has the one value of a span, and the order that has its rows
         by id.
         """
-        return self._dialect.point(self, span)
+        return self._dialect.point(self, span, descending)
 
     def beside(self, span: Span) -> str:
         """Rows outside of `within` that may fit all the same."""
@@ -83,7 +83,7 @@ class _Dialect(Protocol):
     cast: str
 
     def within(self, keys: Keys, span: Span) -> Sql: ...
-    def point(self, keys: Keys, span: Span) -> tuple[Sql, str]: ...
+    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]: ...
     def texts_and_rest(self, keys: Keys) -> str: ...
     def level(self, keys: Keys, value: Any, sign: str) -> Sql: ...
     def beyond(self, keys: Keys, value: Any, sign: str) -> Sql: ...
@@ -194,12 +194,12 @@ class _PostgreSQL:
         high = [Sql(f"{keys.first}<{_TEXT}")] if span.points is None and span.high is None else []
         return _all([*([found] if found.text else []), *low, *high])
 
-    def point(self, keys: Keys, span: Span) -> tuple[Sql, str]:
+    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]:
         """As ranges: by equal keys any index on the id could give this order, and the one of all
         entries be walked for it.
         """
         value = None if span.points is None else span.points[0]
-        order = f"{keys.order(False)},id"
+        order = f"{keys.order(descending)},id{' DESC' if descending else ''}"
         if value.__class__ is str:
             text = f"{keys.first}={_TEXT} AND {keys.second}>=%s AND {keys.second}<=%s"
             return Sql(text, (value, value)), order
@@ -267,8 +267,8 @@ def _sqlite_keys(source_id: int, column: str) -> Keys:
 class _SQLite:
     cast = ""
 
-    def point(self, keys: Keys, span: Span) -> tuple[Sql, str]:
-        return self.within(keys, span), "id"
+    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]:
+        return self.within(keys, span), "id DESC" if descending else "id"
 
     def within(self, keys: Keys, span: Span) -> Sql:
         if span.kind == KIND_BOOLEAN:

@@ -5,6 +5,7 @@ may be shown, and gives JSON text or rows. Others import this package, never a m
 """
 
 from .addresses import login_rows, normal_address
+from .attempts import is_still_expected
 from .database import TABLE, Stored, dialect, give_back, run, spelled, within
 from .few import FEW, few_in, few_sql, has_few
 from .manage import (
@@ -18,6 +19,7 @@ from .manage import (
     state,
 )
 from .paging import PAGE, is_long, pages, stream
+from .planner import Ask, Rows, rows_for
 from .read import (
     Found,
     count,
@@ -30,7 +32,6 @@ from .read import (
     read_rows,
     select,
 )
-from .ways import Ask, Rows, is_still_the_way, rows_for
 from .write import Confirm, delete, delete_where, insert, update, writing
 
 __all__ = [
@@ -64,7 +65,7 @@ __all__ = [
     "ids",
     "insert",
     "is_long",
-    "is_still_the_way",
+    "is_still_expected",
     "login_rows",
     "normal_address",
     "pages",

@@ -154,16 +154,25 @@ def of_source(source_id: int) -> Sql:
     return Sql("data_source_id=%s", (source_id,))
 
 
-def by_id(source_id: int) -> tuple[Sql, str]:
-    """The same for those who read the first rows by id, with the order to read them in.
+def by_id(source_id: int, descending: bool = False, last: int | None = None) -> tuple[Sql, str]:
+    """A data source's rows for those who read the first ones by id, with the order to read them in;
+    `last`: only those behind this id.
 
     As a range, and by the data source as well, so that PostgreSQL has one index for it: it would
     walk all rows of all data sources by id, where it takes those of this one to be everywhere.
     """
+    sign, opposite = ("<", ">") if descending else (">", "<")
+    direction = " DESC" if descending else ""
     if connection.vendor == "sqlite":
-        return of_source(source_id), "id"
-    within = "data_source_id>=%s AND data_source_id<=%s"
-    return Sql(within, (source_id, source_id)), "data_source_id,id"
+        behind = Sql("") if last is None else Sql(f" AND id{sign}%s", (last,))
+        within = of_source(source_id)
+        return Sql(within.text + behind.text, within.params + behind.params), f"id{direction}"
+    order = f"data_source_id{direction},id{direction}"
+    if last is None:
+        return Sql("data_source_id>=%s AND data_source_id<=%s", (source_id, source_id)), order
+    # As a pair, so that the index is entered there, and not read from its beginning.
+    text = f"(data_source_id,id){sign}(%s,%s) AND data_source_id{opposite}=%s"
+    return Sql(text, (source_id, last, source_id)), order
 
 
 def condition_of(source_id: int, where: Node, sought: bool | None = None) -> Sql:

@@ -9,10 +9,10 @@ from ..sources import Source
 from ..values import MAX_INTEGER
 from ..where import Node
 from ..where.sqltext import Sql
-from . import ways
+from .attempts import ENDED, is_complete, remember
 from .database import dialect, spelled
+from .planner import Ask, Rows, rows_for
 from .read import DEEP, entry_text_of
-from .ways import Ask, Rows, learn, rows_for
 
 # What is answered at once; more is better read in pages.
 FEW = 1_000
@@ -34,6 +34,8 @@ def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tupl
     limit = _limit(ask)
     first = min(limit + ask.offset, MAX_INTEGER)
     rows = rows_for(Ask(source, where, ask.order, first, asks_anew=True))
+    if rows.has_parts:
+        return None
     text = entry_text_of(ask.attributes, shown)
     order = order_sql(dialect(), ask.order)
     # An array keeps the order of its subquery; an aggregate need not.
@@ -41,27 +43,32 @@ def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tupl
     params = (*text.params, *rows.sql.params, *order.params, limit, ask.offset)
     if rows.hits is not None:
         found = (
-            f"(WITH hits AS MATERIALIZED ({rows.hits.text}) SELECT (SELECT count(*) FROM hits)"
+            f"({rows.opening.text}SELECT (SELECT count(*) FROM hits)"
             f"||':'||array_to_string({found},','))"
         )
-        return Sql(found, (*rows.hits.params, *params)), rows
+        return Sql(found, (*rows.opening.params, *params)), rows
+    number, on = "cardinality(a)", rows.goes_on
+    if on is not None:
+        # A walk that has passed every row has found all that there is.
+        number = f"CASE WHEN cardinality(a)<%s AND NOT {on.text} THEN {ENDED} ELSE {number} END"
+        params = (limit, *on.params, *params)
     # Without the OFFSET a planner puts the array into both places, and has it made twice.
-    told = f"SELECT cardinality(a)||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
+    told = f"SELECT {number}||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
     return Sql(f"({told} AS found)", params), rows
 
 
 def few_in(text: str, source: Source, ask: Select, rows: Rows) -> str | None:
     """The entries that were found, as the inside of a JSON list; None: there are more than a few,
-    or more fit than are sorted, and they are to be asked for anew.
+    or the attempt has failed, and they are to be asked for again.
 
-    What they tell of their way is learned, and what they would have wanted is counted.
+    What would have been of use to find them is counted.
     """
     number, _, entries = text.partition(":")
     found = int(number)
-    crowded = rows.hits is not None and found > ways.MAX_SORTED
-    learn(rows, crowded, found == _limit(ask))
+    complete = is_complete(rows, found, _limit(ask), found)
+    remember(rows, complete, found)
     told = found if rows.hits is None else found - ask.offset
-    if crowded or (ask.limit is None and told > FEW):
+    if not complete or (ask.limit is None and told > FEW):
         return None
     wanted.note(source.id, rows.wants)
     return spelled([f"[{entries}]"])[0][1:-1]

@@ -22,8 +22,8 @@ from ..where import Node
 from ..where.sql import where_sql
 from ..where.sqltext import Sql
 from .database import TABLE, clock, dialect, of_source, spelled
-from .read import entry_text_of, part, read_rows, select
-from .ways import Ask, rows_for
+from .planner import Ask, Rows, following, rows_for
+from .read import entry_text_of, hits_of, is_all, part, read_rows, select
 
 PAGE = 1_000
 # Ids that are read at a time.
@@ -57,17 +57,15 @@ def _by_id(source: Source, ask: Select, where: Node, shown: Projection) -> Itera
     while full:
         size = PAGE if left is None else min(PAGE, left)
         first = min(size + offset, MAX_INTEGER)
-        behind = Sql("id>%s", (last,))
-        some = Ask(source, where, first=first, more=(behind,), beside=last > 0)
+        some = Ask(source, where, first=first, place=(last,) if last else None, beside=last > 0)
         # A way may find more than are asked for: of several parts, or where there are few.
         tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
-        way = rows_for(some)
-        rows = read_rows(way, columns, tail, size)
+        rows = read_rows(some, columns, tail, size)
         yield spelled([row[1] for row in rows])
         full = len(rows) == PAGE
         last = rows[-1][0] if rows else last
         left, offset = None if left is None else left - len(rows), 0
-        if full and way.whole:
+        if full and rows_for(replace(some, beside=True)).whole:
             # Page by page, all those beside the index would be read over and over.
             rest = _ids(source, replace(ask, limit=left, offset=0), where, last)
             yield from _by_keys(source, rest, text, where)
@@ -107,15 +105,30 @@ def _by_keys(source: Source, keys: array[int], text: Sql, where: Node) -> Iterat
 def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> array[int]:
     """The ids of what is asked for, in its order; `last`: of what stands behind that id."""
     first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-    more = () if last is None else (Sql("id>%s", (last,)),)
-    rows = rows_for(Ask(source, where, ask.order, first, more)).sql
+    place = None if last is None else (last,)
+    rows = rows_for(Ask(source, where, ask.order, first, place=place))
     order, some = order_sql(dialect(), ask.order), part(ask)
+    tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
+    while True:
+        keys, note = _ids_of(rows, tail)
+        if is_all(rows, len(keys), ask.limit, note):
+            return keys
+        rows = following(rows)
+
+
+def _ids_of(rows: Rows, tail: Sql) -> tuple[array[int], int]:
+    """The ids that an attempt finds, and what `is_complete` is to know of them."""
     keys: array[int] = array("q")
-    statement = f"SELECT id FROM {rows.text}{order.text}{some.text}"
-    with _reading(statement, (*rows.params, *order.params, *some.params)) as cursor:
+    told = "(SELECT count(*) FROM hits)" if rows.hits is not None else "part"
+    columns = f"id,{told if rows.hits is not None or rows.has_parts else 0}"
+    note = None
+    opening, (text, params) = rows.opening, rows.sql
+    statement = f"{opening.text}SELECT {columns} FROM {text}{tail.text}"
+    with _reading(statement, (*opening.params, *params, *tail.params)) as cursor:
         while found := cursor.fetchmany(_KEYS):
             keys.extend(row[0] for row in found)
-    return keys
+            note = found[-1][1]
+    return keys, hits_of(rows) if note is None else note
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..db import connection
@@ -16,6 +16,7 @@ from ..where import Node
 from ..where.sought import is_sought
 from ..where.sql import where_sql
 from ..where.sqltext import Sql
+from .attempts import is_complete, remember
 from .database import (
     TABLE,
     Stored,
@@ -27,7 +28,7 @@ from .database import (
     spelled,
     stored,
 )
-from .ways import Ask, Rows, learn, rows_for
+from .planner import Ask, Rows, following, rows_for
 
 # Behind so many others, entries are read when it is known which they are.
 DEEP = 1_000
@@ -51,29 +52,24 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     if ask.count_only:
         return Found([], count(source, where))
     first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-    rows = rows_for(Ask(source, where, ask.order, first))
+    wanted = Ask(source, where, ask.order, first)
     text = entry_text_of(ask.attributes, shown)
-    order = order_sql(dialect(), ask.order)
-    some = part(ask)
-    found = f"FROM {rows.sql.text}{order.text}{some.text}"
-    params = (*rows.sql.params, *order.params, *some.params)
-    if not ask.with_total and ask.offset > DEEP:
-        reaches = _reaches(source, where, ask.offset) if ask.offset >= _FAR else None
-        return Found(spelled(_far_down(rows, text, order, some, reaches)))
-    if not ask.with_total:
-        tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
-        answer = read_rows(rows, text, tail, ask.limit)
-        return Found(spelled([row[0] for row in answer]))
-    # Counted and read in one statement; the order of a subquery has to be said outside, too.
-    counted = rows_for(Ask(source, where, beside=True)).sql
-    answer = run(
-        f"SELECT total,entry FROM (SELECT count(*) AS total FROM {counted.text}) "
-        f"AS c LEFT JOIN (SELECT {text.text} AS entry,row_number() OVER ({order.text}) AS place "
-        f"{found}) AS e ON 1=1 ORDER BY place",
-        (*counted.params, *text.params, *order.params, *params),
-    )
-    texts = [row[1] for row in answer if row[1] is not None]
-    return Found(spelled(texts), answer[0][0])
+    order, some = order_sql(dialect(), ask.order), part(ask)
+    tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
+    if ask.offset > DEEP:
+        texts = _far_down(wanted, text, order, tail, ask)
+    else:
+        texts = [row[0] for row in read_rows(wanted, text, tail, ask.limit)]
+    return Found(spelled(texts), _total(source, ask, where, len(texts)) if ask.with_total else None)
+
+
+def _total(source: Source, ask: Select, where: Node, found: int) -> int:
+    """How many entries there are without the limit; `found`: how many were read."""
+    ended = ask.limit is None or found < ask.limit
+    # Where nothing was found, the offset may be far behind the last one.
+    if ended and (found or not ask.offset):
+        return ask.offset + found
+    return _counted(source, where, beside=True)
 
 
 def _reaches(source: Source, where: Node, offset: int) -> Sql:
@@ -82,29 +78,74 @@ def _reaches(source: Source, where: Node, offset: int) -> Sql:
     return Sql(f"EXISTS(SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s)", (*rows.params, offset))
 
 
-def _far_down(rows: Rows, text: Sql, order: Sql, some: Sql, reaches: Sql | None) -> list[str]:
-    """The texts of the entries behind many others, of which nothing is read but their order;
-    `reaches`: a condition that is asked once, before they are.
-    """
-    found = rows.sql
-    if reaches is not None:
-        found = Sql(f"{found.text} AND {reaches.text}", (*found.params, *reaches.params))
-    ids = f"SELECT id FROM {found.text}{order.text}{some.text}"
-    among = f"id=ANY(ARRAY({ids}))" if connection.vendor == "postgresql" else f"id IN ({ids})"
-    params = (*text.params, *found.params, *order.params, *some.params, *order.params)
-    answer = run(f"SELECT {text.text} FROM {TABLE} WHERE {among}{order.text}", params)
+def _far_down(wanted: Ask, text: Sql, order: Sql, tail: Sql, ask: Select) -> list[str]:
+    """The texts of the entries behind many others, of which nothing is read but their order."""
+    if ask.offset >= _FAR:
+        # Asked once, before any are sorted.
+        wanted = replace(wanted, more=(_reaches(wanted.source, wanted.where, ask.offset),))
+    ids = [row[0] for row in read_rows(wanted, Sql("id"), tail, ask.limit)]
+    among = _among(ids)
+    answer = run(
+        f"SELECT {text.text} FROM {TABLE} WHERE {among.text}{order.text}",
+        (*text.params, *among.params, *order.params),
+    )
     return [row[0] for row in answer]
 
 
-def read_rows(rows: Rows, columns: Sql, tail: Sql, limit: int | None) -> list[tuple[Any, ...]]:
-    """The columns of rows; `tail`: their order and part. What it tells of their way is learned."""
-    crowded = ",crowded" if rows.tells else ""
+def read_rows(ask: Ask, columns: Sql, tail: Sql, limit: int | None) -> list[tuple[Any, ...]]:
+    """The columns of the rows that are asked for, by as many attempts as it takes.
+
+    `tail`: their order and part; `limit`: how many are wanted.
+    """
+    rows = rows_for(ask)
+    while True:
+        found, complete = _attempted(rows, columns, tail, limit)
+        if complete:
+            return found
+        rows = following(rows)
+
+
+def _attempted(
+    rows: Rows, columns: Sql, tail: Sql, limit: int | None
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """What an attempt has found, and whether that is all that is wanted."""
+    told = ",(SELECT count(*) FROM hits)" if rows.hits is not None else ",part"
+    if rows.hits is None and not rows.has_parts:
+        told = ""
     found = run(
-        f"SELECT {columns.text}{crowded} FROM {rows.sql.text}{tail.text}",
-        (*columns.params, *rows.sql.params, *tail.params),
+        f"{rows.opening.text}SELECT {columns.text}{told} FROM {rows.sql.text}{tail.text}",
+        (*rows.opening.params, *columns.params, *rows.sql.params, *tail.params),
     )
-    learn(rows, bool(found) and bool(found[0][-1]), len(found) == limit)
-    return [row[:-1] for row in found] if rows.tells else found
+    note: int | None = None
+    if told:
+        note = found[-1][-1] if found else hits_of(rows)
+        found = [row[:-1] for row in found]
+    return found, is_all(rows, len(found), limit, note)
+
+
+def is_all(rows: Rows, found: int, wanted: int | None, note: int | None) -> bool:
+    """`attempts.is_complete`, also for a walk that has passed every row and found fewer; what the
+    attempt has shown is remembered.
+    """
+    complete = is_complete(rows, found, wanted, note)
+    if not complete and rows.goes_on is not None:
+        complete = not run(f"SELECT {rows.goes_on.text}", rows.goes_on.params)[0][0]
+    remember(rows, complete, note)
+    return complete
+
+
+def hits_of(rows: Rows) -> int:
+    """How many rows the index finds in a lookup that gives none; of a walk, none."""
+    if rows.hits is None or rows.all_fit:
+        return 0
+    text, params = rows.opening
+    return int(run(f"{text}SELECT count(*) FROM hits", params)[0][0])
+
+
+def _among(ids: list[int]) -> Sql:
+    if connection.vendor == "sqlite":
+        return Sql("id IN (SELECT value FROM json_each(%s))", (dumps(ids),))
+    return Sql("id=ANY(%s)", (ids,))
 
 
 def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
@@ -140,7 +181,11 @@ def holds_others(source: Source, ids: Iterable[int]) -> bool:
 
 def count(source: Source, where: Node) -> int:
     """How many entries fit."""
-    rows = rows_for(Ask(source, where)).sql
+    return _counted(source, where, beside=False)
+
+
+def _counted(source: Source, where: Node, beside: bool) -> int:
+    rows = rows_for(Ask(source, where, beside=beside)).sql
     found = run(f"SELECT count(*) FROM {rows.text}", rows.params)
     return int(found[0][0])
 
@@ -171,11 +216,7 @@ def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, S
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    if connection.vendor == "sqlite":
-        among = Sql("id IN (SELECT value FROM json_each(%s))", (dumps(wanted),))
-    else:
-        among = Sql("id=ANY(%s)", (wanted,))
-    return fetched(source, among, lock)
+    return fetched(source, _among(wanted), lock)
 
 
 def fetch_where(
@@ -188,9 +229,11 @@ def fetch_where(
     if limit is None:
         return _fetched(condition_of(source.id, where), "id", lock, limit)
     # Of many that fit, the first ones are not to wait for all of them.
-    rows = rows_for(Ask(source, where, first=limit)).sql
-    first = f"id=ANY(ARRAY(SELECT id FROM {rows.text} ORDER BY id LIMIT %s)) AND {exact.text}"
-    return fetched(source, Sql(first, (*rows.params, limit, *exact.params)), lock)
+    tail = Sql(" ORDER BY id LIMIT %s", (limit,))
+    ids = [row[0] for row in read_rows(Ask(source, where, first=limit), Sql("id"), tail, limit)]
+    first = _among(ids)
+    params = (*first.params, *exact.params)
+    return fetched(source, Sql(f"{first.text} AND {exact.text}", params), lock)
 
 
 def fetched(

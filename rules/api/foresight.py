@@ -95,9 +95,9 @@ def _foreseen(known: Expected, request: HttpRequest) -> Foreseen | None:
 
 
 def _holds(decided: Decided, door: Guard) -> bool:
-    """Whether the rules and the way to the rows are still those that it was decided by."""
+    """Whether the rules and the plan are still those that it was decided by."""
     same = decided.decision.ruleset is door.ruleset
-    return same and store.is_still_the_way(decided.rows)
+    return same and store.is_still_expected(decided.rows)
 
 
 def _decide(known: Expected, door: Guard, body: dict[str, Any]) -> Decided | None:

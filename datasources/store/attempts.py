@@ -1,0 +1,100 @@
+"""Attempts at the first rows of a request: lookups and walks in turn, each with a larger bound.
+
+A lookup of n rows takes about as long as a walk past 16 n / 5 rows. With these bounds, the attempt
+that succeeds reads at most a small multiple of what the best plan would, and the attempts before it
+add less than that again. The next reads of the same where begin with the attempt that has
+succeeded, and from time to time with the one before it, because rows come and go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import learned
+from .narrowest import is_still_chosen
+
+if TYPE_CHECKING:
+    from .planner import Ask, Rows
+
+# The rows that the first lookup reads, and how many times as many each one reads after it.
+FIRST, FACTOR = 256, 8
+# How many times as many rows a walk may pass as the lookup before it reads.
+WALKED = 16
+# What is noted of a walk that has passed every row.
+ENDED = -1
+# More rows than there are anywhere.
+ALL = 10**15
+
+
+def is_walk(attempt: int) -> bool:
+    """Whether an attempt is a walk rather than a lookup."""
+    return attempt % 2 == 1
+
+
+def bound(attempt: int) -> int:
+    """How many rows an attempt may read."""
+    rows: int = FIRST * FACTOR ** (attempt // 2)
+    return min(rows * WALKED if is_walk(attempt) else rows, ALL)
+
+
+def expected(ask: Ask) -> int:
+    """The attempt to begin with."""
+    # A lookup has to hold all the rows that are asked for, and those that are passed over.
+    least = 0
+    while bound(least) < min(ask.first or 0, ALL):
+        least += 2
+    if not learned.attempts:
+        return least
+    found = learned.attempts.get(_key(ask))
+    if found is None:
+        return least
+    attempt, is_due = found
+    return max(least, attempt - is_due)
+
+
+def is_complete(rows: Rows, found: int, wanted: int | None, note: int | None) -> bool:
+    """Whether an attempt has given all that is asked for.
+
+    `found`: how many rows it gave, of the `wanted` ones. `note`: of a lookup, how many rows the
+    index found; of a walk `ENDED` if it has passed every row, or else, where it has several parts,
+    the part of the last row.
+    """
+    if rows.ask is None:
+        return True
+    if rows.hits is not None:
+        assert note is not None
+        return note <= bound(rows.attempt)
+    # What lies behind the bound could come before what another part gave.
+    return note == ENDED or (found == wanted and (not rows.has_parts or note == 1))
+
+
+def is_still_expected(rows: Rows) -> bool:
+    """Whether rows that were planned before would be planned alike now."""
+    if rows.chosen is not None and not is_still_chosen(*rows.chosen):
+        return False
+    return rows.ask is None or expected(rows.ask) == rows.attempt
+
+
+def remember(rows: Rows, complete: bool, note: int | None) -> None:
+    """Remember what an attempt has shown, for the next reads of the same where."""
+    if rows.ask is None:
+        return
+    key, attempt = _key(rows.ask), rows.attempt
+    if not complete:
+        learned.attempts.put(key, attempt + 1)
+        return
+    if rows.hits is not None and note is not None:
+        while attempt and note <= bound(attempt - 2):
+            attempt -= 2
+    known = learned.attempts.get(key) if learned.attempts else None
+    if attempt == 0:
+        if known is not None:
+            learned.attempts.drop(key)
+    elif known is None or known[0] != attempt:
+        learned.attempts.put(key, attempt)
+    else:
+        learned.attempts.use(key)
+
+
+def _key(ask: Ask) -> learned.Key:
+    return learned.key_of(ask.source, ask.where, ask.order, ask.place is not None)

@@ -1,0 +1,443 @@
+"""Plans: which index finds the rows of a request, and how many rows it may read for that.
+
+A lookup reads the rows that one index finds, in no order, and sorts them. A walk reads rows in the
+order of the request until enough of them fit. Which of the two reads less depends on how many rows
+fit and on where they lie, which nobody knows beforehand. So neither runs without a bound where
+there is the other: a lookup that finds more rows than its cap, or a walk that passes more rows
+than its bound, is given up for the other one with a larger bound (`attempts`).
+
+Every plan asks the whole where of every row, except where an index has answered it, so that a plan
+affects speed only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from ..cursors import Place
+from ..cursors_sql import behind_sql
+from ..indexing import wanted
+from ..indexing.keys import Keys
+from ..queries import OrderTerm
+from ..selecting import order_sql
+from ..sources import Source
+from ..values import KIND_BOOLEAN, KIND_TEXT, is_scalar
+from ..where import Field, Node
+from ..where.parts import parts_of
+from ..where.sought import is_all_sought, is_sought, sought_sql
+from ..where.spans import Span, conjuncts, spans_of
+from ..where.sql import where_sql
+from ..where.sqltext import ALWAYS, Sql
+from . import attempts
+from .database import TABLE, by_id, condition_of, dialect
+from .learned import Key, key_of
+from .narrowest import narrowest
+
+CARRIED = 'id,data,"order",data_source_id,nested,created_at,updated_at'
+# The name of the lookup by the index over whole rows; a column's name is never empty.
+WHOLE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Which rows of a data source are asked for."""
+
+    source: Source
+    where: Node
+    order: tuple[OrderTerm, ...] = ()
+    # Only so many of the first ones.
+    first: int | None = None
+    # Conditions beside the where.
+    more: tuple[Sql, ...] = ()
+    # Only what is behind it in the order.
+    place: Place | None = None
+    # Who asks can ask again where the attempt fails, and counts what was wanted then.
+    asks_anew: bool = False
+    # The same where is asked twice in one request, and counted with the other.
+    beside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows, as a table with its WHERE, to which conditions can be added."""
+
+    sql: Sql
+    # Where this is one attempt of several: the ask, and the attempt's number.
+    ask: Ask | None = None
+    attempt: int = 0
+    # A lookup: the rows that the index finds, one more at most than the attempt's cap. The caller
+    # makes of them the table `hits`, which `sql` names, and counts them.
+    hits: Sql | None = None
+    # Of a lookup: each of its rows fits.
+    all_fit: bool = False
+    # A walk of several parts: `sql` has the column `part`, which is 1 for the rows of the walk.
+    has_parts: bool = False
+    # A walk: the condition that there are rows behind its bound.
+    goes_on: Sql | None = None
+    # To give the first ones by id, all those beside an index are read.
+    whole: bool = False
+    # The columns whose index would have been of use, and for what.
+    wants: tuple[tuple[str, str], ...] = ()
+    # Where one of several indexes was chosen: what the choice is remembered by, and its name.
+    chosen: tuple[Key, str] | None = None
+
+    @property
+    def opening(self) -> Sql:
+        """What a statement on these rows begins with."""
+        if self.hits is None:
+            return Sql("")
+        return Sql(f"WITH hits AS MATERIALIZED ({self.hits.text}) ", self.hits.params)
+
+
+def rows_for(ask: Ask) -> Rows:
+    """The rows that fit, by the plan that is expected to read the fewest."""
+    return _planner(ask, None).rows()
+
+
+def following(rows: Rows) -> Rows:
+    """The rows of an attempt that has failed, by the attempt after it."""
+    assert rows.ask is not None
+    return _planner(rows.ask, rows.attempt + 1).rows()
+
+
+def _planner(ask: Ask, attempt: int | None) -> _Planner:
+    indexed, where = ask.source.indexed, ask.where
+    spans: dict[str, Span] = {}
+    pieces: dict[str, str] = {}
+    if indexed:
+        spans = {name: span for name, span in spans_of(where).items() if name in indexed}
+        pieces = {n: p for n, p in parts_of(where) if n in indexed and indexed[n].pieces}
+    return _Planner(ask, spans, pieces, attempt)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """One ask, with the columns of its where that have an index, and the texts that it seeks a
+    part of. `attempt`: which one is to be made; None: the one that is expected to do.
+    """
+
+    ask: Ask
+    spans: dict[str, Span]
+    pieces: dict[str, str]
+    attempt: int | None
+    # The conditions of the stretches that a walk with a bound passes.
+    _passed: list[Sql] = field(default_factory=list)
+
+    def rows(self) -> Rows:
+        """See `rows_for`."""
+        rows = self._rows()
+        ask = self.ask
+        # One value in an index is narrow enough.
+        wants = () if self._point is not None and self._lookups else self._wants()
+        if not wants or ask.beside or self.attempt is not None:
+            return rows
+        if not ask.asks_anew:
+            wanted.note(ask.source.id, wants)
+        return replace(rows, wants=wants)
+
+    def _rows(self) -> Rows:
+        ask, lookups = self.ask, self._lookups
+        if len(lookups) < 2:
+            return self._by(next(iter(lookups), None))
+        key = key_of(ask.source, ask.where)
+        name = narrowest(key, lookups)
+        return replace(self._by(name), chosen=(key, name))
+
+    def _by(self, name: str | None) -> Rows:
+        """The rows by this lookup, or by a walk."""
+        ask = self.ask
+        if ask.first is None or not self._is_walked:
+            return self._whole_lookup(name)
+        if name is None:
+            return _table(self._walk())
+        if self._by_id and name != WHOLE and self.spans.get(name, _NO_SPAN).is_point():
+            return _table([self._of_point(name), self._beside(name)], whole=True)
+        return self._attempt(name)
+
+    def _attempt(self, name: str) -> Rows:
+        """A lookup of so many rows, or a walk past so many, as the number of the attempt says."""
+        ask = self.ask
+        number = attempts.expected(ask) if self.attempt is None else self.attempt
+        bound = attempts.bound(number)
+        if attempts.is_walk(number):
+            parts = self._walk(bound)
+            goes_on = _goes_on(self._passed, bound)
+            if len(parts) == 1:
+                return replace(_table(parts), ask=ask, attempt=number, goes_on=goes_on)
+            marked = [
+                f"SELECT *,{int(at == 0)} AS part FROM ({part.text}) AS part{at}"
+                for at, part in enumerate(parts)
+            ]
+            params = tuple(param for part in parts for param in part.params)
+            sql = Sql(f"({' UNION ALL '.join(marked)}) AS e WHERE 1=1", params)
+            return Rows(sql, ask, number, has_parts=True, goes_on=goes_on)
+        inside, outside = self._lookup(name)
+        found = _union([self._select([condition, *self._beside_where]) for condition in inside])
+        hits = Sql(f"{found.text} LIMIT {bound + 1:d}", found.params)
+        sql = Sql(f"hits AS e WHERE {outside.text}", outside.params)
+        return Rows(sql, ask, number, hits, all_fit=outside == ALWAYS)
+
+    def _whole_lookup(self, name: str | None) -> Rows:
+        """All rows that fit, to be sorted or counted."""
+        ask = self.ask
+        if name is None or name == WHOLE:
+            condition = condition_of(ask.source.id, ask.where, name == WHOLE)
+            rows = self._where([condition, *self._beside_where])
+            return Rows(Sql(f"{TABLE} WHERE {rows.text}", rows.params))
+        inside, _ = self._lookup(name)
+        first, *others = inside
+        parts = [self._select([first, self._exact, *self._beside_where])]
+        parts += [self._select([other, *self._beside_where]) for other in others]
+        return _table(parts)
+
+    def _wants(self) -> tuple[tuple[str, str], ...]:
+        """The columns that an index would have been of use for, and for what."""
+        ask = self.ask
+        asked = [] if self._lookups else wanted.wanted_by(ask.where, dialect().name == "sqlite")
+        if ask.first is not None and ask.order and ask.order[0].is_column:
+            asked.append((ask.order[0].name, wanted.ORDER))
+        known, indexed = ask.source.columns, ask.source.indexed
+        return tuple(one for one in asked if one[0] in known and one[0] not in indexed)
+
+    # -- which index
+
+    def _keys(self, column: str) -> Keys:
+        return self.ask.source.indexed[column]
+
+    @cached_property
+    def _by_id(self) -> bool:
+        """Whether the rows are asked for by id."""
+        return not self.ask.order or self.ask.order[0] in (_ID, _ID_DESCENDING)
+
+    @cached_property
+    def _descending(self) -> bool:
+        return bool(self.ask.order) and self.ask.order[0].descending
+
+    @cached_property
+    def _ordered(self) -> Keys | None:
+        """The index whose order is asked for."""
+        first = self.ask.order[0] if self.ask.order else None
+        indexed = self.ask.source.indexed
+        return indexed.get(first.name) if first is not None and first.is_column else None
+
+    @cached_property
+    def _is_walked(self) -> bool:
+        """Whether an index has the rows in the order that is asked for."""
+        return self._by_id or self._ordered is not None
+
+    @cached_property
+    def _point(self) -> str | None:
+        """A column in whose index the where is about one value."""
+        return next((name for name, span in self.spans.items() if span.is_point()), None)
+
+    @cached_property
+    def _lookups(self) -> dict[str, Sql]:
+        """By name: the indexes that find the rows in no order, with the condition that each of them
+        is asked. One value first, then several, then a part of a text, then a span.
+        """
+        spans, ordered = self.spans, self._ordered
+        sought = is_sought(self.ask.where, dialect().name)
+        points = [name for name, span in spans.items() if span.is_point()]
+        several = [name for name, span in spans.items() if span.points is not None]
+        if sought and (not (points or several) or _has_several_equalities(self.ask.where)):
+            # The index over whole rows looks several equalities up at once, the rarest first.
+            points = several = []
+        else:
+            sought = False
+        ranges = [name for name, span in spans.items() if span.points is None]
+        names = dict.fromkeys([*points, *several, *self.pieces, *ranges])
+        if ordered is not None and len(names) + sought > 0:
+            # What is about the order itself is a stretch of that.
+            exact = spans.get(ordered.column, _NO_SPAN)
+            if not exact.is_point() and exact.points is None:
+                names.pop(ordered.column, None)
+        whole = {WHOLE: self._whole_condition} if sought else {}
+        return {**whole, **{name: self._within(name) for name in names}}
+
+    # -- lookups
+
+    @cached_property
+    def _whole_condition(self) -> Sql:
+        ask = self.ask
+        if is_all_sought(ask.where):
+            return condition_of(ask.source.id, ask.where, True)
+        found = sought_sql(ask.where, ask.source.id)
+        return Sql(f"data_source_id+0=%s AND {found.text}", (ask.source.id, *found.params))
+
+    def _within(self, name: str) -> Sql:
+        """The condition that an index of a column is asked."""
+        keys = self._keys(name)
+        if name in self.pieces and name not in self.spans:
+            text = keys.within(Span(KIND_TEXT))
+            like = f'{keys.pieces} LIKE %s COLLATE "C"'
+            found = Sql(f"{text.text} AND {like}", (*text.params, self.pieces[name]))
+        else:
+            found = keys.within(self.spans[name])
+        return Sql(f"{keys.of_source()} AND {found.text}", found.params)
+
+    def _lookup(self, name: str) -> tuple[list[Sql], Sql]:
+        """The conditions of a lookup: those that find the rows, and the one that is left to ask of
+        each.
+        """
+        if name == WHOLE:
+            all_of_it = is_all_sought(self.ask.where)
+            return [self._whole_condition], ALWAYS if all_of_it else self._exact
+        return [self._within(name), self._beside_condition(name)], self._exact
+
+    def _beside_condition(self, name: str) -> Sql:
+        """Rows that may fit and that the keys do not tell."""
+        ask, keys, span = self.ask, self._keys(name), self.spans.get(name)
+        rest = keys.rest if span is None else keys.beside(span)
+        sought = ask.source.id if is_sought(ask.where, dialect().name) else None
+        where = where_sql(ask.where, dialect(), sought)
+        return Sql(f"{keys.of_source()} AND {rest} AND {where.text}", where.params)
+
+    def _beside(self, name: str) -> Sql:
+        return self._select([self._beside_condition(name), *self._beside_where])
+
+    # -- walks
+
+    def _walk(self, bound: int | None = None) -> list[Sql]:
+        """The first rows in the order that is asked for, past at most `bound` others; then those
+        that the index does not have in its order.
+        """
+        ask, keys = self.ask, self._ordered
+        if keys is None:
+            if self._point is not None:
+                return [self._of_point(self._point, bound), self._beside(self._point)]
+            within, order = by_id(ask.source.id, self._descending, self._last)
+            return [self._first([within], order, (), self._exact, bound)]
+        term, *others = ask.order
+        rest = order_sql(dialect(), others)
+        behind = rest.text.removeprefix(" ORDER BY ")
+        parts = []
+        for stretch, one_kind in self._stretches(keys, "<" if term.descending else ">"):
+            order = f"{keys.order(term.descending, one_kind)},{behind}"
+            parts.append(
+                self._first(
+                    [Sql(keys.of_source()), stretch], order, rest.params, self._exact, bound
+                )
+            )
+        return [*parts, self._beside(keys.column)]
+
+    @cached_property
+    def _last(self) -> int | None:
+        """The id behind which the rows are that are asked for by id."""
+        return None if self.ask.place is None or not self._by_id else self.ask.place[0]
+
+    def _of_point(self, name: str, bound: int | None = None) -> Sql:
+        """The rows of one value by id, as they stand in its index."""
+        keys = self._keys(name)
+        within, order = keys.point(self.spans[name], self._descending)
+        conditions = [Sql(keys.of_source()), within]
+        if self._last is not None:
+            conditions.append(Sql(f"id{'<' if self._descending else '>'}=%s", (self._last,)))
+        # A row that the keys tell has this value where they say so: there is nothing left to ask.
+        rest = ALWAYS if _is_equality(self.ask.where) else self._exact
+        return self._first(conditions, order, (), rest, bound)
+
+    def _stretches(self, keys: Keys, sign: str) -> list[tuple[Sql, bool]]:
+        """The parts of an index that are walked, and whether each has values of one kind: of a
+        span, or all; of these what is behind the place, in two stretches where the index cannot be
+        entered in the middle otherwise.
+        """
+        span = self.spans.get(keys.column)
+        within = Sql(keys.told) if span is None else keys.within(span)
+        alike = span is not None and span.kind != KIND_BOOLEAN
+        if self.ask.place is None:
+            return [(within, alike)]
+        value = self.ask.place[0]
+        return [
+            (Sql(f"{behind.text} AND {within.text}", (*behind.params, *within.params)), one_kind)
+            for behind, one_kind in (
+                (keys.level(value, sign), True),
+                (keys.beyond(value, sign), alike),
+            )
+        ]
+
+    # -- SQL
+
+    @cached_property
+    def _exact(self) -> Sql:
+        """The where, for rows that another index finds."""
+        return where_sql(self.ask.where, dialect())
+
+    @cached_property
+    def _beside_where(self) -> tuple[Sql, ...]:
+        """The conditions beside the where."""
+        ask = self.ask
+        if ask.place is None:
+            return ask.more
+        return (*ask.more, behind_sql(dialect(), ask.order, ask.place))
+
+    def _where(self, conditions: Sequence[Sql]) -> Sql:
+        text = " AND ".join(one.text for one in conditions)
+        return Sql(text, tuple(param for one in conditions for param in one.params))
+
+    def _select(self, conditions: Sequence[Sql]) -> Sql:
+        where = self._where(conditions)
+        return Sql(f"SELECT {CARRIED} FROM {TABLE} WHERE {where.text}", where.params)
+
+    def _first(
+        self,
+        within: Sequence[Sql],
+        order: str,
+        params: Sequence[object],
+        rest: Sql,
+        bound: int | None,
+    ) -> Sql:
+        """The first rows of an index in its order that meet the rest; `bound`: so many of the index
+        are read at most. Both databases keep the order of a subquery that has a limit.
+        """
+        rests = [rest, *self._beside_where]
+        if bound is None:
+            rows = self._select([*within, *rests])
+            text = f"SELECT * FROM ({rows.text} ORDER BY {order} LIMIT %s) AS first"
+            return Sql(text, (*rows.params, *params, self.ask.first))
+        self._passed.append(self._where(within))
+        rows, where = self._select(within), self._where(rests)
+        text = (
+            f"SELECT * FROM (SELECT * FROM ({rows.text} ORDER BY {order} LIMIT {bound:d}) "
+            f"AS passed WHERE {where.text} LIMIT %s) AS first"
+        )
+        return Sql(text, (*rows.params, *params, *where.params, self.ask.first))
+
+
+_NO_SPAN = Span(KIND_TEXT)
+_ID, _ID_DESCENDING = OrderTerm("id", False, False), OrderTerm("id", False, True)
+
+
+def _has_several_equalities(where: Node) -> bool:
+    """Whether the index over whole rows finds the rows of several conditions together."""
+    if not is_sought(where, dialect().name):
+        return False
+    return sum(1 for item in conjuncts(where) if is_sought(item, dialect().name)) > 1
+
+
+def _is_equality(where: Node) -> bool:
+    """Whether a where says that a column has one value, and nothing else."""
+    return isinstance(where, Field) and where.op == "$eq" and is_scalar(where.operand)
+
+
+def _goes_on(passed: Sequence[Sql], bound: int) -> Sql:
+    """The condition that one of these stretches has more rows than the bound."""
+    texts = [
+        f"EXISTS(SELECT 1 FROM {TABLE} WHERE {one.text} LIMIT 1 OFFSET {bound:d})" for one in passed
+    ]
+    params = tuple(param for one in passed for param in one.params)
+    return Sql(f"({' OR '.join(texts)})", params)
+
+
+def _union(parts: Sequence[Sql]) -> Sql:
+    """The parts, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    text = " UNION ALL ".join(f"SELECT * FROM ({part.text}) AS part" for part in parts)
+    return Sql(text, tuple(param for part in parts for param in part.params))
+
+
+def _table(parts: Sequence[Sql], whole: bool = False) -> Rows:
+    found = _union(parts)
+    return Rows(Sql(f"({found.text}) AS e WHERE 1=1", found.params), whole=whole)
