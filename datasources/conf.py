@@ -58,6 +58,8 @@ DEFAULTS: dict[str, Any] = {
     "DECISION_LOG_ROWS": 50_000,
     "DECISION_LOG_GRANTS": 0.01,
     "DECISION_LOG_PER_MINUTE": 120,
+    # How many values of `Idempotency-Key` are kept of one credential; each for a day at most.
+    "IDEMPOTENCY_KEYS": 10_000,
     # The name of the cache that the limits use.
     "CACHE": "default",
 }

@@ -201,3 +201,30 @@ class LoggedDecision(models.Model):
     def granted(self) -> bool:
         """Whether the rules let it through."""
         return self.status < 400
+
+
+class IdempotencyKey(models.Model):
+    """A request that was carried out, by its `Idempotency-Key`. Written by `rules.idempotency`.
+
+    The first three are SHA-256 digests. `outcome` is JSON without any value of a row.
+    """
+
+    credential = models.CharField(max_length=64)
+    key = models.CharField(max_length=64)
+    # The method, the address and the body.
+    request = models.CharField(max_length=64)
+    # What the decision rested on; empty if it cannot be compared.
+    state = models.CharField(max_length=64, default="")
+    outcome = models.TextField(default="")
+    made_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ["id"]
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["credential", "key"], name="rowkeeper_idempotency_key")
+        ]
+        indexes = [models.Index(fields=["credential", "id"], name="rowkeeper_idempotency_own")]
+
+    def __str__(self) -> str:
+        return f"key {self.pk}"

@@ -52,6 +52,12 @@ def receive(request: HttpRequest, bulk: bool = False) -> None:
         read_again(request)
 
 
+def received(request: HttpRequest) -> bytes:
+    """The body as far as it has been read; none of it for a request whose body is not read."""
+    data: bytes = request.__dict__.get(_READ, b"")
+    return data
+
+
 def _length(request: HttpRequest) -> int:
     """The length of the body as its header says; 0 where there is none."""
     length = str(request.META.get("CONTENT_LENGTH") or "")

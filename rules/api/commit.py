@@ -24,10 +24,13 @@ from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import Decision, could_apply, decide_select
 from ..engine.rule import Operation
 from ..guard import Guard
+from ..idempotency import Repeated
 from .answering import ENTRIES_OMITTED, after_write
 from .base import text_answer
 from .bodies import entry_id_of, json_body, row_of
-from .entries import Entries, is_own, refused_addresses
+from .entries import Entries, refused_addresses
+from .entry_answers import is_own
+from .once import Once, ids_of, is_unchanged, replayed, runs_of
 from .preconditions import refuse_precondition
 from .switches import BULK_SWITCHES, COMMIT_SWITCHES, with_switches
 
@@ -75,9 +78,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it: the new entries, in the order in which they were sent."""
+    """What came of it: the ids of the new entries, in the order in which they were sent."""
 
-    made: list[Stored] = field(default_factory=list)
+    made: list[int] = field(default_factory=list)
     # What a select without a where shows the caller now; None: nothing that is answered.
     seen: Decision | None = None
 
@@ -95,14 +98,16 @@ class EntriesAndCommits(Entries):
             tuple(Sent(row_of(row, f"entries[{at}]")) for at, row in enumerate(rows)),
             append=switch(body, "append"),
         )
-        return self.decided(request, reference, lambda: self._run(request, reference, ask))
+        once = Once.of(request._request, self.identity(request))
+        return self.decided(request, reference, lambda: self._run(request, reference, ask, once))
 
     def commit(self, request: Request, reference: str) -> HttpResponse:
         """`POST commit`: inserts, updates and deletes together."""
         refuse_precondition(request._request)
         body = self._body(request, reference, ("insert", "update", "delete"))
         ask = parse_commit(with_switches(request._request, body, COMMIT_SWITCHES))
-        return self.decided(request, reference, lambda: self._run(request, reference, ask))
+        once = Once.of(request._request, self.identity(request))
+        return self.decided(request, reference, lambda: self._run(request, reference, ask, once))
 
     def _body(
         self, request: Request, reference: str, operations: tuple[Operation, ...]
@@ -117,14 +122,24 @@ class EntriesAndCommits(Entries):
 
         return json_body(request._request, bulk=self.receive_large(request, fits))
 
-    def _run(self, request: Request, reference: str, ask: Commit) -> HttpResponse:
+    def _run(self, request: Request, reference: str, ask: Commit, once: Once) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found(first_operation(ask))
-        with (
-            refused_addresses(door, first_operation(ask)),
-            store.writing(source, ask.keys, True, confirm=self.confirm(request)) as columns,
-        ):
-            outcome = _carry_out(door, source, ask, columns)
+        confirm = once.confirm(self.confirm(request))
+        try:
+            with (
+                refused_addresses(door, first_operation(ask)),
+                store.writing(source, ask.keys, True, confirm=confirm) as columns,
+            ):
+                outcome = _carry_out(door, source, ask, columns)
+                once.keep({"made": runs_of(outcome.made)}, door)
+        except Repeated as repeated:
+            if not is_unchanged(repeated, door):
+                decided(door, source, ask, lock=False)
+            made = list(ids_of(repeated.outcome["made"]))
+            outcome = Outcome(made, _seen(door) if ask.returns else None)
+            return replayed(text_answer(_answer(source, ask, outcome)))
+        once.clean_up()
         return text_answer(_answer(source, ask, outcome))
 
 
@@ -193,12 +208,17 @@ def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> 
     store.delete(source, plan.gone)
     if plan.changes:
         store.update(source, plan.changes)
-    outcome = Outcome(store.insert(source, plan.rows) if plan.rows else [])
+    made = store.insert(source, plan.rows) if plan.rows else []
+    outcome = Outcome([entry.id for entry in made])
     door.written()
     if ask.returns:
         # Before the end of the transaction: where that is too much just now, nothing was done.
-        outcome.seen = decide_select(door.ruleset, door.identity, ByQuery(EVERYTHING), door.scripts)
+        outcome.seen = _seen(door)
     return outcome
+
+
+def _seen(door: Guard) -> Decision:
+    return decide_select(door.ruleset, door.identity, ByQuery(EVERYTHING), door.scripts)
 
 
 def decided(door: Guard, source: Source, ask: Commit, lock: bool) -> Plan:
@@ -264,7 +284,7 @@ def _answer(source: Source, ask: Commit, outcome: Outcome) -> str:
     """
     news = [sent for sent in ask.entries if sent.id is None]
     pairs = [
-        {"clientId": sent.client_id, "id": made.id}
+        {"clientId": sent.client_id, "id": made}
         for sent, made in zip(news, outcome.made, strict=True)
         if sent.client_id is not None
     ]

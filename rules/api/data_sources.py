@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from accounts import permissions
-from accounts.django_users import user_behind
 from accounts.failures import SIGN_IN, LoginRequired, PermissionMissing
 from accounts.identity import Identity
-from accounts.models import App
 from datasources import sources, store
 from datasources.db import atomic
-from datasources.definition import changes_login
 from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
 from datasources.queries import whole as whole_number
 from datasources.tags import source_tag
-from datasources.values import MAX_INTEGER, problem_with_text, shown
+from datasources.values import problem_with_text
 
-from ..authorship import without_writer
-from ..checking import MAX_PROBLEMS, as_json
-from ..checks import check
 from ..conflicts import require_revision
-from ..engine.decide import keeps_out
-from ..engine.problems import Problem
 from ..guard import Guard
-from ..models import Revision
-from ..saving import rules_and_writers, rules_of, save_rules
-from .answering import WARNINGS_OMITTED, after_write
+from ..idempotency import Repeated
 from .base import Endpoint, json_answer
 from .bodies import json_body, row_of
-from .entries import iso_time
+from .data_source_bodies import (
+    SETTABLE,
+    app_id_of,
+    body_of,
+    check_right_to_set_login,
+    check_rights_to_change,
+    check_rights_to_create,
+    fields_of,
+    fill,
+    new_of,
+    number_of,
+    save,
+    set_rules,
+    short_of,
+    warnings_of,
+    whole_of,
+)
+from .once import Once, replayed
 from .preconditions import Precondition, refuse_precondition, with_tag
-from .switches import contradiction, only_value
-
-FIELDS = ("id", "name", "columns", "type", "appId", "definition", "createdAt", "updatedAt")
-_SETTABLE = ("name", "type", "columns", "definition")
+from .switches import only_value
 
 
 class DataSources(Endpoint):
@@ -56,7 +59,7 @@ class DataSources(Endpoint):
             raise PermissionMissing("the permission `view` is needed for this")
         found = permissions.visible_sources(identity).order_by("id")
         if "appId" in query:
-            found = found.filter(app_id=_number(query["appId"], "appId"))
+            found = found.filter(app_id=number_of(query["appId"], "appId"))
         for key in ("type", "excludeTypes"):
             problem = problem_with_text(query.get(key, ""))
             if problem:
@@ -65,8 +68,8 @@ class DataSources(Endpoint):
             found = found.filter(type=query["type"])
         if "excludeTypes" in query:
             found = found.exclude(type__in=query["excludeTypes"].split(","))
-        fields = _fields(query.get("attributes"))
-        return json_answer({"dataSources": [_body(model, fields) for model in found]})
+        fields = fields_of(query.get("attributes"))
+        return json_answer({"dataSources": [body_of(model, fields) for model in found]})
 
     def create(self, request: Request) -> HttpResponse:
         """`POST data-sources`: who makes one gets every right on it."""
@@ -76,34 +79,48 @@ class DataSources(Endpoint):
         large = self.receive_large(request, lambda: permissions.may(self.identity(request), "add"))
         body = json_body(request._request, bulk=large)
         identity = self.identity(request)
-        _fit_to_create(identity, body)
+        check_rights_to_create(identity, body)
         entries = [] if body.get("entries") is None else body["entries"]
         if not isinstance(entries, list):
             raise Malformed("`entries` is a list of rows")
         rows = [row_of(row, f"`entries[{at}]`") for at, row in enumerate(entries)]
-        app_id = _app_id(body.get("appId"), only_value(request._request, "appId"))
+        app_id = app_id_of(body.get("appId"), only_value(request._request, "appId"))
         model = DataSource(app_id=app_id, owner_id=identity.django_user_id)
         if "name" not in body:
             raise Malformed("`name` is missing")
-        _fill(model, body)
-        with atomic():
-            _save(model)
-            identity = self.caller_now(request)
-            _fit_to_create(identity, body)
-            source = sources.source_of(model)
-            keys = dict.fromkeys(key for row in rows for key in row)
-            with store.writing(source, keys, declares=True):
-                store.insert(source, rows)
-            if identity.django_user_id is not None:
-                permissions.grant_all(identity.django_user_id, model)
-            if body.get("accessRules") is not None:
-                _save_rules(identity, model, body["accessRules"])
-            model.refresh_from_db()
-            whole = {**_body(model, FIELDS), **_rules(model)}
-            tag = source_tag(model)
-        answer = json_answer({"dataSource": whole, **_warnings(identity, model, body)}, 201)
-        with_tag(answer, tag)
-        return answer
+        fill(model, body)
+        once = Once.of(request._request, identity)
+        try:
+            with atomic():
+                once.take()
+                whole = self._created(request, model, rows, body)
+                once.keep({"id": model.pk})
+        except Repeated as repeated:
+            return replayed(_whole_answer(identity, _model_of(repeated, identity), body, 201))
+        once.clean_up()
+        return _answer(whole, model, warnings_of(identity, model, body), 201)
+
+    def _created(
+        self,
+        request: Request,
+        model: DataSource,
+        rows: Sequence[dict[str, Any]],
+        body: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Save a new data source with its rows and rules, in a transaction; the answer."""
+        save(model)
+        identity = self.caller_now(request)
+        check_rights_to_create(identity, body)
+        source = sources.source_of(model)
+        keys = dict.fromkeys(key for row in rows for key in row)
+        with store.writing(source, keys, declares=True):
+            store.insert(source, rows)
+        if identity.django_user_id is not None:
+            permissions.grant_all(identity.django_user_id, model)
+        if body.get("accessRules") is not None:
+            set_rules(identity, model, body["accessRules"])
+        model.refresh_from_db()
+        return new_of(model)
 
     def retrieve(self, request: Request, reference: str) -> HttpResponse:
         """`GET data-sources/:id`: whole for those who may view it, short for those let in."""
@@ -111,58 +128,82 @@ class DataSources(Endpoint):
         door = self.guard(request, reference)
         model = _model(door)
         if model is not None and permissions.may_see(identity, model):
-            answer = json_answer({"dataSource": _whole(identity, model)})
-            with_tag(answer, source_tag(model))
-            return answer
+            return _whole_answer(identity, model, {})
         if door.is_known:
-            return json_answer({"dataSource": _short(door)})
+            return json_answer({"dataSource": short_of(door)})
         _refuse(identity, "view")
 
     def update(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data-sources/:id`: what is absent stays."""
-        precondition = Precondition.of(request._request)
         identity = self.identity(request)
         body = json_body(request._request)
-        model = self._managed(request, reference, "change")
-        _fit_to_change(identity, model, body)
+        once = Once.of(request._request, identity)
+        try:
+            # The first time, the data source may have been given another name.
+            seen = once.seen()
+            if seen is not None:
+                raise seen
+            model = self._managed(request, reference, "change")
+            whole = self._changed(request, model, body, once)
+        except Repeated as repeated:
+            model = _model_of(repeated, identity)
+            check_rights_to_change(identity, model, body)
+            return replayed(_whole_answer(identity, model, body))
+        once.clean_up()
+        return _answer(whole, model, warnings_of(identity, model, body))
+
+    def _changed(
+        self, request: Request, model: DataSource, body: dict[str, Any], once: Once
+    ) -> dict[str, Any]:
+        """Change a data source under its lock; the answer."""
+        precondition = Precondition.of(request._request)
         revision = whole_number(body, "revision")
+        check_rights_to_change(self.identity(request), model, body)
         with atomic():
             sources.lock(model.pk)
             model.refresh_from_db()
             identity = self.caller_now(request)
-            _fit_to_change(identity, model, body)
-            _fit_to_set_login(identity, model.definition, body.get("definition", model.definition))
+            check_rights_to_change(identity, model, body)
+            after = body.get("definition", model.definition)
+            check_right_to_set_login(identity, model.definition, after)
             if model.definition.get("login") and body.get("name", model.name) != model.name:
                 # Rules of other data sources test the name as `Source`.
                 permissions.require(identity, "set_login")
+            once.take()
             precondition.check(source_tag(model))
             if revision is not None:
                 require_revision(model, revision)
-            if any(key in body for key in _SETTABLE):
-                _fill(model, body)
-                _save(model)
+            if any(key in body for key in SETTABLE):
+                fill(model, body)
+                save(model)
             if "accessRules" in body:
-                _save_rules(identity, model, body["accessRules"])
+                set_rules(identity, model, body["accessRules"])
+            once.keep({"id": model.pk})
             model.refresh_from_db()
-            whole = _whole(identity, model)
-            tag = source_tag(model)
-        answer = json_answer({"dataSource": whole, **_warnings(identity, model, body)})
-        with_tag(answer, tag)
-        return answer
+            return whole_of(identity, model)
 
     def destroy(self, request: Request, reference: str) -> HttpResponse:
         """`DELETE data-sources/:id`, with its entries, rules and sessions."""
         precondition = Precondition.of(request._request)
+        once = Once.of(request._request, self.identity(request))
+        if once.seen():
+            return replayed(json_answer({}))
         model = self._managed(request, reference, "delete")
         permissions.require(self.identity(request), "delete", model)
-        with atomic():
-            # Whoever adds an entry waits; else that entry would be left without its data source.
-            sources.lock(model.pk)
-            DataSource.objects.select_for_update().filter(pk=model.pk).first()
-            permissions.require(self.caller_now(request), "delete", model)
-            model.refresh_from_db()
-            precondition.check(source_tag(model))
-            model.delete()
+        try:
+            with atomic():
+                sources.lock(model.pk)
+                # Whoever adds an entry waits; else that entry would have no data source.
+                DataSource.objects.select_for_update().filter(pk=model.pk).first()
+                permissions.require(self.caller_now(request), "delete", model)
+                once.take()
+                model.refresh_from_db()
+                precondition.check(source_tag(model))
+                model.delete()
+                once.keep({})
+        except Repeated:
+            return replayed(json_answer({}))
+        once.clean_up()
         return json_answer({})
 
     def _managed(self, request: Request, reference: str, action: str) -> DataSource:
@@ -192,149 +233,25 @@ def _model(door: Guard) -> DataSource | None:
     return DataSource.objects.filter(pk=door.source.id).first()
 
 
-# -- reading the body
+def _model_of(repeated: Repeated, identity: Identity) -> DataSource:
+    """The data source of an earlier request, if it is there and the caller may still see it."""
+    model = DataSource.objects.filter(pk=repeated.outcome["id"]).first()
+    if model is None or not permissions.may_see(identity, model):
+        _refuse(identity, "view")
+    return model
 
 
-def _fill(model: DataSource, body: dict[str, Any]) -> None:
-    for key in _SETTABLE:
-        if key not in body:
-            continue
-        value = body[key]
-        if key in ("name", "type") and not isinstance(value, str):
-            raise Malformed(f"`{key}` is text")
-        if key == "definition" and value is None:
-            value = {}
-        setattr(model, key, value)
-    if "columns" in body:
-        model.written_columns = []
+def _whole_answer(
+    identity: Identity, model: DataSource, body: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    whole = whole_of(identity, model)
+    return _answer(whole, model, warnings_of(identity, model, body), status)
 
 
-def _save(model: DataSource) -> None:
-    try:
-        with atomic():
-            sources.save(model)
-    except ValidationError as error:
-        raise Malformed(_told(error)) from None
-    except IntegrityError:
-        raise Malformed("`name`: there is a data source of that name already") from None
-
-
-def _told(error: ValidationError) -> str:
-    if not hasattr(error, "error_dict"):
-        return "; ".join(error.messages)
-    return "; ".join(
-        f"`{key}`: {message}" for key, texts in error.message_dict.items() for message in texts
-    )
-
-
-def _fit_to_create(identity: Identity, body: dict[str, Any]) -> None:
-    permissions.require(identity, "add")
-    _fit_to_set_login(identity, {}, body.get("definition"))
-
-
-def _fit_to_change(identity: Identity, model: DataSource, body: dict[str, Any]) -> None:
-    if any(key in body for key in _SETTABLE):
-        permissions.require(identity, "change", model)
-    if "accessRules" in body or "definition" in body or body.get("revision") is not None:
-        permissions.require(identity, "change_rules", model)
-
-
-def _fit_to_set_login(identity: Identity, before: Any, after: Any) -> None:
-    if changes_login(before, after):
-        permissions.require(identity, "set_login")
-
-
-def _app_id(in_body: Any, in_query: str | None) -> int | None:
-    """The id of the app from the body or the query string, or None. Raises `Malformed`."""
-    numbers = {_number(value, "appId") for value in (in_body, in_query) if value is not None}
-    if not numbers:
-        return None
-    if len(numbers) > 1:
-        raise contradiction("appId")
-    number = numbers.pop()
-    if not App.objects.filter(pk=number).exists():
-        raise Malformed(f"`appId`: there is no app {number}")
-    return number
-
-
-def _number(value: Any, place: str) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value[:30])
-    if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"`{place}` is a whole number from 1, not `{shown(value)}`")
-    return int(value)
-
-
-def _fields(attributes: str | None) -> tuple[str, ...]:
-    if attributes is None:
-        return FIELDS
-    names = attributes.split(",")
-    for name in names:
-        if name not in FIELDS:
-            raise Malformed(
-                f"`attributes`: there is no `{shown(name)}`; there are {', '.join(FIELDS)}"
-            )
-    return tuple(names)
-
-
-# -- the answer
-
-
-def _body(model: DataSource, fields: tuple[str, ...]) -> dict[str, Any]:
-    everything = {
-        "id": model.pk,
-        "name": model.name,
-        "columns": model.columns,
-        "type": model.type,
-        "appId": model.app_id,
-        "definition": model.definition,
-        "createdAt": iso_time(model.created_at),
-        "updatedAt": iso_time(model.updated_at),
-    }
-    return {name: everything[name] for name in fields}
-
-
-def _rules(model: DataSource) -> dict[str, Any]:
-    return {"accessRules": rules_of(model), "revision": model.revision}
-
-
-def _whole(identity: Identity, model: DataSource) -> dict[str, Any]:
-    """All fields, and the rules for those who may change them."""
-    rules = _rules(model) if permissions.may(identity, "change_rules", model) else {}
-    return {**_body(model, FIELDS), **rules}
-
-
-def _save_rules(identity: Identity, model: DataSource, rules: Any) -> None:
-    save_rules(model, rules, user_behind(identity), origin=Revision.Origin.API)
-
-
-def _warnings(identity: Identity, model: DataSource, body: dict[str, Any]) -> dict[str, Any]:
-    """What the checks say about the rules that were set, if any were. They are stored by now."""
-    if body.get("accessRules") is None:
-        return {}
-    found = after_write(lambda: _found(identity, model))
-    if found is None:
-        return {"warnings": [], WARNINGS_OMITTED: True}
-    return {"warnings": [as_json(problem) for problem in found[:MAX_PROBLEMS]]}
-
-
-def _found(identity: Identity, model: DataSource) -> list[Problem]:
-    rules, writers, _ = rules_and_writers(model.pk)
-    user = user_behind(identity)
-    return [*check(rules, model, user=user), *without_writer(rules, writers)]
-
-
-def _short(door: Guard) -> dict[str, Any]:
-    """For those whom some rule could let in: the columns that such a rule opens."""
-    assert door.source is not None
-    opened = [
-        rule
-        for rule in door.ruleset.rules
-        if rule.enabled and rule.broken is None and keeps_out(rule, door.identity) is None
-    ]
-    columns = [
-        column
-        for column in door.source.columns
-        if any(rule.script is None and rule.columns.shows(column) for rule in opened)
-    ]
-    return {"id": door.source.id, "name": door.source.name, "columns": columns}
+def _answer(
+    whole: dict[str, Any], model: DataSource, warnings: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    """The response with one whole data source and its `ETag`."""
+    answer = json_answer({"dataSource": whole, **warnings}, status)
+    with_tag(answer, source_tag(model))
+    return answer

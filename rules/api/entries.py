@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -31,11 +30,21 @@ from ..engine.decide import answered
 from ..engine.reasons import ADDRESS
 from ..engine.rule import Operation
 from ..guard import Guard
+from ..idempotency import Repeated
 from .base import Endpoint, json_answer, text_answer, trail_of
 from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
+from .entry_answers import (
+    entry_answer,
+    inserted_before,
+    is_own,
+    kept_entry,
+    stored_entry,
+    updated_before,
+)
 from .foresight import foreseen
-from .preconditions import Precondition, refuse_precondition, with_tag
+from .once import Once, is_unchanged, replayed
+from .preconditions import Precondition, refuse_precondition
 from .streams import Grant, Streamed, always, entries_answer
 from .switches import QUERY_SWITCHES, with_switches
 
@@ -65,7 +74,7 @@ class Entries(Endpoint):
         if isinstance(ask, Delete):
             refuse_precondition(request._request)
             self.repeatable = False
-            return _delete_by_query(door, ask, self.confirm(request))
+            return self._delete_by_query(request, door, ask)
         others = Others(door)
         joins = parse_joins(body.get("join"), columns_of(door), others.columns, budget)
         return answer_select(door, ask, joins, others, request)
@@ -86,30 +95,44 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         stored = stored_entry(door, wanted, "select")
         decision = door.select(ById([stored.data]))
-        return _entry_answer(door.found("select"), stored, decision.shown)
+        return entry_answer(door.found("select"), stored, decision.shown)
 
     def insert(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data`: one new row."""
         refuse_precondition(request._request)
         row = row_body(request._request)
-        return self.decided(request, reference, lambda: self._insert(request, reference, row))
+        once = Once.of(request._request, self.identity(request), row)
+        write = partial(self._insert, request, reference, row, once)
+        return self.decided(request, reference, write)
 
-    def _insert(self, request: Request, reference: str, row: dict[str, Any]) -> HttpResponse:
+    def _insert(
+        self, request: Request, reference: str, row: dict[str, Any], once: Once
+    ) -> HttpResponse:
         door = self.guard(request, reference)
         decision = door.insert(Insert([row]))
         source = door.found("insert")
-        writing = store.writing(source, decision.rows[0], confirm=self.confirm(request))
-        with refused_addresses(door, "insert"), writing:
-            made = store.insert(source, decision.rows)[0]
+        confirm = once.confirm(self.confirm(request))
+        try:
+            with (
+                refused_addresses(door, "insert"),
+                store.writing(source, decision.rows[0], confirm=confirm),
+            ):
+                made = store.insert(source, decision.rows)[0]
+                once.keep(kept_entry(made), door)
+        except Repeated as repeated:
+            # The decision has just been made again.
+            return replayed(inserted_before(door, row, decision.rows[0], repeated))
+        once.clean_up()
         shown_columns = answered(door.ruleset, door.identity, row, None, made.data, door.scripts)
-        return _entry_answer(source, made, shown_columns)
+        return entry_answer(source, made, shown_columns)
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`PUT data/:entryId`: merges the columns that are sent."""
         wanted = entry_id_in(entry_id)
         precondition = Precondition.of(request._request)
         row = row_body(request._request)
-        write = partial(self._update, request, reference, wanted, row, precondition)
+        once = Once.of(request._request, self.identity(request), row)
+        write = partial(self._update, request, reference, wanted, row, precondition, once)
         return self.decided(request, reference, write)
 
     def _update(
@@ -119,33 +142,72 @@ class Entries(Endpoint):
         wanted: int,
         row: dict[str, Any],
         precondition: Precondition,
+        once: Once,
     ) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("update")
-        with refused_addresses(door, "update"):
-            after, shown_columns = _updated(
-                door, source, wanted, row, self.confirm(request), precondition
-            )
-        return _entry_answer(source, after, shown_columns)
+        confirm = once.confirm(self.confirm(request))
+        try:
+            with refused_addresses(door, "update"):
+                after, shown_columns = _updated(
+                    door, source, wanted, row, confirm, precondition, once
+                )
+        except Repeated as repeated:
+            return replayed(updated_before(door, wanted, row, repeated))
+        once.clean_up()
+        return entry_answer(source, after, shown_columns)
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
         wanted = entry_id_in(entry_id)
         precondition = Precondition.of(request._request)
-        write = partial(self._destroy, request, reference, wanted, precondition)
+        once = Once.of(request._request, self.identity(request))
+        write = partial(self._destroy, request, reference, wanted, precondition, once)
         return self.decided(request, reference, write)
 
     def _destroy(
-        self, request: Request, reference: str, wanted: int, precondition: Precondition
+        self,
+        request: Request,
+        reference: str,
+        wanted: int,
+        precondition: Precondition,
+        once: Once,
     ) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("delete")
-        with store.writing(source, NO_COLUMNS, confirm=self.confirm(request)):
-            stored = stored_entry(door, wanted, "delete", lock=True)
-            door.delete(ById([stored.data]))
-            precondition.check(entry_tag(stored.updated_at))
-            store.delete(source, [stored.id])
+        try:
+            with store.writing(source, NO_COLUMNS, confirm=once.confirm(self.confirm(request))):
+                stored = stored_entry(door, wanted, "delete", lock=True)
+                door.delete(ById([stored.data]))
+                precondition.check(entry_tag(stored.updated_at))
+                store.delete(source, [stored.id])
+                once.keep({}, door)
+        except Repeated as repeated:
+            if not is_unchanged(repeated, door):
+                door.delete(ById([stored_entry(door, wanted, "delete").data]))
+            return replayed(json_answer({}))
+        once.clean_up()
         return json_answer({})
+
+    def _delete_by_query(self, request: Request, door: Guard, ask: Delete) -> HttpResponse:
+        once = Once.of(request._request, door.identity)
+        where, written = with_view(door, "delete", ask)
+        source = door.found("delete")
+        scripted = door.ruleset.scripted("delete")
+        held = Held(source, where)
+        query = ByQuery(where, written=written, rows=held.rows) if scripted else ByQuery(where)
+        decision = None if scripted else door.delete(query)
+        try:
+            with store.writing(source, NO_COLUMNS, confirm=once.confirm(self.confirm(request))):
+                decision = decision or door.delete(query)
+                count = store.delete_where(source, decision.where(where), held.ids)
+                once.keep({"deletedCount": count}, door)
+        except Repeated as repeated:
+            if decision is None:
+                door.delete(query)
+            return replayed(json_answer(repeated.outcome))
+        once.clean_up()
+        return json_answer({"deletedCount": count})
 
     def indexes(self, request: Request, reference: str, names: str) -> HttpResponse:
         """`GET indexes/A,B`: the distinct values of columns, of the entries that may be seen."""
@@ -211,21 +273,6 @@ def _page(ask: Select, page: Page) -> str:
     return f'{{"entries":[{",".join(page.entries)}],"pagination":{dumps(told)}}}'
 
 
-def _delete_by_query(door: Guard, ask: Delete, confirm: store.Confirm) -> HttpResponse:
-    where, written = with_view(door, "delete", ask)
-    source = door.found("delete")
-    if door.ruleset.scripted("delete"):
-        with store.writing(source, NO_COLUMNS, confirm=confirm):
-            held = Held(source, where)
-            decision = door.delete(ByQuery(where, written=written, rows=held.rows))
-            count = store.delete_where(source, decision.where(where), held.ids)
-    else:
-        decision = door.delete(ByQuery(where))
-        with store.writing(source, NO_COLUMNS, confirm=confirm):
-            count = store.delete_where(source, decision.where(where))
-    return json_answer({"deletedCount": count})
-
-
 @dataclass(slots=True)
 class Held:
     """The rows that a delete by query is about, read once and locked where a script sees them.
@@ -256,6 +303,7 @@ def _updated(
     row: dict[str, Any],
     confirm: store.Confirm,
     precondition: Precondition,
+    once: Once,
 ) -> tuple[Stored, Projection]:
     """Write an entry; it as it is stored now, and the columns to answer.
 
@@ -274,32 +322,11 @@ def _updated(
                 columns += new
                 first = door.shown(before.data)
                 after = store.update(source, [(before, written)])[0]
+                once.keep(kept_entry(after), door)
                 door.written()
                 then = answered(door.ruleset, door.identity, row, first, after.data, door.scripts)
                 return after, then
     raise AssertionError("the second time is the last")
-
-
-def stored_entry(door: Guard, entry_id: int, operation: Operation, lock: bool = False) -> Stored:
-    """The stored entry; raises what a missing one is answered with."""
-    if door.source is None:
-        door.refuse(operation)
-    if door.trail is not None:
-        door.trail.entry_id = entry_id
-    stored = store.fetch(door.source, [entry_id], lock).get(entry_id)
-    if stored is None:
-        door.missing(operation)
-    return stored
-
-
-def is_own(door: Guard, entry_id: int) -> bool:
-    """Whether an entry is the row that the session itself stands for."""
-    identity = door.identity
-    return (
-        door.source is not None
-        and identity.entry_id == entry_id
-        and identity.source_id == door.source.id
-    )
 
 
 @contextmanager
@@ -321,33 +348,3 @@ def _index_columns(names: str) -> list[str]:
         if problem:
             raise Malformed(f"the column `{shown(name)}` {problem}")
     return list(dict.fromkeys(columns))
-
-
-# -- answers
-
-
-def _entry_answer(source: Source, stored: Stored, shown_columns: Projection) -> HttpResponse:
-    answer = text_answer(entry_text(source, stored, shown_columns))
-    with_tag(answer, entry_tag(stored.updated_at))
-    return answer
-
-
-def entry_value(source: Source, stored: Stored, shown_columns: Projection) -> dict[str, Any]:
-    """An entry as it is answered."""
-    return {
-        "id": stored.id,
-        "data": shown_columns.of(stored.data),
-        "dataSourceId": source.id,
-        "createdAt": iso_time(stored.created_at),
-        "updatedAt": iso_time(stored.updated_at),
-    }
-
-
-def entry_text(source: Source, stored: Stored, shown_columns: Projection) -> str:
-    """The same as JSON text."""
-    return dumps(entry_value(source, stored, shown_columns))
-
-
-def iso_time(moment: datetime) -> str:
-    """A time in UTC, in ISO 8601 with milliseconds and `Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -432,7 +432,8 @@ SAYS = {
     403: "The permission is missing, or the site's session came without its CSRF token.",
     404: "There is nothing at this address.",
     405: "The address does not take this method.",
-    409: "The rules are not those of the `revision` that was sent; `payload` says what changed.",
+    409: "The rules are not those of the `revision` that was sent (`payload` says what changed), "
+    "or the `Idempotency-Key` was sent with another request.",
     412: "The state is not the one that `If-Match` names.",
     413: "The body is too large.",
     415: "The body is of a media type that is not read here.",

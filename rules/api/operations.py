@@ -34,7 +34,10 @@ class Operation:
     open: bool = False
 
 
+ONCE = "Idempotency-Key"
 HEADERS: dict[str, str] = {
+    "Idempotency-Key": "A text of your own for one request: sent again within a day, it is "
+    "carried out once.",
     "If-Match": "The `ETag` of the state that this is meant for, or several of them; else 412.",
 }
 _LIST_QUERY = (
@@ -82,6 +85,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         query=(("appId", ID, "The same as in the body; the two must not differ."),),
         tagged=True,
         elevated=True,
+        errors=(409,),
+        headers=(ONCE,),
     ),
     ("DataSources", "retrieve"): Operation(
         "getDataSource",
@@ -99,7 +104,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "DataSourceChange",
         elevated=True,
         errors=(409, 412),
-        headers=("If-Match",),
+        headers=("If-Match", ONCE),
         tagged=True,
     ),
     ("DataSources", "destroy"): Operation(
@@ -108,8 +113,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Delete a data source with all that is in it",
         "Nothing",
         elevated=True,
-        errors=(412,),
-        headers=("If-Match",),
+        errors=(409, 412),
+        headers=("If-Match", ONCE),
     ),
     ("Entries", "query"): Operation(
         "query",
@@ -118,12 +123,22 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "QueryAnswer",
         ("Select", "DeleteByQuery"),
         query=_switches(QUERY_SWITCHES),
+        errors=(409,),
+        headers=(ONCE,),
     ),
     ("EntriesAndCommits", "list"): Operation(
         "listEntries", "entries", "Every entry that may be seen", "Entries"
     ),
     ("EntriesAndCommits", "insert"): Operation(
-        "insertEntry", "entries", "Insert a row", "Entry", "Row", form=True, tagged=True
+        "insertEntry",
+        "entries",
+        "Insert a row",
+        "Entry",
+        "Row",
+        form=True,
+        tagged=True,
+        errors=(409,),
+        headers=(ONCE,),
     ),
     ("EntriesAndCommits", "bulk"): Operation(
         "insertEntries",
@@ -132,6 +147,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Committed",
         "Bulk",
         query=_switches(BULK_SWITCHES),
+        errors=(409,),
+        headers=(ONCE,),
     ),
     ("Entries", "retrieve"): Operation("getEntry", "entries", "An entry", "Entry", tagged=True),
     ("Entries", "update"): Operation(
@@ -141,8 +158,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Entry",
         "Row",
         form=True,
-        errors=(412,),
-        headers=("If-Match",),
+        errors=(409, 412),
+        headers=("If-Match", ONCE),
         tagged=True,
     ),
     ("Entries", "destroy"): Operation(
@@ -150,8 +167,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "entries",
         "Delete an entry",
         "Nothing",
-        errors=(412,),
-        headers=("If-Match",),
+        errors=(409, 412),
+        headers=("If-Match", ONCE),
     ),
     ("EntriesAndCommits", "commit"): Operation(
         "commit",
@@ -160,6 +177,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Committed",
         "Commit",
         query=_switches(COMMIT_SWITCHES),
+        errors=(409,),
+        headers=(ONCE,),
     ),
     ("Entries", "indexes"): Operation(
         "getIndexes", "entries", "The distinct values of columns", "Indexes"

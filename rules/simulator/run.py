@@ -22,7 +22,8 @@ from datasources.where import Budget
 from ..api.beside import Others, columns_of, with_view
 from ..api.bodies import row_of
 from ..api.commit import decided, first_operation, parse_commit
-from ..api.entries import answer_select, entry_value, is_own, stored_entry
+from ..api.entries import answer_select
+from ..api.entry_answers import entry_value, is_own, stored_entry
 from ..api.errors import answer, failure_of
 from ..engine.asks import Ask, ById, ByQuery, Change, Insert, Update
 from ..engine.decide import (

@@ -1,0 +1,196 @@
+"""What the management of data sources reads and answers, and the rights that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+
+from accounts import permissions
+from accounts.django_users import user_behind
+from accounts.identity import Identity
+from accounts.models import App
+from datasources import sources
+from datasources.db import atomic
+from datasources.definition import changes_login
+from datasources.errors import Malformed
+from datasources.models import DataSource
+from datasources.values import MAX_INTEGER, shown
+
+from ..authorship import without_writer
+from ..checking import MAX_PROBLEMS, as_json
+from ..checks import check
+from ..engine.decide import keeps_out
+from ..engine.problems import Problem
+from ..guard import Guard
+from ..models import Revision
+from ..saving import rules_and_writers, rules_of, save_rules
+from .answering import WARNINGS_OMITTED, after_write
+from .entry_answers import iso_time
+from .switches import contradiction
+
+FIELDS = ("id", "name", "columns", "type", "appId", "definition", "createdAt", "updatedAt")
+SETTABLE = ("name", "type", "columns", "definition")
+
+
+# -- reading the body
+
+
+def fill(model: DataSource, body: dict[str, Any]) -> None:
+    """Set the fields that a body has. Raises `Malformed`."""
+    for key in SETTABLE:
+        if key not in body:
+            continue
+        value = body[key]
+        if key in ("name", "type") and not isinstance(value, str):
+            raise Malformed(f"`{key}` is text")
+        if key == "definition" and value is None:
+            value = {}
+        setattr(model, key, value)
+    if "columns" in body:
+        model.written_columns = []
+
+
+def save(model: DataSource) -> None:
+    """Save a data source. Raises `Malformed` if it is not valid."""
+    try:
+        with atomic():
+            sources.save(model)
+    except ValidationError as error:
+        raise Malformed(_words(error)) from None
+    except IntegrityError:
+        raise Malformed("`name`: there is a data source of that name already") from None
+
+
+def _words(error: ValidationError) -> str:
+    if not hasattr(error, "error_dict"):
+        return "; ".join(error.messages)
+    return "; ".join(
+        f"`{key}`: {message}" for key, texts in error.message_dict.items() for message in texts
+    )
+
+
+def check_rights_to_create(identity: Identity, body: dict[str, Any]) -> None:
+    """Raises `PermissionMissing` unless the caller may make such a data source."""
+    permissions.require(identity, "add")
+    check_right_to_set_login(identity, {}, body.get("definition"))
+
+
+def check_rights_to_change(identity: Identity, model: DataSource, body: dict[str, Any]) -> None:
+    """Raises `PermissionMissing` unless the caller may set everything that the body has."""
+    if any(key in body for key in SETTABLE):
+        permissions.require(identity, "change", model)
+    if "accessRules" in body or "definition" in body or body.get("revision") is not None:
+        permissions.require(identity, "change_rules", model)
+
+
+def check_right_to_set_login(identity: Identity, before: Any, after: Any) -> None:
+    """Raises `PermissionMissing` if a change of the definition is about who can sign in."""
+    if changes_login(before, after):
+        permissions.require(identity, "set_login")
+
+
+def app_id_of(in_body: Any, in_query: str | None) -> int | None:
+    """The id of the app from the body or the query string, or None. Raises `Malformed`."""
+    numbers = {number_of(value, "appId") for value in (in_body, in_query) if value is not None}
+    if not numbers:
+        return None
+    if len(numbers) > 1:
+        raise contradiction("appId")
+    number = numbers.pop()
+    if not App.objects.filter(pk=number).exists():
+        raise Malformed(f"`appId`: there is no app {number}")
+    return number
+
+
+def number_of(value: Any, place: str) -> int:
+    """An id, as a number or as digits. Raises `Malformed`."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:30])
+    if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
+        raise Malformed(f"`{place}` is a whole number from 1, not `{shown(value)}`")
+    return int(value)
+
+
+def fields_of(attributes: str | None) -> tuple[str, ...]:
+    """The fields that `?attributes=` names; all of them without it. Raises `Malformed`."""
+    if attributes is None:
+        return FIELDS
+    names = attributes.split(",")
+    for name in names:
+        if name not in FIELDS:
+            raise Malformed(
+                f"`attributes`: there is no `{shown(name)}`; there are {', '.join(FIELDS)}"
+            )
+    return tuple(names)
+
+
+# -- the answer
+
+
+def body_of(model: DataSource, fields: tuple[str, ...]) -> dict[str, Any]:
+    """These fields of a data source."""
+    everything = {
+        "id": model.pk,
+        "name": model.name,
+        "columns": model.columns,
+        "type": model.type,
+        "appId": model.app_id,
+        "definition": model.definition,
+        "createdAt": iso_time(model.created_at),
+        "updatedAt": iso_time(model.updated_at),
+    }
+    return {name: everything[name] for name in fields}
+
+
+def _rules_of(model: DataSource) -> dict[str, Any]:
+    return {"accessRules": rules_of(model), "revision": model.revision}
+
+
+def new_of(model: DataSource) -> dict[str, Any]:
+    """A data source that the caller has just made, and so may see as a whole."""
+    return {**body_of(model, FIELDS), **_rules_of(model)}
+
+
+def whole_of(identity: Identity, model: DataSource) -> dict[str, Any]:
+    """All fields, and the rules for those who may change them."""
+    rules = _rules_of(model) if permissions.may(identity, "change_rules", model) else {}
+    return {**body_of(model, FIELDS), **rules}
+
+
+def set_rules(identity: Identity, model: DataSource, rules: Any) -> None:
+    """Save the rules of a body. Raises as `save_rules`."""
+    save_rules(model, rules, user_behind(identity), origin=Revision.Origin.API)
+
+
+def warnings_of(identity: Identity, model: DataSource, body: dict[str, Any]) -> dict[str, Any]:
+    """What the checks say about the rules that were set, if any were. They are stored by now."""
+    if body.get("accessRules") is None:
+        return {}
+    found = after_write(lambda: _found(identity, model))
+    if found is None:
+        return {"warnings": [], WARNINGS_OMITTED: True}
+    return {"warnings": [as_json(problem) for problem in found[:MAX_PROBLEMS]]}
+
+
+def _found(identity: Identity, model: DataSource) -> list[Problem]:
+    rules, writers, _ = rules_and_writers(model.pk)
+    user = user_behind(identity)
+    return [*check(rules, model, user=user), *without_writer(rules, writers)]
+
+
+def short_of(door: Guard) -> dict[str, Any]:
+    """For those whom some rule could let in: the columns that such a rule opens."""
+    assert door.source is not None
+    opened = [
+        rule
+        for rule in door.ruleset.rules
+        if rule.enabled and rule.broken is None and keeps_out(rule, door.identity) is None
+    ]
+    columns = [
+        column
+        for column in door.source.columns
+        if any(rule.script is None and rule.columns.shows(column) for rule in opened)
+    ]
+    return {"id": door.source.id, "name": door.source.name, "columns": columns}

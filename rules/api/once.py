@@ -1,0 +1,138 @@
+"""The `Idempotency-Key` of a request to the API, if it has one."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from accounts.credentials import presented
+from accounts.identity import Identity
+from datasources import store
+from datasources.errors import Malformed
+from datasources.jsontext import dumps
+from datasources.sources import Source
+
+from ..guard import Guard
+from ..idempotency import KeptKey, Repeated, clean_up, state_of
+from .answering import after_write
+from .bodies import received
+
+REPLAYED = "Idempotency-Replayed"
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?\Z")
+# One in so many requests with a key cleans up.
+_CLEAN_UP_EVERY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What makes one request happen once; it does nothing if the request has no key."""
+
+    key: KeptKey | None = None
+
+    @classmethod
+    def of(cls, request: HttpRequest, identity: Identity, row: Any = None) -> Once:
+        """Read the header. `row` is the parsed body of a request whose body may be a form: its
+        text differs each time that a client sends it.
+
+        Raises `Malformed` for a key that is none, and for a caller without a credential: others
+        could send the same key.
+        """
+        text = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        if text is None:
+            return cls()
+        if not _KEY.match(text):
+            raise Malformed("`Idempotency-Key` is 1 to 255 characters of printable ASCII")
+        if identity.is_anonymous:
+            raise Malformed("`Idempotency-Key` needs a login or an API token")
+        body = received(request) if row is None else dumps(row).encode()
+        address = f"{request.method} {request.get_full_path()}\n".encode()
+        return cls(KeptKey(_credential(request, identity), _digest(text), _digest(address, body)))
+
+    def confirm(self, inner: store.Confirm) -> store.Confirm:
+        """For `store.writing`: confirms the write, and then claims the key."""
+        if self.key is None:
+            return inner
+
+        def both(source: Source, alone: bool) -> None:
+            inner(source, alone)
+            self.take()
+
+        return both
+
+    def take(self) -> None:
+        """Claim the key, in the transaction of the write. Raises `Repeated`, `KeyReused`."""
+        if self.key is not None:
+            self.key.take()
+
+    def seen(self) -> Repeated | None:
+        """The earlier request with this key, if there is one. Raises `KeyReused`."""
+        return None if self.key is None else self.key.seen()
+
+    def keep(self, outcome: dict[str, Any], guard: Guard | None = None) -> None:
+        """Store what a repetition is answered with, in the transaction of the write. `guard`
+        decided the write; None: a repetition is always decided again.
+        """
+        if self.key is not None:
+            self.key.keep(outcome, "" if guard is None else _state(guard))
+
+    def clean_up(self) -> None:
+        """Now and then, once a request is carried out: delete old keys."""
+        key = self.key
+        if key is not None and key.is_kept and not secrets.randbelow(_CLEAN_UP_EVERY):
+            after_write(lambda: clean_up(key.credential))
+
+
+def is_unchanged(repeated: Repeated, guard: Guard) -> bool:
+    """Whether the decision of the earlier request would be the same: nothing has changed that it
+    rested on. Otherwise it has to be made again, on what is stored now.
+    """
+    return bool(repeated.state) and repeated.state == _state(guard)
+
+
+def replayed(response: HttpResponse) -> HttpResponse:
+    """The response, marked as that of an earlier request."""
+    response[REPLAYED] = "true"
+    return response
+
+
+def runs_of(ids: Iterable[int]) -> list[list[int]]:
+    """Ids as runs of consecutive ones: [first, how many]."""
+    runs: list[list[int]] = []
+    for number in ids:
+        if runs and number == sum(runs[-1]):
+            runs[-1][1] += 1
+        else:
+            runs.append([number, 1])
+    return runs
+
+
+def ids_of(runs: Iterable[list[int]]) -> Iterator[int]:
+    """The ids of `runs_of`."""
+    for first, count in runs:
+        yield from range(first, first + count)
+
+
+def _state(guard: Guard) -> str:
+    """Scripts look at other data sources as well, so what they decide is always asked again."""
+    if guard.source is None or guard.ruleset.has_scripts:
+        return ""
+    return state_of(guard.identity, guard.source.rules_tag)
+
+
+def _credential(request: HttpRequest, identity: Identity) -> str:
+    """A token, by its text; for a session of the site, its user."""
+    tokens = sorted(presented(request))
+    return _digest(f"token {tokens[0]}" if tokens else f"user {identity.django_user_id}")
+
+
+def _digest(*parts: str | bytes) -> str:
+    found = sha256()
+    for part in parts:
+        found.update(part.encode() if isinstance(part, str) else part)
+    return found.hexdigest()

@@ -1,0 +1,19 @@
+"""`purgeidempotencykeys`: delete the keys of requests that are more than a day old."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from rules.idempotency import purge
+
+
+class Command(BaseCommand):
+    """For a daily job. Writes delete some old keys as well, so the table is never far behind."""
+
+    help = "Deletes the stored values of `Idempotency-Key` that are more than a day old."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Delete them, and write how many there were."""
+        self.stdout.write(f"deleted {purge()} keys")
