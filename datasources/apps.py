@@ -27,10 +27,14 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         from .models import DataSource
         from .pgfunctions import after_migrate
         from .rights import forget_deleted
+        from .waiting import begin, bound, end
 
         db.install()
         request_started.connect(replace_broken, dispatch_uid="rowkeeper-broken-connections")
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
+        request_started.connect(begin, dispatch_uid="rowkeeper-waits-begin")
+        request_finished.connect(end, dispatch_uid="rowkeeper-waits-end")
+        connection_created.connect(bound, dispatch_uid="rowkeeper-waits")
         request_finished.connect(wake, dispatch_uid="rowkeeper-wanted-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

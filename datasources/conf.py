@@ -19,6 +19,14 @@ DEFAULTS: dict[str, Any] = {
     "ANONYMOUS_COLUMNS": False,
     # Seconds that a read may take on SQLite; PostgreSQL has `statement_timeout` for it.
     "QUERY_SECONDS": 15,
+    # Seconds that a request waits for one answer of PostgreSQL, where the server's own time limits
+    # do not end the wait; its connection is closed then.
+    "DATABASE_SECONDS": 20,
+    # Seconds that a client takes at most to read or send a part, where the web server is gunicorn.
+    "CLIENT_SECONDS": 30,
+    # How many threads of a process the writers of one data source hold at most, and how many the
+    # clients that are sent long answers: half of the threads that a process has.
+    "HELD_THREADS": 4,
     # Days after which an idle login session ends.
     "SESSION_IDLE_DAYS": 30,
     # Credentials in `?auth_token=` and in the cookie `auth_token`: logged, or open to CSRF.

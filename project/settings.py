@@ -211,6 +211,16 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
     """The settings of PostgreSQL: those of the URL, and what the site needs beside them."""
     # An unknown option in the URL is refused by name when the first connection is made.
     options = dict(config.get("OPTIONS", {}))
+    # Seconds to connect; then milliseconds until sent data must have arrived, and seconds until a
+    # silent connection is probed.
+    options = {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 15_000,
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        **options,
+    }
     if DATABASE_POOLER:
         if "options" in options:
             raise ImproperlyConfigured(

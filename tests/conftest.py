@@ -21,6 +21,8 @@ def pytest_configure() -> None:
     # Nothing is done beside a test, nor by the clock.
     beside = {"INDEXES_ON_SAVE": False, "INDEX_ADVICE_SECONDS": None}
     settings.ROWKEEPER = {**settings.ROWKEEPER, **beside}
+    # Tests leave long answers unread, which hold their turn for as long as they live.
+    settings.ROWKEEPER = {**settings.ROWKEEPER, "HELD_THREADS": 1_000}
     # A share of all grants is a matter of chance.
     settings.ROWKEEPER = {**settings.ROWKEEPER, "DECISION_LOG_GRANTS": 0}
     # Most tests write rows of any shape without a credential; `test_new_columns` has the default.

@@ -136,9 +136,11 @@ def _alone() -> Iterator[None]:
                 raise BuilderAtWork
         try:
             _run("SET statement_timeout=0")
+            _run("SET lock_timeout=0")
             yield
         finally:
             _run("RESET statement_timeout")
+            _run("RESET lock_timeout")
             _run(f"SELECT pg_advisory_unlock({_LOCK})")
     finally:
         _here.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
+from weakref import finalize
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -15,12 +16,15 @@ from datasources import sources
 from datasources.errors import Busy
 from datasources.sources import Beside
 from datasources.store import PAGE, give_back
+from datasources.waiting import give, take
 
 from ..engine.asks import ByQuery
 from ..engine.decide import Decision
 from ..guard import Denied, Guard, guard_of
 from .base import text_answer
 
+# A thread sends a long answer for as long as its client takes to read it.
+SENDING = "send"
 CHANGED = "who may see what has just been changed; ask again"
 
 
@@ -28,6 +32,15 @@ class Streamed(StreamingHttpResponse):
     """JSON text, sent as it is read, under ASGI as well: Django would hold all of it there first,
     as what is read comes from an iterator that waits.
     """
+
+    # Gives back one of the turns of long answers, once.
+    sending: finalize[..., Streamed] | None = None
+
+    def close(self) -> None:
+        """The server calls this once the answer was sent, or its client has gone."""
+        if self.sending is not None:
+            self.sending()
+        super().close()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         parts = cast(Iterator[bytes], self.streaming_content)
@@ -87,7 +100,10 @@ def entries_answer(
     first = next(pages)
     if len(first) < PAGE:
         return text_answer(f'{{"entries":[{",".join(first)}]}}')
-    return Streamed(_joined(first, pages, holds), content_type="application/json")
+    take(SENDING, "many long answers are being sent at once")
+    response = Streamed(_joined(first, pages, holds), content_type="application/json")
+    response.sending = finalize(response, give, SENDING)
+    return response
 
 
 def _joined(

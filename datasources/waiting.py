@@ -1,0 +1,218 @@
+"""No request waits for ever: for PostgreSQL, for a client that does not read, or for its turn.
+
+PostgreSQL ends statements and waits for locks by its own time limits. They do not help where the
+server is frozen or the network is gone, so a thread looks after the waits of requests: it closes
+the connection of one that takes longer than `ROWKEEPER["DATABASE_SECONDS"]`, and cancels the
+statement of a client that has hung up, where the web server hands over its socket (gunicorn does).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+
+from .conf import setting
+from .errors import Busy
+
+# Seconds between two looks at the waits.
+EVERY = 1.0
+# Seconds that a request waits for its turn, and how many requests do.
+PATIENCE, WAITING = 0.5, 2
+# The client has closed its side. Not every system tells.
+_HUNG_UP: int = getattr(select, "POLLRDHUP", 0)
+_log = logging.getLogger("rowkeeper.database")
+
+
+class _Serving(threading.local):
+    """The request that this thread answers."""
+
+    active = False
+    # The socket of a client that waits for rows, where the server hands it over.
+    client: socket.socket | None = None
+    # What this thread holds a turn of.
+    held: tuple[object, ...] = ()
+
+
+_serving = _Serving()
+
+
+@dataclass(slots=True, eq=False)
+class _Wait:
+    """A wait for PostgreSQL: until when, on which connection, for whom."""
+
+    until: float
+    database: Any
+    client: socket.socket | None
+    cancelled: bool = False
+
+
+class Watch:
+    """The thread that looks after the waits of this process."""
+
+    def __init__(self) -> None:
+        self.waits: dict[int, _Wait] = {}
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Called once a connection is made: processes are forked before."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="rowkeeper-waits", daemon=True)
+            with suppress(RuntimeError):  # the process is about to end
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            sleep(EVERY)
+            self.look()
+
+    def look(self) -> None:
+        """End the waits that are over."""
+        for key, wait in list(self.waits.items()):
+            if monotonic() > wait.until and self.waits.get(key) is wait:
+                _log.warning("the database did not answer in time; its connection is closed")
+                _shut(wait.database)
+            elif not wait.cancelled and wait.client is not None and _has_left(wait.client):
+                wait.cancelled = True
+                with suppress(Exception):
+                    _cancel(wait.database)
+
+
+watch = Watch()
+
+
+def _forked() -> None:
+    watch.__init__()  # type: ignore[misc]
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _shut(held: Any) -> None:
+    """Cut the connection of a thread that waits: the driver sees its end."""
+    with suppress(OSError), socket.socket(fileno=os.dup(held.fileno())) as other:
+        other.shutdown(socket.SHUT_RDWR)
+
+
+def _cancel(held: Any) -> None:
+    if hasattr(held, "cancel_safe"):
+        held.cancel_safe(timeout=2.0)
+    else:
+        held.cancel()
+
+
+def _has_left(client: socket.socket) -> bool:
+    if not _HUNG_UP:
+        return False
+    try:
+        looking = select.poll()
+        looking.register(client.fileno(), _HUNG_UP)
+        return bool(looking.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def bound(sender: object, connection: Any, **kwargs: object) -> None:
+    """Receives `connection_created`: what the driver waits for on this connection is looked after
+    while a request is answered.
+    """
+    held = connection.connection
+    if connection.vendor != "postgresql" or not hasattr(held, "wait") or "wait" in vars(held):
+        return
+    wait: Callable[..., Any] = held.wait
+
+    def bounded(*args: Any, **words: Any) -> Any:
+        if not _serving.active:
+            return wait(*args, **words)
+        key = threading.get_ident()
+        until = monotonic() + setting("DATABASE_SECONDS")
+        watch.waits[key] = _Wait(until, held, _serving.client)
+        try:
+            return wait(*args, **words)
+        finally:
+            watch.waits.pop(key, None)
+
+    held.wait = bounded
+    watch.start()
+
+
+def begin(sender: object = None, environ: Any = None, **kwargs: object) -> None:
+    """Receives `request_started`. The client gets its time limit for sending and reading."""
+    _serving.active, _serving.client = True, None
+    client = (environ or {}).get("gunicorn.socket")
+    if client is None:
+        return
+    with suppress(OSError):
+        client.settimeout(setting("CLIENT_SECONDS"))
+    # A client that closes its side after it has sent may still wait: what writes goes on.
+    is_query = str(environ.get("PATH_INFO", "")).endswith("/data/query")
+    if is_query or environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+        _serving.client = client
+
+
+def end(sender: object = None, **kwargs: object) -> None:
+    """Receives `request_finished`."""
+    _serving.active, _serving.client = False, None
+
+
+# -- turns
+
+_turns = threading.Condition()
+_taken: Counter[object] = Counter()
+_waiting: Counter[object] = Counter()
+
+
+@contextmanager
+def turn(key: object, what: str) -> Iterator[None]:
+    """Hold one of the few threads that may do the same at once: `ROWKEEPER["HELD_THREADS"]`.
+
+    Others wait a moment, and few of them. Raises `Busy`, saying `what` there is too much of.
+    """
+    if key in _serving.held:
+        yield
+        return
+    take(key, what)
+    before = _serving.held
+    _serving.held = (*before, key)
+    try:
+        yield
+    finally:
+        _serving.held = before
+        give(key)
+
+
+def take(key: object, what: str) -> None:
+    """Take a turn, for whoever calls `give`. Raises `Busy`."""
+    most: int = setting("HELD_THREADS")
+    with _turns:
+        if _taken[key] >= most:
+            if _waiting[key] >= WAITING:
+                raise Busy(f"{what}; try again in a moment")
+            _waiting[key] += 1
+            try:
+                if not _turns.wait_for(lambda: _taken[key] < most, PATIENCE):
+                    raise Busy(f"{what}; try again in a moment")
+            finally:
+                _less(_waiting, key)
+        _taken[key] += 1
+
+
+def give(key: object) -> None:
+    """Let others have the turn."""
+    with _turns:
+        _less(_taken, key)
+        _turns.notify_all()
+
+
+def _less(counts: Counter[object], key: object) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

@@ -1,0 +1,210 @@
+"""Nobody waits for ever: for a frozen database, a locked row, or a client that does not read."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from django.test import override_settings
+
+from datasources import waiting
+from datasources.errors import Busy
+from project import settings
+
+from .servers import PostgreSQL, Site, postgresql, postgresql_programs, site
+
+THREADS, MANY = 8, 12
+# The machine that runs the tests may be busy.
+SOON = 2.5
+
+
+class Ground(NamedTuple):
+    server: PostgreSQL
+    site: Site
+    token: str
+    # A data source of one row, and one of many long ones.
+    small: int
+    large: int
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    if postgresql_programs() is None:
+        pytest.skip("the programs of a PostgreSQL server are not installed")
+    folder = tmp_path_factory.mktemp("limits")
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.limits_settings"}
+    with (
+        postgresql() as server,
+        site(server.url, folder, threads=THREADS, environment=environment) as running,
+    ):
+        token = running.token()
+        small = running.create(token, "Small", entries=[{"A": 1}])
+        large = running.create(token, "Large", entries=[{"A": "x" * 4_000}] * 3_000)
+        yield Ground(server, running, token, small, large)
+
+
+def timed(ask: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.monotonic()
+    found = ask()
+    return time.monotonic() - began, found
+
+
+def reads(ground: Ground, count: int) -> list[float]:
+    """How long reads take, one after the other; all are answered."""
+    found = []
+    for _ in range(count):
+        took, (status, _, _) = timed(
+            lambda: ground.site.ask("GET", f"/v1/data-sources/{ground.small}", token=ground.token)
+        )
+        assert status == 200
+        found.append(took)
+    return found
+
+
+def test_a_frozen_database_is_503_in_time(ground: Ground) -> None:
+    path = f"/v1/data-sources/{ground.small}/data"
+    reads(ground, 3)
+    stopped = ground.server.freeze()
+    try:
+        for method, body in (("GET", None), ("PUT", {"A": 2})):
+            took, (status, found, _) = timed(
+                lambda method=method, body=body: ground.site.ask(method, path, body, ground.token)
+            )
+            assert (status, found["type"]) == (503, "server.busy")
+            # The limit, a look once a second, and the limit of a new connection.
+            assert took < 3 + 1 + 5 + SOON
+    finally:
+        ground.server.thaw(stopped)
+    reads(ground, 3)
+
+
+def test_writers_of_one_locked_row_leave_threads_to_others(ground: Ground) -> None:
+    path = f"/v1/data-sources/{ground.small}/data"
+    entry = ground.site.ask("GET", path, token=ground.token)[1]["entries"][0]["id"]
+    sent = threading.Barrier(MANY + 1)
+
+    def write() -> tuple[float, int]:
+        sent.wait()
+        took, answer = timed(
+            lambda: ground.site.ask("PUT", f"{path}/{entry}", {"A": 3}, ground.token)
+        )
+        return took, answer[0]
+
+    with (
+        psycopg.connect(ground.server.superuser.replace("/postgres", "/site")) as other,
+        ThreadPoolExecutor(MANY) as pool,
+    ):
+        other.execute("SELECT 1 FROM rowkeeper_datasources_entry WHERE id=%s FOR UPDATE", [entry])
+        writes = [pool.submit(write) for _ in range(MANY)]
+        sent.wait()
+        time.sleep(0.2)
+        assert max(reads(ground, 5)) < SOON
+        answers = [done.result() for done in writes]
+    assert {status for _, status in answers} == {503}
+    # PostgreSQL's limit for locks.
+    assert max(took for took, _ in answers) < 5 + SOON
+
+
+def test_the_statement_of_a_client_that_left_ends(ground: Ground) -> None:
+    path = f"/v1/data-sources/{ground.small}/data"
+    url = ground.server.superuser.replace("/postgres", "/site")
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as watching:
+
+        def waits() -> int:
+            row = watching.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename='site' AND state='active' "
+                "AND wait_event_type='Lock' AND query LIKE '%rowkeeper_datasources_entry%'"
+            ).fetchone()
+            return 0 if row is None else int(row[0])
+
+        with other.transaction():
+            other.execute("SET LOCAL lock_timeout='10s'")
+            other.execute("LOCK TABLE rowkeeper_datasources_entry IN ACCESS EXCLUSIVE MODE")
+            with closing(asked(ground, f"GET {path}")):
+                until = time.monotonic() + 2
+                while not waits() and time.monotonic() < until:
+                    time.sleep(0.05)
+                assert waits() == 1
+            # Sooner than the time limit for locks.
+            until = time.monotonic() + 3.5
+            while waits() and time.monotonic() < until:
+                time.sleep(0.05)
+            assert waits() == 0
+
+
+def asked(ground: Ground, what: str) -> socket.socket:
+    """A connection on which something was asked, and nothing is read."""
+    sent = socket.create_connection(("127.0.0.1", ground.site.port), timeout=60)
+    lines = (f"{what} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {ground.token}")
+    sent.sendall("\r\n".join((*lines, "", "")).encode())
+    return sent
+
+
+def test_clients_that_do_not_read_leave_threads_to_others(ground: Ground) -> None:
+    path = f"/v1/data-sources/{ground.large}/data"
+    slow = [asked(ground, f"GET {path}") for _ in range(MANY)]
+    try:
+        time.sleep(1)
+        assert max(reads(ground, 5)) < SOON
+        # They are given up in time.
+        time.sleep(4)
+        status, found, _ = ground.site.ask("GET", path, token=ground.token)
+        assert status == 200
+        assert len(found["entries"]) == 3_000
+    finally:
+        for each in slow:
+            each.close()
+
+
+def test_the_site_has_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = settings._database("postgres://user@host/name")["OPTIONS"]
+    assert options["connect_timeout"] == 5
+    assert options["tcp_user_timeout"] == 15_000
+    given = settings._database("postgres://user@host/name?connect_timeout=2")["OPTIONS"]
+    assert int(given["connect_timeout"]) == 2
+
+
+# -- turns
+
+
+def test_turns() -> None:
+    """Few hold a turn, few wait for one, and whoever holds one can take it again."""
+    with override_settings(ROWKEEPER={"HELD_THREADS": 2}):
+        waiting.take("key", "much")
+        waiting.take("key", "much")
+        waiting.take("other", "much")
+        began = time.monotonic()
+        with pytest.raises(Busy, match="much"):
+            waiting.take("key", "much")
+        assert time.monotonic() - began >= waiting.PATIENCE
+        timer = threading.Timer(0.1, waiting.give, ["key"])
+        timer.start()
+        with waiting.turn("key", "much"), waiting.turn("key", "much"):
+            pass
+        timer.join()
+        waiting.give("key")
+        waiting.give("other")
+    assert not waiting._taken
+    assert not waiting._waiting
+
+
+def test_of_those_who_wait_there_are_few() -> None:
+    with override_settings(ROWKEEPER={"HELD_THREADS": 1}), ThreadPoolExecutor(9) as pool:
+        waiting.take("key", "much")
+
+        def take() -> float:
+            began = time.monotonic()
+            with pytest.raises(Busy):
+                waiting.take("key", "much")
+            return time.monotonic() - began
+
+        took = sorted(done.result() for done in [pool.submit(take) for _ in range(9)])
+        waiting.give("key")
+    assert sum(seconds >= waiting.PATIENCE for seconds in took) == waiting.WAITING
