@@ -410,7 +410,7 @@ DIFFERENCES = [
     ),
     Difference(
         "keys with dots",
-        "a key that is a column of the data source, dots and all, means that column",
+        "a key that is a declared column of the data source, dots and all, means that column",
         {"a.b": 1},
         {"a.b": 1},
         False,

@@ -20,7 +20,9 @@ from datasources.where.nodes import fields
 from rules.engine.asks import ById, ByQuery, Insert
 from rules.engine.columns import Columns
 from rules.engine.decide import Decision, Ruleset, keeps_out
+from rules.engine.reasons import Reason
 from rules.engine.require import (
+    stored_side,
     unmet_by_record,
     unmet_by_stored,
     unmet_by_submitted,
@@ -119,7 +121,8 @@ def misses(line: Widening, asked: Request, new: Decision) -> bool:
         rows = asked.ask.rows
         return any(unmet_by_submitted(rule, row, row, user, True) is not None for row in rows)
     (change,) = asked.ask.changes
-    if unmet_by_stored(rule, change.stored, user) is not None:
+    side = stored_side(rule, user)
+    if isinstance(side, Reason) or unmet_by_stored(side, change.stored) is not None:
         return True
     row = new.rows[0]
     return unmet_by_submitted(rule, change.submitted, row, user, False) is not None
