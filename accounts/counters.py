@@ -41,18 +41,18 @@ def seconds_left(window: int) -> int:
     return int(window - now() % window) + 1
 
 
-def increment(key: str, window: int) -> int:
-    """Add one to a counter, and return its new value.
+def increment(key: str, window: int, by: int = 1) -> int:
+    """Add to a counter, and return its new value.
 
     Raises `Busy` if the cache does not answer or does not count.
     """
 
     def work(cache: BaseCache) -> int | None:
         for _ in range(3):
-            if cache.add(key, 1, window):
-                return 1
+            if cache.add(key, by, window):
+                return by
             try:
-                return cache.incr(key)
+                return cache.incr(key, by)
             except ValueError:
                 # The counter expired between the two calls.
                 continue

@@ -63,6 +63,18 @@ def begin_attempt(account: str, address: str, device: str | None = None) -> Atte
     return Attempt(tuple(keys))
 
 
+def count_passwords(count: int, address: str) -> None:
+    """Count passwords that are about to be hashed for a client's address, as each takes half a
+    second or more of the processor.
+
+    Raises `TooMany` over the limit, and `Busy` if the cache fails.
+    """
+    window = setting("SIGN_IN_WINDOW")
+    key = key_of("passwords", network_of(address), window)
+    if increment(key, window, count) > setting("MAX_PASSWORDS_PER_ADDRESS"):
+        raise TooMany("too many passwords have been set", retry_after=seconds_left(window))
+
+
 def _counters(account: str, address: str, device: str | None) -> list[tuple[str, str, int]]:
     """(kind, what is counted, limit), with the account's counter last."""
     of_account: int = setting("SIGN_IN_ATTEMPTS_PER_ACCOUNT")

@@ -7,6 +7,7 @@ rights are in the modules that this one builds on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -26,6 +27,7 @@ from .db import atomic
 from .definition import login_of
 from .errors import Failure
 from .forms import FIELDS, WRITTEN, DataSourceForm
+from .hashing import any_number, outside_transactions
 from .indexing.told import indexes_told
 from .models import DataSource
 from .pretty import pretty
@@ -197,9 +199,12 @@ class DataSourceAdmin(TransferPages, SharingPage):
             return super().get_object(request, object_id, from_field)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """What saving refuses is shown on the form, with what was typed."""
+        """What saving refuses is shown on the form, with what was typed. Passwords are hashed
+        outside of the transaction of Django's own view.
+        """
+        change = partial(super().changeform_view, request, *args, **kwargs)
         try:
-            return super().changeform_view(request, *args, **kwargs)
+            return outside_transactions(change, allow=any_number)
         except Refused as refused:
             vars(request)["rowkeeper_refused"] = refused.errors
             return super().changeform_view(request, *args, **kwargs)

@@ -20,6 +20,7 @@ from .db import atomic
 from .entry_list import Cell, EntryList, cell
 from .errors import Failure, Malformed
 from .forms import EntryForm
+from .hashing import any_number, outside_transactions
 from .jsontext import canonical
 from .models import DataSource
 from .pretty import pretty
@@ -104,10 +105,9 @@ class EntryPages(GuardedPages):
     ) -> bool:
         """Save what was typed; false where the form has to say why not."""
         try:
-            with atomic():
-                words = _write(obj, entry, form)
-                if words:
-                    self.log_change(request, obj, words)
+            words = outside_transactions(
+                lambda: self._written(request, obj, entry, form), allow=any_number
+            )
         except Unconfirmed as asked:
             form.question = asked.question
             form.add_error("row", NOTHING_SAVED)
@@ -117,6 +117,15 @@ class EntryPages(GuardedPages):
             return False
         messages.success(request, words or "Nothing was changed.")
         return True
+
+    def _written(
+        self, request: HttpRequest, obj: DataSource, entry: Stored | None, form: EntryForm
+    ) -> str:
+        with atomic():
+            words = _write(obj, entry, form)
+            if words:
+                self.log_change(request, obj, words)
+        return words
 
     def _after_saving(self, request: HttpRequest, obj: DataSource) -> HttpResponse:
         page = "entry_add" if "_addanother" in request.POST else "entries"

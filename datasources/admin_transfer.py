@@ -27,6 +27,7 @@ from . import sources, store
 from .admin_rights import GuardedPages
 from .db import atomic
 from .errors import Failure
+from .hashing import outside_transactions
 from .models import DataSource
 from .rights import may
 from .sources import Source
@@ -140,10 +141,7 @@ class TransferPages(GuardedPages):
     def _confirmed(self, request: HttpRequest, obj: DataSource, upload: Upload) -> HttpResponse:
         upload.claim()
         try:
-            with atomic():
-                seen, progress = request.POST.get("seen", ""), upload.progress("writing")
-                words = in_words(carry_out(upload.job, obj.pk, seen, progress))
-                self.log_change(request, obj, f"Imported {upload.name}: {words}.")
+            words = outside_transactions(lambda: self._imported(request, obj, upload))
         except Failure as error:
             upload.release()
             words = "Look at the preview again." if isinstance(error, Changed) else ""
@@ -155,6 +153,13 @@ class TransferPages(GuardedPages):
         upload.forget()
         messages.success(request, f"Imported {upload.name}: {words}.")
         return self._go(request, reverse(self.url_name("entries"), args=[obj.pk]))
+
+    def _imported(self, request: HttpRequest, obj: DataSource, upload: Upload) -> str:
+        with atomic():
+            seen, progress = request.POST.get("seen", ""), upload.progress("writing")
+            words = in_words(carry_out(upload.job, obj.pk, seen, progress))
+            self.log_change(request, obj, f"Imported {upload.name}: {words}.")
+        return words
 
     def progress_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
         """How far the upload's preview or import has come, for the script."""

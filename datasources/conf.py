@@ -17,6 +17,13 @@ DEFAULTS: dict[str, Any] = {
     # without a credential can make new columns by writing entries.
     "MAX_COLUMN_NAMES": 65_536,
     "ANONYMOUS_COLUMNS": False,
+    # Rows that are sent in one request: by callers with a credential, and by those without.
+    "MAX_ROWS": 100_000,
+    "MAX_ANONYMOUS_ROWS": 1_000,
+    # Passwords that are set in one request, and by the requests of one network within
+    # `SIGN_IN_WINDOW` seconds. Hashing one takes half a second or more.
+    "MAX_PASSWORDS": 20,
+    "MAX_PASSWORDS_PER_ADDRESS": 100,
     # Seconds that a read may take on SQLite; PostgreSQL has `statement_timeout` for it.
     "QUERY_SECONDS": 15,
     # Seconds that a request waits for one answer of PostgreSQL, where the server's own time limits

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.contrib.auth.hashers import BasePasswordHasher, identify_hasher, make_password
+from django.contrib.auth.hashers import BasePasswordHasher, identify_hasher
 
-from .errors import Malformed
+from .conf import setting
+from .errors import Malformed, TooLarge
+from .hashing import hash_all, is_counted
 from .models import Entry
 from .sources import Source
 from .values import composed, shown
@@ -18,23 +20,32 @@ MAX_HASHED_AT_ONCE = 500
 MAX_LENGTH = 4_096
 
 
-def hashed(source: Source, row: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """A row to be written, with each secret that differs from `before` hashed.
+def hashed(
+    source: Source, rows: Sequence[tuple[dict[str, Any], Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Rows to be written, each secret that differs from the row before hashed. `rows` has each row
+    with the one before, which is empty for a new one.
 
-    Raises `Malformed` for a password that is no text.
+    Raises `Malformed` for a password that is not text, and `NotHashed` (see `hashing`).
     """
-    changed = {
-        column: _hash(column, row[column])
-        for column in source.secret
+    places = [
+        (at, column)
+        for at, (row, before) in enumerate(rows)
+        for column in sorted(source.secret)
         if row.get(column) not in (None, "") and row[column] != before.get(column)
-    }
-    return {**row, **changed} if changed else row
+    ]
+    ready = [row for row, _ in rows]
+    made = hash_all([_password(column, ready[at][column]) for at, column in places])
+    for (at, column), encoded in zip(places, made, strict=True):
+        ready[at] = {**ready[at], column: encoded}
+    return ready
 
 
-def _hash(column: str, password: Any) -> str:
+def _password(column: str, password: Any) -> str:
+    """What is hashed of a password. Raises `Malformed` for what is not one."""
     if not isinstance(password, str) or len(password) > MAX_LENGTH:
         raise Malformed(f"`{shown(column)}`: a password is text of at most {MAX_LENGTH} characters")
-    return make_password(composed(password))
+    return composed(password)
 
 
 def spellings(password: str) -> tuple[str, ...]:
@@ -90,8 +101,8 @@ def _work(hasher: BasePasswordHasher, told: dict[str, Any]) -> float:
 def hash_plain(source_id: int, column: str) -> None:
     """Hash what a column that becomes the password column holds in plain text.
 
-    Raises `Malformed` for what is no text, for a hash that takes far too much work, and where there
-    is too much to do in one request.
+    Raises `Malformed` for what is no text and for a hash that takes far too much work, `TooLarge`
+    where there is too much to do in one request, and `NotHashed` (see `hashing`).
     """
     plain = []
     for entry in Entry.objects.filter(data_source_id=source_id):
@@ -105,13 +116,15 @@ def hash_plain(source_id: int, column: str) -> None:
                 f"the column `{shown(column)}` holds a password hash, in entry {entry.pk}, that "
                 f"takes more than {MOST_WORK} times the work of a new one; clear it"
             )
-    if len(plain) > MAX_HASHED_AT_ONCE:
-        raise Malformed(
+    most: int = setting("MAX_PASSWORDS") if is_counted() else MAX_HASHED_AT_ONCE
+    if len(plain) > most:
+        raise TooLarge(
             f"the column `{shown(column)}` holds {len(plain)} passwords in plain text; clear it, "
             "or import the rows anew once people sign in against this data source"
         )
-    for entry in plain:
-        entry.data[column] = _hash(column, entry.data[column])
+    made = hash_all([_password(column, entry.data[column]) for entry in plain])
+    for entry, encoded in zip(plain, made, strict=True):
+        entry.data[column] = encoded
         entry.save(update_fields=["data", "nested"])
 
 

@@ -231,13 +231,14 @@ def save(source: DataSource, build: bool = True) -> None:
     A column that becomes the password column is secret from now on, and the passwords that it
     holds in plain text are hashed. Raises `ValidationError`.
     """
-    from . import passwords
+    from . import hashing, passwords
     from .indexing.build import build_later
 
     source.full_clean(exclude=["app", "owner"])
     # Django asks no validator about what is empty, and `[]` is no definition.
     check_columns(source.columns)
     check_definition(source.definition)
+    hashing.begin()
     with atomic():
         if source.pk is not None:
             lock(source.pk)

@@ -263,7 +263,7 @@ def test_entries_in_a_body_over_the_usual_limit(
 
 
 @pytest.mark.parametrize("who", ["token", "site"])
-@pytest.mark.parametrize("limit", [None, 5], ids=["", "large"])
+@pytest.mark.parametrize("limit", [None, 30], ids=["", "large"])
 def test_management(who: str, limit: int | None, settings: Any) -> None:
     bodies = MANAGEMENT_BODIES
     if limit:

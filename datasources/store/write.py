@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from .. import passwords, sources
+from .. import hashing, passwords, sources
 from ..composed import composed_row
 from ..conf import setting
 from ..db import atomic, connection
@@ -51,6 +51,7 @@ def writing(
     who do; the data source is locked before any entry, so that nobody waits in a circle.
     `confirm` takes that lock, and raises `Changed` where the write has to be decided again.
     """
+    hashing.begin()
     with turn(("write", source.id), "the data source has many writers at once"), atomic():
         known = source.declared if declares else set(source.columns)
         new = [key for key in keys if key not in known]
@@ -84,7 +85,7 @@ def _add_columns(source: Source, keys: Sequence[str], declares: bool) -> None:
 def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
     """Write new rows, in `writing`. Raises `AddressTaken`."""
     rows = [composed_row(source, row) for row in rows] if source.login else rows
-    ready = [passwords.hashed(source, row, {}) for row in rows] if source.secret else rows
+    ready = passwords.hashed(source, [(row, {}) for row in rows]) if source.secret else rows
     now = timezone.now()
     many = len(ready) >= _COPY_FROM and connection.vendor == "postgresql"
     ids = (_copy if many else _create)(source, ready, now)
@@ -134,10 +135,9 @@ def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> 
         problem = problem_with_row(row)
         if problem:
             raise Malformed(problem)
-    ready = [
-        (before, passwords.hashed(source, composed_row(source, row), before.data))
-        for before, row in changes
-    ]
+    rows = [(composed_row(source, row), before.data) for before, row in changes]
+    new = passwords.hashed(source, rows)
+    ready = [(before, row) for (before, _), row in zip(changes, new, strict=True)]
     written = [(before.id, dumps(row), holds_nested_list(row)) for before, row in ready]
     for at in range(0, len(written), WRITE_BATCH):
         _rewrite(source, written[at : at + WRITE_BATCH], now)

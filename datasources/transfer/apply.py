@@ -8,6 +8,7 @@ from typing import Any
 from .. import sources, store
 from ..db import atomic
 from ..errors import AddressTaken, Malformed, NotFound
+from ..hashing import outside_transactions
 from ..sources import Source
 from ..store import Stored
 from .job import Job, Progress, silent
@@ -36,9 +37,13 @@ def carry_out(
 ) -> Done:
     """Do what a job says; with `seen`, only what that preview was of.
 
-    Raises `Unreadable`, `Refused` with the problems by line, `Changed`, and `NotFound` for a data
-    source that is gone. Then nothing was written.
+    Passwords are hashed before anything is locked. Raises `Unreadable`, `Refused` with the problems
+    by line, `Changed`, and `NotFound` for a data source that is gone. Then nothing was written.
     """
+    return outside_transactions(lambda: _carried_out(job, source_id, seen, progress))
+
+
+def _carried_out(job: Job, source_id: int, seen: str | None, progress: Progress) -> Done:
     with atomic():
         sources.lock(source_id)
         source = sources.find(source_id)
@@ -70,7 +75,7 @@ class _Writer:
 
     def run(self) -> Done:
         """Write everything. Raises `Refused`, and the transaction is undone."""
-        in_batches = self.source.login is None
+        in_batches = not self.source.login and not self.source.secret
         for number, change in enumerate(self.plan.changes(), 1):
             if isinstance(change, Problem):
                 self.problems.append(change)

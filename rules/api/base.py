@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, TypeVar, cast
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -22,10 +22,14 @@ from accounts.authentication import (
     read_again,
     source_beside,
 )
+from accounts.client import client_address
 from accounts.identity import Identity
+from accounts.limits import count_passwords
 from datasources import sources, store
+from datasources.conf import setting
 from datasources.db import atomic, connection
-from datasources.errors import Changed, NotFound
+from datasources.errors import Changed, NotFound, TooLarge
+from datasources.hashing import outside_transactions
 from datasources.health import is_lost, renew
 from datasources.jsontext import dumps
 
@@ -169,6 +173,11 @@ class Endpoint(ViewSet):
 
         Raises what `write` raises, and `Changed` (503) if the caller changes again and again.
         """
+        return outside_transactions(
+            lambda: self._decided(request, reference, write), partial(allow_passwords, request)
+        )
+
+    def _decided(self, request: Request, reference: str, write: Callable[[], Answered]) -> Answered:
         with suppress(Changed):
             return write()
         wanted = sources.reference_of(reference, is_by_name(request._request))
@@ -192,6 +201,28 @@ class Endpoint(ViewSet):
             found = guard(wanted, self.identity(request), trail)
         # `007` is 7, and a denial quotes it as it was sent.
         return found if str(wanted) == reference else replace(found, reference=reference)
+
+
+def allow_passwords(request: Request, count: int, before: int) -> None:
+    """Whether a request may set so many passwords, besides those before.
+
+    Raises `TooLarge` for more than a request may set, and `TooMany` for more than its network may.
+    """
+    most: int = setting("MAX_PASSWORDS")
+    if count + before > most:
+        raise TooLarge(f"the request sets more than {most} passwords; import the rows instead")
+    count_passwords(count, client_address(request._request))
+
+
+def hashes_outside(action: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """An action of an endpoint that is run again once the passwords that it sets are hashed."""
+
+    @wraps(action)
+    def run(self: Endpoint, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        work = partial(action, self, request, *args, **kwargs)
+        return outside_transactions(work, partial(allow_passwords, request))
+
+    return run
 
 
 def trail_of(request: HttpRequest) -> Trail:

@@ -11,10 +11,11 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.datastructures import MultiValueDict
 
 from accounts.authentication import read_again
+from accounts.identity import Identity
 from accounts.providers.django_user import is_read
 from datasources.conf import setting
 from datasources.errors import Malformed, TooLarge
-from datasources.jsontext import loads
+from datasources.jsontext import loads, loads_bulk
 from datasources.values import MAX_COLUMNS, MAX_INTEGER, problem_with_row, shown
 
 from .errors import WrongMedia
@@ -69,13 +70,26 @@ def json_bytes(request: HttpRequest) -> bytes:
     return _read(request, (JSON,), False)
 
 
-def json_body(request: HttpRequest, bulk: bool = False) -> dict[str, Any]:
+def json_body(request: HttpRequest) -> dict[str, Any]:
     """The body as a JSON object; an empty one is `{}`.
 
-    Raises `WrongMedia`, `TooLarge` (by the limit of bulk writes or of others) and `Malformed`.
+    Raises `WrongMedia`, `TooLarge` and `Malformed`.
     """
-    data = _read(request, (JSON,), bulk)
-    value = loads(data) if data.strip() else {}
+    data = _read(request, (JSON,), False)
+    return _object(loads(data) if data.strip() else {})
+
+
+def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str, Any]:
+    """The body of a bulk write. `large`: whether it may be over the usual limit.
+
+    Raises as `json_body`, and `TooLarge` for more rows than the caller may send.
+    """
+    data = _read(request, (JSON,), large)
+    most: int = setting("MAX_ANONYMOUS_ROWS" if identity.is_anonymous else "MAX_ROWS")
+    return _object(loads_bulk(data, most, setting("MAX_BODY")) if data.strip() else {})
+
+
+def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Malformed("the body is a JSON object")
     return value

@@ -22,8 +22,8 @@ from datasources.values import problem_with_text
 from ..conflicts import require_revision
 from ..guard import Guard
 from ..idempotency import Repeated
-from .base import Endpoint, json_answer
-from .bodies import json_body, row_of
+from .base import Endpoint, hashes_outside, json_answer
+from .bodies import bulk_body, json_body, row_of
 from .data_source_bodies import (
     SETTABLE,
     app_id_of,
@@ -71,14 +71,15 @@ class DataSources(Endpoint):
         fields = fields_of(query.get("attributes"))
         return json_answer({"dataSources": [body_of(model, fields) for model in found]})
 
+    @hashes_outside
     def create(self, request: Request) -> HttpResponse:
         """`POST data-sources`: who makes one gets every right on it."""
         refuse_precondition(request._request)
         if self.identity(request).is_anonymous:
             raise LoginRequired(SIGN_IN)
         large = self.receive_large(request, lambda: permissions.may(self.identity(request), "add"))
-        body = json_body(request._request, bulk=large)
         identity = self.identity(request)
+        body = bulk_body(request._request, large, identity)
         check_rights_to_create(identity, body)
         entries = [] if body.get("entries") is None else body["entries"]
         if not isinstance(entries, list):
@@ -133,6 +134,7 @@ class DataSources(Endpoint):
             return json_answer({"dataSource": short_of(door)})
         _refuse(identity, "view")
 
+    @hashes_outside
     def update(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data-sources/:id`: what is absent stays."""
         identity = self.identity(request)

@@ -1,0 +1,226 @@
+"""How much a bulk write may send: bytes and rows, by who sends it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from datasources.errors import Malformed, TooLarge
+from datasources.jsontext import loads, loads_bulk
+from datasources.models import DataSource, Entry
+
+from . import calls
+from .calls import Api, Place, place
+
+TOO_LARGE = (413, "request.size")
+LIMIT = 2_000
+
+
+@pytest.fixture
+def small(settings: Any) -> None:
+    settings.ROWKEEPER = {**settings.ROWKEEPER, "MAX_BODY": LIMIT}
+
+
+def rule(*operations: str, allow: Any = "all") -> dict[str, Any]:
+    return {"type": list(operations), "allow": allow}
+
+
+def send(api: Api, there: Place, where: str, length: int = LIMIT + 100) -> Any:
+    """A bulk write of one row, in a body of about that length."""
+    row = {"Name": "a"}
+    entry = row if where == "data" else {"data": row}
+    body = {"append": True, "entries": [entry], "filler": ""}
+    body["filler"] = " " * 10 if length < LIMIT else ""
+    text = json.dumps(body).encode()
+    return api("POST", f"{there.url}/{where}", raw=text + b" " * (length - len(text)))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("operations", "where", "fits"),
+    [
+        (["insert"], "data", True),
+        (["select"], "data", False),
+        (["update"], "data", False),
+        (["delete"], "data", False),
+        (["insert"], "commit", True),
+        (["update"], "commit", True),
+        (["select"], "commit", False),
+    ],
+)
+def test_a_large_body_is_for_those_whom_a_write_rule_lets_in(
+    operations: list[str], where: str, fits: bool, small: None
+) -> None:
+    there = place([rule("select"), rule(*operations)])
+    api = calls.bare_token()[1]
+    assert (send(api, there, where).failure == TOO_LARGE) is not fits
+    # The same from somebody without a credential, whatever the rules say.
+    assert send(calls.anonymous(), there, where).failure == TOO_LARGE
+    assert send(calls.anonymous(), there, where, 500).failure != TOO_LARGE
+
+
+@pytest.mark.django_db
+def test_a_rule_for_somebody_else_does_not_count(small: None) -> None:
+    ours, api = calls.bare_token()
+    others = place([rule("insert", allow={"tokens": [ours.pk + 1]})], name="Others")
+    assert send(api, others, "data").failure == TOO_LARGE
+    assert send(api, others, "commit").failure == TOO_LARGE
+    own = place([rule("insert", allow={"tokens": [ours.pk]})], name="Own")
+    assert send(api, own, "data").status == 200
+    disabled = place([{**rule("insert"), "enabled": False}], name="Disabled")
+    assert send(api, disabled, "data").failure == TOO_LARGE
+
+
+@pytest.mark.django_db
+def test_a_body_that_is_refused_is_not_read(small: None) -> None:
+    class Unread:
+        def read(self, size: int = -1) -> bytes:
+            raise AssertionError("the body is read")
+
+        readline = read
+
+    there = place([rule("select"), rule("insert", allow="loggedIn")])
+    for api in (calls.anonymous(), calls.bare_token()[1]):
+        for where in ("data", "commit"):
+            answer = api(
+                "POST",
+                f"{there.url}/{where}",
+                raw=b" " * 5_000,
+                **{"wsgi.input": Unread()},
+            )
+            assert answer.failure == TOO_LARGE
+
+
+def bulk(api: Api, there: Place, count: int) -> Any:
+    return api("POST", there.data, {"append": True, "entries": [{}] * count})
+
+
+def commit(api: Api, there: Place, count: int, gone: int = 0) -> Any:
+    body = {
+        "append": True,
+        "returnEntries": False,
+        "entries": [{"data": {}}] * count,
+        "delete": list(range(1_000_000, 1_000_000 + gone)),
+    }
+    return api("POST", f"{there.url}/commit", body)
+
+
+@pytest.mark.django_db
+def test_how_many_rows_somebody_without_a_credential_may_send() -> None:
+    there = place([rule("select", "insert", "delete")])
+    api = calls.anonymous()
+    assert bulk(api, there, 1_001).failure == TOO_LARGE
+    assert commit(api, there, 1_001).failure == TOO_LARGE
+    assert commit(api, there, 500, 501).failure == TOO_LARGE
+    assert not there.stored
+    assert commit(api, there, 999, 1).status == 200
+    assert bulk(api, there, 1_000).status == 200
+    # What a malformed body has behind the rows that are too many is not looked at.
+    start = b'{"entries":[' + b"{}," * 1_000
+    assert api("POST", there.data, raw=start + b"nonsense").failure[0] == 413
+
+
+@pytest.mark.django_db
+def test_how_many_rows_others_may_send(settings: Any) -> None:
+    settings.ROWKEEPER = {**settings.ROWKEEPER, "MAX_ROWS": 1_200}
+    there = place([rule("insert")])
+    api = calls.bare_token()[1]
+    assert bulk(api, there, 1_201).failure == TOO_LARGE
+    assert commit(api, there, 1_201).failure == TOO_LARGE
+    assert bulk(api, there, 1_200).status == 200
+    manager = calls.superuser()
+    for count, status in ((1_201, 413), (1_200, 201)):
+        body = {"name": f"Of {count}", "columns": ["A"], "entries": [{}] * count}
+        assert manager("POST", "data-sources", body).status == status
+    assert DataSource.objects.count() == 2
+    assert Entry.objects.count() == 2_400
+
+
+@pytest.mark.django_db
+def test_ten_megabytes_of_empty_rows_take_little_memory_and_time() -> None:
+    there = place([rule("insert")])
+    api = calls.bare_token()[1]
+    body = b'{"append":true,"entries":[' + b"{}," * 3_300_000 + b"{}]}"
+    assert bulk(api, there, 1).status == 200
+    tracemalloc.start()
+    begun = time.process_time()
+    try:
+        for where in ("data", "commit"):
+            assert api("POST", f"{there.url}/{where}", raw=body).failure == TOO_LARGE
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000_000
+    # Measuring memory alone takes several times as long.
+    assert time.process_time() - begun < 10
+    assert len(there.stored) == 1
+
+
+# -- the reader that stops
+
+
+def random_text(some: random.Random) -> str:
+    """The text of a bulk write, often with something wrong."""
+
+    def value(depth: int = 0) -> Any:
+        kind = some.randrange(7 if depth < 3 else 5)
+        if kind == 5:
+            return [value(depth + 1) for _ in range(some.randrange(3))]
+        if kind == 6:
+            return {some.choice(["a", "b", '"', "é"]): value(depth + 1) for _ in range(2)}
+        return [None, True, some.randrange(-9, 99), 1.5, some.choice(["", "x]}", 'q"', "\\", "é"])][
+            kind
+        ]
+
+    keys = ["entries", "delete", "append", "other", "ent\\u0072ies"]
+    parts = [
+        f'"{some.choice(keys)}":{json.dumps(value(), indent=some.choice([None, 1]))}'
+        for _ in range(some.randrange(4))
+    ]
+    text = some.choice(["", " ", "\n"]) + "{" + ",".join(parts) + "}" + some.choice(["", " ", "x"])
+    if some.random() < 0.6 and text:
+        at = some.randrange(len(text))
+        more = some.choice([*'",]}{[:\\1', "\\u0000", "NaN", "1e999"])
+        text = text[:at] + more + text[at + some.randrange(2) :]
+    return text
+
+
+def outcome(read: Any, text: str) -> Any:
+    try:
+        value = read(text.encode())
+    except Malformed as error:
+        return error.message
+    return json.dumps(value) if isinstance(value, dict) else "no object"
+
+
+def test_reading_in_parts_finds_what_reading_at_once_finds() -> None:
+    seed = random.randrange(2**32)
+    some = random.Random(seed)
+    found = 0
+    for _ in range(5_000):
+        text = random_text(some)
+        expected = outcome(loads, text)
+        assert outcome(lambda data: loads_bulk(data, 1_000, 100_000), text) in (
+            expected,
+            # That it is no object is said first.
+            "no object" if not text.strip().startswith("{") else expected,
+        ), (seed, text)
+        found += expected.startswith("{")
+    assert found > 500, seed
+
+
+def test_values_beside_the_rows_are_short() -> None:
+    long = b'{"other":[' + b"{}," * 1_000 + b"{}],"
+    behind = b'{"entries":[],' + long[1:-1] + b"}"
+    for text in (long + b'"entries":[]}', behind, b"[" + b"1," * 999):
+        with pytest.raises(TooLarge, match="is longer than 1000 characters"):
+            loads_bulk(text, 10, 1_000)
+    text = b'{"entries":[{"A":"' + b"x" * 5_000 + b'"}],"append":true}'
+    assert loads_bulk(text, 10, 1_000)["append"] is True
+    with pytest.raises(Malformed, match="line 1, column 11"):
+        loads_bulk(b'{"append":tru,"entries":["' + b"x" * 5_000 + b'"]}', 10, 1_000)
