@@ -18,6 +18,7 @@ from .manage import (
     ids,
     state,
 )
+from .others import Others
 from .paging import PAGE, is_long, pages, stream
 from .planner import Ask, Rows, rows_for
 from .read import (
@@ -41,6 +42,7 @@ __all__ = [
     "Ask",
     "Confirm",
     "Found",
+    "Others",
     "Rows",
     "Stored",
     "admin_page",

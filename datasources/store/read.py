@@ -237,10 +237,14 @@ def fetch_where(
 
 
 def fetched(
-    source: Source, condition: Sql, lock: bool, limit: int | None = None
+    source: Source,
+    condition: Sql,
+    lock: bool,
+    limit: int | None = None,
+    last: int | None = None,
 ) -> dict[int, Stored]:
-    """The entries that meet a condition in SQL, by id."""
-    of_this, order = by_id(source.id)
+    """The entries that meet a condition in SQL, by id; `last`: only those behind this id."""
+    of_this, order = by_id(source.id, last=last)
     params = (*of_this.params, *condition.params)
     return _fetched(Sql(f"{of_this.text} AND {condition.text}", params), order, lock, limit)
 

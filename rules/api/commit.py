@@ -69,11 +69,13 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a commit was decided to do: new rows, entries with their rows, and ids that go."""
+    """What a commit was decided to do: new rows, entries with their rows, and what is deleted."""
 
     rows: Sequence[dict[str, Any]]
     changes: Sequence[tuple[Stored, dict[str, Any]]]
     gone: Sequence[int]
+    # Every entry that is not sent, where all of them go.
+    others: store.Others | None = None
 
 
 @dataclass(slots=True)
@@ -206,6 +208,8 @@ def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> 
     plan = decided(door, source, ask, lock=True)
     if door.ruleset.has_scripts:
         columns += _made_by_scripts(source, [*plan.rows, *(row for _, row in plan.changes)])
+    if plan.others is not None:
+        plan.others.delete()
     store.delete(source, plan.gone)
     if plan.changes:
         store.update(source, plan.changes)
@@ -231,7 +235,9 @@ def decided(door: Guard, source: Source, ask: Commit, lock: bool) -> Plan:
     inserts = [sent for sent in ask.entries if sent.id is None]
     rows = door.insert(Insert([sent.row for sent in inserts], batch=True)).rows if inserts else ()
     changes = _changes(door, ask, stored)
-    return Plan(rows, changes, _to_delete(door, source, ask, stored, lock))
+    if ask.append:
+        return Plan(rows, changes, _to_delete(door, ask, stored))
+    return Plan(rows, changes, (), _others(door, source, ask, lock))
 
 
 def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -240,25 +246,30 @@ def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str
     return list(dict.fromkeys(key for row in rows for key in row if key not in known))
 
 
-def _to_delete(
-    door: Guard, source: Source, ask: Commit, stored: dict[int, Stored], lock: bool
-) -> list[int]:
-    """The ids that are to go, decided: those named, and without `append` those not sent."""
+def _to_delete(door: Guard, ask: Commit, stored: dict[int, Stored]) -> list[int]:
+    """The ids of those entries that are to be deleted by id, decided."""
     if ask.delete:
         door.some_rule("delete")
     doomed = {entry_id: stored[entry_id] for entry_id in ask.delete if entry_id in stored}
-    if not ask.append:
-        kept = set(ask.ids)
-        if not could_apply(door.ruleset, door.identity, "delete"):
-            # Nothing has to be read to say no.
-            if store.holds_others(source, kept):
-                door.refuse("delete")
-            return list(doomed)
-        everything = store.fetch_where(source, EVERYTHING, lock)
-        doomed |= {key: entry for key, entry in everything.items() if key not in kept}
     if doomed:
         door.delete(ById([entry.data for entry in doomed.values()], batch=True))
     return list(doomed)
+
+
+def _others(door: Guard, source: Source, ask: Commit, lock: bool) -> store.Others | None:
+    """Every entry that is not sent, decided: one rule has to grant that all of them are deleted.
+
+    They are read where a rule has to look at them, and then in pieces.
+    """
+    if ask.delete:
+        door.some_rule("delete")
+    if not store.holds_others(source, ask.ids):
+        return None
+    if not could_apply(door.ruleset, door.identity, "delete"):
+        door.refuse("delete")
+    others = store.Others(source, ask.ids, lock)
+    door.delete(ById(others, batch=True))
+    return others
 
 
 def _changes(

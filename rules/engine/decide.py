@@ -188,7 +188,8 @@ def _reading(identity: Identity, ask: ByQuery | ById, deletes: bool) -> Judge:
 
     def by_id(rule: Rule) -> Reason | Granted:
         assert isinstance(ask, ById)
-        for stored in ask.stored:
+        # A rule that asks nothing of the records has none of them read.
+        for stored in ask.stored if rule.require else ():
             reason = unmet_by_record(rule, stored, user)
             if reason is not None:
                 return reason

@@ -202,6 +202,8 @@ def delete(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
 
 def _stored(ask: ByQuery | ById) -> Sequence[Data] | Reason:
     """The rows that are to go; why none are shown, where that is so."""
+    if len(ask.stored if isinstance(ask, ById) else ()) > MAX_ROWS:
+        return _too_many()
     if isinstance(ask, ById):
         rows: Sequence[Data] = [row for row in ask.stored if row is not None]
         if len(rows) < len(ask.stored):
@@ -210,9 +212,11 @@ def _stored(ask: ByQuery | ById) -> Sequence[Data] | Reason:
         return reasons.failed("the stored rows are not at hand")
     else:
         rows = ask.rows(MAX_ROWS + 1)
-    if len(rows) > MAX_ROWS:
-        return reasons.failed(f"the delete is of more than {MAX_ROWS:,} entries")
-    return rows
+    return _too_many() if len(rows) > MAX_ROWS else rows
+
+
+def _too_many() -> Reason:
+    return reasons.failed(f"the delete is of more than {MAX_ROWS:,} entries")
 
 
 # -- writes

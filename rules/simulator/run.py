@@ -269,8 +269,9 @@ class _Action:
         plan = decided(self.door, source, ask, lock=False)
         written = [(entry.id, row) for entry, row in plan.changes]
         self.outcome.written = [*written, *((None, row) for row in plan.rows)]
-        self._refuse_addresses(source, first_operation(ask), self.outcome.written, gone=plan.gone)
-        self.outcome.gone = len(plan.gone)
+        gone = plan.gone if plan.others is None else plan.others.ids()
+        self._refuse_addresses(source, first_operation(ask), self.outcome.written, gone=gone)
+        self.outcome.gone = len(plan.gone if plan.others is None else plan.others)
 
     def _entry_id(self) -> int:
         if self.asked.entry_id is None:
