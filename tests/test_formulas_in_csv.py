@@ -44,7 +44,7 @@ def is_number(cell: str) -> bool:
 def check(file: str) -> None:
     for delimiter in DELIMITERS:
         for cell in cells_of(file, delimiter):
-            bare = cell.lstrip('"\t\r\n')
+            bare = cell.lstrip("\t\r\n")
             # A number of ours, up to the commas that this reader knows nothing of.
             if bare[:1] in BEGINNINGS and not is_number(bare.split(",")[0]):
                 pytest.fail(f"{cell!r} is a formula where {delimiter!r} delimits: {file!r}")
