@@ -396,7 +396,7 @@ def refused(path: Path, source: DataSource) -> str:
 )
 def test_xml_that_declares_entities_is_not_parsed(declaration: bytes, tmp_path: Path) -> None:
     source = make("Xml")
-    for part in ("xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/anything.bin"):
+    for part in ("xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/styles.xml"):
         path = workbook(tmp_path, ["A"], ["x"])
         changed_part(path, part, lambda xml: b"<?xml version='1.0'?>" + declaration + xml)
         assert "declares XML entities" in refused(path, source)
@@ -428,7 +428,7 @@ def test_a_declaration_across_two_pieces_is_found(
 def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make("Bomb")
     path = workbook(tmp_path, ["A"], ["x"])
-    changed_part(path, "xl/media/picture.png", lambda _: b"\0" * 40_000_000)
+    changed_part(path, "xl/styles.xml", lambda _: b"\0" * 40_000_000)
     assert path.stat().st_size < 100_000
     assert "a part of the workbook unpacks to 40 MB" in refused(path, source)
     monkeypatch.setattr(xlsxguard, "MAX_UNPACKED", 30_000_000)

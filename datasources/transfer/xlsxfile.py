@@ -13,15 +13,16 @@ from ..values import MAX_COLUMNS, shown
 from .lines import Line
 from .problems import Problem, Unreadable
 from .xlsxguard import look_through
+from .xlsxparts import NO_WORKBOOK, Archive
+from .xlsxtexts import plain, spelled_out, table_of
 
 MAX_LINES = 1_048_576
 # What a spreadsheet holds in one cell.
 MAX_TEXT = 32_767
 SHEET = "Entries"
 _WIDE = 2 * MAX_COLUMNS
-# What XML cannot hold, or would change, and what already looks like its spelling.
-_SPELL_OUT = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
-_SPELLED_OUT = re.compile("_x([0-9A-Fa-f]{4})_")
+# Lines that have formatted cells beyond that, and nothing in them.
+_MAX_WIDE = 10_000
 _NO_CLOCK = re.compile(r'"[^"]*"|\\.|\[[^\]]*(?:\]|\Z)')
 
 
@@ -55,7 +56,9 @@ class XlsxFile:
     def __init__(self, path: Path) -> None:
         self._library = _openpyxl()
         self._path = path
-        self._has_formulas = look_through(path)
+        self._looked = look_through(path)
+        self._texts: list[str] | None = None
+        self._wide = 0
         self._done, self._total = 0, 0
         self.notes: list[str] = []
 
@@ -69,7 +72,7 @@ class XlsxFile:
         books: list[Any] = []
         try:
             books.append(self._open(data_only=True))
-            if self._has_formulas:
+            if self._looked.has_formulas:
                 books.append(self._open(data_only=False))
             self._look_at(books[0])
             yield from self._numbered(*map(_rows, books))
@@ -99,27 +102,62 @@ class XlsxFile:
             if number > MAX_LINES:
                 yield Problem(number, f"a sheet has at most {MAX_LINES} lines", fatal=True)
                 return
-            if len(row) > _WIDE:
+            width = max(_width_of(row), _width_of(beside))
+            if width > _WIDE:
                 yield Problem(number, f"reaches beyond {_WIDE} columns")
                 continue
-            cells = [_value(cell) for cell in row]
+            self._wide += len(row) > _WIDE
+            if self._wide > _MAX_WIDE:
+                yield Problem(
+                    number,
+                    f"more than {_MAX_WIDE} lines have formatted cells beyond {_WIDE} columns: "
+                    "delete the columns to the right of the table",
+                    fatal=True,
+                )
+                return
+            cells = [_value(cell) for cell in row[:width]]
             if beside:
                 cells = [_computed(*each) for each in zip(cells, row, beside, strict=False)]
             if any(cell is not None for cell in cells):
                 yield Line(number, cells)
 
     def _open(self, data_only: bool) -> Any:
+        parts = self._looked.parts
+        archive = Archive(self._path, parts.lines)
         try:
-            return self._library.load_workbook(
-                self._path, read_only=True, data_only=data_only, keep_links=False
-            )
+            if self._texts is None and parts.texts is not None:
+                with archive.open(parts.texts) as part:
+                    self._texts = table_of(part)
+            return _book(archive, data_only, self._texts or [])
         # Whatever it stumbles over, the file is at fault.
         except Exception:
-            raise Unreadable("the file is no XLSX workbook, or it is damaged") from None
+            archive.close()
+            raise Unreadable(NO_WORKBOOK) from None
 
 
 class _Damaged(Exception):
     """Somewhere in the sheet the workbook cannot be read any further."""
+
+
+def _book(archive: Archive, data_only: bool, texts: list[str]) -> Any:
+    """The workbook of an archive, with a table of texts that was read already."""
+    from openpyxl.reader.excel import ExcelReader
+
+    class Reader(ExcelReader):  # type: ignore[misc]
+        """The library's reader on an archive that is open already."""
+
+        def __init__(self) -> None:
+            self.archive, self.valid_files = archive, archive.namelist()
+            self.read_only, self.data_only = True, data_only
+            self.keep_vba = self.keep_links = self.rich_text = False
+            self.shared_strings = texts
+
+        def read_strings(self) -> None:
+            """They are there."""
+
+    reader = Reader()
+    reader.read()
+    return reader.wb
 
 
 def _first_sheet(book: Any) -> Any:
@@ -148,7 +186,7 @@ def _value(cell: Any) -> Any:
     if isinstance(value, str):
         if cell.data_type == "e":
             return Wrong(f"the cell shows the error `{shown(value, 20)}`")
-        return _SPELLED_OUT.sub(_spelled, value) if "_x" in value else value
+        return plain(value)
     if isinstance(value, float):
         return value or 0.0
     if value is None or isinstance(value, int):
@@ -156,8 +194,12 @@ def _value(cell: Any) -> Any:
     return _time_text(value, cell.number_format)
 
 
-def _spelled(match: re.Match[str]) -> str:
-    return chr(int(match[1], 16))
+def _width_of(row: Sequence[Any]) -> int:
+    """How many cells a row has up to the last one with something in it."""
+    width = len(row)
+    while width and row[width - 1].value is None:
+        width -= 1
+    return width
 
 
 def _computed(value: Any, cell: Any, formula: Any) -> Any:
@@ -176,12 +218,21 @@ def _time_text(value: Any, shape: str | None) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, time):
+        if value.microsecond:
+            return value.isoformat(timespec="milliseconds")
         return value.isoformat(timespec="seconds" if value.second else "minutes")
     if isinstance(value, timedelta):
-        seconds = round(value.total_seconds())
-        sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-        return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        return _duration(value)
     return Wrong(f"a value that is none (`{shown(type(value).__name__)}`)")
+
+
+def _duration(value: timedelta) -> str:
+    """Hours, minutes and seconds, with milliseconds if there are any: `-27:05:09.250`."""
+    milliseconds = round(value / timedelta(milliseconds=1))
+    sign, milliseconds = ("-", -milliseconds) if milliseconds < 0 else ("", milliseconds)
+    seconds, milliseconds = divmod(milliseconds, 1_000)
+    clock = f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{clock}.{milliseconds:03}" if milliseconds else clock
 
 
 def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -197,7 +248,7 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
             return typed(repr(value), "n")
         if value.__class__ is not str:
             return value
-        text = _SPELL_OUT.sub(lambda match: f"_x{ord(match[0]):04X}_", value)
+        text = spelled_out(value)
         if len(text) > MAX_TEXT:
             raise Unreadable(
                 f"line {number}, `{shown(header[column])}`: the text has {len(text)} characters, "

@@ -1,8 +1,9 @@
 """A look at an XLSX file before a parser meets it: a ZIP archive of XML, and both can be bombs.
 
-Every part is unpacked once, in pieces that are thrown away: what is unpacked later is bounded by
-what the archive says of itself, sheets alone are large (they are read line by line), no XML
-declares a document type or an entity, and none has more elements than can be held.
+Every part that is read later (`xlsxparts`) is unpacked once, in pieces that are thrown away: what
+is unpacked later is bounded by what the archive says of itself, sheets alone are large (they are
+read line by line), no XML declares a document type or an entity, and none has more elements than
+can be held. The parts that are not read count by their size only.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..values import shown
 from .problems import Unreadable
 from .xlsxelements import ROW, TEXT, Elements
+from .xlsxparts import NO_WORKBOOK, Parts, parts_of
 
 # Bytes: of all parts together, of the table of texts, and of any other part but a sheet.
 MAX_UNPACKED = 500_000_000
@@ -22,79 +26,68 @@ MAX_PART = 10_000_000
 MAX_PARTS = 5_000
 _PIECE = 1 << 18
 _OVERLAP = 64
-_TYPES = "[Content_Types].xml"
-_SHEET, _TEXTS = b".worksheet+xml", b".sharedStrings+xml"
-# The library reads other parts whole, whatever kind they are said to be of.
-_SHEET_NAME = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
-_TEXTS_NAME = re.compile(r"xl/[^/]*strings[^/]*\.xml", re.IGNORECASE)
-_OVERRIDE = re.compile(rb"<(?:[\w.-]+:)?Override\b([^<>]*)>")
-_ATTRIBUTE = re.compile(rb"""\b(PartName|ContentType)\s*=\s*["']([^"']*)["']""")
 _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENCODING = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([^"']*)""")
+# The names of elements in a workbook that is saved as “Strict Open XML”.
+_STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
+STRICT = (
+    "the workbook is saved as “Strict Open XML”, which is not read: save it as “Excel Workbook "
+    "(.xlsx)”, or as “CSV UTF-8”"
+)
 _FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
 
 
-def look_through(path: Path) -> bool:
-    """Whether there may be formulas. Raises `Unreadable` for what is not to be opened."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What there is to read, and whether there can be formulas in it."""
+
+    parts: Parts
+    has_formulas: bool
+
+
+def look_through(path: Path) -> Looked:
+    """Look at every part that is read. Raises `Unreadable` for what is not to be opened."""
     try:
         with zipfile.ZipFile(path) as archive:
-            lines = _check_sizes(archive)
+            _check_size(archive)
+            parts = parts_of(archive)
             found = [
-                _look_at(archive, part, lines.get(part.filename)) for part in archive.infolist()
+                _look_at(archive, part, parts)
+                for part in archive.infolist()
+                if part.filename in parts.lines
             ]
-            return any(found)
+            return Looked(parts, any(found))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
-        raise Unreadable("the file is no XLSX workbook, or it is damaged or encrypted") from None
+        raise Unreadable(NO_WORKBOOK) from None
 
 
-def _check_sizes(archive: zipfile.ZipFile) -> dict[str, str]:
-    """The element of which a part may have many, by the part's name."""
+def _check_size(archive: zipfile.ZipFile) -> None:
+    """All parts together, those that are not read included."""
     parts = archive.infolist()
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
         raise Unreadable(
             f"the workbook unpacks to more than {MAX_UNPACKED // 1_000_000} MB or to more than "
             f"{MAX_PARTS} parts; a CSV file may be larger"
         )
-    lines = _lines(_kinds(archive))
-    for part in parts:
-        line = lines.get(part.filename)
-        limit = MAX_TEXTS if line == TEXT else MAX_PART
-        if part.file_size > limit and line != ROW:
-            raise Unreadable(
-                f"a part of the workbook unpacks to {part.file_size // 1_000_000} MB, at most "
-                f"{limit // 1_000_000} are allowed; a CSV file may be larger"
-            )
-    return lines
 
 
-def _lines(kinds: dict[str, bytes]) -> dict[str, str]:
-    """Sheets are read row by row, tables of texts text by text."""
-    found = {}
-    for name, kind in kinds.items():
-        if kind.endswith(_SHEET) and _SHEET_NAME.fullmatch(name):
-            found[name] = ROW
-        elif kind.endswith(_TEXTS) and _TEXTS_NAME.fullmatch(name):
-            found[name] = TEXT
-    return found
+def _check_part(part: zipfile.ZipInfo, line: str | None) -> None:
+    limit = MAX_TEXTS if line == TEXT else MAX_PART
+    if part.file_size > limit and line != ROW:
+        raise Unreadable(
+            f"a part of the workbook unpacks to {part.file_size // 1_000_000} MB "
+            f"(`{shown(part.filename)}`), at most {limit // 1_000_000} are allowed; a CSV file may "
+            "be larger"
+        )
 
 
-def _kinds(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    """What kind each part is of that is said to be of one kind alone."""
-    if _TYPES not in archive.namelist() or archive.getinfo(_TYPES).file_size > MAX_PART:
-        return {}
-    found: dict[str, bytes] = {}
-    for text in _OVERRIDE.findall(archive.read(_TYPES)):
-        said = dict(_ATTRIBUTE.findall(text))
-        name = said.get(b"PartName", b"").decode(errors="replace").lstrip("/")
-        found[name] = b"" if name in found else said.get(b"ContentType", b"")
-    return found
-
-
-def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo, line: str | None) -> bool:
+def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo, parts: Parts) -> bool:
     """Whether a part may hold formulas. Raises `Unreadable` for declarations, and for more than
     can be held.
     """
     found, end = False, b""
+    line = parts.lines[part.filename]
+    _check_part(part, line)
     elements = Elements(line)
     with archive.open(part) as source:
         while piece := source.read(_PIECE):
@@ -103,6 +96,8 @@ def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo, line: str | None) 
             text = end + piece
             if _DECLARATION.search(text):
                 raise Unreadable("the workbook declares XML entities or a document type")
+            if part.filename == parts.book and _STRICT in text:
+                raise Unreadable(STRICT)
             elements.feed(piece)
             found = found or _FORMULA.search(text) is not None
             end = text[-_OVERLAP:]
