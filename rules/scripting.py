@@ -10,8 +10,6 @@ from datasources.jsontext import dumps
 from . import sandbox
 from .engine.scripts import Budget, ScriptCall, ScriptVerdict
 from .lookups import LookupsOf
-from .sandbox.limits import current_limits
-from .sandbox.runner import used_up
 
 
 class Scripts:
@@ -58,12 +56,7 @@ class Scripts:
         writer = self._writers.get(call.source, self._otherwise)
         if writer not in self._lookups:
             self._lookups[writer] = self._lookups_of(writer)
-        most = current_limits().seconds
-        left = most - self._budget.used
-        if left <= 0:
-            return ScriptVerdict(False, error=used_up(most))
-        verdict = sandbox.run(call, self._lookups[writer], self._source_id, left)
-        self._budget.used += verdict.milliseconds / 1_000
+        verdict = sandbox.run(call, self._lookups[writer], self._source_id, self._budget)
         # Once something is written, only what is shown of it is left to ask: then nothing is.
         if verdict.busy and not self._has_written:
             # No decision: what the rules say is not known, and trying again later will help.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from rules.engine.scripts import ScriptCall, ScriptVerdict
+from rules.engine.scripts import Budget, ScriptCall, ScriptVerdict
 
 from .inside.policy import ScriptProblem, check
 from .lookups import LookupFailed, Lookups
@@ -17,11 +15,11 @@ def run(
     call: ScriptCall,
     lookups: Lookups,
     source_id: int | None = None,
-    seconds_left: float = math.inf,
+    budget: Budget | None = None,
 ) -> ScriptVerdict:
     """Run a script rule in a worker process. Never raises: what goes wrong is in the verdict.
 
     `source_id`: the data source of the rule, whose scripts have a share of the workers.
-    `seconds_left`: of what all scripts of the request have together.
+    `budget`: what the scripts of the request have used of the seconds that they share.
     """
-    return run_script(call, lookups, source_id, seconds_left)
+    return run_script(call, lookups, source_id, budget)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import os
 import threading
 import time
@@ -17,7 +16,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
-from rules.engine.scripts import ScriptCall, ScriptVerdict
+from rules.engine.scripts import Budget, ScriptCall, ScriptVerdict
 
 from . import messages
 from .inside.policy import check
@@ -38,16 +37,17 @@ def run_script(
     call: ScriptCall,
     lookups: Lookups,
     source_id: int | None = None,
-    seconds_left: float = math.inf,
+    budget: Budget | None = None,
 ) -> ScriptVerdict:
     """Run the script of a rule. Never raises an `Exception`.
 
     `source_id`: the data source of the rule, whose scripts have a share of the workers.
-    `seconds_left`: of what all scripts of the request have together.
+    `budget`: what the scripts of the request have used of the seconds that they share. To wait for
+    a worker uses nothing of it.
     """
     started = time.monotonic()
     try:
-        verdict = _run(call, lookups, current_limits(), source_id, seconds_left)
+        verdict = _run(call, lookups, current_limits(), source_id, budget or Budget())
     except NoWorker as error:
         verdict = ScriptVerdict(False, error=messages.one_line(str(error)), busy=True)
     except Exception:
@@ -61,8 +61,11 @@ def _run(
     lookups: Lookups,
     limits: Limits,
     source_id: int | None,
-    seconds_left: float,
+    budget: Budget,
 ) -> ScriptVerdict:
+    left = limits.seconds - budget.used
+    if left <= 0:
+        return ScriptVerdict(False, error=used_up(limits.seconds))
     unfit = _unfit(call, limits)
     if unfit:
         return ScriptVerdict(False, error=unfit)
@@ -76,8 +79,9 @@ def _run(
     claim = Claim(source_id, strikes.is_last(source_id, call.source))
     for _ in range(_ATTEMPTS):
         worker = pool.acquire(claim)
-        exchange = _Exchange(worker, call, lookups, limits, min(seconds_left, limits.seconds))
+        exchange = _Exchange(worker, call, lookups, limits, left)
         healthy = False
+        began = time.monotonic()
         try:
             verdict = exchange.hold(job)
             healthy = not exchange.ended
@@ -87,6 +91,7 @@ def _run(
         except Gone:
             continue
         finally:
+            budget.used += time.monotonic() - began
             (pool.release if healthy else pool.discard)(worker)
     raise NoWorker("the workers end before they begin")
 
