@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from django.core.exceptions import ValidationError
+from django.dispatch import Signal
 from django.utils import timezone
 
 from .composed import compose_stored
@@ -224,6 +225,11 @@ def touch_rules(source_id: int) -> None:
         )
 
 
+# A data source gets a name: `source`, and the name that it had `before`, None for a new one. A
+# receiver raises `ValidationError` where it must not.
+naming = Signal()
+
+
 def save(source: DataSource, build: bool = True) -> None:
     """Validate and save a new or changed data source, and carry out its definition; its indexes
     are made later, unless `build` says that the caller does.
@@ -242,13 +248,16 @@ def save(source: DataSource, build: bool = True) -> None:
     with atomic():
         if source.pk is not None:
             lock(source.pk)
-            stored = DataSource.objects.only("secret_columns", "indexes", "columns").get(
+            stored = DataSource.objects.only("name", "secret_columns", "indexes", "columns").get(
                 pk=source.pk
             )
+            name: str | None = stored.name
             before, source.indexes = stored.secret_columns, stored.indexes
             columns = stored.columns
         else:
-            before, columns = [], []
+            before, columns, name = [], [], None
+        if source.name != name:
+            naming.send(DataSource, source=source, before=name)
         login = login_of(source.definition)
         kept = passwords.still_held(source.pk, before) if source.pk else []
         source.secret_columns = secret_columns(kept, source.definition)

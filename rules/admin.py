@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import Case, IntegerField, OuterRef, QuerySet, Subquery, When
 from django.db.models.aggregates import Count
 from django.db.models.functions import Coalesce
@@ -32,6 +33,7 @@ from .checks import check
 from .forms import RuledDataSourceForm, rule_errors
 from .log.over_limit import over_limit
 from .models import AccessRule, Revision
+from .naming import Tested, check_rename, rename_in_rules, tested
 from .offers import offers_for
 from .saving import RulesInvalid, problems_with, rules_and_writers, rules_of, save_rules
 from .summary import access, summaries
@@ -73,6 +75,10 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
     def get_fieldsets(self, request: HttpRequest, obj: DataSource | None = None) -> Any:
         """With the rules, for those who may see them."""
         main, *others = super().get_fieldsets(request, obj)
+        if _may_be_renamed(obj) and self._may_edit(request, obj, "change"):
+            fields = list(main[1]["fields"])
+            fields.insert(fields.index("name") + 1, "rename_in_rules")
+            main = (main[0], {**main[1], "fields": fields})
         if not self._may_edit(request, obj, "change_rules"):
             return [main, *others]
         # Django asks several times, and shows one: the words are made for that.
@@ -97,7 +103,9 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
 
     def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
         """The data source, then its rules; who makes one gets the rights on it."""
+        renamed = self._renamed(request, obj, form) if change else []
         super().save_model(request, obj, form, change)
+        self._rename(request, obj, form, renamed)
         if not change and request.user.pk is not None:
             grant_all(request.user.pk, obj)
             look_again(request.user)
@@ -117,6 +125,32 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         if {"rules", "columns", WRITTEN, "definition"} & set(form.changed_data):
             self._say(request, obj)
 
+    def _renamed(self, request: HttpRequest, obj: DataSource, form: Any) -> list[Tested]:
+        """The rules that are to be changed with the name."""
+        if "name" not in form.changed_data or not obj.definition.get("login"):
+            return []
+        agreed = form.cleaned_data.get("rename_in_rules", False)
+        try:
+            return check_rename(obj, _stored_name(obj), request.user, agreed)
+        except ValidationError as error:
+            raise Refused([("name", message) for message in error.messages]) from None
+
+    def _rename(
+        self, request: HttpRequest, obj: DataSource, form: Any, renamed: list[Tested]
+    ) -> None:
+        if not renamed:
+            return
+        old = str(form.initial["name"])
+        try:
+            rename_in_rules(renamed, old, obj.name, request.user, Revision.Origin.ADMIN)
+        except (RulesInvalid, PermissionMissing) as error:
+            raise Refused([("name", error.message)]) from None
+        if "rules" in form.changed_data:
+            text = "change the name first, and the rules after it"
+            raise Refused([("rules", text)])
+        for each in renamed:
+            messages.info(request, quoted(f"Changed the name in {each}."))
+
     def _say(self, request: HttpRequest, obj: DataSource) -> None:
         """What is to be said about the rules that were saved."""
         rules, writers, _ = rules_and_writers(obj.pk)
@@ -129,6 +163,15 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         """With the number of rules, for those who may see them."""
         words, rules = super().goes_along(obj, entries), self.rule_count(obj)
         return words if rules is None else f"{words}, {rules} {'rule' if rules == 1 else 'rules'}"
+
+
+def _may_be_renamed(obj: DataSource | None) -> bool:
+    """Whether rules can be about the name of a data source: people sign in against it."""
+    return obj is not None and bool(obj.definition.get("login")) and bool(tested(obj.name))
+
+
+def _stored_name(obj: DataSource) -> str:
+    return DataSource.objects.values_list("name", flat=True).get(pk=obj.pk)
 
 
 def _in_words(user: Any, obj: DataSource | None) -> SafeString | str:

@@ -22,7 +22,8 @@ class RulesConfig(SiblingCheck, AppConfig):
 
     def ready(self) -> None:
         """Rules that are saved one by one are checked like a list."""
+        from . import naming, saving
         from .sandbox import checks  # noqa: F401  (registers the system checks)
-        from .saving import connect
 
-        connect()
+        saving.connect()
+        naming.connect()

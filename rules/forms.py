@@ -89,6 +89,12 @@ class RuledDataSourceForm(DataSourceForm):
         help_text="Why the rules are changed, for their history. May be left out.",
         widget=forms.TextInput({"class": "vTextField"}),
     )
+    rename_in_rules = forms.BooleanField(
+        required=False,
+        label="Change the name in rules",
+        help_text="Rules that test the name of this data source as `Source` are changed "
+        "along with the name.",
+    )
     # The number of the rules that the form was opened with.
     opened_revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
 

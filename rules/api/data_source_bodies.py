@@ -16,6 +16,7 @@ from datasources.db import atomic
 from datasources.definition import changes_login
 from datasources.errors import Malformed
 from datasources.models import DataSource
+from datasources.queries import switch
 from datasources.values import MAX_INTEGER, shown
 
 from ..authorship import without_writer
@@ -25,6 +26,7 @@ from ..engine.decide import keeps_out
 from ..engine.problems import Problem
 from ..guard import Guard
 from ..models import Revision
+from ..naming import check_rename, rename_in_rules
 from ..saving import rules_and_writers, rules_of, save_rules
 from .answering import WARNINGS_OMITTED, after_write
 from .entry_answers import iso_time
@@ -61,6 +63,27 @@ def save(model: DataSource) -> None:
         raise Malformed(_words(error)) from None
     except IntegrityError:
         raise Malformed("`name`: there is a data source of that name already") from None
+
+
+def save_named(
+    identity: Identity, model: DataSource, body: dict[str, Any], old: str | None
+) -> None:
+    """Save a data source together with the rules that test its name.
+
+    `old` is the name that it had, None if nobody signs in against it. With `renameInRules` the rules
+    that test that name are changed along with it. Raises `Malformed` where they would have to be.
+    """
+    agreed = switch(body, "renameInRules", False)
+    if old is None or model.name == old:
+        save(model)
+        return
+    user = user_behind(identity)
+    try:
+        found = check_rename(model, old, user, agreed)
+    except ValidationError as error:
+        raise Malformed(_words(error)) from None
+    save(model)
+    rename_in_rules(found, old, model.name, user, Revision.Origin.API)
 
 
 def _words(error: ValidationError) -> str:

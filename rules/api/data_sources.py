@@ -36,6 +36,7 @@ from .data_source_bodies import (
     new_of,
     number_of,
     save,
+    save_named,
     set_rules,
     short_of,
     warnings_of,
@@ -175,9 +176,10 @@ class DataSources(Endpoint):
             precondition.check(source_tag(model))
             if revision is not None:
                 require_revision(model, revision)
+            old, has_login = model.name, bool(model.definition.get("login"))
             if any(key in body for key in SETTABLE):
                 fill(model, body)
-                save(model)
+                save_named(identity, model, body, old if has_login else None)
             if "accessRules" in body:
                 set_rules(identity, model, body["accessRules"])
             once.keep({"id": model.pk})
