@@ -70,8 +70,8 @@ def save_named(
 ) -> None:
     """Save a data source together with the rules that test its name.
 
-    `old` is the name that it had, None if nobody signs in against it. With `renameInRules` the rules
-    that test that name are changed along with it. Raises `Malformed` where they would have to be.
+    `old` is the name that it had, None if nobody signs in against it. With `renameInRules` the
+    rules that test that name are changed along with it. Raises `Malformed` where they have to be.
     """
     agreed = switch(body, "renameInRules", False)
     if old is None or model.name == old:
