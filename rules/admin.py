@@ -30,6 +30,7 @@ from .admin_scripts import ScriptPages
 from .advice import advice_for, in_lines
 from .authorship import without_writer
 from .checks import check
+from .engine.parse import parse_rules
 from .forms import RuledDataSourceForm, rule_errors
 from .log.over_limit import over_limit
 from .models import AccessRule, Revision
@@ -182,7 +183,7 @@ def _in_words(user: Any, obj: DataSource | None) -> SafeString | str:
     found = summaries(rules, problems_with(rules, obj.declared_columns, obj.secret_columns))
     context = {
         "rules": found,
-        "access": access(found),
+        "access": access(found, parse_rules(rules, frozenset(obj.declared_columns))[0]),
         "advice": [*in_lines(over_limit(obj)), *advice_for(obj, user)],
         "revision": obj.revision,
     }

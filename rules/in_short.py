@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datasources.jsontext import dumps
 from datasources.values import shown
 
+from .engine.matrix import reachable
 from .engine.rule import OPERATIONS, Condition, Operation, Rule
 from .engine.templates import Template
 
@@ -23,13 +24,8 @@ def access_in_short(rules: Sequence[Rule]) -> dict[Operation, str]:
 
 
 def _asked(rules: Sequence[Rule], operation: Operation) -> Iterable[Rule]:
-    for rule in rules:
-        if not rule.enabled or operation not in rule.operations:
-            continue
-        if rule.broken is not None:
-            return
-        if rule.app_ids != frozenset():
-            yield rule
+    reached = reachable(rules, operation)
+    return [rule for rule in rules if rule.position in reached]
 
 
 def _of(rules: Iterable[Rule]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from datasources.definition import login_of
 from datasources.models import DataSource
 from datasources.transfer.cells import header_cell
 from datasources.transfer.csvfile import written
@@ -50,18 +51,29 @@ class Overview:
         """
         for line in self.lines:
             for operation in OPERATIONS:
-                found = grants(self.rules, line.caller, operation)
+                found = grants(self.rules, line.caller, operation, self.declared)
                 for column in [""] if operation == "delete" else self.source.columns:
                     access, by = access_to(found, column)
                     yield line, operation, column, access, by
 
-    def condition(self, grant: Grant) -> str:
-        """Under which conditions a grant holds, in words."""
+    @property
+    def declared(self) -> frozenset[str] | None:
+        """The columns of a data source that people sign in against, where no other is written."""
+        signs_in = login_of(self.source.definition) is not None
+        return frozenset(self.source.columns) if signs_in else None
+
+    def condition(self, grant: Grant, column: str | None = None) -> str:
+        """Under which conditions a grant holds, in words; of one column, or of the rule."""
         raw = self.raw[grant.rule.position - 1]
         words = [] if grant.rule.script is not None else requirements_in_words(raw)
+        if column is not None and grant.in_own_row(column):
+            words.append("the row is the user's own")
         if grant.rule.app_ids is not None:
             apps = " or ".join(map(str, sorted(grant.rule.app_ids)))
             words.append(f"in app {apps} alone")
+        if column is not None and (earlier := grant.unless(column)):
+            rules = " or ".join(map(str, earlier))
+            words.append(f"rule {rules} does not decide first")
         return " and ".join(words)
 
 
@@ -80,7 +92,10 @@ def _overview(source: DataSource, raw: list[Any]) -> Overview:
     found = Overview(source, raw, list(map(Facts.of, rules)), [])
     for caller in callers(rules):
         cells = [
-            [_in_words(found, grant) for grant in grants(found.rules, caller, operation)]
+            [
+                _in_words(found, grant)
+                for grant in grants(found.rules, caller, operation, found.declared)
+            ]
             for operation in OPERATIONS
         ]
         found.lines.append(Line(_who(caller, raw), cells, caller))
@@ -123,7 +138,7 @@ def _batch(sources: Sequence[DataSource]) -> Iterator[list[str]]:
 def _rows(overview: Overview) -> Iterator[list[str]]:
     source = overview.source
     for line, operation, column, access, by in overview.by_column():
-        conditions = [overview.condition(grant) for grant in by if grant.kind == "if"]
+        conditions = [overview.condition(grant, column) for grant in by if access == "if"]
         yield [
             str(source.pk),
             header_cell(source.name),

@@ -5,15 +5,16 @@ It takes rules as they are stored, so it can be handed anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datasources.jsontext import dumps
 from datasources.values import shown
 
+from .engine.matrix import reachable
 from .engine.parse import Problem
-from .engine.rule import OPERATIONS
+from .engine.rule import OPERATIONS, Rule
 
 _WORDS = {"equals": "is", "notequals": "is not", "contains": "contains"}
 _SIDES = {
@@ -57,14 +58,27 @@ def summaries(rules: Sequence[Any], problems: Sequence[Problem] = ()) -> list[Su
     ]
 
 
-def access(found: Sequence[Summary]) -> list[Access]:
-    """For each operation, who gets in, in the order in which rules are tried."""
-    return [Access(_DOES[operation], tuple(_lines(operation, found))) for operation in OPERATIONS]
+def access(found: Sequence[Summary], rules: Sequence[Rule] | None = None) -> list[Access]:
+    """For each operation, who gets in, in the order in which rules are tried.
+
+    With `rules`, what the summaries were parsed to, rules that no request can reach are left out.
+    """
+    return [
+        Access(
+            _DOES[each],
+            tuple(_lines(each, found, None if rules is None else reachable(rules, each))),
+        )
+        for each in OPERATIONS
+    ]
 
 
-def _lines(operation: str, found: Sequence[Summary]) -> Iterator[str]:
+def _lines(
+    operation: str, found: Sequence[Summary], reached: Container[int] | None
+) -> Iterator[str]:
     for rule in found:
         if not rule.on or (rule.operations and operation not in rule.operations):
+            continue
+        if reached is not None and rule.number not in reached and not rule.problems:
             continue
         if rule.problems:
             yield f"nobody from here on: rule {rule.number} is not valid"

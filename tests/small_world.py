@@ -53,8 +53,14 @@ WHERES = [
     for first, second in product(_tests("A"), _tests("Salary"))
 ]
 UNDECLARED = [{"Missing": "x"}, {"Other": "x"}]
+# Requests that name a column that is not declared, with one test of each column at most.
+NAMING = [
+    ByQuery(parse_where({"$and": [*first, *second]} if first or second else {}, COLUMNS), (name,))
+    for first, second in product(_tests("A")[:7], _tests("Salary")[:7])
+    for name in ("Missing", "Other")
+]
 ASKS: dict[str, list[Any]] = {
-    "select": [*map(ByQuery, WHERES), *(ById([row]) for row in rows(STORED))],
+    "select": [*map(ByQuery, WHERES), *NAMING, *(ById([row]) for row in rows(STORED))],
     "insert": [Insert([row]) for row in [*rows(SENT), *UNDECLARED]],
     "update": [
         Update([Change(sent, stored, own)])
@@ -121,7 +127,7 @@ def random_world(rnd: Random) -> World:
         signs_in = rnd.random() < 0.4
         place = Surroundings(
             COLUMNS,
-            frozenset(["Salary"]) if signs_in and rnd.random() < 0.6 else frozenset(),
+            secret=frozenset(["Salary"]) if signs_in and rnd.random() < 0.6 else frozenset(),
             several_kinds=rnd.random() < 0.3,
             signs_in_as="People" if signs_in else None,
             user_columns=frozenset(["Role"]) if signs_in else None,

@@ -10,6 +10,7 @@ from typing import Any
 from datasources.values import few
 
 from .covers import Facts, covers, may_meet
+from .possible import is_for_nobody
 from .problems import Fix, Problem
 from .rule import OPERATIONS, Operation, Provided, Rule
 
@@ -17,8 +18,8 @@ from .rule import OPERATIONS, Operation, Provided, Rule
 def order_problems(raw: Sequence[Any], rules: Sequence[Rule]) -> Iterator[Problem]:
     """Of all enabled rules of a list; those that are not valid cover nothing."""
     facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
-    # A rule for no app decides nothing, and is reported by itself.
-    active = [each for each in facts if each.rule.app_ids != frozenset()]
+    # A rule that lets nobody in decides nothing, and is reported by itself.
+    active = [each for each in facts if not is_for_nobody(each.rule)]
     for at, each in enumerate(active):
         yield from _unreachable(raw, active[:at], each)
         yield from _stops_later(each, active[at + 1 :])
@@ -127,7 +128,7 @@ def _left_to_nobody(facts: Sequence[Facts]) -> Iterator[Problem]:
     asked = {
         operation
         for each in facts
-        if each.rule.app_ids != frozenset()
+        if not is_for_nobody(each.rule)
         for operation in each.rule.operations
     }
     missing = [f"`{operation}`" for operation in OPERATIONS if operation not in asked]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from datasources.values import few, shown
 
 from .check_people import closing
-from .covers import Facts, covers, covers_apps, covers_people, key, may_meet
+from .covers import Facts, covers, covers_apps, covers_people, may_meet, overlap
+from .possible import is_for_nobody
 from .problems import Problem
-from .rule import Allow, Operation, Rule
+from .rule import Operation, Rule
 from .surroundings import Surroundings
 
 _WRITES: tuple[Operation, ...] = ("update", "insert")
@@ -27,7 +27,8 @@ def hidden_and_writable(
     People who can read nothing are left out: a form that anybody can send needs no answer. With a
     script among the select rules nothing is found, since a script can show any column.
     """
-    facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
+    valid = (rule for rule in rules if rule.enabled and rule.broken is None)
+    facts = [Facts.of(rule) for rule in valid if not is_for_nobody(rule)]
     readers = _kinds([each for each in facts if "select" in each.rule.operations])
     if any(each.rule.script is not None for each in readers):
         return
@@ -112,26 +113,10 @@ def _hidden_from(
     names = [name for name in names if not reader.rule.columns.shows(name)]
     if not names or not may_meet(writer, reader):
         return []
-    both = _both(writer, reader)
+    both = overlap(writer, reader)
     if both is None or any(covers(each, both, operation) for each in earlier):
         return []  # these people's writes do not get as far as this rule
     for other in readers:
         if covers_apps(other.rule, both.rule) and covers_people(other, both):
             names = [name for name in names if not other.rule.columns.shows(name)]
     return names
-
-
-def _both(writer: Facts, reader: Facts) -> Facts | None:
-    """The rule that writes, for the people whom both rules let in; None where there are none."""
-    first, second = writer.allow, reader.allow
-    tokens = first.tokens & second.tokens if first.kind == second.kind else frozenset()
-    conditions = {key(test): test for test in (*first.conditions, *second.conditions)}
-    kind = max(first.kind, second.kind, key=["all", "loggedIn", "user", "tokens"].index)
-    if kind == "tokens":
-        tokens = tokens or first.tokens or second.tokens
-    apps, others = writer.rule.app_ids, reader.rule.app_ids
-    both = others if apps is None else apps if others is None else apps & others
-    if both == frozenset():
-        return None
-    allow = Allow(kind, tuple(conditions.values()), tokens)
-    return Facts.of(replace(writer.rule, allow=allow, app_ids=both))

@@ -6,7 +6,7 @@ Every answer is on the safe side: "yes" is meant, "no" may mean that it could no
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from datasources.jsontext import canonical
@@ -132,9 +132,16 @@ def follows(test: Condition, known: Facts) -> bool:
 def _implies(known: Condition, test: Condition) -> bool:
     if key(known) == key(test):
         return True
+    if known.op == test.op == "equals" and _is_own_value(test):
+        return known.operand != ""
     if isinstance(known.operand, Template) or isinstance(test.operand, Template):
         return False
     return known.op == "equals" and test.met_by({test.column: known.operand}, {})
+
+
+def _is_own_value(test: Condition) -> bool:
+    """Whether a user is compared with themselves, so that everyone who has a value passes."""
+    return isinstance(test.operand, Template) and test.operand.sole_path == (test.column,)
 
 
 def may_meet(first: Facts, second: Facts) -> bool:
@@ -154,6 +161,22 @@ def may_meet(first: Facts, second: Facts) -> bool:
         for left in first.allow.conditions
         for right in second.tests.get(left.column, ())
     )
+
+
+def overlap(rule: Facts, other: Facts) -> Facts | None:
+    """The first rule, for the people whom both rules let in; None where there are none."""
+    first, second = rule.allow, other.allow
+    tokens = first.tokens & second.tokens if first.kind == second.kind else frozenset()
+    conditions = {key(test): test for test in (*first.conditions, *second.conditions)}
+    kind = max(first.kind, second.kind, key=["all", "loggedIn", "user", "tokens"].index)
+    if kind == "tokens":
+        tokens = tokens or first.tokens or second.tokens
+    apps, others = rule.rule.app_ids, other.rule.app_ids
+    both = others if apps is None else apps if others is None else apps & others
+    if both == frozenset():
+        return None
+    allow = Allow(kind, tuple(conditions.values()), tokens)
+    return Facts.of(replace(rule.rule, allow=allow, app_ids=both))
 
 
 def excludes(left: Condition, right: Condition) -> bool:

@@ -35,6 +35,19 @@ class Asker:
     declared: frozenset[str] | None = None
 
 
+def is_for_nobody(rule: Rule) -> bool:
+    """Whether a rule lets nobody in: it is for no app, or a user has to differ from themselves."""
+    return rule.app_ids == frozenset() or (
+        rule.script is None
+        and any(
+            test.op == "notequals"
+            and isinstance(test.operand, Template)
+            and test.operand.sole_path == (test.column,)
+            for test in rule.allow.conditions
+        )
+    )
+
+
 def can_fit(rule: Rule, operation: Operation, asker: Asker) -> bool:
     """Whether some request for the operation can meet the rule. A script can always fit."""
     if rule.script is not None:
@@ -117,14 +130,17 @@ def _must_be_sent(item: Provided | Condition, operation: Operation) -> bool:
 def _can_be_sent(rule: Rule, column: str, operation: Operation, asker: Asker) -> bool:
     if asker.declared is not None and column not in asker.declared:
         return False
-    if can_be_written(rule, column, operation):
+    if can_be_written(rule, column, operation, asker.has_user):
         return True
     return operation == "update" and asker.reads(column)
 
 
-def can_be_written(rule: Rule, column: str, operation: Operation) -> bool:
-    """Whether a write can send a new value for the column, or the one that the rule requires."""
-    if rule.columns.opens(column, own_row=operation == "update"):
+def can_be_written(rule: Rule, column: str, operation: Operation, has_user: bool = True) -> bool:
+    """Whether a write can send a new value for the column, or the one that the rule requires.
+
+    A user can have a row of their own in the data source, and set their password there.
+    """
+    if rule.columns.opens(column, own_row=has_user and operation == "update"):
         return True
     pinned = rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
     return column in pinned and column not in rule.columns.secret
