@@ -7,7 +7,7 @@ as it stands then, or no longer; no entry comes twice.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -35,13 +35,21 @@ def is_long(ask: Select) -> bool:
     return ask.limit is None or ask.limit > PAGE
 
 
-def pages(source: Source, ask: Select, where: Node, shown: Projection) -> Iterator[list[str]]:
+# The where and the columns of the next page.
+Again = Callable[[], tuple[Node, Projection]]
+
+
+def pages(
+    source: Source, ask: Select, where: Node, shown: Projection, again: Again | None = None
+) -> Iterator[list[str]]:
     """The entries that `store.select` gives, as JSON texts, a page at a time; the last page has
     fewer than `PAGE`, and may be empty. Nothing is counted.
 
-    Raises `Busy` where a page takes too long.
+    `again` is called before each page but the first, for the where and the columns that it has.
+    Raises `Busy` where a page takes too long, and what `again` raises.
     """
-    return (_in_order if ask.order else _by_id)(source, ask, where, shown)
+    again = again or (lambda: (where, shown))
+    return (_in_order if ask.order else _by_id)(source, ask, where, shown, again)
 
 
 def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
@@ -50,11 +58,13 @@ def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
         yield from page
 
 
-def _by_id(source: Source, ask: Select, where: Node, shown: Projection) -> Iterator[list[str]]:
-    text = entry_text_of(ask.attributes, shown)
-    columns = Sql(f"id,{text.text}", text.params)
+def _by_id(
+    source: Source, ask: Select, where: Node, shown: Projection, again: Again
+) -> Iterator[list[str]]:
     last, offset, left, full = 0, ask.offset, ask.limit, True
     while full:
+        text = entry_text_of(ask.attributes, shown)
+        columns = Sql(f"id,{text.text}", text.params)
         size = PAGE if left is None else min(PAGE, left)
         first = min(size + offset, MAX_INTEGER)
         some = Ask(source, where, first=first, place=(last,) if last else None, beside=last > 0)
@@ -68,11 +78,15 @@ def _by_id(source: Source, ask: Select, where: Node, shown: Projection) -> Itera
         if full and rows_for(replace(some, beside=True)).whole:
             # Page by page, all those beside the index would be read over and over.
             rest = _ids(source, replace(ask, limit=left, offset=0), where, last)
-            yield from _by_keys(source, rest, text, where)
+            yield from _by_keys(source, rest, ask, again)
             return
+        if full:
+            where, shown = again()
 
 
-def _in_order(source: Source, ask: Select, where: Node, shown: Projection) -> Iterator[list[str]]:
+def _in_order(
+    source: Source, ask: Select, where: Node, shown: Projection, again: Again
+) -> Iterator[list[str]]:
     """First the ids of all, eight bytes each, in their order; then the entries of a page of these
     at a time: so the sort is done once, and within the time limit, and no transaction stays open
     for as long as a client takes to read.
@@ -82,18 +96,18 @@ def _in_order(source: Source, ask: Select, where: Node, shown: Projection) -> It
     if len(few) < PAGE:
         yield few
         return
-    text = entry_text_of(ask.attributes, shown)
-    yield from _by_keys(source, _ids(source, ask, where), text, where)
+    yield from _by_keys(source, _ids(source, ask, where), ask, again)
 
 
-def _by_keys(source: Source, keys: array[int], text: Sql, where: Node) -> Iterator[list[str]]:
+def _by_keys(source: Source, keys: array[int], ask: Select, again: Again) -> Iterator[list[str]]:
     """The entries of these ids that fit still, in pages. Those that are gone leave no page short
     but the last one.
     """
-    exact = where_sql(where, dialect())
     page: list[str] = []
     for at in range(0, len(keys), PAGE):
         some = keys[at : at + PAGE]
+        where, shown = again()
+        text, exact = entry_text_of(ask.attributes, shown), where_sql(where, dialect())
         found = dict(_of_ids(source, some, text, exact))
         page += spelled([found[key] for key in some if key in found])
         if len(page) >= PAGE:

@@ -84,10 +84,10 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         query = ByQuery(EVERYTHING)
         decision = door.select(query)
-        parts = store.pages(
-            door.found("select"), Select(), decision.where(EVERYTHING), decision.shown
-        )
-        return entries_answer(parts, Grant(request._request, door, query, decision).holds)
+        grant = Grant(request._request, door, query, decision)
+        source, where = door.found("select"), decision.where(EVERYTHING)
+        parts = store.pages(source, Select(), where, decision.shown, grant.again)
+        return entries_answer(parts, grant.holds)
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`GET data/:entryId`."""
@@ -248,8 +248,9 @@ def answer_select(
         joined = others.decided(joins)
         return text_answer(_page(ask, reading.page(source, ask, where, shown_columns, joined)))
     if store.is_long(ask) and not (ask.count_only or ask.with_total):
-        parts = store.pages(source, ask, where, shown_columns)
         grant = None if request is None else Grant(request._request, door, query, decision)
+        again = None if grant is None else grant.again
+        parts = store.pages(source, ask, where, shown_columns, again)
         return entries_answer(parts, grant.holds if grant else always)
     return text_answer(_selected(ask, store.select(source, ask, where, shown_columns)))
 

@@ -14,9 +14,11 @@ from accounts.authentication import identity_now
 from accounts.failures import LoginRequired
 from datasources import sources
 from datasources.errors import Busy
+from datasources.queries import Projection
 from datasources.sources import Beside
 from datasources.store import PAGE, give_back
 from datasources.waiting import give, take
+from datasources.where import Node
 
 from ..engine.asks import ByQuery
 from ..engine.decide import Decision
@@ -60,6 +62,20 @@ class Grant:
     door: Guard
     query: ByQuery
     decision: Decision
+
+    def again(self) -> tuple[Node, Projection]:
+        """The where and the columns of the next page. Scripts decide for each page, as what they
+        look up can change while the rules do not.
+
+        Raises `Busy` if they no longer grant.
+        """
+        if self.door.ruleset.has_scripts:
+            door = guard_of(self.door.reference, self.door.source, self.door.identity)
+            try:
+                self.decision = door.select(self.query)
+            except (Denied, LoginRequired):
+                raise Busy(CHANGED) from None
+        return self.decision.where(self.query.where), self.decision.shown
 
     def holds(self) -> bool:
         """Whether the same is granted now. Rules are asked again only where they, or the columns,
