@@ -3,6 +3,7 @@
 #
 #   make run PORT=9000            another port; HOST=0.0.0.0: on every address of this machine
 #   make test ARGS="-k where"     more words for pytest
+#   make test-long                every case, and half an hour of faults
 #   make run PYTHON=python3.13 VENV=.venv-3.13
 #   DATABASE_URL=postgres://...   PostgreSQL instead of SQLite (`make test`: after SQLite)
 
@@ -22,7 +23,7 @@ RUN_EXTRAS := server,openapi,xlsx$(if $(filter postgres%,$(DATABASE_URL)),$(comm
 RUN_STAMP := $(BIN)/.installed-$(subst $(comma),-,$(RUN_EXTRAS))
 DEV_STAMP := $(BIN)/.installed-dev
 
-.PHONY: help run test install-dev lint check script-editor clean
+.PHONY: help run test test-long install-dev lint check script-editor clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +38,13 @@ run: $(RUN_STAMP) ## serve the site with its demo on http://127.0.0.1:8000/
 test: $(DEV_STAMP) ## run the tests on SQLite, and on PostgreSQL if DATABASE_URL names one
 	env -u DATABASE_URL $(BIN)/python -m pytest -n auto $(ARGS)
 	$(if $(TEST_URL),@DATABASE_URL='$(TEST_URL)' $(BIN)/python -m pytest -n auto $(ARGS))
+
+# The faults need the programs of a PostgreSQL server, which they start themselves.
+test-long: $(DEV_STAMP) ## the same with many more cases, and 20 minutes of killed processes
+	env -u DATABASE_URL ROWKEEPER_TEST_LONG=1 $(BIN)/python -m pytest -n auto $(ARGS)
+	$(if $(TEST_URL),@DATABASE_URL='$(TEST_URL)' ROWKEEPER_TEST_LONG=1 \
+		$(BIN)/python -m pytest -n auto $(ARGS))
+	env -u DATABASE_URL $(BIN)/python -m tests.faults.run --seconds 600
 
 install-dev: $(DEV_STAMP)
 

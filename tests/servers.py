@@ -146,7 +146,7 @@ class Site:
         done = subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
-            env=self._environment(),
+            env=self.full_environment(),
             capture_output=True,
             text=True,
             timeout=240,
@@ -168,7 +168,7 @@ class Site:
         assert status == 201, found
         return int(found["dataSource"]["id"])
 
-    def _environment(self) -> dict[str, str]:
+    def full_environment(self) -> dict[str, str]:
         given = {**os.environ, "DATABASE_URL": self.url, **self.environment}
         given.pop("PGOPTIONS", None)
         return {"SECRET_KEY": "of tests alone", "ALLOWED_HOSTS": "127.0.0.1", **given}
@@ -183,7 +183,7 @@ class Site:
                     *("--workers", str(self.workers), "--threads", str(self.threads)),
                 ],
                 cwd=ROOT,
-                env=self._environment(),
+                env=self.full_environment(),
                 stdout=log,
                 stderr=log,
             )

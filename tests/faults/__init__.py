@@ -1,0 +1,1 @@
+"""What is acknowledged stays, and nothing is half, while processes and the database are killed."""
