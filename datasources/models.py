@@ -101,6 +101,7 @@ class DataSource(models.Model):
     class Meta:
         ordering = ["name"]
         verbose_name = "data source"
+        indexes = [models.Index(fields=["type", "id"], name="rowkeeper_source_type")]
         permissions = [
             ("change_rules_datasource", "Can change the access rules of a data source"),
             ("write_scripts_datasource", "Can put scripts into the access rules of a data source"),

@@ -44,6 +44,7 @@ from .data_source_bodies import (
 )
 from .once import Once, replayed
 from .preconditions import Precondition, refuse_precondition, with_tag
+from .source_pages import SourcePage
 from .switches import only_value
 
 
@@ -70,7 +71,11 @@ class DataSources(Endpoint):
         if "excludeTypes" in query:
             found = found.exclude(type__in=query["excludeTypes"].split(","))
         fields = fields_of(query.get("attributes"))
-        return json_answer({"dataSources": [body_of(model, fields) for model in found]})
+        page = SourcePage.of(request._request)
+        models, pagination = page.read(found)
+        return json_answer(
+            {"dataSources": [body_of(model, fields) for model in models], **pagination}
+        )
 
     @hashes_outside
     def create(self, request: Request) -> HttpResponse:

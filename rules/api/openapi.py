@@ -342,7 +342,18 @@ SCHEMAS: dict[str, Json] = {
         "code",
         "message",
     ),
-    "DataSources": _object({"dataSources": _list(ref("DataSource"))}, "dataSources"),
+    "DataSources": _object(
+        {
+            "dataSources": _list(ref("DataSource")),
+            "pagination": _object(
+                {"limit": WHOLE, "next": MAYBE_TEXT},
+                "limit",
+                "next",
+                description="Only with `limit` or `after`; `next` is null on the last page.",
+            ),
+        },
+        "dataSources",
+    ),
     "NewDataSource": _object(
         {
             **_SETTABLE,

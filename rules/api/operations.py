@@ -45,6 +45,8 @@ _LIST_QUERY = (
     ("type", TEXT, "Only those of this type."),
     ("excludeTypes", TEXT, "None of these types, divided by commas."),
     ("attributes", TEXT, "Only these properties, divided by commas."),
+    ("limit", {"type": "integer", "minimum": 0}, "At most so many, in the order of `id`."),
+    ("after", TEXT, "Those after this `next` of the page before; empty for the first page."),
 )
 
 

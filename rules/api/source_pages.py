@@ -1,0 +1,61 @@
+"""`limit` and `after` of `GET data-sources`: pages in the order of `id`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from datasources.errors import Malformed
+from datasources.models import DataSource
+from datasources.values import MAX_INTEGER, shown
+
+from .switches import only_value
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePage:
+    """At most `limit` data sources (None: all) whose id is greater than `after`."""
+
+    limit: int | None = None
+    after: int = 0
+    # Whether the request names one of the two.
+    is_asked: bool = False
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> SourcePage:
+        """Read the query string. Raises `Malformed`."""
+        limit, after = only_value(request, "limit"), only_value(request, "after")
+        return cls(
+            None if limit is None else _whole(limit, "limit"),
+            _whole(after, "after") if after else 0,
+            limit is not None or after is not None,
+        )
+
+    def read(self, sources: QuerySet[DataSource]) -> tuple[Sequence[DataSource], dict[str, Any]]:
+        """The data sources of the page, and the `pagination` of the answer, if it was asked for.
+
+        `sources` are in the order of `id`.
+        """
+        if not self.is_asked:
+            return list(sources), {}
+        if self.after:
+            sources = sources.filter(pk__gt=self.after)
+        if self.limit is None:
+            found, following = list(sources), None
+        else:
+            # One more says whether there is another page.
+            found = list(sources[: self.limit + 1])
+            is_last = len(found) <= self.limit or not self.limit
+            found = found[: self.limit]
+            following = None if is_last else str(found[-1].pk)
+        return found, {"pagination": {"limit": self.limit, "next": following}}
+
+
+def _whole(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:30]) <= MAX_INTEGER):
+        raise Malformed(f"`{name}` is a whole number from 0, not `{shown(text)}`")
+    return int(text)
