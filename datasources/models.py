@@ -13,8 +13,9 @@ from django.utils import timezone
 from .db import alias, atomic
 from .definition import declared_of, problem_with_columns, problem_with_definition
 from .jsontext import RowEncoder
+from .names import problem_with_source_name
 from .resolving import is_path
-from .values import holds_nested_list, lower, problem_with_row, problem_with_text, shown
+from .values import holds_nested_list, lower, problem_with_row, shown
 
 # What `Source` says of people who did not sign in against a data source.
 RESERVED_NAMES = frozenset({"django"})
@@ -27,13 +28,9 @@ def new_tag() -> str:
 
 def check_name(name: str) -> None:
     """Raises `ValidationError` for a name that no database could hold or no URL could carry."""
-    problem = problem_with_text(name)
+    problem = problem_with_source_name(name)
     if problem:
         raise ValidationError(f"the name {problem}")
-    if name != name.strip() or not name.isprintable():
-        raise ValidationError("the name begins or ends with a blank, or holds a control character")
-    if "/" in name:
-        raise ValidationError("the name holds a `/`, which no address of the API can carry")
     if lower(name) in RESERVED_NAMES:
         raise ValidationError(f"the name `{shown(name)}` stands for other kinds of users in rules")
 

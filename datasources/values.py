@@ -218,8 +218,15 @@ def shown(text: object, limit: int = 80) -> str:
     """A text of the user's as it may stand in a one-line message: printable and short."""
     plain = str(text)
     if not plain.isprintable():
-        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)
+        plain = "".join(c if _shows(c) else "\N{REPLACEMENT CHARACTER}" for c in plain)
     return plain if len(plain) <= limit else f"{plain[: limit - 1]}…"
+
+
+def _shows(character: str) -> bool:
+    """Whether a character may stand in a message: joiners and the ideographic space, too, which
+    names in Persian, Hindi or Japanese hold.
+    """
+    return character.isprintable() or character in "\u200c\u200d\u3000"
 
 
 def texts_in(value: object) -> Iterator[str]:

@@ -140,7 +140,7 @@ def save_rules(
             for position, rule in enumerate(rules, 1)
         )
         sources.touch_rules(data_source.pk)
-        data_source.refresh_from_db(fields=["revision", "rules_tag"])
+        data_source.refresh_from_db(fields=["revision", "rules_tag", "updated_at"])
         note = "; ".join(filter(None, [note, authorship.taken_over(rules, take_over)]))
         record(data_source, rules, Saving(by, origin, note, reverts))
     return True
