@@ -8,6 +8,8 @@ from this module; `OneDatabase` is the router for everything that goes through t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -18,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from .conf import setting
+from .writers import writing_in_turn
 
 _OWN_LABELS = frozenset({"rowkeeper_datasources", "rowkeeper_accounts", "rowkeeper_rules"})
 # Users, groups and permissions: Rowkeeper's tables refer to them, and statements join them.
@@ -48,9 +51,13 @@ class _Connection:
 connection = cast(BaseDatabaseWrapper, _Connection())
 
 
-def atomic(savepoint: bool = True) -> Any:
-    """`transaction.atomic` of the database in use."""
-    return transaction.atomic(using=alias(), savepoint=savepoint)
+@contextmanager
+def atomic(savepoint: bool = True) -> Iterator[None]:
+    """`transaction.atomic` of the database in use, as a context. On SQLite, where each transaction
+    takes the write lock, transactions begin in the order in which they were asked for.
+    """
+    with writing_in_turn(database()), transaction.atomic(using=alias(), savepoint=savepoint):
+        yield
 
 
 class OneDatabase:
