@@ -202,7 +202,7 @@ def test_rules_elsewhere_that_read_a_column_of_the_people(boss: Client) -> None:
     secret = make("Secret plans", rules=[admins])
     (told,) = [
         problem
-        for problem in answer(staff("ann", users, "change_rules"), users, rules)["problems"]
+        for problem in answer(staff("ann", None, "change_rules"), users, rules)["problems"]
         if problem["code"] == "self-promotion"
     ]
     assert "`Role`" in told["message"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import product
 from random import Random, randrange
 from textwrap import indent
 from typing import Any, get_args
@@ -401,7 +402,7 @@ READINGS: dict[str, tuple[Speaks, Silent | None]] = {
     "unreachable": (unreachable, None),
 }
 # These have worlds of their own below.
-ELSEWHERE = {"self-promotion", "script-no-return"}
+ELSEWHERE = {"self-promotion", "script-no-return", "script-ignores-entry"}
 
 
 def test_every_check_has_a_reading() -> None:
@@ -482,6 +483,38 @@ def test_scripts_end_without_a_return_where_it_is_said() -> None:
 
 def _statement(rnd: Random, test: str) -> str:
     return rnd.choice([f"if {test}:\n {RETURN}", f"if {test}:\n pass\nelse:\n {RETURN}", "pass"])
+
+
+class Watched:
+    """An entry that knows whether a script has looked at it."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    @property
+    def Mine(self) -> bool:
+        self.seen = True
+        return True
+
+
+def test_scripts_grant_blindly_where_it_is_said() -> None:
+    rnd = Random(f"blind {SEED}")
+    ways = [RETURN, "return {'granted': entry.Mine}", "return {'granted': False}", "pass"]
+    for _ in range(LISTS * 6):
+        tests = rnd.sample(["type == 'update'", "query", "user", "type != 'delete'"], 3)
+        script = "\n".join(
+            f"if {test}:\n {rnd.choice(ways)}\nelse:\n {rnd.choice([*ways, 'x = entry.Mine'])}"
+            for test in tests[: rnd.choice([1, 2, 3])]
+        )
+        said = " ".join(p.message for p in check_rules([{"script": script}], Surroundings()))
+        names: dict[str, Any] = {}
+        exec(f"def rule(type, query, user, entry):\n{indent(script, ' ')}\n", names)
+        blind = False
+        for query, user in product((True, False), repeat=2):
+            entry = Watched()
+            granted = names["rule"]("update", query, user, entry)
+            blind = blind or (bool(granted) and granted["granted"] and not entry.seen)
+        assert ("can grant updates" in said) is blind, (script, said)
 
 
 # -- cases that were said wrongly

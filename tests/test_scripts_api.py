@@ -112,7 +112,7 @@ def test_all_operations() -> None:
     changes: list[tuple[int, Any, tuple[int, str | None]]] = [
         (first, {**sales, "Name": "A"}, (200, None)),
         (second, {**sales, "Name": "B"}, DENIED),  # not active
-        (first, {"Name": "A"}, DENIED),
+        (second, {"Name": "A"}, DENIED),
         (first, legal, DENIED),
     ]
     for key, sent, wanted in changes[1:]:

@@ -22,6 +22,7 @@ def script_problems(rule: Rule) -> Iterator[Problem]:
         return
     try:
         found = {operation: _walk(body, operation) for operation in OPERATIONS}
+        blind = [f"{name}s" for name, looks in _STORED.items() if is_blind(body, name, looks)]
     except RecursionError:
         return
     never = [f"`{name}`" for name, ways in found.items() if not ways.returns]
@@ -38,6 +39,78 @@ def script_problems(rule: Rule) -> Iterator[Problem]:
         yield _problem(
             rule, f"can end without a `return` for {', '.join(some)}, and then does not grant it"
         )
+    if blind:
+        yield Problem(
+            rule.position,
+            "script",
+            f"can grant {' and '.join(blind)} without looking at what is stored, so that anybody's "
+            "entry is meant: compare `entry`, and each of `entries` where `query` is a list",
+            "script-ignores-entry",
+            "warning",
+        )
+
+
+# The names that hold stored data. Of an update, `query` is what is sent.
+_STORED: dict[Operation, frozenset[str]] = {
+    "update": frozenset(("entry", "entries")),
+    "delete": frozenset(("entry", "entries", "query")),
+}
+
+
+def is_blind(statements: Sequence[ast.stmt], operation: Operation, looks: frozenset[str]) -> bool:
+    """Whether some way through the statements grants the operation and reads none of the names.
+
+    A loop, `with` or `try` that reads one of the names counts as a look.
+    """
+    for statement in statements:
+        if isinstance(statement, ast.Return):
+            return not _reads(statement, looks) and _may_grant(statement)
+        branches = _ways_on(statement, operation)
+        tested = isinstance(statement, ast.If) and _reads(statement.test, looks)
+        if tested or (not isinstance(statement, ast.If) and _reads(statement, looks)):
+            return False
+        if any(is_blind(branch, operation, looks) for branch in branches):
+            return True
+        if not _ways(statement, operation).ends:
+            return False
+        on = [branch for branch in branches if _walk(branch, operation).ends]
+        if on and all(any(_reads(each, looks) for each in branch) for branch in on):
+            return False
+    return False
+
+
+def _ways_on(statement: ast.stmt, operation: Operation) -> list[list[ast.stmt]]:
+    """The blocks of a statement that can be run."""
+    if isinstance(statement, ast.If):
+        verdict = _told(statement.test, operation)
+        on = [statement.body] if verdict is not False else []
+        return [*on, *([statement.orelse] if verdict is not True else [])]
+    if isinstance(statement, ast.Try):
+        handlers = [handler.body for handler in statement.handlers]
+        return [statement.body, statement.orelse, *handlers, statement.finalbody]
+    if isinstance(statement, ast.For | ast.While):
+        return [statement.body, statement.orelse]
+    return [statement.body] if isinstance(statement, ast.With) else []
+
+
+def _reads(node: ast.AST, names: frozenset[str]) -> bool:
+    return any(isinstance(each, ast.Name) and each.id in names for each in ast.walk(node))
+
+
+def _may_grant(statement: ast.Return) -> bool:
+    """Whether a `return` gives anything but what plainly does not grant."""
+    value = statement.value
+    if value is None or isinstance(value, ast.Constant):
+        return False
+    if not isinstance(value, ast.Dict):
+        return True
+    given = {
+        k.value: v
+        for k, v in zip(value.keys, value.values, strict=True)
+        if isinstance(k, ast.Constant)
+    }
+    granted = given.get("granted")
+    return granted is not None and not (isinstance(granted, ast.Constant) and not granted.value)
 
 
 def _problem(rule: Rule, text: str, severity: Severity = "info") -> Problem:

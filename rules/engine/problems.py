@@ -20,6 +20,7 @@ CheckCode: TypeAlias = Literal[
     "hidden-and-writable",
     "nobody",
     "required-and-hidden",
+    "script-ignores-entry",
     "script-no-return",
     "self-promotion",
     "sensitive",
