@@ -12,6 +12,7 @@ from . import store
 from .confirming import NOTHING_SAVED, Question, column_lines, definition_lines
 from .definition import changes_login, declared_of, login_of, problem_with_indexed
 from .fields import ColumnsField, DefinitionField, JsonField
+from .form_conflicts import MESSAGE, changed_by_both
 from .models import DataSource
 from .values import MAX_INTEGER, MIN_INTEGER, problem_with_row, shown
 
@@ -95,6 +96,10 @@ class DataSourceForm(_SourceForm):
     def _keep_what_was_not_changed(self) -> None:
         if self.instance.pk is None:
             return
+        stored = {name: getattr(self.instance, name) for name in FIELDS}
+        stored["columns"] = self.instance.declared_columns
+        for name in list(changed_by_both(self, stored)):
+            self.add_error(name, MESSAGE)
         for name in FIELDS:
             if name == "columns" or name not in self.cleaned_data:
                 continue

@@ -17,12 +17,15 @@ from accounts.models import ApiToken, App
 from datasources.errors import Malformed
 from datasources.models import DataSource
 from datasources.pretty import pretty, read
+from datasources.queries import whole
 from datasources.values import shown
 
 from .engine.problems import Problem
 from .forms import in_order
 
 _KEYS = ("dataSource", "rules")
+# The revision that the rules in the file are based on; may be left out.
+_REVISION = "revision"
 _LONGEST = 200
 
 
@@ -88,10 +91,13 @@ class Directory:
 # -- to a file
 
 
-def to_text(source: DataSource, rules: list[Any], directory: Directory) -> str:
-    """The text of a data source's file."""
+def to_text(
+    source: DataSource, rules: list[Any], directory: Directory, with_revision: bool = False
+) -> str:
+    """The text of a data source's file. With its revision, it is another one on each site."""
     named = [_named(rule, directory) for rule in in_order(rules)]
-    return pretty({"dataSource": source.name, "rules": named}, 3) + "\n"
+    revision = {_REVISION: source.revision} if with_revision else {}
+    return pretty({"dataSource": source.name, **revision, "rules": named}, 3) + "\n"
 
 
 def file_name(source: DataSource) -> str:
@@ -126,6 +132,8 @@ class RulesFile:
 
     name: str
     rules: list[Any]
+    # The revision that the rules are based on, if the file says so.
+    revision: int | None
     # What could not be found, with its place.
     problems: list[Problem]
 
@@ -135,17 +143,19 @@ def from_text(text: str, directory: Directory) -> RulesFile:
     found = read(text)
     if not isinstance(found, dict) or not set(_KEYS) <= set(found):
         raise Malformed('the file is an object: {"dataSource": "…", "rules": […]}')
-    unknown = set(found) - set(_KEYS)
+    keys = (*_KEYS, _REVISION)
+    unknown = set(found) - set(keys)
     if unknown:
-        raise Malformed(f"there is no `{shown(min(unknown))}`; there are {', '.join(_KEYS)}")
+        raise Malformed(f"there is no `{shown(min(unknown))}`; there are {', '.join(keys)}")
     if not isinstance(found["dataSource"], str) or not isinstance(found["rules"], list):
         raise Malformed("`dataSource` is a name, and `rules` a list of rules")
+    revision = whole(found, _REVISION)
     problems: list[Problem] = []
     rules = [
         _numbered(rule, directory, position, problems)
         for position, rule in enumerate(found["rules"], 1)
     ]
-    return RulesFile(found["dataSource"], rules, problems)
+    return RulesFile(found["dataSource"], rules, revision, problems)
 
 
 def _numbered(rule: Any, directory: Directory, position: int, problems: list[Problem]) -> Any:

@@ -22,6 +22,12 @@ class Command(BaseCommand):
         """See the module's docstring."""
         parser.add_argument("source", nargs="*", help="a data source, by number or by name")
         parser.add_argument(
+            "--with-revision",
+            action="store_true",
+            help="write the revision as well: `importrules` then refuses the file if the rules "
+            "have been changed since",
+        )
+        parser.add_argument(
             "--output", metavar="DIR", help="the folder for the files; without it, one is printed"
         )
 
@@ -35,7 +41,7 @@ class Command(BaseCommand):
             raise CommandError("--output is needed where there is not exactly one data source")
         directory = Directory.now()
         for source in sources:
-            text = to_text(source, rules_of(source), directory)
+            text = to_text(source, rules_of(source), directory, options["with_revision"])
             if folder is None:
                 self.stdout.write(text, ending="")
                 continue

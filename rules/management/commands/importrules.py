@@ -9,9 +9,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.failures import PermissionMissing
+from datasources import sources
 from datasources.db import atomic
 from datasources.errors import Malformed
 from datasources.models import DataSource
+from rules.conflicts import RulesChanged, require_revision
 from rules.management import saving
 from rules.models import Revision
 from rules.portable import Directory, from_text
@@ -34,9 +36,12 @@ class Command(BaseCommand):
         with atomic():
             found = self._read(options["path"])
             changed = []
-            for source, rules in found:
+            for source, rules, revision in found:
+                sources.lock(source.pk)
                 is_other = saving.tell(source, rules, self.stdout.write)
                 taken = saving.scripts_to_take_over(options, by, source, rules, self.stdout.write)
+                if is_other and revision is not None:
+                    _hold_to(source, revision)
                 if is_other or taken:
                     changed.append((source, rules, taken))
             if not options["check"]:
@@ -46,19 +51,19 @@ class Command(BaseCommand):
         verb = "would change" if options["check"] else "changed"
         self.stdout.write(f"{len(found)} read, {len(changed)} {verb}")
 
-    def _read(self, paths: list[str]) -> list[tuple[DataSource, list[Any]]]:
+    def _read(self, paths: list[str]) -> list[tuple[DataSource, list[Any], int | None]]:
         directory = Directory.now()
-        found: dict[int, tuple[DataSource, list[Any]]] = {}
+        found: dict[int, tuple[DataSource, list[Any], int | None]] = {}
         problems: list[str] = []
         for path in _files(paths):
             try:
-                source, rules = _one(path, directory)
+                source, rules, revision = _one(path, directory)
             except Malformed as error:
                 problems.extend(f"{path}: {line}" for line in error.message.split("\n"))
                 continue
             if source.pk in found:
                 problems.append(f"{path}: another file is about `{source.name}`, too")
-            found[source.pk] = source, rules
+            found[source.pk] = source, rules, revision
         if problems:
             raise CommandError("\n".join([*problems, "nothing was saved"]))
         # In one order, so that two imports wait for each other.
@@ -92,7 +97,16 @@ def _files(paths: list[str]) -> Iterator[Path]:
             raise CommandError(f"there is no file or folder {name}")
 
 
-def _one(path: Path, directory: Directory) -> tuple[DataSource, list[Any]]:
+def _hold_to(source: DataSource, revision: int) -> None:
+    """Raises `CommandError` if the rules are no longer those that the file is based on."""
+    try:
+        require_revision(source, revision)
+    except RulesChanged as error:
+        lines = [f"{source.name}: {error.message}", *(f"  {line}" for line in error.changes)]
+        raise CommandError("\n".join([*lines, "export them again"])) from None
+
+
+def _one(path: Path, directory: Directory) -> tuple[DataSource, list[Any], int | None]:
     """Raises `Malformed` with all that is wrong, a line each."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -107,4 +121,4 @@ def _one(path: Path, directory: Directory) -> tuple[DataSource, list[Any]]:
     others = [each for each in invalid if (each.rule, each.path) not in unknown]
     if read.problems or others:
         raise Malformed("\n".join(map(str, [*read.problems, *others])))
-    return source, read.rules
+    return source, read.rules, read.revision
