@@ -105,8 +105,12 @@ def _signed_in(found: tuple[Source, Login] | None, email: str, password: str) ->
     """A new session. Raises `CredentialInvalid`."""
     row = None if found is None else _row(*found, email)
     right = _is_right(password, None if found is None or row is None else _hash_in(found[1], row))
-    if not right or found is None or row is None:
-        raise _wrong()
+    if found is None:
+        raise _wrong("sign-in: no such data source, or other columns")
+    if row is None:
+        raise _wrong("sign-in: no row, or several, with that address")
+    if not right:
+        raise _wrong("sign-in: another password")
     return _begin(*found, *row)
 
 
@@ -197,15 +201,18 @@ def _matches(password: str, encoded: Any) -> bool:
     return False
 
 
-def _wrong() -> CredentialInvalid:
-    return CredentialInvalid("the address or the password is not right")
+def _wrong(step: str) -> CredentialInvalid:
+    """One failure for all that can be wrong. `step` is for the log, not for the client."""
+    failure = CredentialInvalid("the address or the password is not right")
+    failure.step = step
+    return failure
 
 
 def _begin(source: Source, login: Login, entry_id: int, row: dict[str, Any]) -> SignedIn:
     """A new session for a row whose password has been checked."""
     secret, mark = new_secret(SESSION_PREFIX), fingerprint(login, row)
     if mark is None:
-        raise _wrong()
+        raise _wrong("sign-in: the row has no password")
     oldest = timezone.now() - timedelta(days=setting("SESSION_IDLE_DAYS"))
     try:
         with atomic():
@@ -218,7 +225,7 @@ def _begin(source: Source, login: Login, entry_id: int, row: dict[str, Any]) -> 
             )
     except IntegrityError:
         # The row went while its password was being checked.
-        raise _wrong() from None
+        raise _wrong("sign-in: the row was removed meanwhile") from None
     identity = Identity(
         user=user_of(row, {*source.secret, login.password_column}, entry_id, source.name),
         app_id=source.app_id,

@@ -11,6 +11,8 @@ class Failure(Exception):
     code: ClassVar[str] = "server.error"
     # What finds the request in the decision log, where it is there.
     request_id: str = ""
+    # What of the request failed, for the log only: the client is never told.
+    step: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

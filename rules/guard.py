@@ -159,12 +159,12 @@ class Guard:
         `notes`: what each rule said. None: no rule was asked, `because` of something else.
         """
         failure = self._denial(operation)
-        if self.trail is not None:
+        if self.trail is not None and self.source is not None:
+            if notes is None:
+                notes = self._unasked(operation, because)
+            note.denial(self, self.trail, failure, operation, ask, notes, took)
             failure.request_id = self.trail.request_id
-            if self.source is not None:
-                if notes is None:
-                    notes = self._unasked(operation, because)
-                note.denial(self, self.trail, failure, operation, ask, notes, took)
+        # Of a data source that does not exist: noted where all other refusals are.
         raise failure
 
     def _unasked(self, operation: Operation, because: Reason) -> Notes:

@@ -164,8 +164,8 @@ class LoggedDecision(models.Model):
         DataSource, on_delete=models.CASCADE, related_name="decisions", db_index=False
     )
     at = models.DateTimeField()
-    # Empty where it stands for `count` decisions that were too many to be listed.
-    request_id = models.CharField(max_length=32)
+    # Where it stands for `count` decisions that were too many to be listed: the id of all of them.
+    request_id = models.CharField(max_length=64)
     count = models.PositiveIntegerField(default=1)
     status = models.PositiveSmallIntegerField()
     operation = models.CharField(max_length=8)
@@ -192,6 +192,7 @@ class LoggedDecision(models.Model):
         indexes = [
             models.Index(fields=["data_source", "id"], name="rowkeeper_decisions"),
             models.Index(fields=["request_id"], name="rowkeeper_decision_request"),
+            models.Index(fields=["at"], name="rowkeeper_decision_at"),
         ]
 
     def __str__(self) -> str:
@@ -228,3 +229,36 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return f"key {self.pk}"
+
+
+class LoggedRefusal(models.Model):
+    """A request that was refused before any data source's rules were asked, or of a data source
+    that does not exist. Written by `rules.log` alone, without any secret or address.
+    """
+
+    at = models.DateTimeField()
+    # Where it stands for `count` refusals that were too many to be listed: the id of all of them.
+    request_id = models.CharField(max_length=64)
+    count = models.PositiveIntegerField(default=1)
+    status = models.PositiveSmallIntegerField()
+    # The `type` of the answer, such as `auth.invalid`.
+    code = models.CharField(max_length=32)
+    # What failed, as far as it is known: the credential, the sign-in, the permission...
+    step = models.CharField(max_length=255)
+    # Stands for the network of the client, which it does not tell: the same text, the same network.
+    network = models.CharField(max_length=16)
+    # Who, as in `LoggedDecision`.
+    kind = models.CharField(max_length=10)
+    token_id = models.BigIntegerField(null=True)
+    person = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["request_id"], name="rowkeeper_refusal_request"),
+            models.Index(fields=["at"], name="rowkeeper_refusal_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.step}"

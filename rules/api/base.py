@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -34,11 +35,14 @@ from datasources.health import is_lost, renew
 from datasources.jsontext import dumps
 
 from ..guard import Guard, guard, guard_of
+from ..log import note
 from ..log.records import Trail
 from .bodies import is_large, receive
-from .errors import REQUEST_ID, WrongMethod, answer, failure_of
+from .errors import ACCESS, REQUEST_ID, STATUS, WrongMethod, answer, failure_of
 
 _TRAIL = "_rowkeeper_trail"
+# An id that a proxy may give a request.
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 # How often a write is decided again, at most, while its caller changes.
 ATTEMPTS = 5
 Answered = TypeVar("Answered")
@@ -115,6 +119,11 @@ class Endpoint(ViewSet):
         failure = failure_of(exc)
         if isinstance(failure, WrongMethod):
             failure.__dict__["allowed"] = self.allowed_methods
+        if not failure.request_id and failure.code in ACCESS:
+            identity = getattr(self.request, "_auth", None) if hasattr(self, "request") else None
+            trail = trail_of(self.request._request)
+            note.refusal(trail, failure, STATUS[failure.code], identity)
+            failure.request_id = trail.request_id
         response = answer(failure)
         response.exception = True  # type: ignore[attr-defined]
         return response
@@ -126,9 +135,7 @@ class Endpoint(ViewSet):
         if "Cache-Control" not in response:
             response["Cache-Control"] = "no-store"
         response["Vary"] = "Auth-token, Authorization, Cookie"
-        trail: Trail | None = request._request.__dict__.get(_TRAIL)
-        if trail is not None and trail.logged:
-            response[REQUEST_ID] = trail.request_id
+        response[REQUEST_ID] = trail_of(request._request).request_id
         return response
 
     def identity(self, request: Request) -> Identity:
@@ -229,7 +236,10 @@ def trail_of(request: HttpRequest) -> Trail:
     """What the request leaves behind: one for all that it asks."""
     trail: Trail | None = request.__dict__.get(_TRAIL)
     if trail is None:
-        trail = request.__dict__[_TRAIL] = Trail()
+        trail = request.__dict__[_TRAIL] = Trail(client=partial(client_address, request))
+        given = request.META.get("HTTP_X_REQUEST_ID")
+        if given and setting("TRUSTED_PROXIES") > 0 and _ID.fullmatch(given):
+            trail.request_id = given
     return trail
 
 

@@ -40,6 +40,10 @@ STATUS: Final[dict[str, int]] = {
     "server.error": 500,
     "server.busy": 503,
 }
+# Who may not: each of these has a record, which the id in the answer finds.
+ACCESS: Final = frozenset(
+    ("auth.invalid", "auth.required", "auth.forbidden", "auth.csrf", "datasource.access")
+)
 BUSY_SECONDS = 2
 # The header that names what finds a request in the decision log.
 REQUEST_ID = "X-Request-Id"

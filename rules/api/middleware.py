@@ -17,8 +17,8 @@ from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_urlconf,
 from accounts.credentials import presented
 from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
-from .base import Endpoint
-from .errors import WRONG_HOST, WrongMedia, WrongMethod, answer
+from .base import Endpoint, trail_of
+from .errors import REQUEST_ID, WRONG_HOST, WrongMedia, WrongMethod, answer
 
 _BY_STATUS: dict[int, Failure] = {
     400: Malformed("the request cannot be read"),
@@ -42,6 +42,7 @@ class JsonErrors:
         if response.status_code < 400 or not _is_ours(request):
             return response
         if response.get("Content-Type", "").startswith("application/json"):
+            response.headers.setdefault(REQUEST_ID, trail_of(request).request_id)
             return response
         fault = Failure("a fault on the server; it has been logged")
         known = _BY_STATUS.get(response.status_code)
@@ -49,7 +50,9 @@ class JsonErrors:
             known = WRONG_HOST
         if known is None and response.status_code < 500:
             known = _BY_STATUS[400]
-        return answer(known or fault)
+        told = answer(known or fault)
+        told[REQUEST_ID] = trail_of(request).request_id
+        return told
 
 
 def _is_our_host(request: HttpRequest) -> bool:

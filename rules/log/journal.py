@@ -32,8 +32,8 @@ PAUSE = 1.0
 PURGE_EVERY = 3_600
 
 Write: TypeAlias = Callable[[list[Record]], None]
-# Of what cannot be listed, what is still told: data source, minute, operation, who, what.
-_Key: TypeAlias = tuple[int, int, str, str, int]
+# Of what cannot be listed, what is still told: data source, minute, operation, who, what, network.
+_Key: TypeAlias = tuple[int, int, str, str, int, str, str]
 
 
 class Journal:
@@ -56,17 +56,17 @@ class Journal:
         self._counted: dict[_Key, Record] = {}
         self.dropped = 0
 
-    def add(self, record: Record) -> bool:
-        """Take a record; false where it was only counted."""
+    def add(self, record: Record) -> str:
+        """Take a record. Returns the id that finds it: its own, or that of the record which counts
+        the like of it from its network in this minute; empty if there is no room for either.
+        """
         with self._lock:
-            listed = self._has_room(record)
-            if listed:
-                self._waiting.append(record)
+            found = self._taken(record)
         if self.background:
             self._worker.wake()
-        return listed
+        return found
 
-    def _has_room(self, record: Record) -> bool:
+    def _taken(self, record: Record) -> str:
         minute = int(record.at.timestamp()) // 60
         if minute != self._minute:
             self._settle()
@@ -74,28 +74,32 @@ class Journal:
         # Whoever floods it without a credential takes no room from those who have one.
         share = record.source_id, record.granted, record.kind == "anonymous"
         self._listed[share] += 1
-        if self._listed[share] > setting("DECISION_LOG_PER_MINUTE"):
-            self._count(record, minute)
-            return False
-        if len(self._waiting) >= MAX_WAITING:
-            self.dropped += 1
-            return False
-        return True
+        is_full = len(self._waiting) >= MAX_WAITING
+        if is_full or self._listed[share] > setting("DECISION_LOG_PER_MINUTE"):
+            return self._count(record, minute)
+        self._waiting.append(record)
+        return record.request_id
 
-    def _count(self, record: Record, minute: int) -> None:
-        key = record.source_id, minute, record.operation, record.kind, record.status
+    def _count(self, record: Record, minute: int) -> str:
+        kind = record.operation, record.kind, record.status, record.code
+        key = record.source_id, minute, *kind, record.network
+        if key not in self._counted and len(self._counted) >= MAX_WAITING:
+            # Too many networks: all that are left are counted as one.
+            key = record.source_id, minute, *kind, ""
         before = self._counted.get(key)
         if before is not None:
             self._counted[key] = replace(before, count=before.count + 1)
-        elif len(self._counted) < MAX_WAITING:
-            self._counted[key] = _nameless(record)
-        else:
+            return before.request_id
+        if len(self._counted) >= MAX_WAITING * 2:
             self.dropped += 1
+            return ""
+        self._counted[key] = _nameless(record)
+        return record.request_id
 
     def _settle(self) -> None:
         """A minute is over: its counts are records now."""
         self._listed.clear()
-        room = MAX_WAITING * 2 - len(self._waiting)
+        room = MAX_WAITING * 3 - len(self._waiting)
         counted = list(self._counted.values())
         self._waiting += counted[:room]
         self.dropped += len(counted[room:])
@@ -117,7 +121,7 @@ class Journal:
                 self._write(waiting[:BATCH])
             except DatabaseError:
                 with self._lock:
-                    self._waiting = (waiting + self._waiting)[: MAX_WAITING * 2]
+                    self._waiting = (waiting + self._waiting)[: MAX_WAITING * 3]
                 raise
             waiting = waiting[BATCH:]
 
@@ -149,7 +153,6 @@ def _nameless(record: Record) -> Record:
     """What stays of a record that is only counted: nothing of the single request."""
     return replace(
         record,
-        request_id="",
         entry_id=None,
         columns=(),
         token_id=None,

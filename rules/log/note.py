@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from accounts.identity import ANONYMOUS, Identity
 from datasources.errors import Failure
 
 from ..engine.asks import Ask
@@ -13,6 +14,7 @@ from ..engine.decide import Decision
 from ..engine.rule import Operation
 from .journal import journal, keeps
 from .records import (
+    NO_SOURCE,
     Notes,
     Record,
     Trail,
@@ -28,6 +30,13 @@ from .records import (
 if TYPE_CHECKING:
     from ..guard import Guard
 
+STEPS = {
+    "auth.invalid": "the credential",
+    "auth.required": "no credential",
+    "auth.forbidden": "the permission",
+    "auth.csrf": "the CSRF token of the site's session",
+    "datasource.access": "no such data source",
+}
 STATUS = {"auth.required": 401, "datasource.access": 400}
 
 
@@ -61,7 +70,8 @@ def _add(
 ) -> None:
     assert door.source is not None
     identity, rule = door.identity, settled_by(notes, status == 200)
-    trail.logged |= journal.add(
+    _keep(
+        trail,
         Record(
             at=timezone.now(),
             source_id=door.source.id,
@@ -79,5 +89,51 @@ def _add(
             rule_name="" if rule is None else clean(rule.name, 255),
             lines=lines_of(notes),
             took=took * 1_000,
-        )
+            network="" if status == 200 else trail.network,
+        ),
     )
+
+
+def refusal(trail: Trail, failure: Failure, status: int, identity: Identity | None) -> None:
+    """Note a refusal that no data source's rules decided; `failure` gets its id."""
+    if not keeps():
+        return
+    asked = ANONYMOUS if identity is None else identity
+    step = failure.step or STEPS.get(failure.code, "")
+    if failure.code == "auth.forbidden":
+        step = f"{step}: {failure.message}"
+    _keep(
+        trail,
+        Record(
+            at=timezone.now(),
+            source_id=NO_SOURCE,
+            request_id=trail.request_id,
+            status=status,
+            operation="",
+            address="",
+            entry_id=None,
+            columns=(),
+            kind=kind_of(asked),
+            token_id=asked.token_id,
+            person=person_of(asked),
+            app_id=asked.app_id,
+            rule=None,
+            rule_name="",
+            lines=(),
+            took=0.0,
+            code=failure.code,
+            step=clean(step, 250),
+            network=trail.network,
+        ),
+    )
+    failure.request_id = trail.request_id
+
+
+def _keep(trail: Trail, record: Record) -> None:
+    """Add it to the journal. Where it is only counted, the request has the id of the count."""
+    found = journal.add(record)
+    if found != record.request_id:
+        if found and not trail.logged:
+            trail.request_id = found
+        return
+    trail.logged = True

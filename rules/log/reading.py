@@ -18,11 +18,12 @@ from datasources import sources, store
 from datasources.definition import login_of
 from datasources.models import DataSource
 from datasources.quoting import quoted
-from datasources.rights import having
+from datasources.rights import having, may
 from datasources.values import MAX_INTEGER
 
 from ..engine.rule import OPERATIONS
-from ..models import LoggedDecision
+from ..models import LoggedDecision, LoggedRefusal
+from .records import without_message
 
 PER_PAGE = 50
 # Data sources that people sign in against, in which an address is looked for.
@@ -34,6 +35,7 @@ KINDS = {
     "django": "users of this site",
 }
 OUTCOMES = {"denied": "denied", "login": "login missing", "granted": "granted"}
+REFUSALS = ("auth.invalid", "auth.required", "auth.forbidden", "auth.csrf", "datasource.access")
 SEEING_PEOPLE = ("view", "change")
 
 
@@ -83,6 +85,36 @@ class LogFilter(forms.Form):
         if wanted["outcome"]:
             rows = rows.filter(_OUTCOMES[wanted["outcome"]])
         return rows.filter(_is(user, wanted["q"])) if wanted["q"] else rows
+
+
+class RefusalFilter(forms.Form):
+    """Which refusals of the site are wanted."""
+
+    request = forms.CharField(required=False, max_length=64, label="Request id")
+    code = forms.ChoiceField(
+        required=False,
+        label="Answer",
+        choices=[("", "any"), *((code, code) for code in REFUSALS)],
+    )
+    network = forms.CharField(required=False, max_length=16, label="Network")
+    before = forms.IntegerField(
+        required=False, min_value=1, max_value=MAX_INTEGER, widget=forms.HiddenInput
+    )
+
+    def found(self) -> QuerySet[LoggedRefusal]:
+        """The refusals that are wanted, the newest first."""
+        wanted = self.cleaned_data
+        fields = {"request_id": "request", "code": "code", "network": "network"}
+        asked = {field: wanted[key] for field, key in fields.items() if wanted[key]}
+        rows = LoggedRefusal.objects.filter(**asked).order_by("-pk")
+        return rows.filter(pk__lt=wanted["before"]) if wanted["before"] else rows
+
+    def decision(self) -> LoggedDecision | None:
+        """The decision of a data source's rules that the request id finds."""
+        request = self.cleaned_data["request"]
+        if not request:
+            return None
+        return LoggedDecision.objects.filter(request_id=request).order_by("-pk").first()
 
 
 _OUTCOMES = {
@@ -143,6 +175,11 @@ class Line:
     rules: tuple[tuple[int, str, str, SafeString, bool], ...]
 
     @property
+    def is_listed(self) -> bool:
+        """Whether it stands for one decision, and not for several that were counted."""
+        return bool(self.logged.request_id) and self.logged.count == 1
+
+    @property
     def how(self) -> str:
         """By what the entries were meant."""
         if self.logged.address == "query":
@@ -158,16 +195,31 @@ def lines(user: Any, rows: Iterable[LoggedDecision]) -> list[Line]:
     names = _names(user, rows)
     apps = dict(App.objects.in_bulk([row.app_id for row in rows if row.app_id is not None]))
     sees_apps = user.has_perm("rowkeeper_accounts.view_app")
+    sees_scripts = {
+        key: may(user, "change_rules", DataSource(pk=key))
+        for key in {row.data_source_id for row in rows}
+    }
     return [
         Line(
             row,
             _who(row, names),
             _app(row, apps if sees_apps else {}),
             "granted" if row.granted else "login missing" if row.status == 401 else "denied",
-            tuple((*line[:3], quoted(line[3]), line[0] == row.rule) for line in row.trace),
+            _rules(row, sees_scripts[row.data_source_id]),
         )
         for row in rows
     ]
+
+
+def _rules(
+    row: LoggedDecision, sees_scripts: bool
+) -> tuple[tuple[int, str, str, SafeString, bool], ...]:
+    """What each rule said; of a script that failed, the message only for those who may see it."""
+    found = []
+    for position, name, code, text in row.trace:
+        text = text if sees_scripts else without_message(code, text)
+        found.append((position, name, code, quoted(text), position == row.rule))
+    return tuple(found)
 
 
 def _app(row: LoggedDecision, apps: dict[int, App]) -> str:
@@ -181,7 +233,7 @@ def _who(row: LoggedDecision, names: dict[tuple[str, str], str]) -> str:
     name = names.get((row.kind, key), "")
     if row.kind == "anonymous":
         return "nobody signed in"
-    if not row.request_id:
+    if row.token_id is None and not row.person:
         return KINDS[row.kind]
     if row.kind == "token":
         return f"API token {key}{f' ({name})' if name else ''}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, islice
 from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
+from django.utils.crypto import salted_hmac
+
+from accounts.client import network_of
 from accounts.identity import Identity
 from datasources.where.nodes import fields
 
@@ -22,10 +25,14 @@ MAX_COLUMNS = 30
 MAX_NAME = 100
 MAX_LINES = 25
 MAX_TEXT = 250
+# Of a script that failed: its line and what it says.
+MAX_MESSAGE = 700
 SCRIPT_FAILED = frozenset({"script-error", "script-limit", "busy"})
 _LINE = re.compile(r"\bline ([0-9]{1,4})\b")
 # What is looked at to find the columns, of a request that may hold 100 MB.
 _LOOKED_AT = 1_000
+
+NO_SOURCE = 0
 
 Kind: TypeAlias = Literal["anonymous", "session", "token", "django"]
 Notes: TypeAlias = Sequence[tuple[Rule, Reason]]
@@ -38,6 +45,8 @@ class Trail:
     entry_id: int | None = None
     # Whether something of the request is in the log.
     logged: bool = False
+    # The address of the client, asked for when something is logged.
+    client: Callable[[], str] = str
     # What the scripts of the request have used, those of joined data sources included.
     budget: Budget = field(default_factory=Budget)
     _id: str = ""
@@ -49,16 +58,28 @@ class Trail:
             self._id = token_hex(16)
         return self._id
 
+    @request_id.setter
+    def request_id(self, found: str) -> None:
+        """Another id, under which the request is counted, or that a proxy has given it."""
+        self._id = found
+
+    @property
+    def network(self) -> str:
+        """What stands for the network of the client, without telling it."""
+        name = network_of(self.client())
+        return salted_hmac("rowkeeper.log.network", name).hexdigest()[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One decision. `columns` are those that the request names, `lines` what each rule said."""
 
     at: datetime
+    # `NO_SOURCE` for a refusal that no data source's rules decided.
     source_id: int
     request_id: str
     status: int
-    operation: Operation
+    operation: Operation | Literal[""]
     address: str
     entry_id: int | None
     columns: tuple[str, ...]
@@ -70,6 +91,10 @@ class Record:
     rule_name: str
     lines: tuple[tuple[int, str, str, str], ...]
     took: float
+    # Of a refusal without a data source: the `type` of the answer, and what failed.
+    code: str = ""
+    step: str = ""
+    network: str = ""
     # More than one: decisions that were only counted, as there were too many to list.
     count: int = 1
 
@@ -124,22 +149,26 @@ def _names(ask: Ask | None) -> Iterator[str]:
 
 def lines_of(notes: Notes) -> tuple[tuple[int, str, str, str], ...]:
     """(position, name, code, text) of each rule that was looked at; the first rules and the last,
-    which settled it.
+    which settled it. What a script says where it fails may hold a value: see `without_message`.
     """
     kept = notes if len(notes) <= MAX_LINES else [*notes[: MAX_LINES - 1], notes[-1]]
     return tuple(
-        (rule.position, clean(rule.name, MAX_TEXT), reason.code, clean(_told(reason), MAX_TEXT))
+        (rule.position, clean(rule.name, MAX_TEXT), reason.code, clean(reason.text, _most(reason)))
         for rule, reason in kept
     )
 
 
-def _told(reason: Reason) -> str:
-    """The text of a reason; of a script that failed without its message, which may hold a value."""
-    if reason.code not in SCRIPT_FAILED:
-        return reason.text
-    line = _LINE.search(reason.text)
+def _most(reason: Reason) -> int:
+    return MAX_MESSAGE if reason.code in SCRIPT_FAILED else MAX_TEXT
+
+
+def without_message(code: str, text: str) -> str:
+    """The text of a reason for people who may not see the scripts of the data source."""
+    if code not in SCRIPT_FAILED:
+        return text
+    line = _LINE.search(text)
     where = f" in line {line[1]}" if line else ""
-    return f"is a script that failed{where}, and ends the evaluation; the simulator says how"
+    return f"is a script that failed{where}, and ends the evaluation"
 
 
 def clean(text: str, most: int) -> str:

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from datasources.conf import setting
-from datasources.db import alias
+from datasources.db import alias, atomic
 from datasources.models import DataSource
 
-from ..models import LoggedDecision
-from .records import Record
+from ..models import LoggedDecision, LoggedRefusal
+from .records import NO_SOURCE, Record
 
 # Rows that go at once: whoever else writes to SQLite waits for it.
 _AT_ONCE = 500
+# How far the clock of another process may be ahead.
+_AHEAD = timedelta(minutes=5)
 
 
 def write(records: list[Record]) -> None:
     """Store records, but those of data sources that are gone. Raises `DatabaseError`."""
     try:
-        _insert(records)
+        with atomic():
+            _insert(records)
     except IntegrityError:  # a data source went in between
-        _insert(records)
+        with atomic():
+            _insert(records)
 
 
 def _insert(records: list[Record]) -> None:
+    refusals = [record for record in records if record.source_id == NO_SOURCE]
+    if refusals:
+        LoggedRefusal.objects.bulk_create([_refusal(record) for record in refusals])
+        records = [record for record in records if record.source_id != NO_SOURCE]
     wanted = {record.source_id for record in records}
     there = set(DataSource.objects.filter(pk__in=wanted).values_list("pk", flat=True))
     LoggedDecision.objects.bulk_create(
@@ -56,40 +66,57 @@ def _row(record: Record) -> LoggedDecision:
     )
 
 
+def _refusal(record: Record) -> LoggedRefusal:
+    return LoggedRefusal(
+        at=record.at,
+        request_id=record.request_id,
+        count=record.count,
+        status=record.status,
+        code=record.code,
+        step=record.step,
+        network=record.network,
+        kind=record.kind,
+        token_id=record.token_id,
+        person=record.person,
+    )
+
+
 def purge() -> None:
     """Delete what is older than the settings keep, and what is more than they keep."""
-    _purge_old()
+    for model in (LoggedDecision, LoggedRefusal):
+        _purge_old(model)
     logged = LoggedDecision.objects.order_by().values_list("data_source", flat=True).distinct()
     for source_id in list(logged):
-        _purge_excess(source_id)
+        _purge_excess(LoggedDecision.objects.filter(data_source_id=source_id))
+    _purge_excess(LoggedRefusal.objects.all())
 
 
-def _purge_old() -> None:
-    """From the first on; ids grow with the time."""
-    oldest = timezone.now() - timedelta(days=setting("DECISION_LOG_DAYS"))
-    while True:
-        first = LoggedDecision.objects.order_by("pk").values_list("pk", "at")[:_AT_ONCE]
-        old = [key for key, at in first if at < oldest]
-        _delete(old)
-        if len(old) < _AT_ONCE:
-            return
+def _purge_old(model: type[LoggedDecision] | type[LoggedRefusal]) -> None:
+    """By the time of each row, in whichever order they were written: clocks jump.
+
+    A time in the future counts as now, so that such a row goes when its time is over as well.
+    """
+    now = timezone.now()
+    rows: QuerySet[Any] = model._default_manager.all()
+    rows.filter(at__gt=now + _AHEAD).update(at=now)
+    oldest = now - timedelta(days=setting("DECISION_LOG_DAYS"))
+    old = rows.filter(at__lt=oldest).order_by("at")
+    while _delete(rows, list(old.values_list("pk", flat=True)[:_AT_ONCE])):
+        pass
 
 
-def _purge_excess(source_id: int) -> None:
-    rows = LoggedDecision.objects.filter(data_source_id=source_id)
+def _purge_excess(rows: QuerySet[Any]) -> None:
+    """Of more rows than are kept, the first that were written."""
     keep = setting("DECISION_LOG_ROWS")
     last = rows.order_by("-pk").values_list("pk", flat=True)[keep : keep + 1]
     for boundary in list(last):
-        while True:
-            doomed = list(
-                rows.filter(pk__lte=boundary).order_by("pk").values_list("pk", flat=True)[:_AT_ONCE]
-            )
-            _delete(doomed)
-            if len(doomed) < _AT_ONCE:
-                return
+        doomed = rows.filter(pk__lte=boundary).order_by("pk")
+        while _delete(rows, list(doomed.values_list("pk", flat=True)[:_AT_ONCE])):
+            pass
 
 
-def _delete(keys: list[int]) -> None:
+def _delete(rows: QuerySet[Any], keys: list[int]) -> bool:
+    """Delete these rows; whether there may be more."""
     if keys:
-        doomed = LoggedDecision.objects.filter(pk__in=keys)
-        doomed._raw_delete(alias())
+        rows.model._default_manager.filter(pk__in=keys)._raw_delete(alias())
+    return len(keys) == _AT_ONCE

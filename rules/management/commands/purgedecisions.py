@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from rules.log.writing import purge
-from rules.models import LoggedDecision
+from rules.models import LoggedDecision, LoggedRefusal
 
 
 class Command(BaseCommand):
@@ -17,7 +17,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """See the module's docstring."""
-        before = LoggedDecision.objects.count()
+        before = _count()
         purge()
-        gone = before - LoggedDecision.objects.count()
+        gone = before - _count()
         self.stdout.write(f"deleted {max(gone, 0)} of {before} decisions")
+
+
+def _count() -> int:
+    return LoggedDecision.objects.count() + LoggedRefusal.objects.count()
