@@ -28,7 +28,7 @@ else:
     _AppAdmin = _TokenAdmin = _SessionAdmin = admin.ModelAdmin
 
 # What there is to see of a token once it has been made; its digest is nobody's business.
-_MADE = ["id", "shown_hint", "state", "created_at", "last_used_at", "revoked_at"]
+_MADE = ["shown_id", "shown_hint", "state", "created_at", "last_used_at", "revoked_at"]
 
 
 def _on_own_pages(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> bool:
@@ -38,28 +38,37 @@ def _on_own_pages(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> b
     return match is None or (match.url_name or "").startswith(own)
 
 
+class ShownId(OwnFilters):
+    """Shows the id as digits, as rules and commands name it, however the site writes numbers."""
+
+    @admin.display(description="ID", ordering="pk")
+    def shown_id(self, obj: Any) -> str:
+        """The id."""
+        return "" if obj.pk is None else str(obj.pk)
+
+
 @admin.register(App)
-class AppAdmin(OwnFilters, _AppAdmin):
+class AppAdmin(ShownId, _AppAdmin):
     """Apps: a name, and the id that rules use."""
 
-    list_display = ["name", "id", "created_at"]
+    list_display = ["name", "shown_id", "created_at"]
     search_fields = ["name"]
-    readonly_fields = ["id", "created_at"]
+    readonly_fields = ["shown_id", "created_at"]
 
     def get_fields(self, request: HttpRequest, obj: App | None = None) -> Any:
         """An app that is not made yet has nothing but a name."""
-        return ["name"] if obj is None else ["name", "id", "created_at"]
+        return ["name"] if obj is None else ["name", "shown_id", "created_at"]
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(OwnFilters, _TokenAdmin):
+class ApiTokenAdmin(ShownId, _TokenAdmin):
     """API tokens: made and shown once, then revoked, never deleted, so that their ids stay theirs.
 
     A token carries the rights of its user, so that it can be made for oneself alone, except by
     superusers; and who it is for cannot be changed later.
     """
 
-    list_display = ["name", "id", "app", "user", "shown_hint", "state", "last_used_at"]
+    list_display = ["name", "shown_id", "app", "user", "shown_hint", "state", "last_used_at"]
     list_display_links = ["name"]
     list_select_related = ["app", "user"]
     list_filter = ["app"]
@@ -185,12 +194,17 @@ class ApiTokenAdmin(OwnFilters, _TokenAdmin):
 class LoginSessionAdmin(OwnFilters, _SessionAdmin):
     """Who is signed in. Nothing can be changed; to delete a session is to end it."""
 
-    list_display = ["__str__", "data_source", "entry_id", "created_at", "last_seen_at"]
+    list_display = ["__str__", "data_source", "shown_entry_id", "created_at", "last_seen_at"]
     list_select_related = ["data_source", "entry"]
     list_filter = ["data_source"]
-    fields = ("data_source", "entry_id", "created_at", "last_seen_at")
-    readonly_fields = ("data_source", "entry_id", "created_at", "last_seen_at")
+    fields = ("data_source", "shown_entry_id", "created_at", "last_seen_at")
+    readonly_fields = ("data_source", "shown_entry_id", "created_at", "last_seen_at")
     actions = ["end"]
+
+    @admin.display(description="entry", ordering="entry_id")
+    def shown_entry_id(self, obj: LoginSession) -> str:
+        """The id of the entry, as digits."""
+        return str(obj.entry_id)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Sessions are begun by signing in."""

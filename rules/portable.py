@@ -100,12 +100,36 @@ def to_text(
     return pretty({"dataSource": source.name, **revision, "rules": named}, 3) + "\n"
 
 
-def file_name(source: DataSource) -> str:
-    """A name that every file system takes; the data source's own stands in the file."""
-    name = quote(source.name, safe=" ")
-    if len(name) > _LONGEST:
-        name = f"{name[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return f"{name}.json"
+def file_names() -> dict[str, str]:
+    """Return the name of the file of each data source, by the name of the data source.
+
+    Every file system takes these names, and they differ by more than upper and lower case, which
+    many file systems do not tell apart.
+    """
+    names = sorted(DataSource.objects.values_list("name", flat=True))
+    plain = {name: _file_name(name) for name in names}
+    alike = Counter(file.lower() for file in plain.values())
+    found: dict[str, str] = {}
+    taken = {file.lower() for file in plain.values() if alike[file.lower()] == 1}
+    # Of several that are alike, the one in lower case comes last by name, and keeps its name.
+    for name, file in reversed(plain.items()):
+        if alike[file.lower()] > 1:
+            length = 0
+            while file.lower() in taken:
+                length += 8
+                file = _file_name(name, length)
+            taken.add(file.lower())
+        found[name] = f"{file}.json"
+    return found
+
+
+def _file_name(name: str, digits: int = 0) -> str:
+    """A file's name without its ending, with so many digits of a digest of the whole name."""
+    quoted = quote(name, safe=" ")
+    digest = hashlib.sha256(quoted.encode()).hexdigest()
+    if len(quoted) > _LONGEST:
+        return f"{quoted[:_LONGEST]}-{digest[: max(digits, 8)]}"
+    return f"{quoted}-{digest[:digits]}" if digits else quoted
 
 
 def _named(rule: Any, directory: Directory) -> Any:

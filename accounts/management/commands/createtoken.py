@@ -6,14 +6,15 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import App
 from accounts.tokens import create_api_token
+from datasources.management.base import SiteCommand
 from datasources.values import few, shown
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Prints two lines, `id: 7` and `token: rk_...`. The token cannot be shown again."""
 
     help = "Makes an API token, and prints its id and the token, which cannot be shown again."

@@ -8,15 +8,16 @@ from shutil import copyfileobj
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from datasources.errors import Failure
+from datasources.management.base import SiteCommand
 from datasources.management.naming import source_named
 from datasources.transfer.export import Export
 from datasources.transfer.table import FORMATS
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Writes to a file, or to standard output; a file is there whole, or not at all."""
 
     help = "Exports the entries of a data source, without secret columns, as CSV or XLSX."

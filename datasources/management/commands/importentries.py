@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from datasources.errors import Failure
+from datasources.management.base import SiteCommand
 from datasources.management.naming import source_named
 from datasources.sources import Source
 from datasources.transfer.apply import carry_out
@@ -20,7 +21,7 @@ from datasources.transfer.table import FORMATS, Reading
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Prints what was done, or with `--check` would be; the exit code is 1 where there is a
     problem, and then nothing was imported.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from datasources import sources
 from datasources.conf import setting
@@ -13,6 +13,7 @@ from datasources.indexing.build import BuilderAtWork, build_in_turn
 from datasources.indexing.states import FAILED
 from datasources.indexing.status import statuses
 from datasources.indexing.wanted import RECENT_DAYS, advice
+from datasources.management.base import SiteCommand
 from datasources.management.naming import source_named
 from datasources.models import DataSource
 from datasources.values import shown
@@ -20,7 +21,7 @@ from datasources.values import shown
 from ...db import connection
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Prints which columns are indexed, and which recent queries would have wanted."""
 
     help = (

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from datasources.management.base import SiteCommand
 from project.demo.load import ADMIN, BOB, Demo, load
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Makes what is missing and leaves all else as it is; prints the same at each start."""
 
     help = "Loads the demo where it is missing, and prints the logins and three lines to try."

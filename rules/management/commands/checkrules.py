@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from datasources.management.base import SiteCommand
 from datasources.models import DataSource
 from rules.advice import in_lines
 from rules.checks import Site
@@ -16,7 +17,7 @@ from rules.management.referring import data_source
 from rules.saving import rules_of
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Prints one line for each error and warning; the exit code is 1 where there is an error."""
 
     help = "Validates the stored rules of all data sources, or of those named (number or name)."

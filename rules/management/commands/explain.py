@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.identity import Identity
 from accounts.models import ApiToken
 from datasources import sources, store
 from datasources.errors import Busy, Failure, Malformed, NotFound
 from datasources.jsontext import dumps
+from datasources.management.base import SiteCommand
 from datasources.queries import Delete, parse_query
 from datasources.sources import Source
 from datasources.values import MAX_INTEGER, problem_with_row, shown
@@ -82,7 +83,7 @@ class Asked:
     missing: int | None = None
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Prints the answer, what follows from it, and one line for each rule."""
 
     help = "Prints what the rules of a data source say to a request, and why."

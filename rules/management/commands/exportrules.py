@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from datasources.management.base import SiteCommand
 from datasources.models import DataSource
 from rules.management.referring import data_source
-from rules.portable import Directory, file_name, to_text
+from rules.portable import Directory, file_names, to_text
 from rules.saving import rules_of
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Writes one file a data source; the same rules are the same text, on every site."""
 
     help = "Writes the rules of all data sources, or of those named, as files with names in them."
@@ -39,13 +40,13 @@ class Command(BaseCommand):
             sources = list(DataSource.objects.order_by("name"))
         if folder is None and len(sources) != 1:
             raise CommandError("--output is needed where there is not exactly one data source")
-        directory = Directory.now()
+        directory, files = Directory.now(), file_names()
         for source in sources:
             text = to_text(source, rules_of(source), directory, options["with_revision"])
             if folder is None:
-                self.stdout.write(text, ending="")
+                self.write_json(text)
                 continue
-            path = Path(folder) / file_name(source)
+            path = Path(folder) / files[source.name]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
             self.stdout.write(str(path))

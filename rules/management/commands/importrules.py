@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.failures import PermissionMissing
 from datasources import sources
 from datasources.db import atomic
 from datasources.errors import Malformed
+from datasources.management.base import SiteCommand
 from datasources.models import DataSource
 from rules.conflicts import RulesChanged, require_revision
 from rules.management import saving
@@ -20,7 +21,7 @@ from rules.portable import Directory, from_text
 from rules.saving import RulesInvalid, problems_with, save_rules
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Looks through all files first; where anything is wrong with one, none is saved."""
 
     help = "Saves the rules in files, or in all *.json of folders; says what changes by it."

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from datasources.management.base import SiteCommand
 from rules.log.writing import purge
 from rules.models import LoggedDecision, LoggedRefusal
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Deletes by `DECISION_LOG_DAYS` and `DECISION_LOG_ROWS`."""
 
     help = "Deletes decisions that are older, or more, than the settings keep."

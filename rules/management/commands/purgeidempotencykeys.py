@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from datasources.management.base import SiteCommand
 from rules.idempotency import purge
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """For a daily job. Writes delete some old keys as well, so the table is never far behind."""
 
     help = "Deletes the stored values of `Idempotency-Key` that are more than a day old."

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.failures import PermissionMissing
 from datasources.db import atomic
+from datasources.management.base import SiteCommand
 from datasources.models import DataSource
 from datasources.values import MAX_INTEGER
 from rules.management import saving
@@ -16,7 +17,7 @@ from rules.models import Revision
 from rules.saving import RulesInvalid, save_rules
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """To go back is a new revision, checked like every other save."""
 
     help = "Saves the rules of an earlier revision again; says what changes by it."
