@@ -1,24 +1,55 @@
 """The server of `make run`: `python -m project.serve [--host HOST] [--port PORT]`.
 
 waitress reads each request whole before a thread works on it, and buffers what a client is slow to
-read. A client that sends slowly therefore costs a socket, not one of the threads.
+read. A client that sends slowly therefore costs a socket, not one of the threads, and only for so
+long: what waitress itself limits is silence, so a channel of ours limits the whole time.
 """
 
 from __future__ import annotations
 
 import argparse
+from time import monotonic
 
-from waitress import serve
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer, create_server
 
-from project.settings import SCRIPT_NAME
+from project.settings import SCRIPT_NAME, TRUSTED_PROXIES
 from project.wsgi import application
 
 THREADS = 8
 # At most so many connections at a time. One that is silent for so many seconds is closed.
 CONNECTIONS = 500
 SILENCE = 30
+# Seconds within which the headers of a request, and then all of it, have to be there.
+HEADER_SECONDS = 15
+REQUEST_SECONDS = 120
 # Bytes of a body: a little more than what the API and an import in the admin take.
 MAX_BODY = 105_000_000
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection, which is closed if a request takes too long to arrive."""
+
+    # When the first bytes of the request came that is being received.
+    _began: float | None = None
+
+    def received(self, data: bytes) -> bool:
+        """Take what has arrived, and note when its request began."""
+        taken: bool = super().received(data)
+        if self.request is None:
+            self._began = None
+        elif self._began is None:
+            self._began = monotonic()
+        return taken
+
+    def readable(self) -> bool:
+        """Whether more is to be read. The server asks this at least once a second."""
+        request = self.request
+        if self._began is not None and request is not None:
+            limit = REQUEST_SECONDS if request.headers_finished else HEADER_SECONDS
+            if monotonic() - self._began > limit:
+                self.will_close = True
+        return bool(super().readable())
 
 
 def main() -> None:
@@ -27,8 +58,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    serve(
+    sockets: dict[int, object] = {}
+    server = create_server(
         application,
+        sockets,
         host=options.host,
         port=options.port,
         threads=THREADS,
@@ -37,8 +70,15 @@ def main() -> None:
         cleanup_interval=5,
         max_request_body_size=MAX_BODY,
         url_prefix=SCRIPT_NAME,
+        # Without a proxy nobody has set them but the client; with one, the site reads them itself.
+        clear_untrusted_proxy_headers=not TRUSTED_PROXIES,
         ident=None,
     )
+    # A host name may have several addresses. Nothing is accepted before the server runs.
+    for listener in sockets.values():
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = Channel
+    server.run()
 
 
 if __name__ == "__main__":
