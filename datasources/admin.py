@@ -29,7 +29,7 @@ from .errors import Failure
 from .forms import FIELDS, WRITTEN, DataSourceForm
 from .hashing import any_number, outside_transactions
 from .indexing.told import indexes_told
-from .models import DataSource
+from .models import DataSource, is_name_taken
 from .pretty import pretty
 from .rights import SEEING, having, may, may_see
 
@@ -223,6 +223,8 @@ class DataSourceAdmin(TransferPages, SharingPage):
         except Failure as error:
             raise Refused([("definition", error.message)]) from None
         except IntegrityError:
+            if not is_name_taken(obj):
+                raise
             raise Refused([("name", "another data source has just taken this name")]) from None
 
     # -- deleting

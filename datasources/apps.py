@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_delete, post_migrate
+from django.db.models.signals import post_delete, post_migrate, pre_migrate
 
 from .siblings import SiblingCheck
 
@@ -23,6 +23,7 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         from . import checks, checks_schema, db  # noqa: F401  (registers the system checks)
         from .functions import register
         from .health import replace_broken
+        from .indexing.build import before_migrate
         from .indexing.wanted import wake
         from .models import DataSource
         from .pgfunctions import after_migrate
@@ -36,5 +37,6 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         request_finished.connect(end, dispatch_uid="rowkeeper-waits-end")
         connection_created.connect(bound, dispatch_uid="rowkeeper-waits")
         request_finished.connect(wake, dispatch_uid="rowkeeper-wanted-indexes")
+        pre_migrate.connect(before_migrate, sender=self, dispatch_uid="rowkeeper-marked-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

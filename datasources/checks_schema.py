@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.core.checks import CheckMessage, Tags, Warning, register
 
 from .db import alias, database
+from .indexing.build import invalid
 from .pgfunctions import different
 
 
@@ -28,4 +29,22 @@ def check_functions(
             id="rowkeeper.W020",
         )
         for name, is_there in different(database()).items()
+    ]
+
+
+@register(Tags.database)
+def check_indexes(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
+) -> list[CheckMessage]:
+    """Was the building of an index cut short?"""
+    if alias() not in (databases or ()):
+        return []
+    return [
+        Warning(
+            f"The index `{name}` is invalid: PostgreSQL does not use it, and writes keep it up to "
+            "date all the same. It is left from a crash, or is being built at this moment.",
+            hint="Run `manage.py indexes --build`: it makes the index again.",
+            id="rowkeeper.W021",
+        )
+        for name in invalid()
     ]

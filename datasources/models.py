@@ -56,6 +56,11 @@ def check_row(row: object) -> None:
         raise ValidationError(problem)
 
 
+def is_name_taken(source: DataSource) -> bool:
+    """Whether another data source has the name of this one, which could not be saved."""
+    return DataSource.objects.filter(name=source.name).exclude(pk=source.pk).exists()
+
+
 class DataSource(models.Model):
     """A named table of JSON rows, with ordered access rules (in `rules.models`)."""
 

@@ -7,8 +7,9 @@ stopped half-way leaves an index that nothing uses; the next one makes it anew.
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import sleep
 from typing import Any
@@ -44,6 +45,7 @@ def build(source_id: int, again: bool = False) -> None:
     """
     with _alone():
         _drop_what_nobody_wants()
+        _mend_others()
         source = DataSource.objects.filter(pk=source_id).first()
         if source is None:
             return
@@ -51,7 +53,10 @@ def build(source_id: int, again: bool = False) -> None:
         made = False
         for column in source.indexed_columns:
             state = source.indexes.get(column, {}).get("state")
-            ready = state == READY and there.get(name_of(source_id, column), False)
+            names = [name_of(source_id, column)]
+            if source.indexes.get(column, {}).get("pieces"):
+                names.append(pieces_name_of(source_id, column))
+            ready = state == READY and all(there.get(name, False) for name in names)
             if not ready and (state != FAILED or again):
                 made |= _make(source_id, column)
         if made and connection.vendor == "postgresql":
@@ -106,6 +111,51 @@ def existing() -> dict[str, bool]:
                 [TABLE, NAMES],
             )
         return {row[0]: bool(row[1]) for row in cursor.fetchall()}
+
+
+def invalid() -> list[str]:
+    """The indexes of the table of entries that PostgreSQL does not use: their building was cut
+    short, by a crash for instance.
+    """
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid=i.indexrelid "
+            "WHERE i.indrelid=to_regclass(%s) AND NOT i.indisvalid ORDER BY 1",
+            [TABLE],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _mend_others() -> None:
+    """Those of `invalid` that are not indexes of marked columns. What `REINDEX CONCURRENTLY` left
+    behind has the suffix `_ccnew` or `_ccold`, and the index itself beside it.
+    """
+    for name in invalid():
+        if re.search(r"_cc(new|old)\d*$", name):
+            _drop(name)
+        elif not name.startswith(NAMES):
+            _run(f"REINDEX INDEX{_beside()} {connection.ops.quote_name(name)}")
+
+
+def drop_all() -> None:
+    """Drop the indexes of all marked columns; the marks stay."""
+    for name in existing():
+        _drop(name)
+
+
+def before_migrate(
+    sender: object, using: str, plan: Sequence[tuple[Any, bool]] = (), **kwargs: object
+) -> None:
+    """Receives `pre_migrate`: the indexes of marked columns go before the functions that they use.
+
+    Migrating forward again leaves the columns marked, without an index until one is built.
+    """
+    ours = DataSource._meta.app_label
+    goes_back = any(back and step.app_label == ours for step, back in plan)
+    if using == alias() and goes_back and TABLE in connection.introspection.table_names():
+        drop_all()
 
 
 def is_at_work() -> bool:
@@ -213,7 +263,7 @@ def _beside() -> str:
 
 
 def _drop(name: str) -> None:
-    _run(f"DROP INDEX{_beside()} IF EXISTS {name}")
+    _run(f"DROP INDEX{_beside()} IF EXISTS {connection.ops.quote_name(name)}")
 
 
 def _run(text: str) -> None:

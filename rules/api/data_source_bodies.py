@@ -15,7 +15,7 @@ from datasources import sources
 from datasources.db import atomic
 from datasources.definition import changes_login
 from datasources.errors import Malformed
-from datasources.models import DataSource
+from datasources.models import DataSource, is_name_taken
 from datasources.queries import switch
 from datasources.values import MAX_INTEGER, shown
 
@@ -62,6 +62,8 @@ def save(model: DataSource) -> None:
     except ValidationError as error:
         raise Malformed(_words(error)) from None
     except IntegrityError:
+        if not is_name_taken(model):
+            raise
         raise Malformed("`name`: there is a data source of that name already") from None
 
 

@@ -1,4 +1,4 @@
-"""`indexes SOURCE [--mark COLUMN] [--unmark COLUMN] [--build]`: a data source's indexes."""
+"""`indexes [SOURCE] [--mark COLUMN] [--unmark COLUMN] [--build]`: the indexes of data sources."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ class Command(SiteCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """See the module's docstring."""
-        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument(
+            "source",
+            nargs="?",
+            help="a data source, by number or by name (default: all that have a marked column)",
+        )
         parser.add_argument(
             "--mark", action="append", default=[], metavar="COLUMN", help="mark a column as indexed"
         )
@@ -53,6 +57,8 @@ class Command(SiteCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Mark, build and tell. Raises `CommandError`; also where an index could not be made."""
+        if options["source"] is None:
+            return self._all(options)
         source_id = source_named(options["source"]).id
         if options["mark"] or options["unmark"]:
             self._mark(source_id, options["mark"], options["unmark"])
@@ -60,6 +66,20 @@ class Command(SiteCommand):
             self._build(source_id, options["wait"])
         source = DataSource.objects.get(pk=source_id)
         failed = self._tell(source)
+        if options["build"] and failed:
+            raise CommandError("not every index could be made", returncode=1)
+
+    def _all(self, options: dict[str, Any]) -> None:
+        """Every data source with a marked column. Raises `CommandError`."""
+        if options["mark"] or options["unmark"]:
+            raise CommandError("name the data source whose columns are to be marked")
+        marked = DataSource.objects.exclude(indexed_columns=[]).order_by("pk")
+        keys = list(marked.values_list("pk", flat=True))
+        if options["build"]:
+            # 0 is no data source: what belongs to none is put in order.
+            for key in keys or [0]:
+                self._build(key, options["wait"])
+        failed = [source.name for source in marked if self._tell(source)]
         if options["build"] and failed:
             raise CommandError("not every index could be made", returncode=1)
 

@@ -1,0 +1,51 @@
+"""`sqlitecheck [--vacuum]`: check the SQLite database, and make its file small."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from datasources.db import connection
+
+
+class Command(BaseCommand):
+    """Prints what is wrong with the database; the exit code is 1 where anything is.
+
+    The program `sqlite3` can do neither once a column is marked as indexed: its index calls a
+    function that only Rowkeeper's connections have.
+    """
+
+    help = (
+        "Checks the SQLite database and its indexes. The program `sqlite3` cannot do that once a "
+        "column is marked as indexed, because it lacks Rowkeeper's functions."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument(
+            "--vacuum",
+            action="store_true",
+            help="write the file anew, without the space of what was deleted; writes wait",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Check, and then vacuum. Raises `CommandError`."""
+        if connection.vendor != "sqlite":
+            raise CommandError(
+                "the database is not SQLite; PostgreSQL has `VACUUM` and the program `pg_amcheck`"
+            )
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA integrity_check")
+            problems = [row[0] for row in cursor.fetchall() if row[0] != "ok"]
+            cursor.execute("PRAGMA foreign_key_check")
+            problems += [
+                f"a row of {table} (rowid {row}) refers to a row of {parent} that is not there"
+                for table, row, parent, _ in cursor.fetchall()
+            ]
+            if problems:
+                raise CommandError("\n".join(problems), returncode=1)
+            self.stdout.write("the database is whole")
+            if options["vacuum"]:
+                cursor.execute("VACUUM")
+                self.stdout.write("its file was written anew")
