@@ -7,16 +7,12 @@ key only where the text has it as the path does. So every row is written by `dum
 from __future__ import annotations
 
 import json
-import json.decoder
 from typing import Any, NoReturn, cast
 
 import re2
 
-from .errors import Malformed, NotJson, TooLarge
+from .errors import Malformed, NotJson
 from .values import MAX_INTEGER, MIN_INTEGER, Json, problem_with_text, shown, texts_in
-
-# The lists of a bulk write that are as long as it has rows.
-BULK_LISTS = ("entries", "delete")
 
 
 def loads(text: str | bytes, subject: str = "the body") -> Any:
@@ -29,113 +25,12 @@ def loads(text: str | bytes, subject: str = "the body") -> Any:
     try:
         value = _decoder.decode(decoded)
     except json.JSONDecodeError as error:
-        raise _not_json(error, subject) from None
+        raise not_json(error, subject) from None
     except RecursionError:
         raise Malformed(f"{subject} nests too deep") from None
     if "\\u" in decoded or not isinstance(text, bytes):
-        _refuse_unstorable(value)
+        refuse_unstorable(value)
     return value
-
-
-def loads_bulk(data: bytes, most: int, elsewhere: int) -> Any:
-    """The value of the body of a bulk write, read in parts: see `loads`.
-
-    Raises `TooLarge` as soon as the lists `entries` and `delete` have more than `most` items, or
-    another value is longer than `elsewhere` characters, before the rest is read. Whatever else is
-    wrong is as for `loads`.
-    """
-    text = _decoded(data, "the body")
-    try:
-        value = _Bulk(text, most, elsewhere).value()
-    except json.JSONDecodeError as error:
-        raise _not_json(error, "the body") from None
-    except RecursionError:
-        raise Malformed("the body nests too deep") from None
-    if "\\u" in text:
-        _refuse_unstorable(value)
-    return value
-
-
-class _Bulk:
-    """Reads an object key by key, and its lists of rows item by item. Python's own scanner reads
-    each value.
-    """
-
-    def __init__(self, text: str, most: int, elsewhere: int) -> None:
-        self.text, self.at, self.left = text, 0, most
-        self.most, self.elsewhere = most, elsewhere
-
-    def value(self) -> Any:
-        """The whole text as a value. Raises `JSONDecodeError`, `TooLarge` and `Malformed`."""
-        if not self._is_next("{"):
-            # Not what a bulk write is: an error, unless it is short.
-            return self._short("the body")
-        pairs: list[tuple[str, Json]] = []
-        while not self._is_next("}"):
-            if pairs:
-                self._expect(",", "Expecting ',' delimiter")
-            self._expect('"', "Expecting property name enclosed in double quotes")
-            key, self.at = _scanner.scanstring(self.text, self.at, True)
-            self._expect(":", "Expecting ':' delimiter")
-            is_list = key in BULK_LISTS and self._is_next("[")
-            pairs.append((key, self._items() if is_list else self._short(f"`{shown(key)}`")))
-        value = _object(pairs)
-        self._skip()
-        if self.at != len(self.text):
-            raise json.JSONDecodeError("Extra data", self.text, self.at)
-        return value
-
-    def _items(self) -> list[Json]:
-        items: list[Json] = []
-        while not self._is_next("]"):
-            if items:
-                self._expect(",", "Expecting ',' delimiter")
-            if self.left == 0:
-                raise TooLarge(
-                    f"the request has more than {self.most} rows; send them in several requests"
-                )
-            self.left -= 1
-            self._skip()
-            items.append(self._scan(self.text, self.at))
-        return items
-
-    def _short(self, what: str) -> Json:
-        """A value that may not be long, so that what nobody asks for takes no memory."""
-        self._skip()
-        if len(self.text) - self.at <= self.elsewhere:
-            return self._scan(self.text, self.at)
-        start, part = self.at, self.text[self.at : self.at + self.elsewhere]
-        try:
-            value = self._scan(part, 0)
-        except json.JSONDecodeError as error:
-            if error.pos < len(part) - 8 and not error.msg.startswith("Unterminated string"):
-                raise json.JSONDecodeError(error.msg, self.text, start + error.pos) from None
-            raise TooLarge(f"{what} is longer than {self.elsewhere} characters") from None
-        self.at += start
-        return value
-
-    def _scan(self, text: str, at: int) -> Json:
-        value: Json
-        try:
-            value, self.at = _scan_once(text, at)
-        except StopIteration as error:
-            raise json.JSONDecodeError("Expecting value", text, error.value) from None
-        return value
-
-    def _skip(self) -> None:
-        self.at = _scanner.WHITESPACE.match(self.text, self.at).end()
-
-    def _is_next(self, character: str) -> bool:
-        """Whether the next character is this one, which is then passed."""
-        self._skip()
-        if not self.text.startswith(character, self.at):
-            return False
-        self.at += 1
-        return True
-
-    def _expect(self, character: str, otherwise: str) -> None:
-        if not self._is_next(character):
-            raise json.JSONDecodeError(otherwise, self.text, self.at)
 
 
 def dumps(value: object) -> str:
@@ -218,20 +113,23 @@ def _decoded(data: bytes, subject: str) -> str:
         raise Malformed(f"{subject} is no UTF-8 text (byte {error.start})") from None
 
 
-def _not_json(error: json.JSONDecodeError, subject: str) -> NotJson:
+def not_json(error: json.JSONDecodeError, subject: str) -> NotJson:
+    """The failure for a text that is no JSON, naming the place."""
     place = f"line {error.lineno}, column {error.colno}"
     why = error.msg.lower().removesuffix(" at")
     return NotJson(f"{subject} is no JSON: {why} at {place}", error.lineno, error.colno)
 
 
-def _refuse_unstorable(value: object) -> None:
+def refuse_unstorable(value: object) -> None:
+    """Raise `Malformed` for NUL and lone surrogates in any text of a value."""
     for text in texts_in(value):
         problem = problem_with_text(text)
         if problem:
             raise Malformed(f"the text `{shown(text)}` {problem}")
 
 
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def object_of(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """A JSON object. Raises `Malformed` for duplicate keys."""
     value = dict(pairs)
     if len(value) != len(pairs):
         seen: set[str] = set()
@@ -262,11 +160,10 @@ def _constant(name: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_double, parse_constant=_constant
+    object_pairs_hook=object_of, parse_int=_integer, parse_float=_double, parse_constant=_constant
 )
-# What Python's decoder is made of; the types that mypy knows leave these out.
-_scanner: Any = json.decoder
-_scan_once: Any = cast(Any, _decoder).scan_once
+# (text, start) -> (value, end); the types that mypy knows leave this out.
+scan_once: Any = cast(Any, _decoder).scan_once
 _encoder = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
 )

@@ -37,7 +37,7 @@ from datasources.jsontext import dumps
 from ..guard import Guard, guard, guard_of
 from ..log import note
 from ..log.records import Trail
-from .bodies import is_large, receive
+from .bodies import bulk_body, is_large, receive
 from .errors import ACCESS, REQUEST_ID, STATUS, WrongMethod, answer, failure_of
 
 _TRAIL = "_rowkeeper_trail"
@@ -158,17 +158,18 @@ class Endpoint(ViewSet):
         self.identify_again(request)
         return self.identity(request)
 
-    def receive_large(self, request: Request, fits: Callable[[], bool]) -> bool:
-        """Read a body that is over the usual limit, if the caller has a credential and `fits` says
-        that they may send it. The caller is identified again afterwards.
+    def bulk_body(self, request: Request, fits: Callable[[], bool]) -> dict[str, Any]:
+        """The body of a bulk write. It may be over the usual limit if the caller has a credential
+        and `fits` says that they may send it; the caller is identified again afterwards.
 
-        Returns whether such a body was read.
+        Raises `TooLarge` and `Malformed`.
         """
-        if not is_large(request._request) or self.identity(request).is_anonymous or not fits():
-            return False
-        receive(request._request, bulk=True)
-        self.identify_again(request)
-        return True
+        identity = self.identity(request)
+        large = is_large(request._request) and not identity.is_anonymous and fits()
+        body = bulk_body(request._request, large, identity)
+        if large:
+            self.identify_again(request)
+        return body
 
     def confirm(self, request: Request) -> store.Confirm:
         """For `store.writing`: checks that the caller and the data source are as decided."""

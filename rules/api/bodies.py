@@ -15,7 +15,8 @@ from accounts.identity import Identity
 from accounts.providers.django_user import is_read
 from datasources.conf import setting
 from datasources.errors import Malformed, TooLarge
-from datasources.jsontext import loads, loads_bulk
+from datasources.jsonbulk import loads_bulk
+from datasources.jsontext import loads
 from datasources.values import MAX_COLUMNS, MAX_INTEGER, problem_with_row, shown
 
 from .errors import WrongMedia
@@ -24,7 +25,7 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 # The body, for whoever asks for it a second time.
-_READ = "_rowkeeper_body"
+_READ, _PARSED = "_rowkeeper_body", "_rowkeeper_parsed_body"
 # Of the headers of a part of a form: `name`, and as many as there may be beside it.
 _MAX_PARAMETERS = 20
 
@@ -35,15 +36,15 @@ def is_large(request: HttpRequest) -> bool:
     return _length(request) > limit
 
 
-def receive(request: HttpRequest, bulk: bool = False) -> None:
-    """Read the body of a POST or PUT, unless it is over the limit (of bulk writes, or of others).
+def receive(request: HttpRequest) -> None:
+    """Read the body of a POST or PUT, unless it is over the limit for others than bulk writes.
 
     This comes before the caller is identified: a client can take its time to send a body, and lose
     a right meanwhile. What is wrong with the body is said by the functions that parse it.
     """
     if request.method not in ("POST", "PUT") or _READ in request.__dict__:
         return
-    limit: int = setting("MAX_BULK_BODY" if bulk else "MAX_BODY")
+    limit: int = setting("MAX_BODY")
     if not 0 < _length(request) <= limit:
         return
     # A middleware may have asked who is signed in to the site before the body was there.
@@ -67,7 +68,7 @@ def _length(request: HttpRequest) -> int:
 
 def json_bytes(request: HttpRequest) -> bytes:
     """The body of a request that is to be JSON, as it was sent. Raises `WrongMedia`, `TooLarge`."""
-    return _read(request, (JSON,), False)
+    return _read(request, (JSON,))
 
 
 def json_body(request: HttpRequest) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def json_body(request: HttpRequest) -> dict[str, Any]:
 
     Raises `WrongMedia`, `TooLarge` and `Malformed`.
     """
-    data = _read(request, (JSON,), False)
+    data = _read(request, (JSON,))
     return _object(loads(data) if data.strip() else {})
 
 
@@ -84,9 +85,19 @@ def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str
 
     Raises as `json_body`, and `TooLarge` for more rows than the caller may send.
     """
-    data = _read(request, (JSON,), large)
-    most: int = setting("MAX_ANONYMOUS_ROWS" if identity.is_anonymous else "MAX_ROWS")
-    return _object(loads_bulk(data, most, setting("MAX_BODY")) if data.strip() else {})
+    found: dict[str, Any] | None = request.__dict__.get(_PARSED)
+    if found is None:
+        most: int = setting("MAX_ANONYMOUS_ROWS" if identity.is_anonymous else "MAX_ROWS")
+        if large:
+            _check(request, (JSON,), bulk=True)
+            value = loads_bulk(request.read, most, setting("MAX_BODY"))
+        else:
+            data = _read(request, (JSON,))
+            value = (
+                loads_bulk(BytesIO(data).read, most, setting("MAX_BODY")) if data.strip() else {}
+            )
+        found = request.__dict__[_PARSED] = _object(value)
+    return found
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def row_body(request: HttpRequest) -> dict[str, Any]:
     media = _media(request)
     if media == JSON or not media:
         return row_of(json_body(request), "the body")
-    data = _read(request, (JSON, FORM, MULTIPART), False)
+    data = _read(request, (JSON, FORM, MULTIPART))
     if media == FORM:
         return row_of(_form(data), "the form")
     return row_of(_multipart(request, data), "the form")
@@ -119,7 +130,18 @@ def _media(request: HttpRequest) -> str:
     return str(request.content_type or "").lower()
 
 
-def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
+def _read(request: HttpRequest, taken: tuple[str, ...]) -> bytes:
+    """The body. Raises as `_check`."""
+    limit = _check(request, taken, bulk=False)
+    receive(request)
+    data: bytes = request.__dict__.get(_READ, b"")
+    if len(data) > limit:
+        raise TooLarge(f"the body is over the limit of {limit} bytes")
+    return data
+
+
+def _check(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> int:
+    """Look at the headers of a body; its limit. Raises `Malformed`, `WrongMedia` and `TooLarge`."""
     limit: int = setting("MAX_BULK_BODY" if bulk else "MAX_BODY")
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
@@ -130,11 +152,7 @@ def _read(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> bytes:
         raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
     if _length(request) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
-    receive(request, bulk)
-    data: bytes = request.__dict__.get(_READ, b"")
-    if len(data) > limit:
-        raise TooLarge(f"the body is over the limit of {limit} bytes")
-    return data
+    return limit
 
 
 # What the parser would split a text at, again and again, to leave it as it is.

@@ -27,7 +27,7 @@ from ..guard import Guard
 from ..idempotency import Repeated
 from .answering import ENTRIES_OMITTED, after_write
 from .base import text_answer
-from .bodies import bulk_body, entry_id_of, row_of
+from .bodies import entry_id_of, row_of
 from .entries import Entries, refused_addresses
 from .entry_answers import is_own
 from .once import Once, ids_of, is_unchanged, replayed, runs_of
@@ -122,8 +122,7 @@ class EntriesAndCommits(Entries):
             door = self.guard(request, reference)
             return any(could_apply(door.ruleset, door.identity, each) for each in operations)
 
-        large = self.receive_large(request, fits)
-        return bulk_body(request._request, large, self.identity(request))
+        return self.bulk_body(request, fits)
 
     def _run(self, request: Request, reference: str, ask: Commit, once: Once) -> HttpResponse:
         door = self.guard(request, reference)

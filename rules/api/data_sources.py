@@ -23,7 +23,7 @@ from ..conflicts import require_revision
 from ..guard import Guard
 from ..idempotency import Repeated
 from .base import Endpoint, hashes_outside, json_answer
-from .bodies import bulk_body, json_body, row_of
+from .bodies import json_body, row_of
 from .data_source_bodies import (
     SETTABLE,
     app_id_of,
@@ -83,9 +83,8 @@ class DataSources(Endpoint):
         refuse_precondition(request._request)
         if self.identity(request).is_anonymous:
             raise LoginRequired(SIGN_IN)
-        large = self.receive_large(request, lambda: permissions.may(self.identity(request), "add"))
+        body = self.bulk_body(request, lambda: permissions.may(self.identity(request), "add"))
         identity = self.identity(request)
-        body = bulk_body(request._request, large, identity)
         check_rights_to_create(identity, body)
         entries = [] if body.get("entries") is None else body["entries"]
         if not isinstance(entries, list):
