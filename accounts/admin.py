@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import ForeignKey, QuerySet
@@ -19,6 +19,7 @@ from datasources.admin_filters import OwnFilters
 
 from . import tokens
 from .models import ApiToken, App, LoginSession
+from .uses import UsesOfToken
 
 if TYPE_CHECKING:
     _AppAdmin = admin.ModelAdmin[App]
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 else:
     _AppAdmin = _TokenAdmin = _SessionAdmin = admin.ModelAdmin
 
+# Tokens of which a message says which rules still name them.
+MANY = 10
 # What there is to see of a token once it has been made; its digest is nobody's business.
 _MADE = ["shown_id", "shown_hint", "state", "created_at", "last_used_at", "revoked_at"]
 
@@ -156,6 +159,10 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
         for token in chosen:
             self._revoke(request, token)
         self.message_user(request, f"Revoked: {len(chosen)}.")
+        for token in chosen[:MANY]:
+            if lines := UsesOfToken.of(token, request.user).lines:
+                text = f"Rules still name {token}: {'; '.join(lines)}."
+                self.message_user(request, text, messages.WARNING)
 
     def _revoke(self, request: HttpRequest, token: ApiToken) -> None:
         tokens.revoke(token)
@@ -166,6 +173,21 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
         view = self.admin_site.admin_view(self.revoke_view)
         own = path("<int:token_id>/revoke/", view, name="rowkeeper_accounts_apitoken_revoke")
         return [own, *super().get_urls()]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With the rules that name the token, as far as the user may see them."""
+        token = self.get_object(request, object_id)
+        sees = token is not None and self.has_view_permission(request, token)
+        uses = UsesOfToken.of(token, request.user) if token is not None and sees else None
+        return super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), "uses": uses}
+        )
 
     def revoke_view(self, request: HttpRequest, token_id: int) -> HttpResponse:
         """Ask whether the token is to be revoked, and with a POST revoke it."""
@@ -186,6 +208,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
             "opts": self.opts,
             "token": token,
             "token_url": page,
+            "uses": UsesOfToken.of(token, request.user),
         }
         return TemplateResponse(request, "admin/rowkeeper_accounts/apitoken/revoke.html", context)
 

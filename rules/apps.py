@@ -22,8 +22,11 @@ class RulesConfig(SiblingCheck, AppConfig):
 
     def ready(self) -> None:
         """Rules that are saved one by one are checked like a list."""
-        from . import naming, saving
+        from accounts import uses
+
+        from . import credentials, naming, saving
         from .sandbox import checks  # noqa: F401  (registers the system checks)
 
         saving.connect()
         naming.connect()
+        uses.register(credentials.uses_of_token)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from accounts.providers.django_user import FIELDS
@@ -14,6 +15,7 @@ from datasources.definition import login_of
 from datasources.models import DataSource
 from datasources.rights import OBJECT_RIGHTS, having
 
+from .credentials import dead_tokens, unknown_apps
 from .engine.check import check_rules
 from .engine.parse import parse_rules
 from .engine.problems import Problem
@@ -45,12 +47,20 @@ class Site:
     def around(
         self, data_source: DataSource | None, columns: Sequence[str] | None = None, user: Any = None
     ) -> Surroundings:
-        """What the checks of a data source's rules know; see `check`. At most two more queries."""
+        """What the checks of a data source's rules know; see `check`.
+
+        At most two more queries, and one each for the API tokens and the apps that the rules name.
+        """
         several = len(self.signs_in) > 1 or (len(self.signs_in) == 1 and self.site_users)
         user_columns = self._user_columns(user)
+        dead = partial(dead_tokens, user)
         if data_source is None:
             return Surroundings(
-                tuple(columns or ()), several_kinds=several, user_columns=user_columns
+                tuple(columns or ()),
+                several_kinds=several,
+                user_columns=user_columns,
+                dead_tokens=dead,
+                unknown_apps=unknown_apps,
             )
         signs_in = data_source.pk in self.signs_in
         return Surroundings(
@@ -61,6 +71,8 @@ class Site:
             data_source.name if signs_in else None,
             _elsewhere(data_source, user) if signs_in else (),
             user_columns,
+            dead,
+            unknown_apps,
         )
 
     def _user_columns(self, user: Any) -> frozenset[str] | None:

@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accounts.models import ApiToken
 from datasources.models import DataSource
 from rules.engine.parse import parse_rules
 from rules.saving import rules_of, save_rules
@@ -44,6 +45,7 @@ def test_rules_in_words_and_who_gets_in(boss: Client) -> None:
     own = {"Email": {"equals": "{{user.[Email]}}"}}
     mine = {"type": ["update"], "allow": "loggedIn", "require": [own], "exclude": ["Salary"]}
     script = {"script": "return {'granted': True}", "enabled": False}
+    ApiToken.objects.create(pk=7, name="seven", digest="7" * 64)
     found = answer(boss, make("Staff"), [admins, READ, token, mine, script])
     assert [rule["words"] for rule in found["rules"]] == [
         "Whoever is signed in and whose Role is “Admin” may read and delete everything",

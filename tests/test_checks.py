@@ -30,6 +30,8 @@ def place_of(case: dict[str, Any], side: dict[str, Any]) -> Surroundings:
         several_kinds=case.get("severalKinds", False),
         signs_in_as="People" if side.get("signsIn", case.get("signsIn")) else None,
         user_columns=None if users is None else frozenset(users),
+        dead_tokens=lambda numbers: {7: "is revoked"} if 7 in numbers else {},
+        unknown_apps=lambda numbers: numbers - {1, 3},
     )
 
 

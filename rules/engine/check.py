@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .check_credentials import credential_problems
 from .check_lists import UnknownColumns, list_problems
 from .check_order import order_problems
 from .check_people import people_problems
@@ -48,6 +49,7 @@ def _advice(raw: list[Any], rules: list[Rule], place: Surroundings) -> Iterator[
         yield from script_problems(rule)
         yield from warnings(rule, place.several_kinds)
     yield from people_problems(raw, rules, place)
+    yield from credential_problems(rules, place)
     yield from required_and_hidden(rules, place)
     yield from hidden_and_writable(raw, rules, place)
     yield from order_problems(raw, rules)

@@ -26,6 +26,8 @@ CheckCode: TypeAlias = Literal[
     "sensitive",
     "stops-later",
     "template-in-allow",
+    "token-not-in-use",
+    "unknown-app",
     "unknown-column",
     "unreachable",
 ]

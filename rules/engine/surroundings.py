@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .rule import Allow
@@ -24,6 +25,10 @@ class Surroundings:
     elsewhere: tuple[Allow, ...] = ()
     # Every column that some user can have; None where that is not known.
     user_columns: frozenset[str] | None = None
+    # Of some API tokens, those that authenticate nobody, with what to say; of some apps, those that
+    # do not exist. None where that is not known.
+    dead_tokens: Callable[[frozenset[int]], Mapping[int, str]] | None = None
+    unknown_apps: Callable[[frozenset[int]], frozenset[int]] | None = None
 
     @property
     def declared(self) -> frozenset[str]:
