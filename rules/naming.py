@@ -118,7 +118,7 @@ def check_rename(source: DataSource, old: str, user: Any, change_rules: bool) ->
             {
                 "name": f"rules test the name `{shown(old)}` as `Source`: "
                 f"{few([str(each) for each in found])}. They would no longer let these people in. "
-                "Change the name in these rules as well (`renameInRules`)"
+                "Change the name in these rules as well (`renameInRules`, `--change-rules`)"
             }
         )
     vars(source)["rowkeeper_rename_agreed"] = True

@@ -5,11 +5,14 @@ nobody else gets such a name.
 from __future__ import annotations
 
 import json
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
@@ -180,3 +183,22 @@ def test_renaming_in_the_admin() -> None:
     # The field is there only where it has a meaning.
     save_rules(place.things, [])
     assert "rename_in_rules" not in client.get(url).context["adminform"].form.fields
+
+
+def test_renaming_by_a_command() -> None:
+    place = Place()
+
+    def run(*words: str) -> str:
+        output = StringIO()
+        call_command("renamesource", "Users", *words, stdout=output)
+        return output.getvalue()
+
+    with pytest.raises(CommandError, match="rule 1 of `Things`"):
+        run("People")
+    assert place.name == "Users"
+    assert "tests the name: rule 1 of `Things`" in run("People", "--change-rules")
+    assert place.name == "People" and rules_of(place.things) == [only("People")]
+    assert place.is_let_in()
+    for name in ("Things", "a/b", ""):
+        with pytest.raises(CommandError):
+            call_command("renamesource", "People", name)

@@ -13,7 +13,7 @@ from datasources.values import MAX_COLUMNS, MAX_INTEGER, MAX_NAME
 from ..engine.parse import MAX_NAME as MAX_RULE_NAME
 from ..engine.parse import MAX_RULES, MAX_SCRIPT
 from ..engine.rule import OPERATIONS
-from .errors import STATUS
+from .errors import ACCESS, STATUS
 
 Json = dict[str, Any]
 
@@ -365,6 +365,10 @@ SCHEMAS: dict[str, Json] = {
     "DataSourceChange": _object(
         {
             **_SETTABLE,
+            "renameInRules": {
+                "type": "boolean",
+                "description": "Change the name in the rules that test it as `Source`, too.",
+            },
             "revision": {
                 **WHOLE,
                 "description": "The revision that the change is based on; another one is a 409.",
@@ -424,7 +428,7 @@ def _codes(status: int) -> list[str]:
 
 def _error(*codes: str) -> Json:
     found: Json = {"message": TEXT, "type": {**TEXT, "enum": list(codes)}}
-    if {"datasource.access", "auth.required"} & {*codes}:
+    if ACCESS & {*codes}:
         # What finds the request in the decision log.
         found["requestId"] = TEXT
     return _object(found, "message", "type")

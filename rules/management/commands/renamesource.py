@@ -1,0 +1,59 @@
+"""`renamesource SOURCE NAME [--change-rules]`: give a data source another name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import IntegrityError
+
+from datasources import sources
+from datasources.db import atomic
+from datasources.errors import Failure
+from rules.management.referring import data_source
+from rules.models import Revision
+from rules.naming import check_rename, rename_in_rules, tested
+
+
+class Command(BaseCommand):
+    """Says which rules test the old name as `Source`, and changes them if it is told to."""
+
+    help = "Renames a data source, and with --change-rules the rules that test its name."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """See the module's docstring."""
+        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument("name", help="its new name")
+        parser.add_argument(
+            "--change-rules",
+            action="store_true",
+            help="change the name in the rules that test it as `Source`",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Rename it. Raises `CommandError` where that cannot be, or needs `--change-rules`."""
+        try:
+            with atomic():
+                self._rename(options["source"], options["name"], options["change_rules"])
+        except ValidationError as error:
+            raise CommandError(f"nothing was saved: {'; '.join(error.messages)}") from None
+        except IntegrityError:
+            raise CommandError("there is a data source of that name already") from None
+        except Failure as error:
+            raise CommandError(f"nothing was saved: {error.message}") from None
+
+    def _rename(self, reference: str, name: str, change_rules: bool) -> None:
+        source = data_source(reference)
+        sources.lock(source.pk)
+        source.refresh_from_db()
+        old = source.name
+        has_login = bool(source.definition.get("login"))
+        if has_login and old != name:
+            for each in tested(old):
+                self.stdout.write(f"tests the name: {each}")
+        source.name = name
+        found = check_rename(source, old, None, change_rules) if has_login and old != name else []
+        sources.save(source)
+        rename_in_rules(found, old, name, None, Revision.Origin.COMMAND)
+        self.stdout.write(f"`{old}` is now called `{name}`")
