@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from django.core.checks import CheckMessage, Tags, Warning, register
 
-from .db import alias, database
+from .conf import setting
+from .db import alias, connection, database
 from .indexing.build import invalid
+from .models import DataSource
 from .pgfunctions import different
 
 
@@ -48,3 +50,36 @@ def check_indexes(
         )
         for name in invalid()
     ]
+
+
+@register(Tags.database)
+def check_marks(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
+) -> list[CheckMessage]:
+    """Do more columns have an index than inserts can bear?"""
+    from .indexing.marks import marks
+
+    if alias() not in (databases or ()) or not _has_table():
+        return []
+    found, most = marks(), setting("MAX_INDEXES")
+    if found <= most:
+        return []
+    return [
+        Warning(
+            f"{found} columns are marked as indexed in all data sources together, more than the "
+            f"{most} of `MAX_INDEXES`; every insert on the site looks at each of their indexes.",
+            hint="Remove marks that are not needed (`manage.py indexes SOURCE --unmark COLUMN`), "
+            "or raise `MAX_INDEXES` in `ROWKEEPER`.",
+            id="rowkeeper.W022",
+        )
+    ]
+
+
+def _has_table() -> bool:
+    """Whether the table is there with its columns: `migrate` checks before it makes them."""
+    model = DataSource._meta
+    with connection.cursor() as cursor:
+        if model.db_table not in connection.introspection.table_names(cursor):
+            return False
+        columns = connection.introspection.get_table_description(cursor, model.db_table)
+    return {field.column for field in model.local_fields} <= {column.name for column in columns}

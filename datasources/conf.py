@@ -60,6 +60,9 @@ DEFAULTS: dict[str, Any] = {
     # Whether saving a data source in the admin makes the indexes that it wants, beside the request;
     # where not, the command `indexes` does.
     "INDEXES_ON_SAVE": True,
+    # How many columns may be marked as indexed in all data sources together. Every insert on the
+    # site looks at each of their indexes.
+    "MAX_INDEXES": 100,
     # Whether a pooler in transaction mode, such as PgBouncer, is between Django and PostgreSQL. An
     # index is built in a session of its own, so the command `indexes`, which has to reach
     # PostgreSQL itself, is then the only way to build one.

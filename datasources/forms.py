@@ -13,6 +13,7 @@ from .confirming import NOTHING_SAVED, Question, column_lines, definition_lines
 from .definition import changes_login, declared_of, login_of, problem_with_indexed
 from .fields import ColumnsField, DefinitionField, JsonField
 from .form_conflicts import MESSAGE, changed_by_both
+from .indexing.marks import problem_with_marks
 from .models import DataSource
 from .values import MAX_INTEGER, MIN_INTEGER, problem_with_row, shown
 
@@ -197,6 +198,8 @@ class DataSourceForm(_SourceForm):
         secret = [*self.instance.secret_columns, *([login.password_column] if login else [])]
         columns = [*self.cleaned_data["columns"], *([login.email_column] if login else [])]
         problem = problem_with_indexed(indexed, [*columns, *secret], secret)
+        before = self.instance.indexed_columns
+        problem = problem or problem_with_marks(self.instance.pk, before, indexed)
         if problem:
             self.add_error("indexed_columns", problem)
 

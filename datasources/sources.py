@@ -248,14 +248,14 @@ def save(source: DataSource, build: bool = True) -> None:
     with atomic():
         if source.pk is not None:
             lock(source.pk)
-            stored = DataSource.objects.only("name", "secret_columns", "indexes", "columns").get(
-                pk=source.pk
-            )
+            stored = DataSource.objects.only(
+                "name", "secret_columns", "indexes", "columns", "indexed_columns"
+            ).get(pk=source.pk)
             name: str | None = stored.name
             before, source.indexes = stored.secret_columns, stored.indexes
-            columns = stored.columns
+            columns, marked = stored.columns, stored.indexed_columns
         else:
-            before, columns, name = [], [], None
+            before, columns, marked, name = [], [], [], None
         if source.name != name:
             naming.send(DataSource, source=source, before=name)
         login = login_of(source.definition)
@@ -273,7 +273,7 @@ def save(source: DataSource, build: bool = True) -> None:
         problem = problem_with_more_columns(columns, source.columns, setting("MAX_COLUMN_NAMES"))
         if problem:
             raise ValidationError({"columns": problem})
-        _check_indexed(source)
+        _check_indexed(source, marked)
         source.rules_tag = new_tag()
         source.save()
         if build and set(source.indexed_columns) != set(source.indexes):
@@ -283,8 +283,14 @@ def save(source: DataSource, build: bool = True) -> None:
             passwords.hash_plain(source.pk, login.password_column)
 
 
-def _check_indexed(source: DataSource) -> None:
-    """Raises `ValidationError` for a column that is marked as indexed and cannot be."""
-    problem = problem_with_indexed(source.indexed_columns, source.columns, source.secret_columns)
+def _check_indexed(source: DataSource, before: list[str]) -> None:
+    """Raises `ValidationError` for a column that is marked as indexed and cannot be; `before`: the
+    columns that were marked.
+    """
+    from .indexing.marks import problem_with_marks
+
+    marked = source.indexed_columns
+    problem = problem_with_indexed(marked, source.columns, source.secret_columns)
+    problem = problem or problem_with_marks(source.pk, before, marked)
     if problem:
         raise ValidationError(problem)

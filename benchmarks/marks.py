@@ -1,0 +1,85 @@
+"""What an insert costs on a site with as many marked columns as it may have, beside one without.
+
+    python -m benchmarks.marks [--sqlite] [--rounds 300] [--server URL]
+
+The marks are in other data sources than the inserts. With `MAX_INDEXES` of them, an insert takes at
+most 2.5 times as long as with none, and 1 millisecond. The fastest half of the rounds counts. The
+exit code is 1 if that is missed. It makes a database of its own, and drops it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from typing import Any
+
+from .ground import database
+
+BOUND, SLACK = 2.5, 1.0
+PER_SOURCE = 20
+
+
+def inserted(source: Any, rounds: int) -> float:
+    """Milliseconds of an insert of one row, as the API makes it."""
+    from datasources import store
+
+    times = []
+    for number in range(rounds):
+        began = time.perf_counter()
+        with store.writing(source, ["N"]):
+            store.insert(source, [{"N": number, "Text": f"text {number}"}])
+        times.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(sorted(times)[: rounds // 2])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sqlite", action="store_true")
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument(
+        "--server", default=os.environ.get("SERVER", "postgres://postgres@127.0.0.1:5432")
+    )
+    options = parser.parse_args()
+    with database(options.server, options.sqlite):
+        import django
+
+        django.setup()
+        sys.exit(0 if measure(options.rounds) else 1)
+
+
+def measure(rounds: int) -> bool:
+    """Measure and print both; whether the bound is kept."""
+    from django.core.management import call_command
+
+    from datasources import sources
+    from datasources.conf import setting
+    from datasources.indexing.build import build
+    from datasources.models import DataSource
+
+    call_command("migrate", verbosity=0)
+    model = DataSource(name="Unmarked", columns=["N", "Text"])
+    sources.save(model)
+    source = sources.source_of(model)
+    inserted(source, 50)
+    alone = inserted(source, rounds)
+    most = setting("MAX_INDEXES")
+    for at in range(0, most, PER_SOURCE):
+        columns = [f"c{number}" for number in range(min(PER_SOURCE, most - at))]
+        marked = DataSource(name=f"Marked {at}", columns=columns, indexed_columns=columns)
+        sources.save(marked, build=False)
+        build(marked.pk)
+    inserted(source, 50)
+    beside = inserted(source, rounds)
+    kept = beside <= BOUND * alone + SLACK
+    print(
+        f"an insert beside {most} marked columns: {beside:.2f} ms, beside none: {alone:.2f} ms: "
+        f"{beside / alone:.1f} times{'' if kept else '  MISSED'}"
+    )
+    return kept
+
+
+if __name__ == "__main__":
+    main()
