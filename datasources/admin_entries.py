@@ -5,6 +5,8 @@ Access rules say nothing here; secret columns are shown nowhere all the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -15,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from . import sources, store
 from .admin_rights import GuardedPages
-from .confirming import NOTHING_SAVED, Question, entry_lines
+from .confirming import NOTHING_SAVED, Question, entry_lines, guesses
 from .db import atomic
 from .entry_list import Cell, EntryList, cell
 from .errors import Failure, Malformed
@@ -109,7 +111,9 @@ class EntryPages(GuardedPages):
                 lambda: self._written(request, obj, entry, form), allow=any_number
             )
         except Unconfirmed as asked:
-            form.question = asked.question
+            # The transaction has ended, so that nobody waits while names are compared.
+            more = guesses(asked.columns, form.cleaned_data["row"])
+            form.question = replace(asked.question, lines=(*asked.question.lines, *more))
             form.add_error("row", NOTHING_SAVED)
             return False
         except Failure as error:
@@ -178,9 +182,11 @@ def _entry(source: Source, entry_id: int) -> Stored:
 class Unconfirmed(Exception):
     """A change does what somebody has to confirm first. Nothing was written."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, columns: Sequence[str]) -> None:
         super().__init__()
         self.question = question
+        # The columns of the data source.
+        self.columns = columns
 
 
 def _check_meant(
@@ -190,7 +196,7 @@ def _check_meant(
     lines = entry_lines(source.columns, source.declared, before, row)
     question = Question.of(lines, [source.id, about, row])
     if not question.is_answered(form.data):
-        raise Unconfirmed(question)
+        raise Unconfirmed(question, source.columns)
 
 
 def _write(obj: DataSource, entry: Stored | None, form: EntryForm) -> str:

@@ -26,6 +26,8 @@ NOTHING_SAVED = (
 _DEFINED = ("login", "views")
 # Names of which each gets a line.
 _MAX_NAMES = 20
+# New names that are compared with existing ones, how many of those, and characters of each.
+_MAX_GUESSES, _MAX_CANDIDATES, _MAX_GUESSED = 3, 200, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +68,27 @@ def entry_lines(
         f"`{shown(name)}` is left out: its value is deleted from this entry."
         for name in lost[:_MAX_NAMES]
     ]
-    lines += [_new_column(name, source_columns, declared) for name in new[:_MAX_NAMES]]
+    lines += [_new_column(name, declared) for name in new[:_MAX_NAMES]]
     left = max(len(lost) - _MAX_NAMES, 0) + max(len(new) - _MAX_NAMES, 0)
     return [*lines, *([f"… and {left} more columns."] if left else [])]
 
 
-def _new_column(name: str, columns: Sequence[str], declared: frozenset[str]) -> str:
-    like = get_close_matches(name, [column for column in columns if column != name], 1, 0.75)
-    meant = f" Did you mean `{shown(like[0])}`?" if like else ""
+def guesses(columns: Sequence[str], after: Mapping[str, Any]) -> list[str]:
+    """Return a line for each of the first new columns of a row that is spelled much like one that
+    exists. Long names, and all but the first, are not compared: comparing takes time.
+    """
+    known = frozenset(columns)
+    short = [name for name in columns if len(name) <= _MAX_GUESSED][:_MAX_CANDIDATES]
+    new = [name for name in after if name not in known and len(name) <= _MAX_GUESSED]
+    likes = ((name, get_close_matches(name, short, 1, 0.75)) for name in new[:_MAX_GUESSES])
+    return [f"Did you mean `{like[0]}` by `{shown(name)}`?" for name, like in likes if like]
+
+
+def _new_column(name: str, declared: frozenset[str]) -> str:
     dots = ""
     if is_path(name, declared):
         dots = " From then on the name means this column, and no path into another one."
-    return f"`{shown(name)}` is new: it becomes a column of the data source.{dots}{meant}"
+    return f"`{shown(name)}` is new: it becomes a column of the data source.{dots}"
 
 
 # -- the columns and the definition of a data source
@@ -107,9 +118,10 @@ def definition_lines(before: DataSource, after: Mapping[str, Any]) -> list[str]:
     """Return what a new definition changes about who signs in, and what it probably misspells."""
     lines = [
         f"`{shown(key)}` has no meaning in a definition. Did you mean `{like[0]}`?"
-        for key in after
+        for key in list(after)[:_MAX_CANDIDATES]
         if key not in _DEFINED
         and key not in before.definition
+        and len(key) <= _MAX_GUESSED
         and (like := get_close_matches(key.casefold(), _DEFINED, 1, 0.7))
     ]
     return [*lines, *_login_lines(before, after)]

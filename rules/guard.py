@@ -118,6 +118,7 @@ def ruleset_from(rules: Any, source: Source) -> Ruleset:
         source.secret,
         source.login is not None,
         None if setting("ANONYMOUS_COLUMNS") else source.columns,
+        None if source.login is None else source.login.email_column,
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from time import perf_counter
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
-from datasources import sources, store
-from datasources.confirming import definition_lines
+from datasources import admin_entries, sources, store
+from datasources.confirming import definition_lines, entry_lines, guesses
 from datasources.models import DataSource, Entry
 from tests.calls import READ, Api
 from tests.test_admin import errors, form_of, make, signed_in, url
@@ -72,12 +74,39 @@ def test_a_new_key_is_asked_about(boss: Client, people: DataSource) -> None:
     answer = boss.post(address, sent)
     question = question_in(answer)
     assert "`Offcie` is new: it becomes a column of the data source" in question
-    assert "Did you mean `Office`?" in question
+    assert "Did you mean `Office` by `Offcie`?" in question
     assert Entry.objects.count() == 2
     assert DataSource.objects.get(pk=people.pk).columns == ["Email", "Name", "Office"]
     assert boss.post(address, {**sent, "meant": digest_in(answer)}).status_code == 302
     model = DataSource.objects.get(pk=people.pk)
     assert (model.columns[3:], model.written_columns) == (["Offcie"], [])
+
+
+def test_guessing_what_is_meant_takes_no_time() -> None:
+    columns = [f"{'column' * 6}{n:04}" for n in range(1_980)]
+    row = {f"{'column' * 6}x{n:03}": 1 for n in range(500)}
+    began = perf_counter()
+    assert len(guesses(columns, row)) <= 3
+    assert len(entry_lines(columns, frozenset(columns), {}, row)) <= 21
+    names = {f"logi{n:05}": 1 for n in range(50_000)} | {"login" * 100_000: 1}
+    definition_lines(DataSource(name="People"), names)
+    assert perf_counter() - began < 1
+
+
+def test_names_are_compared_when_nobody_waits(
+    boss: Client, people: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data source is locked for as long as a transaction of the request lasts."""
+    depth = len(connection.atomic_blocks)
+    found: list[int] = []
+
+    def guessed(*args: Any) -> list[str]:
+        found.append(len(connection.atomic_blocks))
+        return []
+
+    monkeypatch.setattr(admin_entries, "guesses", guessed)
+    boss.post(url("entry_add", people.pk), {"row": '{"Offcie": 1}'})
+    assert found == [depth]
 
 
 def test_a_new_key_with_dots_says_what_becomes_of_the_path(

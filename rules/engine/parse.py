@@ -14,6 +14,7 @@ from datasources.jsontext import dumps
 from datasources.values import (
     MAX_INTEGER,
     Scalar,
+    composed,
     is_scalar,
     problem_with_name,
     problem_with_row,
@@ -54,6 +55,8 @@ class _Reader:
     position: int
     columns: Container[str]
     secret: frozenset[str]
+    # The column of the addresses that people sign in with. They are stored composed.
+    address: str | None = None
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, path: str, message: str) -> None:
@@ -245,7 +248,7 @@ class _Reader:
             self.note(path, f"is an object of at least one of {', '.join(operators)}")
             return []
         side = self.side(tests["on"], path) if declared and "on" in tests else None
-        found = []
+        found: list[Condition] = []
         for op, value in tests.items():
             if op == "on" and declared:
                 continue
@@ -261,8 +264,24 @@ class _Reader:
                 continue
             operand = self.operand(op, value, f"{path}.{op}")
             if operand is not None and column is not None:
-                found.append(_condition(column, op, operand, side, declared))
+                found.extend(
+                    _condition(column, op, each, side, declared)
+                    for each in self.spellings(column, op, operand, declared)
+                )
         return found
+
+    def spellings(
+        self, column: str, op: str, operand: Scalar | Template, declared: bool
+    ) -> list[Scalar | Template]:
+        """The operands to test. An address of a user and of their row is stored composed, so that
+        a literal in another spelling would equal nothing, and `notequals` would keep nobody out.
+        """
+        if not isinstance(operand, str) or composed(operand) == operand:
+            return [operand]
+        if declared:
+            return [composed(operand) if column == self.address else operand]
+        # Of the user it is not known here which column is an address.
+        return [operand, composed(operand)] if op == "notequals" else [operand]
 
     def side(self, value: Any, path: str) -> tuple[bool, bool] | None:
         if isinstance(value, str) and value in _SIDES:
@@ -321,18 +340,22 @@ def _what(value: Any) -> str:
 
 
 def parse_rules(
-    raw: Any, columns: Container[str], secret: frozenset[str] = frozenset()
+    raw: Any,
+    columns: Container[str],
+    secret: frozenset[str] = frozenset(),
+    address: str | None = None,
 ) -> tuple[list[Rule], list[Problem]]:
     """Every rule of a list that can be read, and all that is wrong with the list.
 
-    `columns` are the declared ones. A rule with problems comes out with `broken` set.
+    `columns` are the declared ones, `address` is the column of the addresses that people sign in
+    with. A rule with problems comes out with `broken` set.
     """
     if not isinstance(raw, list):
         return [], [Problem(0, "", "the rules are a list of objects")]
     problems = [Problem(0, "", text) for text in too_much(raw)]
     rules = []
     for position, item in enumerate(raw, 1):
-        reader = _Reader(position, columns, secret)
+        reader = _Reader(position, columns, secret, address)
         rule = reader.rule(item)
         problems.extend(reader.problems)
         if reader.problems:

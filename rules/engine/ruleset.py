@@ -39,15 +39,17 @@ def compile_rules(
     secret: Iterable[str] = (),
     sign_in: bool = False,
     existing: Iterable[str] | None = None,
+    address: str | None = None,
 ) -> Ruleset:
     """Rules as they are stored, made ready to decide. What is not valid ends the evaluation of
     the operations that it names; a list that cannot be read, or is too long, that of all.
 
     `declared` are the columns that an administrator declared. `existing` are all columns, where
-    callers without a credential may not make others.
+    callers without a credential may not make others. `address` is the column of the addresses
+    that people sign in with, if they do.
     """
     secret, declared = frozenset(secret), frozenset(declared)
-    rules, problems = parse_rules(raw, declared, secret)
+    rules, problems = parse_rules(raw, declared, secret, address)
     if any(problem.rule == 0 for problem in problems):
         rules = []
     return Ruleset(
