@@ -32,7 +32,8 @@ DEFAULTS: dict[str, Any] = {
     # Seconds that a client takes at most to read or send a part, where the web server is gunicorn.
     "CLIENT_SECONDS": 30,
     # How many threads of a process the writers of one data source hold at most, and how many the
-    # clients that are sent long answers: half of the threads that a process has.
+    # clients that are sent long answers: half of the threads that a process has. One network, or
+    # one data source, has half of these long answers at most.
     "HELD_THREADS": 4,
     # Days after which an idle login session ends.
     "SESSION_IDLE_DAYS": 30,

@@ -14,7 +14,7 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -179,40 +179,49 @@ def turn(key: object, what: str) -> Iterator[None]:
     if key in _serving.held:
         yield
         return
-    take(key, what)
+    shares = {key: setting("HELD_THREADS")}
+    take(shares, what)
     before = _serving.held
     _serving.held = (*before, key)
     try:
         yield
     finally:
         _serving.held = before
-        give(key)
+        give(shares)
 
 
-def take(key: object, what: str) -> None:
-    """Take a turn, for whoever calls `give`. Raises `Busy`."""
-    most: int = setting("HELD_THREADS")
+def take(shares: Mapping[object, int], what: str) -> None:
+    """Take a turn of each of these keys, of which so many are held at most; `give` gives them back.
+
+    Raises `Busy`, saying `what` there is too much of.
+    """
     with _turns:
-        if _taken[key] >= most:
-            if _waiting[key] >= WAITING:
+        full = [key for key, most in shares.items() if _taken[key] >= most]
+        if full:
+            if any(_waiting[key] >= WAITING for key in full):
                 raise Busy(f"{what}; try again in a moment")
-            _waiting[key] += 1
+            _waiting.update(full)
             try:
-                if not _turns.wait_for(lambda: _taken[key] < most, PATIENCE):
+                if not _turns.wait_for(lambda: _are_free(shares), PATIENCE):
                     raise Busy(f"{what}; try again in a moment")
             finally:
-                _less(_waiting, key)
-        _taken[key] += 1
+                _less(_waiting, full)
+        _taken.update(list(shares))
 
 
-def give(key: object) -> None:
-    """Let others have the turn."""
+def _are_free(shares: Mapping[object, int]) -> bool:
+    return all(_taken[key] < most for key, most in shares.items())
+
+
+def give(shares: Mapping[object, int]) -> None:
+    """Let others have the turns."""
     with _turns:
-        _less(_taken, key)
+        _less(_taken, shares)
         _turns.notify_all()
 
 
-def _less(counts: Counter[object], key: object) -> None:
-    counts[key] -= 1
-    if counts[key] <= 0:
-        del counts[key]
+def _less(counts: Counter[object], keys: Iterable[object]) -> None:
+    for key in keys:
+        counts[key] -= 1
+        if counts[key] <= 0:
+            del counts[key]

@@ -12,12 +12,16 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
-from django.test import override_settings
+from django.conf import settings as django_settings
+from django.test import Client, override_settings
 
 from datasources import waiting
 from datasources.errors import Busy
+from datasources.models import DataSource
+from datasources.store import PAGE
 from project import settings
 
+from .http import EVERYTHING, data_source
 from .servers import PostgreSQL, Site, postgresql, postgresql_programs, site
 
 THREADS, MANY = 8, 12
@@ -176,35 +180,74 @@ def test_the_site_has_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_turns() -> None:
     """Few hold a turn, few wait for one, and whoever holds one can take it again."""
+    two, other = {"key": 2}, {"other": 2}
     with override_settings(ROWKEEPER={"HELD_THREADS": 2}):
-        waiting.take("key", "much")
-        waiting.take("key", "much")
-        waiting.take("other", "much")
+        waiting.take(two, "much")
+        waiting.take(two, "much")
+        waiting.take(other, "much")
         began = time.monotonic()
         with pytest.raises(Busy, match="much"):
-            waiting.take("key", "much")
+            waiting.take(two, "much")
         assert time.monotonic() - began >= waiting.PATIENCE
-        timer = threading.Timer(0.1, waiting.give, ["key"])
+        timer = threading.Timer(0.1, waiting.give, [two])
         timer.start()
         with waiting.turn("key", "much"), waiting.turn("key", "much"):
             pass
         timer.join()
-        waiting.give("key")
-        waiting.give("other")
+        waiting.give(two)
+        waiting.give(other)
     assert not waiting._taken
     assert not waiting._waiting
 
 
 def test_of_those_who_wait_there_are_few() -> None:
-    with override_settings(ROWKEEPER={"HELD_THREADS": 1}), ThreadPoolExecutor(9) as pool:
-        waiting.take("key", "much")
+    one = {"key": 1}
+    with ThreadPoolExecutor(9) as pool:
+        waiting.take(one, "much")
 
         def take() -> float:
             began = time.monotonic()
             with pytest.raises(Busy):
-                waiting.take("key", "much")
+                waiting.take(one, "much")
             return time.monotonic() - began
 
         took = sorted(done.result() for done in [pool.submit(take) for _ in range(9)])
-        waiting.give("key")
+        waiting.give(one)
     assert sum(seconds >= waiting.PATIENCE for seconds in took) == waiting.WAITING
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["GET", "query"])
+def test_unread_long_answers_leave_some_to_other_data_sources_and_clients(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "PATIENCE", 0.01)
+    first, second = (
+        data_source(name, ["A"], [{"A": 1}] * (PAGE + 1), [EVERYTHING]) for name in ("A", "B")
+    )
+    unread: list[Any] = []
+
+    def ask(model: DataSource, address: str) -> int:
+        url = f"/v1/data-sources/{model.pk}/data"
+        client = Client(REMOTE_ADDR=address)
+        response: Any = (
+            client.get(url)
+            if kind == "GET"
+            else client.post(f"{url}/query", {}, content_type="application/json")
+        )
+        unread.append(response)
+        return int(response.status_code)
+
+    with override_settings(ROWKEEPER={**django_settings.ROWKEEPER, "HELD_THREADS": 4}):
+        # One client, many connections.
+        statuses = [ask(first, "203.0.113.1") for _ in range(4)]
+        assert statuses == [200, 200, 503, 503]
+        # Neither does it have all of another data source, nor others those of the first.
+        assert ask(second, "203.0.113.1") == 503
+        assert ask(first, "203.0.113.2") == 503
+        assert ask(second, "203.0.113.2") == 200
+        for response in unread:
+            response.close()
+        assert not waiting._taken
+        assert ask(first, "203.0.113.1") == 200
+        unread[-1].close()

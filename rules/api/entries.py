@@ -45,7 +45,7 @@ from .entry_answers import (
 from .foresight import foreseen
 from .once import Once, is_unchanged, replayed
 from .preconditions import Precondition, refuse_precondition
-from .streams import Grant, Streamed, always, entries_answer
+from .streams import Grant, Streamed, entries_answer
 from .switches import QUERY_SWITCHES, with_switches
 
 NO_COLUMNS: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Entries(Endpoint):
         grant = Grant(request._request, door, query, decision)
         source, where = door.found("select"), decision.where(EVERYTHING)
         parts = store.pages(source, Select(), where, decision.shown, grant.again)
-        return entries_answer(parts, grant.holds)
+        return entries_answer(parts, grant)
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`GET data/:entryId`."""
@@ -251,7 +251,7 @@ def answer_select(
         grant = None if request is None else Grant(request._request, door, query, decision)
         again = None if grant is None else grant.again
         parts = store.pages(source, ask, where, shown_columns, again)
-        return entries_answer(parts, grant.holds if grant else always)
+        return entries_answer(parts, grant)
     return text_answer(_selected(ask, store.select(source, ask, where, shown_columns)))
 
 

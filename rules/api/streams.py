@@ -11,8 +11,10 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from accounts.authentication import identity_now
+from accounts.client import client_address, network_of
 from accounts.failures import LoginRequired
 from datasources import sources
+from datasources.conf import setting
 from datasources.errors import Busy
 from datasources.queries import Projection
 from datasources.sources import Beside
@@ -77,6 +79,16 @@ class Grant:
                 raise Busy(CHANGED) from None
         return self.decision.where(self.query.where), self.decision.shown
 
+    def shares(self) -> dict[object, int]:
+        """The turns that a long answer takes: of all, of those from the data source, and of those
+        to the client's network, so that no client and no data source has all of them.
+        """
+        source, most = self.door.source, int(setting("HELD_THREADS"))
+        assert source is not None
+        network = network_of(client_address(self.request))
+        part = max(1, most // 2)
+        return {SENDING: most, (SENDING, source.id): part, (SENDING, network): part}
+
     def holds(self) -> bool:
         """Whether the same is granted now. Rules are asked again only where they, or the columns,
         are others than before.
@@ -107,18 +119,21 @@ def always() -> bool:
 
 
 def entries_answer(
-    pages: Iterator[list[str]], holds: Callable[[], bool] = always
+    pages: Iterator[list[str]], grant: Grant | None = None
 ) -> HttpResponse | Streamed:
     """`{"entries": [...]}` of the pages of `store.pages`. The first one is read before there is an
     answer, so that what is wrong with the whole is told in its place; each further one is sent if
-    what it was asked under `holds` still. Raises what reading raises.
+    `grant` holds still. Raises what reading raises, and `Busy` for one of too many long answers.
     """
     first = next(pages)
     if len(first) < PAGE:
         return text_answer(f'{{"entries":[{",".join(first)}]}}')
-    take(SENDING, "many long answers are being sent at once")
-    response = Streamed(_joined(first, pages, holds), content_type="application/json")
-    response.sending = finalize(response, give, SENDING)
+    if grant is None:
+        return Streamed(_joined(first, pages, always), content_type="application/json")
+    shares = grant.shares()
+    take(shares, "many long answers are being sent at once")
+    response = Streamed(_joined(first, pages, grant.holds), content_type="application/json")
+    response.sending = finalize(response, give, shares)
     return response
 
 
