@@ -121,6 +121,26 @@ def test_the_same_key_with_another_request(there: Place) -> None:
 
 
 @pytest.mark.django_db
+def test_the_same_key_with_another_body_that_is_parsed_as_it_arrives(
+    there: Place, settings: LazySettings
+) -> None:
+    """Nothing of such a body is held, and it is another request all the same."""
+    settings.ROWKEEPER = {**settings.ROWKEEPER, "MAX_BODY": 2_000}
+    (_, api), long = bare_token(), "x" * 300
+    for path in (there.data, f"{there.url}/commit"):
+        rows: list[Any] = [{"N": long, "M": at} for at in range(20)]
+        entries = rows if path == there.data else [{"data": row} for row in rows]
+        body = {"append": True, "returnEntries": False, "entries": entries}
+        before, key = len(there.stored), f"key {next(_keys)}"
+        assert send(api, "POST", path, body, key).status == 200
+        assert send(api, "POST", path, body, key).status == 200
+        assert len(there.stored) == before + 20
+        other = {**body, "entries": [*entries[:-1], entries[0]]}
+        assert send(api, "POST", path, other, key).failure == REUSED
+        assert len(there.stored) == before + 20
+
+
+@pytest.mark.django_db
 def test_a_key_counts_for_the_credential_that_sent_it(there: Place) -> None:
     (_, one), (_, other) = bare_token(), bare_token()
     ids = {send(api, "PUT", there.data, {"N": 7}).json["id"] for api in (one, other, one)}

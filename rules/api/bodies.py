@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -26,6 +28,8 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 # The body, for whoever asks for it a second time.
 _READ, _PARSED = "_rowkeeper_body", "_rowkeeper_parsed_body"
+# The digest of a body that is parsed as it arrives, and not held.
+_DIGEST = "_rowkeeper_body_digest"
 # Of the headers of a part of a form: `name`, and as many as there may be beside it.
 _MAX_PARAMETERS = 20
 
@@ -54,10 +58,14 @@ def receive(request: HttpRequest) -> None:
         read_again(request)
 
 
-def received(request: HttpRequest) -> bytes:
-    """The body as far as it has been read; none of it for a request whose body is not read."""
-    data: bytes = request.__dict__.get(_READ, b"")
-    return data
+def digest_of_body(request: HttpRequest) -> bytes:
+    """The SHA-256 digest of the body, once it has been read to its end; that of an empty one for a
+    request whose body is not read.
+    """
+    streamed: Any = request.__dict__.get(_DIGEST)
+    if streamed is not None:
+        return bytes(streamed.digest())
+    return sha256(request.__dict__.get(_READ, b"")).digest()
 
 
 def _length(request: HttpRequest) -> int:
@@ -90,7 +98,7 @@ def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str
         most: int = setting("MAX_ANONYMOUS_ROWS" if identity.is_anonymous else "MAX_ROWS")
         if large:
             _check(request, (JSON,), bulk=True)
-            value = loads_bulk(request.read, most, setting("MAX_BODY"))
+            value = loads_bulk(_hashing(request), most, setting("MAX_BODY"))
         else:
             data = _read(request, (JSON,))
             value = (
@@ -98,6 +106,18 @@ def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str
             )
         found = request.__dict__[_PARSED] = _object(value)
     return found
+
+
+def _hashing(request: HttpRequest) -> Callable[[int], bytes]:
+    """`request.read`, which also makes the digest of what it gives."""
+    digest = request.__dict__[_DIGEST] = sha256()
+
+    def read(size: int) -> bytes:
+        data = request.read(size)
+        digest.update(data)
+        return data
+
+    return read
 
 
 def _object(value: Any) -> dict[str, Any]:

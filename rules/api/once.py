@@ -21,7 +21,7 @@ from datasources.sources import Source
 from ..guard import Guard
 from ..idempotency import KeptKey, Repeated, clean_up, state_of
 from .answering import after_write
-from .bodies import received
+from .bodies import digest_of_body
 
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?\Z")
@@ -50,7 +50,7 @@ class Once:
             raise Malformed("`Idempotency-Key` is 1 to 255 characters of printable ASCII")
         if identity.is_anonymous:
             raise Malformed("`Idempotency-Key` needs a login or an API token")
-        body = received(request) if row is None else dumps(row).encode()
+        body = digest_of_body(request) if row is None else dumps(row).encode()
         address = f"{request.method} {request.get_full_path()}\n".encode()
         return cls(KeptKey(_credential(request, identity), _digest(text), _digest(address, body)))
 
