@@ -128,11 +128,14 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
 
     def _renamed(self, request: HttpRequest, obj: DataSource, form: Any) -> list[Tested]:
         """The rules that are to be changed with the name."""
-        if "name" not in form.changed_data or not obj.definition.get("login"):
+        if "name" not in form.changed_data:
+            return []
+        stored = DataSource.objects.only("name", "definition").get(pk=obj.pk)
+        if not stored.definition.get("login"):
             return []
         agreed = form.cleaned_data.get("rename_in_rules", False)
         try:
-            return check_rename(obj, _stored_name(obj), request.user, agreed)
+            return check_rename(obj, stored.name, request.user, agreed)
         except ValidationError as error:
             raise Refused([("name", message) for message in error.messages]) from None
 
@@ -169,10 +172,6 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
 def _may_be_renamed(obj: DataSource | None) -> bool:
     """Whether rules can be about the name of a data source: people sign in against it."""
     return obj is not None and bool(obj.definition.get("login")) and bool(tested(obj.name))
-
-
-def _stored_name(obj: DataSource) -> str:
-    return DataSource.objects.values_list("name", flat=True).get(pk=obj.pk)
 
 
 def _in_words(user: Any, obj: DataSource | None) -> SafeString | str:
