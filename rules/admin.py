@@ -100,7 +100,9 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         form = super().get_form(request, obj, change, **kwargs)
         if form.declared_fields.get("rules") is None:
             return form
-        return type(form)(form.__name__, (form,), {"offers": offers_for(request.user, obj)})
+        return type(form)(
+            form.__name__, (form,), {"offers": offers_for(request.user, obj), "user": request.user}
+        )
 
     def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
         """The data source, then its rules; who makes one gets the rights on it."""

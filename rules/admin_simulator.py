@@ -27,8 +27,7 @@ from .engine.decide import Ruleset
 from .guard import ruleset_from, ruleset_of
 from .log.reading import SEEING_PEOPLE
 from .models import LoggedDecision
-from .saving import problems_with, rules_of
-from .script_rights import require_right_to_scripts
+from .saving import problems_for
 from .simulator.asked import Asked, parse_asked
 from .simulator.run import Rehearsal, sees_entries_of, simulate
 from .simulator.scripts import scripts_for
@@ -157,10 +156,9 @@ def _rules(user: Any, obj: DataSource, source: Source, asked: Asked) -> tuple[li
         raise PermissionMissing(
             "other rules than those stored are tried by those who may change them"
         )
-    problems = problems_with(asked.rules, obj.declared_columns, obj.secret_columns)
+    problems = problems_for(user, obj, asked.rules)
     if problems:
         return [str(problem) for problem in problems[:20]], ruleset_of(source)
-    require_right_to_scripts(user, obj, rules_of(obj), asked.rules)
     return [], ruleset_from(asked.rules, source)
 
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from datasources.errors import Malformed, NotJson
+from accounts.failures import PermissionMissing
+from datasources.errors import Failure, Malformed, NotJson
 from datasources.jsontext import loads
 from datasources.models import DataSource
 from datasources.pretty import pretty
@@ -18,6 +19,8 @@ from .engine.problems import Problem
 from .engine.rule import OPERATIONS, Rule
 from .engine.surroundings import Surroundings
 from .in_short import access_in_short
+from .saving import rules_of
+from .script_rights import require_right_to_scripts
 from .summary import sentence, summaries
 
 # The rest is counted in one last problem.
@@ -39,6 +42,12 @@ def answer(
         rules = loads(text, "the text") if text.strip() else []
     except Malformed as error:
         return _unreadable(error)
+    if data_source is not None and isinstance(rules, list) and len(rules) <= MAX_RULES:
+        try:
+            # Before the scripts are compiled, which takes time.
+            require_right_to_scripts(user, data_source, rules_of(data_source), rules)
+        except PermissionMissing as error:
+            return _unreadable(error)
     place = Site.now().around(data_source, columns, user)
     found = check_rules(rules, place)
     # More rules than are taken are counted, not read: the body has room for a million.
@@ -67,9 +76,12 @@ def _operations(rule: Rule) -> list[str]:
     return [operation for operation in OPERATIONS if operation in rule.operations]
 
 
-def _unreadable(error: Malformed) -> dict[str, Any]:
+def _unreadable(error: Failure) -> dict[str, Any]:
+    """The answer for a text that is not read as rules."""
     line, column = (error.line, error.column) if isinstance(error, NotJson) else (None, None)
-    problem = Problem(0, "", error.message, "no-json")
+    problem = Problem(
+        0, "", error.message, "no-json" if isinstance(error, Malformed) else "invalid"
+    )
     return {
         "problems": [{**as_json(problem), "line": line, "column": column, "fix": None}],
         "rules": [],

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 
+from accounts.failures import PermissionMissing
 from datasources.errors import Malformed
 from datasources.fields import JsonField
 from datasources.forms import DataSourceForm
@@ -17,7 +18,7 @@ from .engine.parse import PROPERTIES, Problem
 from .models import Revision
 from .review import digest, review
 from .revisions import MAX_NOTE
-from .saving import problems_with, rules_of
+from .saving import problems_for, rules_of
 from .told import Conflict
 
 MAX_PROBLEMS = 20
@@ -83,6 +84,8 @@ class RuledDataSourceForm(DataSourceForm):
     )
     # What the editor offers as one types; set by the admin, on a subclass for each request.
     offers: ClassVar[dict[str, Any] | None] = None
+    # Who saves; set along with the offers.
+    user: ClassVar[Any] = None
     note = forms.CharField(
         required=False,
         max_length=MAX_NOTE,
@@ -119,10 +122,18 @@ class RuledDataSourceForm(DataSourceForm):
         if "rules" in self.cleaned_data and "rules" in self.changed_data:
             columns = self.declared_columns()
             rules = self.cleaned_data["rules"]
-            self.refuse_rules(problems_with(rules, columns, self.instance.secret_columns))
+            self._refuse_invalid(rules, columns)
             if self.instance.pk is not None and not self.errors.get("rules"):
                 self._ask_what_is_meant(rules, columns)
         return self.cleaned_data
+
+    def _refuse_invalid(self, rules: list[Any], columns: Sequence[str]) -> None:
+        # Who makes a data source gets every right on it.
+        user = None if self.instance.pk is None else self.user
+        try:
+            self.refuse_rules(problems_for(user, self.instance, rules, columns=columns))
+        except PermissionMissing as error:
+            self.add_error("rules", error.message)
 
     def refuse_rules(self, problems: Iterable[Problem]) -> None:
         """Say what is wrong with the rules, each with its place."""

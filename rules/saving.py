@@ -88,6 +88,29 @@ def problems_with(rules: Any, columns: Sequence[str], secret: Sequence[str] = ()
     return parse_rules(rules, frozenset(columns), frozenset(secret))[1]
 
 
+def problems_for(
+    user: Any,
+    data_source: DataSource,
+    rules: Any,
+    *,
+    before: Sequence[dict[str, Any]] | None = None,
+    columns: Sequence[str] | None = None,
+    take_over: Collection[str] = (),
+) -> list[Problem]:
+    """All that is wrong with a list of rules that `user` (None: the operator) wants to save.
+
+    `before`: the stored rules, if they have been read; `columns`: the declared columns, if they
+    are to change as well. Raises `PermissionMissing` for scripts that the user may not save. That
+    is decided before the scripts are compiled, since compiling them takes time.
+    """
+    much = too_much(rules) if isinstance(rules, list) else []
+    if not much:
+        before = rules_of(data_source) if before is None and user is not None else before
+        require_right_to_scripts(user, data_source, before or (), rules, take_over)
+    columns = data_source.declared_columns if columns is None else columns
+    return problems_with(rules, columns, data_source.secret_columns)
+
+
 def save_rules(
     data_source: DataSource,
     rules: Any,
@@ -116,14 +139,13 @@ def save_rules(
         data_source.refresh_from_db(
             fields=["columns", "written_columns", "secret_columns", "revision"]
         )
-        problems = problems_with(rules, data_source.declared_columns, data_source.secret_columns)
-        if problems:
-            raise RulesInvalid(problems)
         before, writers, _ = rules_and_writers(data_source.pk)
         take_over = _to_take_over(take_over, rules, writers, by)
+        problems = problems_for(by, data_source, rules, before=before, take_over=take_over)
+        if problems:
+            raise RulesInvalid(problems)
         if before == rules and _kinds(before) == _kinds(rules) and not take_over:
             return False
-        require_right_to_scripts(by, data_source, before, rules, take_over)
         author = by if typed and reverts is None else None
         after = authorship.writers_of(data_source.pk, rules, writers, author, take_over, by)
         authorship.remember(data_source.pk, {**writers, **after})

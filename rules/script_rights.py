@@ -20,13 +20,14 @@ def require_right_to_scripts(
     user: Any,
     source: DataSource,
     before: Sequence[dict[str, Any]],
-    after: Sequence[dict[str, Any]],
+    after: Any,
     take_over: Collection[str] = (),
 ) -> None:
     """Nothing where the user may save these rules in place of those; `user` None: the operator.
 
-    `take_over`: the texts of scripts whose look-ups shall have the rights of this user. Raises
-    `PermissionMissing`, naming the rules.
+    `after` need not have been checked; what is not a script as text is none. `take_over`: the
+    texts of scripts whose look-ups shall have the rights of this user. Raises `PermissionMissing`,
+    naming the rules.
     """
     if user is None:
         return
@@ -40,10 +41,10 @@ def require_right_to_scripts(
         )
 
 
-def new_scripts(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> list[int]:
+def new_scripts(before: Sequence[dict[str, Any]], after: Any) -> list[int]:
     """The positions, from 1, of rules whose script did not stand and run in `before`."""
-    stood = Counter(_key(rule) for rule in before if "script" in rule)
-    there = [(at, rule) for at, rule in enumerate(after, 1) if "script" in rule]
+    stood = Counter(_key(rule) for _, rule in _scripted(before))
+    there = _scripted(after)
     moved = [at for at, rule in there if _take(stood, _key(rule))]
     # What does not run need only have been there.
     off = [
@@ -52,6 +53,15 @@ def new_scripts(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]
         if at not in moved and _is_off(rule) and _take_any(stood, rule["script"])
     ]
     return [at for at, _ in there if at not in moved and at not in off]
+
+
+def _scripted(rules: Any) -> list[tuple[int, dict[str, Any]]]:
+    """The rules with a script, each with its position from 1. Takes any value."""
+    return [
+        (at, rule)
+        for at, rule in enumerate(rules if isinstance(rules, list | tuple) else (), 1)
+        if isinstance(rule, dict) and isinstance(rule.get("script"), str)
+    ]
 
 
 _Key = tuple[Any, bool, str]

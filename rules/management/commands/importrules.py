@@ -18,7 +18,7 @@ from rules.conflicts import RulesChanged, require_revision
 from rules.management import saving
 from rules.models import Revision
 from rules.portable import Directory, from_text
-from rules.saving import RulesInvalid, problems_with, save_rules
+from rules.saving import RulesInvalid, problems_for, save_rules
 
 
 class Command(SiteCommand):
@@ -35,7 +35,7 @@ class Command(SiteCommand):
         """Import them. Raises `CommandError` where something is wrong with one."""
         by = saving.saver(options)
         with atomic():
-            found = self._read(options["path"])
+            found = self._read(options["path"], by)
             changed = []
             for source, rules, revision in found:
                 sources.lock(source.pk)
@@ -52,13 +52,13 @@ class Command(SiteCommand):
         verb = "would change" if options["check"] else "changed"
         self.stdout.write(f"{len(found)} read, {len(changed)} {verb}")
 
-    def _read(self, paths: list[str]) -> list[tuple[DataSource, list[Any], int | None]]:
+    def _read(self, paths: list[str], by: Any) -> list[tuple[DataSource, list[Any], int | None]]:
         directory = Directory.now()
         found: dict[int, tuple[DataSource, list[Any], int | None]] = {}
         problems: list[str] = []
         for path in _files(paths):
             try:
-                source, rules, revision = _one(path, directory)
+                source, rules, revision = _one(path, directory, by)
             except Malformed as error:
                 problems.extend(f"{path}: {line}" for line in error.message.split("\n"))
                 continue
@@ -107,8 +107,10 @@ def _hold_to(source: DataSource, revision: int) -> None:
         raise CommandError("\n".join([*lines, "export them again"])) from None
 
 
-def _one(path: Path, directory: Directory) -> tuple[DataSource, list[Any], int | None]:
-    """Raises `Malformed` with all that is wrong, a line each."""
+def _one(path: Path, directory: Directory, by: Any) -> tuple[DataSource, list[Any], int | None]:
+    """The rules of one file, for `by` to save. Raises `Malformed` with all that is wrong, a line
+    each.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -118,7 +120,10 @@ def _one(path: Path, directory: Directory) -> tuple[DataSource, list[Any], int |
     if source is None:
         raise Malformed(f"there is no data source `{read.name}`")
     unknown = {(problem.rule, problem.path) for problem in read.problems}
-    invalid = problems_with(read.rules, source.declared_columns, source.secret_columns)
+    try:
+        invalid = problems_for(by, source, read.rules)
+    except PermissionMissing as error:
+        raise Malformed(error.message) from None
     others = [each for each in invalid if (each.rule, each.path) not in unknown]
     if read.problems or others:
         raise Malformed("\n".join(map(str, [*read.problems, *others])))

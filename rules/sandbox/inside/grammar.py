@@ -14,6 +14,9 @@ from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 from .names import INPUTS, KNOWN_NAMES, UNKNOWN_NAMES
 
 MAX_DEPTH: Final = 100
+# RestrictedPython visits a node again for each of the nodes around it. The sum of the depths of
+# all nodes: a usual script of the longest size has 70,000.
+MAX_DEPTHS: Final = 150_000
 # Python compiles a `finally` once for every way out of its `try`: so many nodes at most.
 MAX_COPIED: Final = 2_000
 
@@ -69,8 +72,10 @@ REFUSED: Final = {
 def refusals(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """What the script may not do, each with the node that does it."""
     known = KNOWN_NAMES | _bound_names(tree)
+    depths = 0
     for node, depth in _nodes(tree):
-        if depth > MAX_DEPTH:
+        depths += depth
+        if depth > MAX_DEPTH or depths > MAX_DEPTHS:
             yield node, "is nested too deeply; take it apart"
             return
         if type(node) not in ALLOWED:

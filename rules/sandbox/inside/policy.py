@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from itertools import islice
 from types import CodeType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -16,7 +17,7 @@ from RestrictedPython.transformer import IOPERATOR_TO_STR, RestrictingNodeTransf
 
 from .grammar import refusals
 from .names import PARAMETERS
-from .spelling import misspelled
+from .spelling import MAX_MARKS, has_too_many_marks, misspelled
 
 MAX_SOURCE: Final = 20_000
 MAX_PROBLEMS: Final = 20
@@ -74,14 +75,13 @@ def _compile(source: str) -> CodeType:
         raise _refused(f"has {len(source):,} characters; at most {MAX_SOURCE:,} are allowed")
     if "\0" in source:
         raise _refused("has a NUL character")
+    if has_too_many_marks(source):
+        raise _refused(f"has more than {MAX_MARKS} combining characters (accents) in a row")
     tree = ast.parse(source, FILE_NAME)
     if not tree.body:
         raise _refused('says nothing; it grants with `return {"granted": True}`')
     places = _Places(source)
-    problems = [places.problem(node, message) for node, message in refusals(tree)]
-    if not problems:
-        found = misspelled(tree, source)
-        problems = [places.problem(node, message) for node, message in found]
+    problems = places.problems(refusals(tree)) or places.problems(misspelled(tree, source))
     if problems:
         raise ScriptRefused(problems)
     return _restricted(tree, places)
@@ -93,7 +93,8 @@ def _restricted(tree: ast.Module, places: _Places) -> CodeType:
     class Policy(ScriptTransformer):
         def error(self, node: ast.AST, info: str) -> None:
             super().error(node, info)
-            found.append(places.problem(node, info[:1].lower() + info[1:]))
+            if len(found) < MAX_PROBLEMS:
+                found.append(places.problem(node, info[:1].lower() + info[1:]))
 
     compiled = compile_restricted_function(
         ", ".join(PARAMETERS), tree, FUNCTION, filename=FILE_NAME, policy=Policy
@@ -199,6 +200,10 @@ class _Places:
 
     def __init__(self, source: str) -> None:
         self._lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+    def problems(self, found: Iterable[tuple[ast.AST, str]]) -> list[ScriptProblem]:
+        """The first problems only: each reads a whole line."""
+        return [self.problem(node, message) for node, message in islice(found, MAX_PROBLEMS)]
 
     def problem(self, node: ast.AST, message: str) -> ScriptProblem:
         line = getattr(node, "lineno", 1)

@@ -10,22 +10,41 @@ import ast
 import re
 from collections.abc import Iterator
 from typing import Final
-from unicodedata import is_normalized, normalize
+from unicodedata import combining, is_normalized, normalize
 
-# What Python's tokenizer takes into one name: of what is not ASCII, everything.
+# What Python's tokenizer takes into one name: of what is not ASCII, everything. Each byte of such a
+# character in UTF-8 is 0x80 or more.
 _RUN: Final = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]+")
-_RUN_TO_END: Final = re.compile(_RUN.pattern + r"\Z")
+_RUN_OF_BYTES: Final = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 _LONGEST_SHOWN: Final = 60
+# Of the Stream-Safe Text Format in Unicode Standard Annex 15.
+MAX_MARKS: Final = 30
+
+
+def has_too_many_marks(source: str) -> bool:
+    """Whether more than `MAX_MARKS` combining characters follow one another.
+
+    Python normalizes names while it parses, in a time that is quadratic in that number.
+    """
+    if source.isascii():
+        return False
+    marks = 0
+    for character in source:
+        marks = marks + 1 if combining(character) else 0
+        if marks > MAX_MARKS:
+            return True
+    return False
 
 
 def misspelled(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
     """Each attribute and keyword that Python reads as another name than its spelling.
 
-    `tree` is parsed from `source`. Yields a node that holds the place, and the problem.
+    `tree` is parsed from `source`. Yields a node that holds the place, and the problem. Takes a
+    time that is linear in the length of the source, apart from the problems.
     """
     if is_normalized("NFKC", source):
         return
-    lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = _Lines(source)
     texts = _inside_texts(tree)
     for node in ast.walk(tree):
         name = _name(node)
@@ -36,13 +55,51 @@ def misspelled(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
             yield _place(node, found, lines), _problem(node, found, name)
 
 
+class _Lines:
+    """The lines of a script. Each is encoded once, since the tree counts bytes."""
+
+    def __init__(self, source: str) -> None:
+        self._lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._forward: dict[int, bytes] = {}
+        self._backward: dict[int, bytes] = {}
+        self._spellings: dict[tuple[int, int], dict[str, list[str]]] = {}
+
+    def name_at(self, number: int, offset: int) -> str | None:
+        """The name that begins at this offset in bytes, on a line counted from 1."""
+        found = _RUN_OF_BYTES.match(self._bytes(number), offset)
+        return None if found is None else found.group().decode("utf-8", "replace")
+
+    def name_before(self, number: int, offset: int) -> str | None:
+        """The name that ends at this offset: read backward from there, and no further."""
+        if number not in self._backward:
+            self._backward[number] = self._bytes(number)[::-1]
+        line = self._backward[number]
+        found = _RUN_OF_BYTES.match(line, max(len(line) - offset, 0))
+        return None if found is None else found.group()[::-1].decode("utf-8", "replace")
+
+    def spellings(self, first: int, last: int) -> dict[str, list[str]]:
+        """The names in these lines, by the name that Python reads."""
+        if (first, last) not in self._spellings:
+            found: dict[str, list[str]] = {}
+            for run in dict.fromkeys(_RUN.findall("\n".join(self._lines[first - 1 : last]))):
+                found.setdefault(normalize("NFKC", run), []).append(run)
+            self._spellings[first, last] = found
+        return self._spellings[first, last]
+
+    def _bytes(self, number: int) -> bytes:
+        if number not in self._forward:
+            text = self._lines[number - 1] if number <= len(self._lines) else ""
+            self._forward[number] = text.encode("utf-8", "replace")
+        return self._forward[number]
+
+
 def _inside_texts(tree: ast.Module) -> dict[ast.AST, ast.JoinedStr]:
     """The f-string around each node inside one."""
     found: dict[ast.AST, ast.JoinedStr] = {}
     for text in ast.walk(tree):
-        if isinstance(text, ast.JoinedStr):
-            for node in ast.walk(text):
-                found.setdefault(node, text)
+        # One inside another is among the nodes of the outer one, which comes first.
+        if isinstance(text, ast.JoinedStr) and text not in found:
+            found.update((node, text) for node in ast.walk(text))
     return found
 
 
@@ -53,7 +110,7 @@ def _name(node: ast.AST) -> str | None:
     return node.arg if isinstance(node, ast.keyword) else None
 
 
-def _spelling(node: ast.AST, name: str, lines: list[str], text: ast.JoinedStr | None) -> str | None:
+def _spelling(node: ast.AST, name: str, lines: _Lines, text: ast.JoinedStr | None) -> str | None:
     """The name as it is spelled.
 
     The places of nodes inside an f-string are not exact in every Python. There, and wherever a
@@ -63,11 +120,8 @@ def _spelling(node: ast.AST, name: str, lines: list[str], text: ast.JoinedStr | 
         found = _at_place(node, lines)
         if found is not None and normalize("NFKC", found) == name:
             return found
-    first, last = _lines_of(text or node)
-    for run in _RUN.findall("\n".join(lines[first - 1 : last])):
-        if run != name and normalize("NFKC", run) == name:
-            return str(run)
-    return None
+    there = lines.spellings(*_lines_of(text or node)).get(name, ())
+    return next((run for run in there if run != name), None)
 
 
 def _lines_of(node: ast.AST) -> tuple[int, int]:
@@ -75,23 +129,15 @@ def _lines_of(node: ast.AST) -> tuple[int, int]:
     return first, getattr(node, "end_lineno", None) or first
 
 
-def _at_place(node: ast.AST, lines: list[str]) -> str | None:
+def _at_place(node: ast.AST, lines: _Lines) -> str | None:
     """The name at the end of an attribute, or at the beginning of a keyword."""
     first, last = _lines_of(node)
     if isinstance(node, ast.Attribute):
-        before = _bytes(lines, last)[: node.end_col_offset].decode("utf-8", "replace")
-        found = _RUN_TO_END.search(before)
-    else:
-        after = _bytes(lines, first)[getattr(node, "col_offset", 0) :].decode("utf-8", "replace")
-        found = _RUN.match(after)
-    return None if found is None else found.group()
+        return lines.name_before(last, node.end_col_offset or 0)
+    return lines.name_at(first, getattr(node, "col_offset", 0))
 
 
-def _bytes(lines: list[str], number: int) -> bytes:
-    return lines[number - 1].encode("utf-8", "replace") if number <= len(lines) else b""
-
-
-def _place(node: ast.AST, found: str, lines: list[str]) -> ast.AST:
+def _place(node: ast.AST, found: str, lines: _Lines) -> ast.AST:
     """A node where the name is, for the message."""
     if isinstance(node, ast.Attribute) and _at_place(node, lines) == found:
         offset = (node.end_col_offset or 0) - len(found.encode("utf-8"))
