@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import Malformed, TooLarge
 from .jsontext import not_json, object_of, refuse_unstorable, scan_once
-from .values import Json, shown
+from .values import Json
 
 # The lists of a bulk write that are as long as it has rows.
 LISTS = ("entries", "delete")
@@ -22,16 +22,17 @@ _parts: Any = json.decoder
 _scanstring, _blanks = _parts.scanstring, _parts.WHITESPACE.match
 
 
-def loads_bulk(read: Callable[[int], bytes], most: int, elsewhere: int) -> Any:
+def loads_bulk(read: Callable[[int], bytes], most: int, longest: int) -> Any:
     """The value of a JSON text that `read` gives in pieces of so many bytes; see `jsontext.loads`.
 
     Raises `TooLarge` as soon as the lists `entries` and `delete` have more than `most` items
-    together, or another value is longer than `elsewhere` characters: the rest is not read.
+    together, or one item, or all else together, is longer than `longest` characters: the rest is
+    not read.
     Whatever else is wrong is as for `loads`.
     """
     text = _Text(read)
     try:
-        value = _Reader(text, most, elsewhere).value()
+        value = _Reader(text, most, longest).value()
     except json.JSONDecodeError as error:
         # Counted from where the text that is held begins.
         error.colno += text.column if error.lineno == 1 else 0
@@ -42,6 +43,11 @@ def loads_bulk(read: Callable[[int], bytes], most: int, elsewhere: int) -> Any:
     if text.has_escapes:
         refuse_unstorable(value)
     return value
+
+
+def _scan_key(text: str, at: int) -> tuple[str, int]:
+    found: tuple[str, int] = _scanstring(text, at, True)
+    return found
 
 
 class _Text:
@@ -102,19 +108,24 @@ class _Text:
         if not self.is_next(character):
             raise json.JSONDecodeError(otherwise, self.text, self.at)
 
-    def scan(self, scanner: Callable[[str, int], tuple[Any, int]]) -> Any:
-        """What the scanner finds next. Raises `JSONDecodeError` and `Malformed`."""
+    def scan(
+        self, scanner: Callable[[str, int], tuple[Any, int]], most: int, refused: str
+    ) -> tuple[Any, int]:
+        """What the scanner finds next, and its length, which is `most` characters at most.
+
+        Raises `JSONDecodeError`, `Malformed`, and `TooLarge` with the words `refused`.
+        """
         is_certain = False
         while True:
             try:
                 value, end = scanner(self.text, self.at)
-            except StopIteration as stopped:
+            except (StopIteration, json.JSONDecodeError) as error:
+                problem = self._problem(error)
+                is_open = problem.pos > len(self.text) - 8 or "Unterminated" in problem.msg
+                if is_open and len(self.text) - self.at > most:
+                    raise TooLarge(refused) from None
                 if not self.more():
-                    at = stopped.value
-                    raise json.JSONDecodeError("Expecting value", self.text, at) from None
-            except json.JSONDecodeError:
-                if not self.more():
-                    raise
+                    raise problem from None
             except Malformed:
                 # Half of a number may be what no number is: `9999999999999999999` of `…99.5`.
                 if is_certain or not self._has_more(_MAX_NUMBER):
@@ -125,39 +136,58 @@ class _Text:
                 following = self.text[end : end + 3]
                 is_whole = len(following) == 3 or following[:1] not in ("", ".", "e", "E")
                 if is_whole or not self.more():
+                    length = end - self.at
+                    if length > most:
+                        raise TooLarge(refused)
                     self.at = end
-                    return value
+                    return value, length
+
+    def _problem(self, error: Exception) -> json.JSONDecodeError:
+        if isinstance(error, json.JSONDecodeError):
+            return error
+        at = getattr(error, "value", self.at)
+        return json.JSONDecodeError("Expecting value", self.text, at)
 
 
 class _Reader:
     """Reads an object key by key, and its lists of rows item by item."""
 
-    def __init__(self, text: _Text, most: int, elsewhere: int) -> None:
-        self.text, self.most, self.left, self.elsewhere = text, most, most, elsewhere
+    def __init__(self, text: _Text, most: int, longest: int) -> None:
+        self.text, self.most, self.left = text, most, most
+        # Characters of a row; of all keys and other values together, as far as they are not used.
+        self.longest, self.elsewhere = longest, longest
+        self.too_long = f"all that is beside the rows is longer than {longest} characters"
 
     def value(self) -> Any:
         """The whole text as a value. Raises `JSONDecodeError`, `TooLarge` and `Malformed`."""
         text = self.text
         if not text.is_next("{"):
             # Not what a bulk write is: an error, once it is known to be short.
-            return self._short("the body")
+            return self._short()
         pairs: list[tuple[str, Json]] = []
         while not text.is_next("}"):
             if pairs:
                 text.expect(",", "Expecting ',' delimiter")
             text.expect('"', "Expecting property name enclosed in double quotes")
-            key = text.scan(lambda held, at: _scanstring(held, at, True))
+            key = self._key()
             text.expect(":", "Expecting ':' delimiter")
             is_list = key in LISTS and text.is_next("[")
-            pairs.append((key, self._items() if is_list else self._short(f"`{shown(key)}`")))
+            pairs.append((key, self._items() if is_list else self._short()))
         value = object_of(pairs)
         text.skip()
         if text.at != len(text.text):
             raise json.JSONDecodeError("Extra data", text.text, text.at)
         return value
 
+    def _key(self) -> str:
+        key: str
+        key, length = self.text.scan(_scan_key, self.elsewhere, self.too_long)
+        self.elsewhere -= length
+        return key
+
     def _items(self) -> list[Json]:
         items: list[Json] = []
+        refused = f"a row is longer than {self.longest} characters"
         while not self.text.is_next("]"):
             if items:
                 self.text.expect(",", "Expecting ',' delimiter")
@@ -167,26 +197,15 @@ class _Reader:
                 )
             self.left -= 1
             self.text.skip()
-            items.append(self.text.scan(scan_once))
+            items.append(self.text.scan(scan_once, self.longest, refused)[0])
         return items
 
-    def _short(self, what: str) -> Json:
-        """A value that may not be long, so that what nobody asks for takes no memory."""
-        text = self.text
-        text.skip()
-        while len(text.text) - text.at <= self.elsewhere:
-            if not text.more():
-                found: Json = text.scan(scan_once)
-                return found
-        start, part = text.at, text.text[text.at : text.at + self.elsewhere]
-        try:
-            value: Json
-            value, end = scan_once(part, 0)
-        except (StopIteration, json.JSONDecodeError) as error:
-            at = error.pos if isinstance(error, json.JSONDecodeError) else error.value
-            message = getattr(error, "msg", "Expecting value")
-            if at < len(part) - 8 and not message.startswith("Unterminated string"):
-                raise json.JSONDecodeError(message, text.text, start + at) from None
-            raise TooLarge(f"{what} is longer than {self.elsewhere} characters") from None
-        text.at = start + end
+    def _short(self) -> Json:
+        """A value besides the rows. All of these together may not be long, so that what nobody
+        asks for takes no memory.
+        """
+        self.text.skip()
+        value: Json
+        value, length = self.text.scan(scan_once, self.elsewhere, self.too_long)
+        self.elsewhere -= length
         return value

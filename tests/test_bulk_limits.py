@@ -232,9 +232,39 @@ def test_values_beside_the_rows_are_short() -> None:
     long = b'{"other":[' + b"{}," * 1_000 + b"{}],"
     behind = b'{"entries":[],' + long[1:-1] + b"}"
     for text in (long + b'"entries":[]}', behind, b"[" + b"1," * 999):
-        with pytest.raises(TooLarge, match="is longer than 1000 characters"):
+        with pytest.raises(TooLarge, match="beside the rows is longer than 1000 characters"):
             loads_bulk(text, 10, 1_000)
-    text = b'{"entries":[{"A":"' + b"x" * 5_000 + b'"}],"append":true}'
-    assert loads_bulk(text, 10, 1_000)["append"] is True
+    # All of them together, and their names.
+    for key in (b'"k%d":[1,2,3,4,5]', b'"a long name of a key %d":1'):
+        several = b",".join(key % number for number in range(90))
+        with pytest.raises(TooLarge, match="beside the rows is longer than 1000 characters"):
+            loads_bulk(b'{"entries":[],' + several + b"}", 10, 1_000)
+    assert loads_bulk(b'{"entries":[{"A":"' + b"x" * 900 + b'"},{}],"a":1}', 10, 1_000)["a"] == 1
     with pytest.raises(Malformed, match="line 1, column 11"):
         loads_bulk(b'{"append":tru,"entries":["' + b"x" * 5_000 + b'"]}', 10, 1_000)
+
+
+def test_a_row_is_no_longer_than_a_body_of_its_own() -> None:
+    for row in (b'{"A":"' + b"x" * 5_000 + b'"}', b'{"A":[' + b"[]," * 2_000 + b"[]]}"):
+        with pytest.raises(TooLarge, match="a row is longer than 1000 characters"):
+            loads_bulk(b'{"entries":[{},' + row + b"]}", 10, 1_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"entries":[{"A":[' + b"[]," * 3_300_000 + b"[]]}]}",
+        b"{" + b",".join(b'"k%d":[' % n + b"{}," * 330_000 + b"{}]" for n in range(10)) + b"}",
+    ],
+    ids=["one row", "ten keys"],
+)
+def test_what_is_too_long_takes_little_memory(text: bytes) -> None:
+    read = BytesIO(text).read
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            read_bulk(read, 100_000, 1_048_576)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000_000
