@@ -15,7 +15,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import ApiToken, LoginSession
-from datasources import sources
+from datasources import sources, store
 from datasources.models import DataSource, Entry
 from rules.models import AccessRule
 from rules.saving import save_rules
@@ -252,3 +252,46 @@ def test_the_same_management_is_carried_out_otherwise() -> None:
         there = things()
         user = calls.django_user("view", "change", "change_rules", "delete")
         assert write(calls.bare_token(user=user)[1], there).status == 200
+
+
+@pytest.mark.parametrize("who", ["anonymous", "token"])
+def test_writers_do_not_hold_up_whoever_saves_rules(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several of them write all the time, and each save of rules has its turn."""
+    there = things()
+    insert = store.insert
+
+    def slowly(*args: Any) -> Any:
+        time.sleep(0.1)
+        return insert(*args)
+
+    monkeypatch.setattr(store, "insert", slowly)
+    ended, answers = threading.Event(), list[int]()
+
+    def writes() -> None:
+        api = calls.anonymous() if who == "anonymous" else calls.bare_token()[1]
+        try:
+            while not ended.is_set():
+                answers.append(api("PUT", there.data, {"Name": "new"}).status)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=writes) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        until = time.monotonic() + 30
+        while len(answers) < 8 and time.monotonic() < until:
+            time.sleep(0.02)
+        took = []
+        for number in range(3):
+            begun = time.monotonic()
+            save_rules(there.model, [{**OPEN, "name": str(number)}])
+            took.append(time.monotonic() - begun)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(30)
+    assert max(took) < 3, took
+    assert set(answers) <= {200, 503}

@@ -67,7 +67,7 @@ class Kind:
                     time(now - EVERY),
                     time(now + EVERY),
                     *also.params,
-                    *([beside.reference] if beside else []),
+                    *(beside.params if beside else ()),
                     secret_digest,
                     time(self.moment(now)),
                 ],
