@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from datasources.db import connection
+from datasources.management.base import SiteCommand
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Prints what is wrong with the database; the exit code is 1 where anything is.
 
     The program `sqlite3` can do neither once a column is marked as indexed: its index calls a

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import IntegrityError
 
 from datasources import sources
 from datasources.db import atomic
 from datasources.errors import Failure
+from datasources.management.base import SiteCommand
 from rules.management.referring import data_source
 from rules.models import Revision
 from rules.naming import check_rename, rename_in_rules, tested
 
 
-class Command(BaseCommand):
+class Command(SiteCommand):
     """Says which rules test the old name as `Source`, and changes them if it is told to."""
 
     help = "Renames a data source, and with --change-rules the rules that test its name."
