@@ -86,11 +86,16 @@ class Site:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.address}/{path}"
         request = urllib.request.Request(url, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{method} {path}: {error.code} {error.read()!r}") from None
+        for _ in range(40):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as response:
+                    return json.load(response)
+            except urllib.error.HTTPError as error:
+                said = f"{method} {path}: {error.code} {error.read()!r}"
+                # Only so many long answers are sent at once; clients are asked to try again.
+                assert error.code == 503, said
+            time.sleep(0.25)
+        raise AssertionError(said)
 
 
 @pytest.fixture(scope="module")

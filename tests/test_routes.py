@@ -572,11 +572,14 @@ def test_the_default_limit_is_a_mebibyte(things: Place) -> None:
 
 
 def test_a_bulk_write_may_be_larger(things: Place) -> None:
-    body = {"entries": [{"Name": "x" * 3_000_000}], "append": True}
-    assert calls.anonymous()("POST", things.data, body).status == 200
+    """If a credential comes with it."""
+    _, token = calls.bare_token()
+    rows = {"entries": [{"Name": "x" * 3_000_000}], "append": True}
     entries = [{"data": {"Name": "x" * 3_000_000}}]
-    body = {"entries": entries, "append": True, "returnEntries": False}
-    assert calls.anonymous()("POST", f"{things.url}/commit", body).status == 200
+    commit = {"entries": entries, "append": True, "returnEntries": False}
+    for path, body in ((things.data, rows), (f"{things.url}/commit", commit)):
+        assert token("POST", path, body).status == 200
+        assert calls.anonymous()("POST", path, body).failure == (413, "request.size")
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "\xb2", "999999999999999999999", "1"])
