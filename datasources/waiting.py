@@ -14,7 +14,7 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -25,8 +25,8 @@ from .errors import Busy
 
 # Seconds between two looks at the waits.
 EVERY = 1.0
-# Seconds that a request waits for its turn, and how many requests do.
-PATIENCE, WAITING = 0.5, 2
+# Seconds that a request waits for its turn while nobody gives one back.
+PATIENCE = 0.5
 # The client has closed its side. Not every system tells.
 _HUNG_UP: int = getattr(select, "POLLRDHUP", 0)
 _log = logging.getLogger("rowkeeper.database")
@@ -167,14 +167,15 @@ def end(sender: object = None, **kwargs: object) -> None:
 
 _turns = threading.Condition()
 _taken: Counter[object] = Counter()
-_waiting: Counter[object] = Counter()
+# When one was last taken or given back, by `time.monotonic`.
+_moved: dict[object, float] = {}
 
 
 @contextmanager
 def turn(key: object, what: str) -> Iterator[None]:
     """Hold one of the few threads that may do the same at once: `ROWKEEPER["HELD_THREADS"]`.
 
-    Others wait a moment, and few of them. Raises `Busy`, saying `what` there is too much of.
+    Others wait as long as turns are given back. Raises `Busy`, saying `what` there is too much of.
     """
     if key in _serving.held:
         yield
@@ -196,32 +197,21 @@ def take(shares: Mapping[object, int], what: str) -> None:
     Raises `Busy`, saying `what` there is too much of.
     """
     with _turns:
-        full = [key for key, most in shares.items() if _taken[key] >= most]
-        if full:
-            if any(_waiting[key] >= WAITING for key in full):
+        while full := [key for key, most in shares.items() if _taken[key] >= most]:
+            left = min(_moved[key] for key in full) + PATIENCE - monotonic()
+            if left <= 0:
                 raise Busy(f"{what}; try again in a moment")
-            _waiting.update(full)
-            try:
-                if not _turns.wait_for(lambda: _are_free(shares), PATIENCE):
-                    raise Busy(f"{what}; try again in a moment")
-            finally:
-                _less(_waiting, full)
+            _turns.wait(left)
         _taken.update(list(shares))
-
-
-def _are_free(shares: Mapping[object, int]) -> bool:
-    return all(_taken[key] < most for key, most in shares.items())
+        _moved.update(dict.fromkeys(shares, monotonic()))
 
 
 def give(shares: Mapping[object, int]) -> None:
     """Let others have the turns."""
     with _turns:
-        _less(_taken, shares)
+        for key in shares:
+            _taken[key] -= 1
+            _moved[key] = monotonic()
+            if _taken[key] <= 0:
+                del _taken[key], _moved[key]
         _turns.notify_all()
-
-
-def _less(counts: Counter[object], keys: Iterable[object]) -> None:
-    for key in keys:
-        counts[key] -= 1
-        if counts[key] <= 0:
-            del counts[key]

@@ -28,7 +28,11 @@ def servers(
     if postgresql_programs() is None:
         pytest.skip("the programs of a PostgreSQL server are not installed")
     folder = tmp_path_factory.mktemp("faults")
-    with postgresql() as server, site(server.url, folder, threads=THREADS) as running:
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.faults.settings"}
+    with (
+        postgresql() as server,
+        site(server.url, folder, threads=THREADS, environment=environment) as running,
+    ):
         token = running.token()
         yield server, running, token, running.create(token, "Rows")
 
