@@ -6,13 +6,15 @@ if and only if the write is. What is stored of the answer are ids, times and cou
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, field
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.identity import Identity
 from datasources.conf import setting
@@ -23,6 +25,7 @@ from datasources.jsontext import dumps, loads
 from .models import IdempotencyKey
 
 LIFETIME = timedelta(days=1)
+_REQUEST, _STATE = "rowkeeper.idempotency.request", "rowkeeper.idempotency.state"
 _INSERT = (
     f"INSERT INTO {IdempotencyKey._meta.db_table} "  # noqa: S608 - fixed text
     "(credential,key,request,state,outcome,made_at) VALUES (%s,%s,%s,'','',%s) "
@@ -48,11 +51,13 @@ class Repeated(Exception):
 
 @dataclass(slots=True)
 class KeptKey:
-    """The key of one request; all three are SHA-256 digests in hexadecimal."""
+    """The key of one request; all are digests in hexadecimal."""
 
     credential: str
     key: str
+    # That of `request_digests` with the current secret key, and those with earlier ones.
     request: str
+    earlier: tuple[str, ...] = ()
     # Whether a clean-up is due once the request is answered.
     is_kept: bool = field(default=False)
 
@@ -107,7 +112,9 @@ class KeptKey:
         return found
 
     def _repeated(self, found: IdempotencyKey) -> Repeated:
-        if found.request != self.request:
+        # Nor can a request be compared whose secret key has been removed from the settings: to
+        # refuse it is safe, to carry it out may do it twice.
+        if found.request not in (self.request, *self.earlier):
             raise KeyReused(
                 "this `Idempotency-Key` was sent with another request before; each request needs "
                 "a key of its own"
@@ -124,7 +131,24 @@ def state_of(identity: Identity, rules_tag: str) -> str:
         identity.source_id,
         identity.entry_id,
     ]
-    return sha256(dumps([rules_tag, who]).encode()).hexdigest()
+    return salted_hmac(_STATE, dumps([rules_tag, who]), algorithm="sha256").hexdigest()
+
+
+def request_digests(client_secret: str, *parts: bytes) -> tuple[str, ...]:
+    """Digests of a request, which may hold a password: who reads the database, or a backup, can
+    guess nothing by them. One for `SECRET_KEY`, then one for each of `SECRET_KEY_FALLBACKS`.
+
+    `client_secret`: what only the client has, such as its token, so that `SECRET_KEY` alone is not
+    enough either.
+    """
+    found = hmac.new(client_secret.encode(), digestmod="sha256")
+    for part in parts:
+        found.update(part)
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return tuple(
+        salted_hmac(_REQUEST, found.digest(), secret=key, algorithm="sha256").hexdigest()
+        for key in keys
+    )
 
 
 def _is_over(found: IdempotencyKey) -> bool:

@@ -207,7 +207,8 @@ class LoggedDecision(models.Model):
 class IdempotencyKey(models.Model):
     """A request that was carried out, by its `Idempotency-Key`. Written by `rules.idempotency`.
 
-    The first three are SHA-256 digests. `outcome` is JSON without any value of a row.
+    `credential` and `key` are SHA-256 digests, `request` and `state` HMACs with the secret key of
+    the site: a request may hold a password. `outcome` is JSON without any value of a row.
     """
 
     credential = models.CharField(max_length=64)

@@ -19,7 +19,7 @@ from datasources.jsontext import dumps
 from datasources.sources import Source
 
 from ..guard import Guard
-from ..idempotency import KeptKey, Repeated, clean_up, state_of
+from ..idempotency import KeptKey, Repeated, clean_up, request_digests, state_of
 from .answering import after_write
 from .bodies import digest_of_body
 
@@ -52,7 +52,10 @@ class Once:
             raise Malformed("`Idempotency-Key` needs a login or an API token")
         body = digest_of_body(request) if row is None else dumps(row).encode()
         address = f"{request.method} {request.get_full_path()}\n".encode()
-        return cls(KeptKey(_credential(request, identity), _digest(text), _digest(address, body)))
+        credential = _credential(request, identity)
+        # The database has neither of the two.
+        current, *earlier = request_digests(f"{credential}\n{text}", address, body)
+        return cls(KeptKey(_digest(credential), _digest(text), current, tuple(earlier)))
 
     def confirm(self, inner: store.Confirm) -> store.Confirm:
         """For `store.writing`: confirms the write, and then claims the key."""
@@ -128,11 +131,9 @@ def _state(guard: Guard) -> str:
 def _credential(request: HttpRequest, identity: Identity) -> str:
     """A token, by its text; for a session of the site, its user."""
     tokens = sorted(presented(request))
-    return _digest(f"token {tokens[0]}" if tokens else f"user {identity.django_user_id}")
+    return f"token {tokens[0]}" if tokens else f"user {identity.django_user_id}"
 
 
-def _digest(*parts: str | bytes) -> str:
-    found = sha256()
-    for part in parts:
-        found.update(part.encode() if isinstance(part, str) else part)
-    return found.hexdigest()
+def _digest(text: str) -> str:
+    """What finds a key again, whatever the secret key is by then."""
+    return sha256(text.encode()).hexdigest()
