@@ -172,7 +172,7 @@ def _to_take_over(
     texts: Collection[str], rules: Sequence[Any], writers: authorship.Writers, by: Any
 ) -> set[str]:
     """Those of the texts that are in the rules, and not the user's own already."""
-    if by is None:
+    if by is None or not texts or not isinstance(rules, list):
         return set()
     there = authorship.scripts_of(rules)
     return {text for text in texts if text in there and writers.get(text) != by.pk}

@@ -222,7 +222,7 @@ ACCEPTS: dict[str, tuple[type, ...]] = {
 }
 SWITCH_NAMES = {
     *("append", "extend", "returnEntries", "includePagination", "countOnly", "distinct"),
-    *("required", "has", "count"),
+    *("required", "has", "count", "renameInRules"),
 }
 
 

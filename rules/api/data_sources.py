@@ -15,6 +15,7 @@ from datasources import sources, store
 from datasources.db import atomic
 from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
+from datasources.queries import switch
 from datasources.queries import whole as whole_number
 from datasources.tags import source_tag
 from datasources.values import problem_with_text
@@ -165,6 +166,8 @@ class DataSources(Endpoint):
         """Change a data source under its lock; the answer."""
         precondition = Precondition.of(request._request)
         revision = whole_number(body, "revision")
+        # Counts only with a new name, but has to be a switch in any case.
+        switch(body, "renameInRules")
         check_rights_to_change(self.identity(request), model, body)
         with atomic():
             sources.lock(model.pk)
