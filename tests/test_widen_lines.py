@@ -137,7 +137,9 @@ def require_more(rnd: Random, rule: dict[str, Any], stored: bool) -> bool:
     """A requirement on a column that the rule shows: one that a rule hides could be named by
     repeating the requirement, and written where it is pinned.
     """
-    open_columns = [c for c in make.COLUMNS if reading.shows(rule, c) and c != "it's"]
+    # `a` and `a.b` are above and below each other: one that is hidden closes the other.
+    columns = [name for name in make.COLUMNS if name not in ("it's", "a", "a.b")]
+    open_columns = [name for name in columns if reading.shows(rule, name)]
     if not open_columns:
         return False
     column = rnd.choice(open_columns)

@@ -80,25 +80,32 @@ def _stops_later(first: Facts, later: Sequence[Facts]) -> Iterator[Problem]:
     """A write that a rule is about is rejected by it, where others would have granted it."""
     for operation in _operations(first.rule):
         path = _rejects(first.rule, operation)
-        if path is None:
-            continue
         stopped = [
             each.rule.position
             for each in later
             if operation in each.rule.operations
             and may_meet(first, each)
             and not covers(first, each, operation)
+            and (path is not None or _opens_password(each.rule, first.rule, operation))
         ]
         if stopped:
             yield Problem(
                 first.rule.position,
-                path,
+                path or "",
                 f"an {operation} that this rule is about and that does not meet it is denied at "
                 f"once: {_named(stopped)} not tried for it, which reads would be",
                 "stops-later",
                 "warning",
             )
             return
+
+
+def _opens_password(later: Rule, first: Rule, operation: Operation) -> bool:
+    """Whether a later rule lets a password be written, and the first rule rejects that."""
+    if operation not in ("insert", "update") or first.script is not None:
+        return False
+    include = later.columns.include or frozenset()
+    return not include.isdisjoint(first.columns.secret)
 
 
 def _named(numbers: list[int]) -> str:
