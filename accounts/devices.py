@@ -1,13 +1,15 @@
 """Devices on which somebody has signed in before.
 
 A sign-in gives the client a signed cookie with a random id. It is no credential: it says which
-counter of failed attempts is used, and only for the account that signed in.
+counter of failed attempts is used, and only for the account that signed in, until its password or
+address is changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -21,8 +23,12 @@ _MAX_AGE = 365 * 24 * 3600
 _MAX_LENGTH = 500
 
 
-def device_in(cookie: str, account: str) -> str | None:
-    """The id of the device in a cookie's value, if it is known for this account."""
+def device_in(cookie: str, account: str, fingerprint: Callable[[], str | None]) -> str | None:
+    """The id of the device in a cookie's value, if it is known for this account.
+
+    `fingerprint` is asked for that of the account's address and password as they are now, or None
+    if there is no such account; only if the cookie was made here.
+    """
     if not cookie or len(cookie) > _MAX_LENGTH:
         return None
     try:
@@ -30,12 +36,16 @@ def device_in(cookie: str, account: str) -> str | None:
     except signing.BadSignature:
         return None
     known, device = value
-    return str(device) if known == _mark(account) else None
+    now = fingerprint()
+    return str(device) if now is not None and known == _mark(account, now) else None
 
 
-def cookie_for(account: str, device: str | None = None) -> str:
-    """The cookie's value for a device on which this account has signed in."""
-    return signing.dumps([_mark(account), device or secrets.token_urlsafe(16)], salt=_SALT)
+def cookie_for(account: str, fingerprint: str, device: str | None = None) -> str:
+    """The cookie's value for a device on which this account has signed in. `fingerprint` as in
+    `device_in`.
+    """
+    mark = _mark(account, fingerprint)
+    return signing.dumps([mark, device or secrets.token_urlsafe(16)], salt=_SALT)
 
 
 def presented_cookie(request: HttpRequest) -> str:
@@ -56,6 +66,7 @@ def set_cookie(response: HttpResponse, value: str) -> None:
     )
 
 
-def _mark(account: str) -> str:
-    """What stands for an account: the cookie does not show who signed in."""
-    return hashlib.sha256(account.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _mark(account: str, fingerprint: str) -> str:
+    """What stands for an account with a password: the cookie does not show who signed in."""
+    text = f"{account}\0{fingerprint}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -53,6 +53,8 @@ class SignedIn:
     login: Login
     entry_id: int
     device_cookie: str = ""
+    # That of the address and the password that were right (`fingerprint`).
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,8 @@ def authorize(body: Any, address: str, device_cookie: str = "") -> SignedIn:
         email = sent.where[found[1].email_column]
         password = sent.where[found[1].password_column]
         account = f"source {found[0].id} {store.normal_address(email)}"
-    device = device_in(device_cookie, account)
-    attempt = begin_attempt(account, address, device)
+    device = device_in(device_cookie, account, lambda: _fingerprint(found, email))
+    attempt = begin_attempt(account, address, device, len(spellings(password)))
     try:
         signed_in = _signed_in(found, email, password)
     except CredentialInvalid:
@@ -98,7 +100,8 @@ def authorize(body: Any, address: str, device_cookie: str = "") -> SignedIn:
         attempt.undo()
         raise
     attempt.succeeded()
-    return replace(signed_in, device_cookie=cookie_for(account, device))
+    cookie = cookie_for(account, signed_in.fingerprint, device)
+    return replace(signed_in, device_cookie=cookie)
 
 
 def _signed_in(found: tuple[Source, Login] | None, email: str, password: str) -> SignedIn:
@@ -177,6 +180,12 @@ def _row(source: Source, login: Login, email: str) -> tuple[int, dict[str, Any]]
     return rows[0] if len(rows) == 1 else None
 
 
+def _fingerprint(found: tuple[Source, Login] | None, email: str) -> str | None:
+    """That of the row with an address, if there is one."""
+    row = None if found is None else _row(*found, email)
+    return None if found is None or row is None else fingerprint(found[1], row[1])
+
+
 def _hash_in(login: Login, row: tuple[int, dict[str, Any]]) -> Any:
     return row[1].get(login.password_column)
 
@@ -232,4 +241,4 @@ def _begin(source: Source, login: Login, entry_id: int, row: dict[str, Any]) -> 
         source_id=source.id,
         entry_id=entry_id,
     )
-    return SignedIn(secret, identity, source, login, entry_id)
+    return SignedIn(secret, identity, source, login, entry_id, fingerprint=mark)

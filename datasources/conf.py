@@ -43,6 +43,8 @@ DEFAULTS: dict[str, Any] = {
     # Sign-in attempts per account and per address, within so many seconds.
     "SIGN_IN_ATTEMPTS_PER_ACCOUNT": 10,
     "SIGN_IN_ATTEMPTS_PER_ADDRESS": 60,
+    # Passwords that are compared for one address, the right ones included.
+    "SIGN_IN_PASSWORDS_PER_ADDRESS": 600,
     "SIGN_IN_WINDOW": 900,
     # The dotted path of a callable that takes a Django user and returns whether the user's email
     # address is verified. None: django-allauth is asked if it is installed.
