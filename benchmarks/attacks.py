@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import socket
 import sys
@@ -295,12 +296,10 @@ def measure(site: Site, name: str, seconds: float) -> bool:
     this = ATTACKS[name]
     with others(site) as before:
         time.sleep(seconds)
-    size, answers = memory(), Counter[int]()
-    peak = Peak()
+    attacker = Attacker(this, site, seconds)
+    size, peak = memory(), Peak()
     with others(site) as meanwhile, peak:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            answers.update(this.send(site))
+        answers = attacker.run()
     ratio, grown = meanwhile.p99 / before.p99, peak.bytes - size
     slowest = max(meanwhile.writes)
     bad = [
@@ -324,7 +323,39 @@ def measure(site: Site, name: str, seconds: float) -> bool:
     return not bad
 
 
+class Attacker:
+    """The client that attacks, in a process of its own: what it computes is not the others'."""
+
+    def __init__(self, attack: Attack, site: Site, seconds: float) -> None:
+        context = multiprocessing.get_context("fork")
+        self.begin, self.answers = context.Event(), context.SimpleQueue()
+        # Before there are threads, which a fork does not take along.
+        self.process = context.Process(target=self._send, args=(attack, site, seconds))
+        self.process.start()
+        NOT_SERVER.add(self.process.pid)
+
+    def run(self) -> Counter[int]:
+        """Attack, and count the answers by their status."""
+        self.begin.set()
+        found: Counter[int] = self.answers.get()
+        self.process.join()
+        return found
+
+    def _send(self, attack: Attack, site: Site, seconds: float) -> None:
+        found = Counter[int]()
+        self.begin.wait()
+        until = time.monotonic() + seconds
+        try:
+            while time.monotonic() < until:
+                found.update(attack.send(site))
+        finally:
+            self.answers.put(found)
+
+
 # -- the memory of the server
+
+# Processes below this one that do not belong to it.
+NOT_SERVER: set[int | None] = set()
 
 
 class Peak(threading.Thread):
@@ -360,6 +391,7 @@ def _below(parent: int) -> list[int]:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{at}/task").iterdir():
                 below = [int(word) for word in (task / "children").read_text().split()]
+                below = [pid for pid in below if pid not in NOT_SERVER]
                 parents += below
                 found += below
     return found

@@ -14,7 +14,9 @@ from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_urlconf, resolve, reverse
 
+from accounts.authentication import read_again
 from accounts.credentials import presented
+from accounts.providers.django_user import is_read
 from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
 from .base import Endpoint, trail_of
@@ -35,6 +37,21 @@ class JsonErrors:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: object
+    ) -> None:
+        """Read what is sent to an admin page of ours, and then who has signed in, if a middleware
+        has asked before: a client can take its time to send it, and lose a right meanwhile.
+        """
+        match = request.resolver_match
+        if request.method != "POST" or match is None or match.app_name != "admin":
+            return
+        if (match.url_name or "").startswith("rowkeeper_"):
+            is_identified = is_read(request)
+            bool(request.POST)
+            if is_identified:
+                read_again(request)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The response, in JSON where it tells of an error under the API."""
