@@ -14,7 +14,11 @@ from .values import Json
 
 # The lists of a bulk write that are as long as it has rows.
 LISTS = ("entries", "delete")
-CHUNK = 65_536
+# Bytes that are read at a time.
+CHUNK, MOST_AT_ONCE = 65_536, 1_048_576
+# A row may be so many times as long as a usual body, for the sake of long texts; and one over a
+# megabyte may have so many commas and brackets.
+ROW_FACTOR, MOST_VALUES = 16, 1_000_000
 # Characters of a number, at most, that is one.
 _MAX_NUMBER = 1_000
 # The types that mypy knows leave these out.
@@ -26,8 +30,8 @@ def loads_bulk(read: Callable[[int], bytes], most: int, longest: int) -> Any:
     """The value of a JSON text that `read` gives in pieces of so many bytes; see `jsontext.loads`.
 
     Raises `TooLarge` as soon as the lists `entries` and `delete` have more than `most` items
-    together, or one item, or all else together, is longer than `longest` characters: the rest is
-    not read.
+    together, or all else together is longer than `longest` characters, or one item is far longer or
+    has too many values: the rest is not read.
     Whatever else is wrong is as for `loads`.
     """
     text = _Text(read)
@@ -63,7 +67,7 @@ class _Text:
         """Read as much again as there is, and drop what has been parsed; false: that was all."""
         if self.is_all:
             return False
-        size = max(CHUNK, len(self.text) - self.at)
+        size = min(max(CHUNK, len(self.text) - self.at), MOST_AT_ONCE)
         data = self._read(size)
         pending = len(self._decoder.getstate()[0])
         try:
@@ -122,7 +126,7 @@ class _Text:
             except (StopIteration, json.JSONDecodeError) as error:
                 problem = self._problem(error)
                 is_open = problem.pos > len(self.text) - 8 or "Unterminated" in problem.msg
-                if is_open and len(self.text) - self.at > most:
+                if is_open and (len(self.text) - self.at > most or self._has_many_values()):
                     raise TooLarge(refused) from None
                 if not self.more():
                     raise problem from None
@@ -142,6 +146,12 @@ class _Text:
                     self.at = end
                     return value, length
 
+    def _has_many_values(self) -> bool:
+        """Whether what is held, of one value, would take far more memory than its text."""
+        if len(self.text) - self.at <= MOST_AT_ONCE:
+            return False
+        return sum(self.text.count(mark, self.at) for mark in ",[{") > MOST_VALUES
+
     def _problem(self, error: Exception) -> json.JSONDecodeError:
         if isinstance(error, json.JSONDecodeError):
             return error
@@ -155,7 +165,7 @@ class _Reader:
     def __init__(self, text: _Text, most: int, longest: int) -> None:
         self.text, self.most, self.left = text, most, most
         # Characters of a row; of all keys and other values together, as far as they are not used.
-        self.longest, self.elsewhere = longest, longest
+        self.longest, self.elsewhere = longest * ROW_FACTOR, longest
         self.too_long = f"all that is beside the rows is longer than {longest} characters"
 
     def value(self) -> Any:
@@ -187,7 +197,7 @@ class _Reader:
 
     def _items(self) -> list[Json]:
         items: list[Json] = []
-        refused = f"a row is longer than {self.longest} characters"
+        refused = f"a row is longer than {self.longest} characters, or has too many values"
         while not self.text.is_next("]"):
             if items:
                 self.text.expect(",", "Expecting ',' delimiter")

@@ -244,10 +244,18 @@ def test_values_beside_the_rows_are_short() -> None:
         loads_bulk(b'{"append":tru,"entries":["' + b"x" * 5_000 + b'"]}', 10, 1_000)
 
 
-def test_a_row_is_no_longer_than_a_body_of_its_own() -> None:
-    for row in (b'{"A":"' + b"x" * 5_000 + b'"}', b'{"A":[' + b"[]," * 2_000 + b"[]]}"):
-        with pytest.raises(TooLarge, match="a row is longer than 1000 characters"):
+def test_a_row_has_a_limit() -> None:
+    for row in (b'{"A":"' + b"x" * 20_000 + b'"}', b'{"A":[' + b"[]," * 9_000 + b"[]]}"):
+        with pytest.raises(TooLarge, match="a row is longer than 16000 characters"):
             loads_bulk(b'{"entries":[{},' + row + b"]}", 10, 1_000)
+    row = b'{"A":"' + b"x, " * 4_000 + b'"}'
+    assert len(loads_bulk(b'{"entries":[' + row + b",{}]}", 10, 1_000)["entries"]) == 2
+
+
+def test_a_row_may_have_long_texts() -> None:
+    row = b'{"A":"' + b"some text, " * 300_000 + b'"}'
+    rows = b'{"entries":[' + row + b',{"B":1}' * 50_000 + b"]}"
+    assert len(loads_bulk(rows, 100_000, 1_048_576)["entries"]) == 50_001
 
 
 @pytest.mark.parametrize(
