@@ -100,6 +100,7 @@ def fill_sqlite(ids: dict[str, int], rows: int) -> None:
             for n in range(start, min(rows, start + 50_000))
         ]
         with raw:
+            raw.execute("BEGIN")
             raw.executemany(
                 'INSERT INTO rowkeeper_datasources_entry (id,data_source_id,data,"order",nested,'
                 f"created_at,updated_at) VALUES (?,?,?,0,0,'{now}','{now}')",
