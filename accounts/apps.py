@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.contrib.auth.signals import user_logged_in
 
 try:
     from datasources.siblings import SiblingCheck
@@ -22,8 +21,10 @@ class AccountsConfig(SiblingCheck, AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and take back the attempts of sign-ins that succeed."""
-        from . import checks  # noqa: F401
-        from .backends import take_back
+        """Register the system checks, and listen to how sign-ins end."""
+        from . import (
+            backends,
+            checks,  # noqa: F401
+        )
 
-        user_logged_in.connect(take_back, dispatch_uid="rowkeeper-sign-in-limits")
+        backends.connect()

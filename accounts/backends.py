@@ -4,18 +4,29 @@ calls `django.contrib.auth.authenticate`.
 `SignInLimits` comes first in `AUTHENTICATION_BACKENDS`. It lets nobody in; it stops an attempt that
 is over a limit before another backend compares the password. Where django-axes is installed, it
 leaves that to django-axes.
+
+An attempt counts as failed from its beginning, so that many at the same time are limited as if they
+came one by one. Django sends `user_login_failed` for a failure, and the attempt stays counted. For
+a success it sends nothing, unless the caller signs the user in: authentication by HTTP Basic and
+token endpoints only call `authenticate`. So an attempt without that signal is put back as soon as
+the same thread or task calls `authenticate` again, or the request ends.
 """
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
+from contextvars import ContextVar
 from math import ceil
-from typing import Any
+from typing import Any, TypeGuard
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
-from django.contrib import messages
+from django.contrib import auth, messages
 from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.core.exceptions import PermissionDenied
+from django.core.signals import got_request_exception, request_finished
 from django.http import HttpRequest
 
 from datasources.errors import Busy
@@ -26,7 +37,10 @@ from .limits import Attempt, begin_attempt
 
 PATH = "accounts.backends.SignInLimits"
 AXES = "axes"
-_ATTEMPT = "_rowkeeper_attempt"
+# The attempt of this thread or task whose outcome is not known yet. It is not held by the request:
+# several tasks can authenticate for one request at the same time. A list, so that tasks that Django
+# starts to send a signal can take it; each attempt has a list of its own.
+_open: ContextVar[list[Attempt] | None] = ContextVar("rowkeeper_attempt", default=None)
 
 
 class SignInLimits:
@@ -40,30 +54,88 @@ class SignInLimits:
         """Count an attempt with a password. Raises `PermissionDenied` over a limit, and where the
         attempt cannot be counted: Django then asks no other backend.
         """
-        if request is None or "password" not in credentials or apps.is_installed(AXES):
-            # Without a request, it is code of the project that asks, and no visitor.
-            return
-        account = f"django {_name_in(credentials)}"
-        try:
-            attempt = begin_attempt(account, client_address(request))
-        except TooMany as error:
-            _tell(request, f"Too many failed attempts. Try again {_in(error.retry_after)}.")
-            raise PermissionDenied from error
-        except Busy as error:
-            _tell(request, "Signing in is not possible at the moment. Try again later.")
-            raise PermissionDenied from error
-        request.__dict__[_ATTEMPT] = attempt
+        if _is_counted(request, credentials):
+            put_back()
+            _open.set([_begin(request, credentials)])
 
     async def aauthenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         """As `authenticate`, for asynchronous views."""
-        await sync_to_async(self.authenticate)(request, **credentials)
+        if _is_counted(request, credentials):
+            await sync_to_async(put_back)()
+            # Set by this task, which the outcome will be told to.
+            attempt = await sync_to_async(_begin)(request, credentials)
+            _open.set([attempt])
 
 
-def take_back(request: HttpRequest | None, **kwargs: Any) -> None:
-    """Receives `user_logged_in`: the attempt of this request was no failure."""
-    attempt: Attempt | None = None if request is None else request.__dict__.pop(_ATTEMPT, None)
+def signed_in(**kwargs: Any) -> None:
+    """Receives `user_logged_in`: the attempt was no failure, and earlier ones are forgotten."""
+    attempt = _taken()
     if attempt is not None:
         attempt.succeeded()
+
+
+def failed(**kwargs: Any) -> None:
+    """Receives `user_login_failed`: the attempt stays counted."""
+    _taken()
+
+
+def put_back(**kwargs: Any) -> None:
+    """Receives `request_finished`: an attempt that has not failed by now was right."""
+    attempt = _taken()
+    if attempt is not None:
+        attempt.undo()
+
+
+def keep_if_unknown(**kwargs: Any) -> None:
+    """Receives `got_request_exception`: if `authenticate` itself failed with an error, such as that
+    of another backend, nobody knows whether the password was right. The attempt stays counted.
+    """
+    trace = sys.exc_info()[2]
+    if trace is None:
+        _taken()
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_globals.get("__name__") == auth.__name__ and "authenticate" in str(
+            frame.f_code.co_name
+        ):
+            _taken()
+            return
+        trace = trace.tb_next
+
+
+def connect() -> None:
+    """Called once, when the app is ready."""
+    for signal, receiver in (
+        (user_logged_in, signed_in),
+        (user_login_failed, failed),
+        (request_finished, put_back),
+        (got_request_exception, keep_if_unknown),
+    ):
+        signal.connect(receiver, dispatch_uid=f"rowkeeper-sign-in-limits-{receiver.__name__}")
+
+
+def _taken() -> Attempt | None:
+    """The attempt whose outcome is not known yet, for one caller only."""
+    try:
+        return (_open.get() or []).pop()
+    except IndexError:
+        return None
+
+
+def _is_counted(request: HttpRequest | None, credentials: dict[str, Any]) -> TypeGuard[HttpRequest]:
+    """Without a request, it is code of the project that asks, and not a visitor."""
+    return request is not None and "password" in credentials and not apps.is_installed(AXES)
+
+
+def _begin(request: HttpRequest, credentials: dict[str, Any]) -> Attempt:
+    try:
+        return begin_attempt(f"django {_name_in(credentials)}", client_address(request))
+    except TooMany as error:
+        _tell(request, f"Too many failed attempts. Try again {_in(error.retry_after)}.")
+        raise PermissionDenied from error
+    except Busy as error:
+        _tell(request, "Signing in is not possible at the moment. Try again later.")
+        raise PermissionDenied from error
 
 
 def _name_in(credentials: dict[str, Any]) -> str:
@@ -77,7 +149,9 @@ def _name_in(credentials: dict[str, Any]) -> str:
 
 def _tell(request: HttpRequest, text: str) -> None:
     """Say it on the page, which otherwise calls the password wrong."""
-    messages.error(request, text, fail_silently=True)
+    # A request of Django REST framework is not one of Django's, and has no page.
+    with suppress(TypeError):
+        messages.error(request, text, fail_silently=True)
 
 
 def _in(seconds: int) -> str:
