@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from .definition import login_of
+from . import store
+from .definition import Login, login_of
 from .jsontext import canonical
 from .models import DataSource
 from .resolving import is_path
@@ -78,10 +79,16 @@ def guesses(columns: Sequence[str], after: Mapping[str, Any]) -> list[str]:
     exists. Long names, and all but the first, are not compared: comparing takes time.
     """
     known = frozenset(columns)
-    short = [name for name in columns if len(name) <= _MAX_GUESSED][:_MAX_CANDIDATES]
     new = [name for name in after if name not in known and len(name) <= _MAX_GUESSED]
-    likes = ((name, get_close_matches(name, short, 1, 0.75)) for name in new[:_MAX_GUESSES])
-    return [f"Did you mean `{like[0]}` by `{shown(name)}`?" for name, like in likes if like]
+    likes = ((name, _like(name, columns)) for name in new[:_MAX_GUESSES])
+    return [f"Did you mean `{like}` instead of `{shown(name)}`?" for name, like in likes if like]
+
+
+def _like(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column that a short name is spelled most like, if there is one."""
+    short = [column for column in columns if len(column) <= _MAX_GUESSED][:_MAX_CANDIDATES]
+    found = get_close_matches(name, short, 1, 0.75) if len(name) <= _MAX_GUESSED else []
+    return found[0] if found else None
 
 
 def _new_column(name: str, declared: frozenset[str]) -> str:
@@ -114,8 +121,13 @@ def column_lines(held: Mapping[str, int], added: Sequence[str]) -> list[str]:
     return lines
 
 
-def definition_lines(before: DataSource, after: Mapping[str, Any]) -> list[str]:
-    """Return what a new definition changes about who signs in, and what it probably misspells."""
+def definition_lines(
+    before: DataSource, after: Mapping[str, Any], columns: Sequence[str] | None = None
+) -> list[str]:
+    """Return what a new definition changes about who signs in, and what it probably misspells.
+
+    `columns` are those that the same save stores, if they are not the stored ones.
+    """
     lines = [
         f"`{shown(key)}` has no meaning in a definition. Did you mean `{like[0]}`?"
         for key in list(after)[:_MAX_CANDIDATES]
@@ -124,10 +136,12 @@ def definition_lines(before: DataSource, after: Mapping[str, Any]) -> list[str]:
         and len(key) <= _MAX_GUESSED
         and (like := get_close_matches(key.casefold(), _DEFINED, 1, 0.7))
     ]
-    return [*lines, *_login_lines(before, after)]
+    return [*lines, *_login_lines(before, after, before.columns if columns is None else columns)]
 
 
-def _login_lines(source: DataSource, definition: Mapping[str, Any]) -> list[str]:
+def _login_lines(
+    source: DataSource, definition: Mapping[str, Any], columns: Sequence[str]
+) -> list[str]:
     old, new = login_of(source.definition), login_of(definition)
     if old == new:
         return []
@@ -141,26 +155,63 @@ def _login_lines(source: DataSource, definition: Mapping[str, Any]) -> list[str]
         return [
             f"People can sign in against `{shown(source.name)}`: every entry is the account of "
             f"the address in {email}, with the password in {password}. Passwords in plain text "
-            f"are hashed, and {password} is hidden from everyone."
+            f"are hashed, and {password} is hidden from everyone.",
+            *_column_effects(source, (new.email_column, new.password_column), columns),
         ]
-    lines = []
+    lines = _replaced_columns(source, old, new, columns)
+    added = [name for name in new.session_columns if name not in old.session_columns]
+    if added:
+        names = ", ".join(f"`{shown(name)}`" for name in added[:_MAX_NAMES])
+        lines.append(f"The answer of a sign-in has the person's {names}.")
+    dropped = [name for name in old.session_columns if name not in new.session_columns]
+    if dropped:
+        names = ", ".join(f"`{shown(name)}`" for name in dropped[:_MAX_NAMES])
+        lines.append(f"The answer of a sign-in no longer has the person's {names}.")
+    return lines
+
+
+def _replaced_columns(
+    source: DataSource, old: Login, new: Login, columns: Sequence[str]
+) -> list[str]:
+    """Return what other columns of addresses and passwords do to those who sign in."""
+    lines, changed = [], []
     if old.email_column != new.email_column:
+        changed.append(new.email_column)
         lines.append(
-            f"People sign in with the address in {email} in place of "
-            f"`{shown(old.email_column)}`: entries without one cannot sign in."
+            f"People sign in with the address in `{shown(new.email_column)}` instead of "
+            f"`{shown(old.email_column)}`."
         )
     if old.password_column != new.password_column:
+        changed.append(new.password_column)
         lines.append(
-            f"People sign in with the password in {password} in place of "
-            f"`{shown(old.password_column)}`: entries without one cannot sign in. Passwords in "
-            f"plain text are hashed, and {password} is hidden from everyone."
+            f"People sign in with the password in `{shown(new.password_column)}` instead of "
+            f"`{shown(old.password_column)}`. Passwords in plain text are hashed, and "
+            f"`{shown(new.password_column)}` is hidden from everyone."
         )
-    told = [name for name in new.session_columns if name not in old.session_columns]
-    if told:
-        names = ", ".join(f"`{shown(name)}`" for name in told[:_MAX_NAMES])
-        lines.append(f"People who sign in are told their own {names}.")
-    kept = [name for name in old.session_columns if name not in new.session_columns]
-    if kept:
-        names = ", ".join(f"`{shown(name)}`" for name in kept[:_MAX_NAMES])
-        lines.append(f"People who sign in are no longer told their own {names}.")
+    if not changed:
+        return []
+    return [
+        *lines,
+        *_column_effects(source, changed, columns),
+        f"Everybody who is signed in against `{shown(source.name)}` is signed out, unless the old "
+        "and the new column have the same value.",
+    ]
+
+
+def _column_effects(source: DataSource, names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return which of these sign-in columns are new, and how many entries lack their text."""
+    lines = []
+    for name in names:
+        if name not in columns:
+            like = _like(name, columns)
+            guess = f" Did you mean `{like}`?" if like else ""
+            lines.append(f"`{shown(name)}` is not a column yet, and will be added.{guess}")
+    total, texts = store.text_counts(source.pk, names)
+    for name in names:
+        lacking = total - texts[name]
+        if lacking:
+            lines.append(
+                f"{lacking} of {total} entries have no text in `{shown(name)}`: they cannot "
+                "sign in."
+            )
     return lines

@@ -145,7 +145,9 @@ class DataSourceForm(_SourceForm):
         columns = self._column_lines()
         definition: list[str] = []
         if "definition" in self.cleaned_data:
-            definition = definition_lines(self.instance, self.cleaned_data["definition"])
+            definition = definition_lines(
+                self.instance, self.cleaned_data["definition"], self.cleaned_data.get("columns")
+            )
         # The state that the lines were made from, and what is to be saved.
         change = [
             self.instance.pk,

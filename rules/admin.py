@@ -40,6 +40,7 @@ from .saving import RulesInvalid, problems_with, rules_and_writers, rules_of, sa
 from .summary import access, summaries
 
 _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
+_HOW = "Tick “Change the name in rules”"
 
 
 @admin.register(DataSource)
@@ -137,7 +138,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
             return []
         agreed = form.cleaned_data.get("rename_in_rules", False)
         try:
-            return check_rename(obj, stored.name, request.user, agreed)
+            return check_rename(obj, stored.name, request.user, agreed, _HOW)
         except ValidationError as error:
             raise Refused([("name", message) for message in error.messages]) from None
 

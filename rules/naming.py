@@ -91,10 +91,13 @@ def _script_names(script: str, name: str) -> bool:
 # -- renaming
 
 
-def check_rename(source: DataSource, old: str, user: Any, change_rules: bool) -> list[Tested]:
+def check_rename(
+    source: DataSource, old: str, user: Any, change_rules: bool, how: str
+) -> list[Tested]:
     """Which rules are to be changed with the name, by `rename_in_rules`.
 
-    `user` None: the operator of the site. Raises `ValidationError` where rules test the old name,
+    `user` None: the operator of the site. `how`: what a person does to have them changed as well,
+    such as "Add the option". Raises `ValidationError` where rules test the old name,
     and are not to be changed, or cannot be changed by this user or at all.
     """
     found = tested(old)
@@ -118,7 +121,7 @@ def check_rename(source: DataSource, old: str, user: Any, change_rules: bool) ->
             {
                 "name": f"rules test the name `{shown(old)}` as `Source`: "
                 f"{few([str(each) for each in found])}. They would no longer let these people in. "
-                "Change the name in these rules as well (`renameInRules`, `--change-rules`)"
+                f"{how} to change the name in these rules as well"
             }
         )
     vars(source)["rowkeeper_rename_agreed"] = True

@@ -67,7 +67,7 @@ def _in_words(each: Widening, rules: Sequence[Any], can: str = "can") -> str:
         )
     who = as_subject(allowed_in_words(raw))
     what = f"{_does(each, raw)}{_condition(raw)} (rule {rule.position})"
-    return f"{who} {can} {what}{_compared(each)}{_deletes(each)}"
+    return f"{who} {can} {what}{_compared(each)}{_deletes(each, can)}"
 
 
 def _does(each: Widening, raw: Any) -> str:
@@ -105,8 +105,12 @@ def _compared(each: Widening) -> str:
     return f", where {old} decided first"
 
 
-def _deletes(each: Widening) -> str:
-    return "; who can delete can also delete by such a query" if each.deletes else ""
+def _deletes(each: Widening, can: str) -> str:
+    if not each.deletes:
+        return ""
+    by = _names(each) if each.kind in ("columns", "named") else "these columns"
+    also = "can then also" if can == "can" else "can then no longer"
+    return f"; people who can delete entries {also} select by {by} which ones to delete"
 
 
 def _condition(raw: Any) -> str:

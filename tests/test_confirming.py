@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from datasources import admin_entries, sources, store
 from datasources.confirming import definition_lines, entry_lines, guesses
@@ -74,7 +75,7 @@ def test_a_new_key_is_asked_about(boss: Client, people: DataSource) -> None:
     answer = boss.post(address, sent)
     question = question_in(answer)
     assert "`Offcie` is new: it becomes a column of the data source" in question
-    assert "Did you mean `Office` by `Offcie`?" in question
+    assert "Did you mean `Office` instead of `Offcie`?" in question
     assert Entry.objects.count() == 2
     assert DataSource.objects.get(pk=people.pk).columns == ["Email", "Name", "Office"]
     assert boss.post(address, {**sent, "meant": digest_in(answer)}).status_code == 302
@@ -227,8 +228,12 @@ def test_a_typo_that_switches_sign_in_off_is_asked_about(boss: Client, people: D
         ({}, LOGIN, "People can sign in"),
         (LOGIN, {"login": {**LOGIN["login"], "emailColumn": "Mail"}}, "address in `Mail`"),
         (LOGIN, {"login": {**LOGIN["login"], "passwordColumn": "Pin"}}, "password in `Pin`"),
-        (LOGIN, {"login": {**LOGIN["login"], "sessionColumns": ["Name"]}}, "are told their own"),
-        ({"login": {**LOGIN["login"], "sessionColumns": ["Name"]}}, LOGIN, "no longer told"),
+        (
+            LOGIN,
+            {"login": {**LOGIN["login"], "sessionColumns": ["Name"]}},
+            "sign-in has the person's `Name`",
+        ),
+        ({"login": {**LOGIN["login"], "sessionColumns": ["Name"]}}, LOGIN, "sign-in no longer has"),
         ({}, {"View": {}}, "Did you mean `views`?"),
         ({}, {"memo": "something else"}, ""),
         (LOGIN, {**LOGIN, "views": {}}, ""),
@@ -238,6 +243,43 @@ def test_what_a_definition_changes(before: Any, after: Any, said: str) -> None:
     lines = definition_lines(DataSource(name="People", definition=before), after)
     assert said in " ".join(lines)
     assert bool(lines) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "typo"),
+    [("emailColumn", "Email", "Emial"), ("passwordColumn", "Password", "Pasword")],
+)
+def test_a_misspelled_sign_in_column_is_asked_about(
+    boss: Client, people: DataSource, key: str, column: str, typo: str
+) -> None:
+    people.definition = LOGIN
+    sources.save(people)
+    after = json.dumps({"login": {**LOGIN["login"], key: typo}})
+    question = question_in(change(boss, people, definition=after)[0])
+    new = f"`{typo}` is not a column yet, and will be added. Did you mean `{column}`?"
+    assert new in question
+    assert f"2 of 2 entries have no text in `{typo}`: they cannot sign in." in question
+    assert "Everybody who is signed in against `People` is signed out" in question
+
+
+def test_entries_without_an_address_are_counted_by_one_statement(people: DataSource) -> None:
+    source = sources.source_of(people)
+    store.admin_save(source, None, {"Email": "c@x.com", "Name": ""})
+    store.admin_save(source, None, {"Email": "d@x.com", "Name": 4})
+    people.definition = LOGIN
+    after = {"login": {**LOGIN["login"], "emailColumn": "Name"}}
+    with CaptureQueriesContext(connection) as made:
+        lines = definition_lines(people, after)
+    assert len(made) == 1
+    assert "3 of 4 entries have no text in `Name`: they cannot sign in." in lines
+    assert not any("is not a column" in line for line in lines)
+
+
+def test_a_column_that_the_same_save_adds_is_no_misspelling(people: DataSource) -> None:
+    after = {"login": {**LOGIN["login"], "emailColumn": "Emial", "passwordColumn": "Office"}}
+    people.definition = LOGIN
+    lines = definition_lines(people, after, [*people.columns, "Emial"])
+    assert not any("is not a column" in line for line in lines)
 
 
 def test_the_page_works_without_scripts_and_with_strict_content_security(

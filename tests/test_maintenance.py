@@ -105,7 +105,7 @@ def test_a_database_with_marked_columns_is_checked_and_vacuumed() -> None:
     call_command("sqlitecheck", "--vacuum", stdout=printed)
     assert printed.getvalue().splitlines() == [
         "the database is whole",
-        "its file was written anew",
+        "the file was rewritten",
     ]
     path = str(connection.settings_dict["NAME"])
     with closing(sqlite3.connect(path)) as other, pytest.raises(sqlite3.Error):

@@ -80,7 +80,8 @@ def test_renaming_by_the_api(settings: Any) -> None:
     answer = place.put(place.root, name="People")
     assert answer.status_code == 400
     assert "rules 2, 3 of `Things`" in answer.json()["message"]
-    assert "renameInRules" in answer.json()["message"] and place.name == "Users"
+    assert "Send `renameInRules: true` to" in answer.json()["message"] and place.name == "Users"
+    assert "--change-rules" not in answer.json()["message"]
     assert place.put(place.root, name="People", renameInRules=True).status_code == 200
     assert rules_of(place.things)[1:] == [only("People"), only("People", "notequals")]
     assert place.is_let_in()
@@ -177,6 +178,8 @@ def test_renaming_in_the_admin() -> None:
     page = client.post(url, sent)
     assert page.status_code == 200 and place.name == "Users"
     assert "rule 1 of `Things`" in errors(page), errors(page)
+    assert "Tick “Change the name in rules” to" in errors(page)
+    assert "renameInRules" not in errors(page)
     assert client.post(url, {**sent, "rename_in_rules": "on"}).status_code == 302
     assert place.name == "People" and rules_of(place.things) == [only("People")]
     assert place.is_let_in()
@@ -193,8 +196,10 @@ def test_renaming_by_a_command() -> None:
         call_command("renamesource", "Users", *words, stdout=output)
         return output.getvalue()
 
-    with pytest.raises(CommandError, match="rule 1 of `Things`"):
+    with pytest.raises(CommandError, match="rule 1 of `Things`") as refused:
         run("People")
+    assert "Add `--change-rules` to" in str(refused.value)
+    assert "renameInRules" not in str(refused.value)
     assert place.name == "Users"
     assert "tests the name: rule 1 of `Things`" in run("People", "--change-rules")
     assert place.name == "People" and rules_of(place.things) == [only("People")]

@@ -72,8 +72,8 @@ CASES: list[tuple[str, Rules, Rules, list[str]]] = [
         [{"type": ["delete"], "allow": {"tokens": [7]}}],
         [{"type": ["delete"], "allow": {"tokens": [7]}}, {**READ, "allow": {"tokens": [7]}}],
         [
-            "API token 7 can read everything (rule 2); who can delete can also delete by such a "
-            "query"
+            "API token 7 can read everything (rule 2); people who can delete entries can then also "
+            "select by these columns which ones to delete"
         ],
     ),
     (

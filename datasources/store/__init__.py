@@ -17,6 +17,7 @@ from .manage import (
     holds_text,
     ids,
     state,
+    text_counts,
 )
 from .others import Others
 from .paging import PAGE, is_long, pages, stream
@@ -79,6 +80,7 @@ __all__ = [
     "spelled",
     "state",
     "stream",
+    "text_counts",
     "update",
     "within",
     "writing",

@@ -90,6 +90,25 @@ def column_counts(source_id: int, names: Sequence[str]) -> dict[str, int]:
     return found
 
 
+def text_counts(source_id: int | None, names: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """Return how many entries there are, and how many have a text that is not empty in each of
+    these few columns. A data source that is not saved yet (None) has no entries.
+    """
+    if source_id is None:
+        return 0, dict.fromkeys(names, 0)
+    params: list[str] = []
+    for name in names:
+        params += [path_of(name)] * 2 if connection.vendor == "sqlite" else [name] * 2
+    if connection.vendor == "sqlite":
+        holds = "json_type(data,%s)='text' AND json_extract(data,%s)<>''"
+    else:
+        holds = "jsonb_typeof(data->(%s::text))='string' AND data->>(%s::text)<>''"
+    counted = "".join(f",count(*) FILTER (WHERE {holds})" for _ in names)
+    sql = f"SELECT count(*){counted} FROM {TABLE} WHERE data_source_id=%s"
+    total, *found = run(sql, (*params, source_id))[0]
+    return int(total), {name: int(count) for name, count in zip(names, found, strict=True)}
+
+
 def column_names(source: Source) -> list[str]:
     """Every column that a row has, secrets aside: the declared ones first, in their order."""
     if connection.vendor == "sqlite":

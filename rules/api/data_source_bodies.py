@@ -81,7 +81,7 @@ def save_named(
         return
     user = user_behind(identity)
     try:
-        found = check_rename(model, old, user, agreed)
+        found = check_rename(model, old, user, agreed, "Send `renameInRules: true`")
     except ValidationError as error:
         raise Malformed(_words(error)) from None
     save(model)

@@ -49,4 +49,4 @@ class Command(SiteCommand):
             self.stdout.write("the database is whole")
             if options["vacuum"]:
                 cursor.execute("VACUUM")
-                self.stdout.write("its file was written anew")
+                self.stdout.write("the file was rewritten")

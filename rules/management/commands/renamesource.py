@@ -54,7 +54,9 @@ class Command(SiteCommand):
             for each in tested(old):
                 self.stdout.write(f"tests the name: {each}")
         source.name = name
-        found = check_rename(source, old, None, change_rules) if has_login and old != name else []
+        how = "Add `--change-rules`"
+        is_tested = has_login and old != name
+        found = check_rename(source, old, None, change_rules, how) if is_tested else []
         sources.save(source)
         rename_in_rules(found, old, name, None, Revision.Origin.COMMAND)
         self.stdout.write(f"`{old}` is now called `{name}`")
