@@ -113,7 +113,7 @@ def _signed_in(found: tuple[Source, Login] | None, email: str, password: str) ->
     if row is None:
         raise _wrong("sign-in: no row, or several, with that address")
     if not right:
-        raise _wrong("sign-in: another password")
+        raise _wrong("sign-in: wrong password")
     return _begin(*found, *row)
 
 

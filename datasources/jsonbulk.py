@@ -166,7 +166,7 @@ class _Reader:
         self.text, self.most, self.left = text, most, most
         # Characters of a row; of all keys and other values together, as far as they are not used.
         self.longest, self.elsewhere = longest * ROW_FACTOR, longest
-        self.too_long = f"all that is beside the rows is longer than {longest} characters"
+        self.too_long = f"the body without its rows is longer than {longest} characters"
 
     def value(self) -> Any:
         """The whole text as a value. Raises `JSONDecodeError`, `TooLarge` and `Malformed`."""
@@ -182,7 +182,7 @@ class _Reader:
             key = self._key()
             text.expect(":", "Expecting ':' delimiter")
             is_list = key in LISTS and text.is_next("[")
-            pairs.append((key, self._items() if is_list else self._short()))
+            pairs.append((key, self._items(key) if is_list else self._short()))
         value = object_of(pairs)
         text.skip()
         if text.at != len(text.text):
@@ -195,9 +195,8 @@ class _Reader:
         self.elsewhere -= length
         return key
 
-    def _items(self) -> list[Json]:
+    def _items(self, key: str) -> list[Json]:
         items: list[Json] = []
-        refused = f"a row is longer than {self.longest} characters, or has too many values"
         while not self.text.is_next("]"):
             if items:
                 self.text.expect(",", "Expecting ',' delimiter")
@@ -207,6 +206,10 @@ class _Reader:
                 )
             self.left -= 1
             self.text.skip()
+            refused = (
+                f"`{key}[{len(items)}]` is longer than {self.longest} characters, or has too many "
+                "values"
+            )
             items.append(self.text.scan(scan_once, self.longest, refused)[0])
         return items
 

@@ -76,8 +76,9 @@ class Select:
     # The distinct combinations of the attributes' columns, rather than entries.
     distinct: bool = False
     aggregate: Pipeline | None = None
-    # The names of views of the data source, whose filters all count as part of the where.
-    views: tuple[str, ...] = ()
+    # Views of the data source as (place in the body, name). The filters of all of them count as
+    # part of the where.
+    views: tuple[tuple[str, str], ...] = ()
     after: After | None = None
     # The where as JSON.
     written: Any = None
@@ -104,7 +105,7 @@ class Delete:
     """A delete by query."""
 
     where: Node
-    views: tuple[str, ...] = ()
+    views: tuple[tuple[str, str], ...] = ()
     written: Any = None
 
 
@@ -165,8 +166,10 @@ def _aggregate(body: dict[str, Any], columns: Container[str]) -> Pipeline | None
     return None if value is None else parse_aggregate(value, columns)
 
 
-def parse_views(body: dict[str, Any]) -> tuple[str, ...]:
-    """The names in `view` (one name) and `views` (a list), each once. Raises `Malformed`."""
+def parse_views(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The names in `view` (one name) and `views` (a list), each once and with its place in the
+    body, such as `("views[0]", "Mine")`. Raises `Malformed`.
+    """
     one, several = body.get("view"), body.get("views")
     if one is not None and not isinstance(one, str):
         raise Malformed("`view` is the name of one view, as text; `views` is a list of names")
@@ -174,10 +177,12 @@ def parse_views(body: dict[str, Any]) -> tuple[str, ...]:
         several = []
     if not isinstance(several, list) or not all(isinstance(name, str) for name in several):
         raise Malformed('`views` is a list of names of views, such as ["Mine"]')
-    names = dict.fromkeys([*([] if one is None else [one]), *several])
-    if len(names) > MAX_NAMED_VIEWS:
+    places = {} if one is None else {one: "view"}
+    for at, name in enumerate(several):
+        places.setdefault(name, f"views[{at}]")
+    if len(places) > MAX_NAMED_VIEWS:
         raise Malformed(f"`views` has at most {MAX_NAMED_VIEWS} names")
-    return tuple(names)
+    return tuple((place, name) for name, place in places.items())
 
 
 def is_asked(body: dict[str, Any], key: str) -> bool:

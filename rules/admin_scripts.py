@@ -28,7 +28,8 @@ from .log.over_limit import over_limit
 from .models import Revision
 from .saving import RulesInvalid, rules_and_writers, save_rules
 
-_NOTHING = "Nothing was changed: the script is not there any more, or the box is not ticked."
+_NOT_TICKED = "Nothing was changed: tick the box above the button first."
+_GONE = "Nothing was changed: no rule has this script any more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class ScriptPages(DataSourceAdmin):
             wanted = request.POST.get("script")
             texts = [text for text in writers if digest(text) == wanted]
             if not texts or "read" not in request.POST:
-                messages.warning(request, _NOTHING)
+                messages.warning(request, _NOT_TICKED if texts else _GONE)
                 return
             try:
                 save_rules(obj, rules, request.user, origin=Revision.Origin.ADMIN, take_over=texts)

@@ -19,10 +19,17 @@ class RulesChanged(Failure):
     code = "request.conflict"
 
     def __init__(self, expected: int, stored: int, changes: list[str]) -> None:
-        super().__init__(
-            f"the rules have been changed since revision {expected}, and nothing was saved: they "
-            f"are now at revision {stored}"
-        )
+        if 0 < expected <= stored:
+            message = (
+                f"the rules have been changed since revision {expected}, and nothing was saved: "
+                f"they are now at revision {stored}"
+            )
+        else:
+            message = (
+                f"there is no revision {expected}, and nothing was saved: the rules are at "
+                f"revision {stored}"
+            )
+        super().__init__(message)
         self.changes = changes
         self.payload = {"revision": stored, "changes": changes}
 

@@ -192,9 +192,11 @@ def test_taking_over_on_its_page(place: Place) -> None:
     page = client.get(url).content.decode()
     assert "mallory" in page and "DataSources(&#x27;HR&#x27;)" in page
     digest = ScriptWriter.objects.get().digest
-    client.post(url, {"script": digest})
+    page = client.post(url, {"script": digest}, follow=True).content.decode()
+    assert "tick the box above the button first" in page
     assert writer(place.staff) == place.mallory.pk, "the box is not ticked"
-    client.post(url, {"script": "0" * 64, "read": "yes"})
+    page = client.post(url, {"script": "0" * 64, "read": "yes"}, follow=True).content.decode()
+    assert "no rule has this script any more" in page
     assert writer(place.staff) == place.mallory.pk
     client.post(url, {"script": digest, "read": "yes"})
     assert writer(place.staff) == place.root.pk

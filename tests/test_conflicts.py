@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
@@ -156,3 +157,25 @@ def test_a_revision_that_is_none(source: DataSource, folder: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "revision": "1"}))
     with pytest.raises(CommandError, match="revision"):
         call_command("importrules", str(folder), stdout=StringIO())
+
+
+def test_a_revision_that_is_ahead(source: DataSource, folder: Path) -> None:
+    edit(folder, [READ, OPEN])
+    [path] = folder.glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "revision": 7}))
+    with pytest.raises(CommandError) as refused:
+        call_command("importrules", str(folder), stdout=StringIO())
+    said = "there is no revision 7, and nothing was saved: the rules are at revision 1"
+    assert said in str(refused.value) and "changed since" not in str(refused.value)
+
+
+def test_nothing_is_said_of_scripts_before_the_revision_is_compared(
+    boss: Client, source: DataSource, folder: Path
+) -> None:
+    edit(folder, [{"script": "return None"}])
+    save_rules(source, [READ])
+    output = StringIO()
+    by = ["--user", User.objects.get().username, "--take-over-scripts"]
+    with pytest.raises(CommandError, match="changed since revision 1"):
+        call_command("importrules", str(folder), *by, stdout=output)
+    assert output.getvalue() == ""

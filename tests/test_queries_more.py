@@ -582,6 +582,8 @@ def test_views_are_told_of_to_those_who_are_let_in_alone() -> None:
     open_ = place([OPEN], [], name="Open", columns=["A"])
     answer = query(api, open_, view="None")
     assert answer.failure == INVALID and "there is no view `None`" in answer.json["message"]
+    answer = query(api, open_, views=["None"])
+    assert "`views[0]`: there is no view `None`" in answer.json["message"]
 
 
 BAD_VIEWS: list[Any] = [

@@ -79,24 +79,24 @@ def with_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[
     source = door.found(operation)
     user, budget = door.identity.user, Budget()
     where, written = ask.where, ask.written or {}
-    for name in ask.views:
-        view = _view(source, name)
+    for place, name in ask.views:
+        view = _view(source, place, name)
         try:
             where = all_of([where, view.where(user, source.declared, budget)])
         except Malformed:
             # Stored without the checks of a save, or too large with the others.
             raise Malformed(
-                f"`view`: there is no view `{shown(name)}` that can be used in this request"
+                f"`{place}`: there is no view `{shown(name)}` that can be used in this request"
             ) from None
         written = _both(written, view.written(user))
     return where, written
 
 
-def _view(source: Source, name: str) -> View:
+def _view(source: Source, place: str, name: str) -> View:
     for view in source.views:
         if view.name == name:
             return view
-    raise Malformed(f"`view`: there is no view `{shown(name)}`")
+    raise Malformed(f"`{place}`: there is no view `{shown(name)}`")
 
 
 def _both(where: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:

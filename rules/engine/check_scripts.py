@@ -43,13 +43,15 @@ def script_problems(rule: Rule) -> Iterator[Problem]:
         yield Problem(
             rule.position,
             "script",
-            f"can grant {' and '.join(blind)} without looking at what is stored, so that anybody's "
-            "entry is meant: compare `entry`, and each of `entries` where `query` is a list",
+            f"can grant {' and '.join(blind)} without looking at what is stored, so people may "
+            f"{' or '.join(_VERBS[name] for name in blind)} the entries of others: compare "
+            "`entry`, and each of `entries` where `query` is a list",
             "script-ignores-entry",
             "warning",
         )
 
 
+_VERBS = {"updates": "change", "deletes": "delete"}
 # The names that hold stored data. Of an update, `query` is what is sent.
 _STORED: dict[Operation, frozenset[str]] = {
     "update": frozenset(("entry", "entries")),

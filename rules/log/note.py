@@ -101,7 +101,8 @@ def refusal(trail: Trail, failure: Failure, status: int, identity: Identity | No
     asked = ANONYMOUS if identity is None else identity
     step = failure.step or STEPS.get(failure.code, "")
     if failure.code == "auth.forbidden":
-        step = f"{step}: {failure.message}"
+        message = failure.message
+        step = message if message.startswith(step) else f"{step}: {message}"
     _keep(
         trail,
         Record(

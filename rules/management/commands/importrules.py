@@ -18,7 +18,8 @@ from rules.conflicts import RulesChanged, require_revision
 from rules.management import saving
 from rules.models import Revision
 from rules.portable import Directory, from_text
-from rules.saving import RulesInvalid, problems_for, save_rules
+from rules.saving import RulesInvalid, problems_for, rules_of, save_rules
+from rules.told import change
 
 
 class Command(SiteCommand):
@@ -39,10 +40,10 @@ class Command(SiteCommand):
             changed = []
             for source, rules, revision in found:
                 sources.lock(source.pk)
+                if revision is not None and change(source, rules_of(source), rules):
+                    _hold_to(source, revision)
                 is_other = saving.tell(source, rules, self.stdout.write)
                 taken = saving.scripts_to_take_over(options, by, source, rules, self.stdout.write)
-                if is_other and revision is not None:
-                    _hold_to(source, revision)
                 if is_other or taken:
                     changed.append((source, rules, taken))
             if not options["check"]:
