@@ -8,6 +8,7 @@ not, because it could have been stored.
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from typing import Any
 
 from django.db import Error, InterfaceError, OperationalError
@@ -126,6 +127,11 @@ def replace_broken(sender: object = None, **kwargs: object) -> None:
 def _has_something(held: Any) -> bool:
     if held.closed:
         return True
-    waiting = select.poll()
-    waiting.register(held.fileno(), select.POLLIN)
+    # Its socket stays the same as long as it is open.
+    waiting = getattr(held, "_rowkeeper_poll", None)
+    if waiting is None:
+        waiting = select.poll()
+        waiting.register(held.fileno(), select.POLLIN)
+        with suppress(AttributeError):  # the connections of some drivers take no attributes
+            held._rowkeeper_poll = waiting
     return bool(waiting.poll(0))

@@ -41,10 +41,7 @@ def bound(attempt: int) -> int:
 
 def expected(ask: Ask) -> int:
     """The attempt to begin with."""
-    # A lookup has to hold all the rows that are asked for, and those that are passed over.
-    least = 0
-    while bound(least) < min(ask.first or 0, ALL):
-        least += 2
+    least = _least(ask.first or 0)
     if not learned.attempts:
         return least
     found = learned.attempts.get(_key(ask))
@@ -52,6 +49,14 @@ def expected(ask: Ask) -> int:
         return least
     attempt, is_due = found
     return max(least, attempt - is_due)
+
+
+def _least(first: int) -> int:
+    """The first lookup that can hold so many rows, those that are passed over included."""
+    least, rows, wanted = 0, FIRST, min(first, ALL)
+    while rows < wanted:
+        least, rows = least + 2, rows * FACTOR
+    return least
 
 
 def is_complete(rows: Rows, found: int, wanted: int | None, note: int | None) -> bool:
@@ -81,13 +86,17 @@ def remember(rows: Rows, complete: bool, note: int | None) -> None:
     """Remember what an attempt has shown, for the next reads of the same where."""
     if rows.ask is None:
         return
-    key, attempt = _key(rows.ask), rows.attempt
+    attempt = rows.attempt
     if not complete:
-        learned.attempts.put(key, attempt + 1)
+        learned.attempts.put(_key(rows.ask), attempt + 1)
         return
     if rows.hits is not None and note is not None:
         while attempt and note <= bound(attempt - 2):
             attempt -= 2
+    if attempt == 0 and not learned.attempts:
+        # The usual case: nothing is known of any where, and there is nothing to remember.
+        return
+    key = _key(rows.ask)
     known = learned.attempts.get(key) if learned.attempts else None
     if attempt == 0:
         if known is not None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+
+from django.utils.functional import cached_property
 
 from ..cursors import Place
 from ..cursors_sql import behind_sql

@@ -46,7 +46,7 @@ def receive(request: HttpRequest) -> None:
     This comes before the caller is identified: a client can take its time to send a body, and lose
     a right meanwhile. What is wrong with the body is said by the functions that parse it.
     """
-    if request.method not in ("POST", "PUT") or _READ in request.__dict__:
+    if _READ in request.__dict__ or request.method not in ("POST", "PUT"):
         return
     limit: int = setting("MAX_BODY")
     if not 0 < _length(request) <= limit:
@@ -153,7 +153,8 @@ def _media(request: HttpRequest) -> str:
 def _read(request: HttpRequest, taken: tuple[str, ...]) -> bytes:
     """The body. Raises as `_check`."""
     limit = _check(request, taken, bulk=False)
-    receive(request)
+    if _READ not in request.__dict__:
+        receive(request)
     data: bytes = request.__dict__.get(_READ, b"")
     if len(data) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
