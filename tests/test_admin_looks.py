@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from datasources.models import DataSource
 from rules.log.journal import journal
@@ -92,6 +93,16 @@ def decisions(page: Any, source: DataSource) -> None:
     page.locator(".rks-details").wait_for()
 
 
+def refusals(page: Any, source: DataSource) -> None:
+    """Requests that no rules decided, in a wide table."""
+    headers = {"Auth-token": "rk_wrong"}
+    for _ in range(2):
+        Client().get("/v1/user", headers=headers)
+    journal.flush()
+    page.goto(f"{url('changelist')}refusals/")
+    page.locator(".results tbody code").first.wait_for()
+
+
 def access(page: Any, source: DataSource) -> None:
     page.goto(f"{url('changelist')}access/?source={source.pk}")
     page.locator("#by-column").wait_for()
@@ -109,7 +120,7 @@ def import_preview(page: Any, source: DataSource) -> None:
 
 @pytest.mark.parametrize(
     "opened",
-    [change, review, history, revision, decisions, access, import_preview],
+    [change, review, history, revision, decisions, refusals, access, import_preview],
     ids=lambda opened: opened.__name__,
 )
 def test_nothing_serious_is_found(
