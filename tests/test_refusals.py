@@ -47,6 +47,12 @@ MANAGEMENT: list[tuple[str, str, Any]] = [
 PASSWORD = "a secret pass phrase"
 
 
+@pytest.fixture(autouse=True)
+def _empty_journal() -> None:
+    """Denials of earlier tests use up no limit."""
+    journal.reset()
+
+
 def send(client: Client, method: str, path: str, body: Any = None, **headers: str) -> Any:
     return client.generic(
         method,

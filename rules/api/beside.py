@@ -39,7 +39,9 @@ class Others:
     def door(self, reference: Reference) -> Guard:
         """The guard of a data source, which may not exist."""
         if reference not in self.doors:
-            self.doors[reference] = guard(reference, self.main.identity, self.main.trail)
+            trail = self.main.trail
+            joined = None if trail is None else trail.joined()
+            self.doors[reference] = guard(reference, self.main.identity, joined)
         return self.doors[reference]
 
     def columns(self, reference: Reference) -> Container[str]:

@@ -56,27 +56,30 @@ class Journal:
         self._counted: dict[_Key, Record] = {}
         self.dropped = 0
 
-    def add(self, record: Record) -> str:
+    def add(self, record: Record, counted: Record | None = None) -> str:
         """Take a record. Returns the id that finds it: its own, or that of the record which counts
         the like of it from its network in this minute; empty if there is no room for either.
+
+        `counted` takes the place of `record` in all that decides on the answer: the limit per
+        minute, and the count. It has the same id.
         """
         with self._lock:
-            found = self._taken(record)
+            found = self._taken(record, counted or record)
         if self.background:
             self._worker.wake()
         return found
 
-    def _taken(self, record: Record) -> str:
+    def _taken(self, record: Record, counted: Record) -> str:
         minute = int(record.at.timestamp()) // 60
         if minute != self._minute:
             self._settle()
             self._minute = minute
         # Whoever floods it without a credential takes no room from those who have one.
-        share = record.source_id, record.granted, record.kind == "anonymous"
+        share = counted.source_id, counted.granted, counted.kind == "anonymous"
         self._listed[share] += 1
         is_full = len(self._waiting) >= MAX_WAITING
         if is_full or self._listed[share] > setting("DECISION_LOG_PER_MINUTE"):
-            return self._count(record, minute)
+            return self._count(counted, minute)
         self._waiting.append(record)
         return record.request_id
 

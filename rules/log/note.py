@@ -49,9 +49,19 @@ def denial(
     notes: Notes,
     took: float,
 ) -> None:
-    """Note that the rules denied it."""
-    if keeps():
-        _add(door, trail, STATUS[failure.code], operation, ask, notes, took)
+    """Note that the rules denied it.
+
+    For a caller who may not know of the data source, the denial counts towards the same limit as
+    that of a data source that does not exist. Otherwise the ids of denials would differ.
+    """
+    if not keeps():
+        return
+    status = STATUS[failure.code]
+    # A data source that does not exist adds nothing when a join names it: the id of a denied join
+    # never tells of the joined data source, but its use of the limit would.
+    hidden = not door.is_known and not trail.is_joined
+    counted = _refusal(trail, failure, status, door.identity) if hidden else None
+    _add(door, trail, status, operation, ask, notes, took, counted)
 
 
 def grant(door: Guard, trail: Trail, decision: Decision, ask: Ask, took: float) -> None:
@@ -67,6 +77,7 @@ def _add(
     ask: Ask | None,
     notes: Notes,
     took: float,
+    counted: Record | None = None,
 ) -> None:
     assert door.source is not None
     identity, rule = door.identity, settled_by(notes, status == 200)
@@ -91,6 +102,7 @@ def _add(
             took=took * 1_000,
             network="" if status == 200 else trail.network,
         ),
+        counted,
     )
 
 
@@ -98,41 +110,42 @@ def refusal(trail: Trail, failure: Failure, status: int, identity: Identity | No
     """Note a refusal that no data source's rules decided; `failure` gets its id."""
     if not keeps():
         return
-    asked = ANONYMOUS if identity is None else identity
+    _keep(trail, _refusal(trail, failure, status, ANONYMOUS if identity is None else identity))
+    failure.request_id = trail.request_id
+
+
+def _refusal(trail: Trail, failure: Failure, status: int, asked: Identity) -> Record:
+    """The record of a refusal that no data source's rules decided."""
     step = failure.step or STEPS.get(failure.code, "")
     if failure.code == "auth.forbidden":
         message = failure.message
         step = message if message.startswith(step) else f"{step}: {message}"
-    _keep(
-        trail,
-        Record(
-            at=timezone.now(),
-            source_id=NO_SOURCE,
-            request_id=trail.request_id,
-            status=status,
-            operation="",
-            address="",
-            entry_id=None,
-            columns=(),
-            kind=kind_of(asked),
-            token_id=asked.token_id,
-            person=person_of(asked),
-            app_id=asked.app_id,
-            rule=None,
-            rule_name="",
-            lines=(),
-            took=0.0,
-            code=failure.code,
-            step=clean(step, 250),
-            network=trail.network,
-        ),
+    return Record(
+        at=timezone.now(),
+        source_id=NO_SOURCE,
+        request_id=trail.request_id,
+        status=status,
+        operation="",
+        address="",
+        entry_id=None,
+        columns=(),
+        kind=kind_of(asked),
+        token_id=asked.token_id,
+        person=person_of(asked),
+        app_id=asked.app_id,
+        rule=None,
+        rule_name="",
+        lines=(),
+        took=0.0,
+        code=failure.code,
+        step=clean(step, 250),
+        network=trail.network,
     )
-    failure.request_id = trail.request_id
 
 
-def _keep(trail: Trail, record: Record) -> None:
+def _keep(trail: Trail, record: Record, counted: Record | None = None) -> None:
     """Add it to the journal. Where it is only counted, the request has the id of the count."""
-    found = journal.add(record)
+    found = journal.add(record, counted)
     if found != record.request_id:
         if found and not trail.logged:
             trail.request_id = found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, islice
 from secrets import token_hex
@@ -49,6 +49,8 @@ class Trail:
     client: Callable[[], str] = str
     # What the scripts of the request have used, those of joined data sources included.
     budget: Budget = field(default_factory=Budget)
+    # Whether it is that of a joined data source; see `joined`.
+    is_joined: bool = False
     _id: str = ""
 
     @property
@@ -62,6 +64,12 @@ class Trail:
     def request_id(self, found: str) -> None:
         """Another id, under which the request is counted, or that a proxy has given it."""
         self._id = found
+
+    def joined(self) -> Trail:
+        """The trail of a data source that the request joins. What is logged of it has the id of the
+        request, but does not change it: the client could tell from its id what was logged.
+        """
+        return replace(self, logged=False, is_joined=True, _id=self.request_id)
 
     @property
     def network(self) -> str:
