@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 
@@ -27,6 +27,8 @@ from .errors import Busy
 EVERY = 1.0
 # Seconds that a request waits for its turn while nobody gives one back.
 PATIENCE = 0.5
+# Seconds that a request waits for its turn at most.
+LONGEST = 1.0
 # The client has closed its side. Not every system tells.
 _HUNG_UP: int = getattr(select, "POLLRDHUP", 0)
 _log = logging.getLogger("rowkeeper.database")
@@ -165,17 +167,28 @@ def end(sender: object = None, **kwargs: object) -> None:
 
 # -- turns
 
-_turns = threading.Condition()
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A thread that waits for a turn of each of its keys."""
+
+    shares: Mapping[object, int]
+    granted: threading.Event = field(default_factory=threading.Event)
+
+
+_turns = threading.Lock()
 _taken: Counter[object] = Counter()
 # When one was last taken or given back, by `time.monotonic`.
 _moved: dict[object, float] = {}
+# In the order in which they came.
+_waiters: list[_Waiter] = []
 
 
 @contextmanager
 def turn(key: object, what: str) -> Iterator[None]:
     """Hold one of the few threads that may do the same at once: `ROWKEEPER["HELD_THREADS"]`.
 
-    Others wait as long as turns are given back. Raises `Busy`, saying `what` there is too much of.
+    See `take` for how long others wait. Raises `Busy`, saying `what` there is too much of.
     """
     if key in _serving.held:
         yield
@@ -194,24 +207,64 @@ def turn(key: object, what: str) -> Iterator[None]:
 def take(shares: Mapping[object, int], what: str) -> None:
     """Take a turn of each of these keys, of which so many are held at most; `give` gives them back.
 
-    Raises `Busy`, saying `what` there is too much of.
+    Waiters hold threads too, so few of them wait for a key: half of `HELD_THREADS`. They get
+    turns in the order in which they came, and wait for `LONGEST` at most, or for `PATIENCE` while
+    no turn is given back. Raises `Busy` at once or after that time, saying `what` there is too
+    much of.
     """
+    waiter = _Waiter(shares)
     with _turns:
-        while full := [key for key, most in shares.items() if _taken[key] >= most]:
-            left = min(_moved[key] for key in full) + PATIENCE - monotonic()
-            if left <= 0:
-                raise Busy(f"{what}; try again in a moment")
-            _turns.wait(left)
-        _taken.update(list(shares))
-        _moved.update(dict.fromkeys(shares, monotonic()))
+        most = max(1, setting("HELD_THREADS") // 2)
+        if not _fits(shares) and any(_waiting(key) >= most for key in shares):
+            raise Busy(f"{what}; try again in a moment")
+        _waiters.append(waiter)
+        _grant()
+    try:
+        _wait(waiter, what)
+    except BaseException:
+        with _turns:
+            is_waiting = waiter in _waiters
+            if is_waiting:
+                _waiters.remove(waiter)
+        if not is_waiting:
+            give(shares)
+        raise
+
+
+def _wait(waiter: _Waiter, what: str) -> None:
+    until = monotonic() + LONGEST
+    while not waiter.granted.is_set():
+        with _turns:
+            full = [_moved[key] for key, most in waiter.shares.items() if _taken[key] >= most]
+            left = min([until, *(moved + PATIENCE for moved in full)]) - monotonic()
+        if not waiter.granted.wait(max(left, 0)) and left <= 0:
+            raise Busy(f"{what}; try again in a moment")
 
 
 def give(shares: Mapping[object, int]) -> None:
-    """Let others have the turns."""
+    """Give the turns back, to those who have waited longest."""
     with _turns:
         for key in shares:
             _taken[key] -= 1
             _moved[key] = monotonic()
             if _taken[key] <= 0:
                 del _taken[key], _moved[key]
-        _turns.notify_all()
+        _grant()
+
+
+def _grant() -> None:
+    """Give turns to the waiters for whom there are any, the first one first."""
+    for waiter in list(_waiters):
+        if _fits(waiter.shares):
+            _waiters.remove(waiter)
+            _taken.update(list(waiter.shares))
+            _moved.update(dict.fromkeys(waiter.shares, monotonic()))
+            waiter.granted.set()
+
+
+def _fits(shares: Mapping[object, int]) -> bool:
+    return all(_taken[key] < most for key, most in shares.items())
+
+
+def _waiting(key: object) -> int:
+    return sum(key in waiter.shares for waiter in _waiters)

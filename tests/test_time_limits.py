@@ -211,7 +211,7 @@ def test_turns_that_move_are_waited_for_and_stuck_ones_are_not() -> None:
 
     with ThreadPoolExecutor(9) as pool:
         # Together they take longer than anybody waits for one that is stuck.
-        moving = [pool.submit(hold, 0.1) for _ in range(9)]
+        moving = [pool.submit(hold, 0.07) for _ in range(9)]
         assert [done.exception() for done in moving] == [None] * 9
         waiting.take(one, "much")
 
