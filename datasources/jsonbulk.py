@@ -19,6 +19,12 @@ CHUNK, MOST_AT_ONCE = 65_536, 1_048_576
 # A row may be so many times as long as a usual body, for the sake of long texts; and one over a
 # megabyte may have so many commas and brackets.
 ROW_FACTOR, MOST_VALUES = 16, 1_000_000
+# How many values the rows of a request may have. A value within a list or an object counts several
+# times, as it can take far more memory than its text: `{}` takes 72 bytes.
+MOST_IN_ALL, NESTED = 2_500_000, 3
+# Characters of the longest token that is no text or number, and of two escapes: where a text is cut
+# within one, the error is so near to the end.
+_TOKEN = 16
 # Characters of a number, at most, that is one.
 _MAX_NUMBER = 1_000
 # The types that mypy knows leave these out.
@@ -31,7 +37,7 @@ def loads_bulk(read: Callable[[int], bytes], most: int, longest: int) -> Any:
 
     Raises `TooLarge` as soon as the lists `entries` and `delete` have more than `most` items
     together, or all else together is longer than `longest` characters, or one item is far longer or
-    has too many values: the rest is not read.
+    has too many values, or all of them have too many: the rest is not read.
     Whatever else is wrong is as for `loads`.
     """
     text = _Text(read)
@@ -125,8 +131,11 @@ class _Text:
                 value, end = scanner(self.text, self.at)
             except (StopIteration, json.JSONDecodeError) as error:
                 problem = self._problem(error)
-                is_open = problem.pos > len(self.text) - 8 or "Unterminated" in problem.msg
-                if is_open and (len(self.text) - self.at > most or self._has_many_values()):
+                is_open = problem.pos > len(self.text) - _TOKEN or "Unterminated" in problem.msg
+                if not is_open:
+                    # More text cannot make this right: reading it would only take memory.
+                    raise problem from None
+                if len(self.text) - self.at > most or self._has_many_values():
                     raise TooLarge(refused) from None
                 if not self.more():
                     raise problem from None
@@ -159,11 +168,28 @@ class _Text:
         return json.JSONDecodeError("Expecting value", self.text, at)
 
 
+def _values_in(item: Json) -> int:
+    """How many values a row counts as."""
+    if not isinstance(item, (dict, list)):
+        return 1
+    found = 1 + len(item)
+    nested = [item]
+    while nested:
+        parent = nested.pop()
+        for value in parent.values() if isinstance(parent, dict) else parent:
+            if isinstance(value, (dict, list)):
+                # The list or object itself, and what is in it.
+                found += NESTED * (1 + len(value))
+                nested.append(value)
+    return found
+
+
 class _Reader:
     """Reads an object key by key, and its lists of rows item by item."""
 
     def __init__(self, text: _Text, most: int, longest: int) -> None:
         self.text, self.most, self.left = text, most, most
+        self.values = MOST_IN_ALL
         # Characters of a row; of all keys and other values together, as far as they are not used.
         self.longest, self.elsewhere = longest * ROW_FACTOR, longest
         self.too_long = f"the body without its rows is longer than {longest} characters"
@@ -210,7 +236,14 @@ class _Reader:
                 f"`{key}[{len(items)}]` is longer than {self.longest} characters, or has too many "
                 "values"
             )
-            items.append(self.text.scan(scan_once, self.longest, refused)[0])
+            item = self.text.scan(scan_once, self.longest, refused)[0]
+            self.values -= _values_in(item)
+            if self.values < 0:
+                raise TooLarge(
+                    f"the rows have more than {MOST_IN_ALL} values, where each value within a list "
+                    f"or an object of a row counts {NESTED} times; send them in several requests"
+                )
+            items.append(item)
         return items
 
     def _short(self) -> Json:

@@ -1,0 +1,72 @@
+"""What a bulk body can make the server hold: no more of it than can still be right."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from itertools import chain, repeat
+
+import pytest
+
+from datasources import jsonbulk
+from datasources.errors import Malformed, TooLarge
+from datasources.jsonbulk import loads_bulk
+
+MEGABYTE = 1_048_576
+
+
+class Sent:
+    """A body that is made while it is read; `taken` says how much was."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self.parts, self.held, self.taken = parts, b"", 0
+
+    def read(self, size: int) -> bytes:
+        while len(self.held) < size:
+            part = next(self.parts, b"")
+            if not part:
+                break
+            self.held += part
+        data, self.held = self.held[:size], self.held[size:]
+        self.taken += len(data)
+        return data
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        '{"entries":[{"b":x😀',
+        '{"entries":[{"b":1 😀',
+        '{"entries":[{"b":"\\q😀',
+        '{"entries":[{"b" 1 😀',
+        '{"entries":[{1:1 😀',
+        '{"other":[1,2 x😀',
+        '{"entries":[{}],"o\\q😀',
+    ],
+)
+def test_nothing_is_read_behind_an_error(start: str) -> None:
+    sent = Sent(chain([start.encode()], repeat(b"y" * 65_536, 160)))
+    with pytest.raises(Malformed, match="no JSON"):
+        loads_bulk(sent.read, 100_000, MEGABYTE)
+    assert sent.taken < 300_000
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b'{"k":{}}', b"[[]]", b'{"k":1}'])
+def test_small_nested_values_take_bounded_memory(value: bytes) -> None:
+    row = b'{"Name":[' + b",".join([value] * 5_000) + b"]},"
+    sent = Sent(chain([b'{"entries":['], repeat(row, 1_000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge, match="the rows have more than 2500000 values"):
+            loads_bulk(sent.read, 100_000, MEGABYTE)
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_rows_of_usual_columns_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonbulk, "MOST_IN_ALL", jsonbulk.MOST_IN_ALL // 100)
+    row = b"{" + b",".join(b'"C%d":"a, [b] {c}"' % n for n in range(20)) + b"}"
+    rows = b",".join([row] * 1_000)
+    sent = Sent(iter([b'{"entries":[' + rows + b"]}"]))
+    assert len(loads_bulk(sent.read, 1_000, MEGABYTE)["entries"]) == 1_000
