@@ -51,6 +51,9 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL_VERIFIED": None,
     # How many proxies of one's own stand in front and append to `X-Forwarded-For`.
     "TRUSTED_PROXIES": 0,
+    # Whether the id of a request is taken from its header `X-Request-Id`. Only for a proxy that
+    # sets the header itself: most pass on what the client sent.
+    "TRUST_REQUEST_ID": False,
     # A file to import: bytes and rows; minutes that it is kept for its preview to be confirmed,
     # and where. The place is private, and shared by all processes that serve the admin; None: a
     # folder among the system's temporary files.

@@ -207,6 +207,9 @@ def test_only_a_trusted_proxy_names_a_request(settings: Any) -> None:
     given = {"X-Request-Id": "from-the-proxy-1"}
     assert send(Client(), "GET", "user", **given).headers["X-Request-Id"] != "from-the-proxy-1"
     settings.ROWKEEPER = {"TRUSTED_PROXIES": 1}
+    # Most proxies pass on what the client sent.
+    assert send(Client(), "GET", "user", **given).headers["X-Request-Id"] != "from-the-proxy-1"
+    settings.ROWKEEPER = {"TRUST_REQUEST_ID": True}
     answer = send(Client(), "GET", "user", **given)
     assert answer.headers["X-Request-Id"] == answer.json()["requestId"] == "from-the-proxy-1"
     record_of(answer)

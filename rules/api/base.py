@@ -239,7 +239,7 @@ def trail_of(request: HttpRequest) -> Trail:
     if trail is None:
         trail = request.__dict__[_TRAIL] = Trail(client=partial(client_address, request))
         given = request.META.get("HTTP_X_REQUEST_ID")
-        if given and setting("TRUSTED_PROXIES") > 0 and _ID.fullmatch(given):
+        if given and setting("TRUST_REQUEST_ID") and _ID.fullmatch(given):
             trail.request_id = given
     return trail
 
