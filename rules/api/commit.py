@@ -62,6 +62,11 @@ class Commit:
         return [sent.id for sent in self.entries if sent.id is not None]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing can be written."""
+        return self.append and not self.entries and not self.delete
+
+    @property
     def keys(self) -> dict[str, None]:
         """Every column that is sent, once."""
         return dict.fromkeys(key for sent in self.entries for key in sent.row)
@@ -127,6 +132,8 @@ class EntriesAndCommits(Entries):
     def _run(self, request: Request, reference: str, ask: Commit, once: Once) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found(first_operation(ask))
+        if ask.is_empty:
+            return _nothing_written(door, source, ask, once)
         confirm = once.confirm(self.confirm(request))
         try:
             with (
@@ -200,6 +207,14 @@ def first_operation(ask: Commit) -> Any:
     if ask.entries:
         return "update"
     return "delete" if ask.delete or not ask.append else "select"
+
+
+def _nothing_written(door: Guard, source: Source, ask: Commit, once: Once) -> HttpResponse:
+    """Answer a commit that writes nothing. Readers may send it, so it takes no lock and stores no
+    key. Raises `KeyReused`.
+    """
+    once.seen()
+    return text_answer(_answer(source, ask, Outcome(seen=_seen(door) if ask.returns else None)))
 
 
 def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> Outcome:
