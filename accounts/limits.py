@@ -91,9 +91,10 @@ def count_passwords(count: int, address: str) -> None:
     Raises `TooMany` over the limit, and `Busy` if the cache fails.
     """
     window = setting("SIGN_IN_WINDOW")
-    key = key_of("passwords", network_of(address), window)
-    if increment(key, window, count) > setting("MAX_PASSWORDS_PER_ADDRESS"):
-        raise TooMany("too many passwords have been set", retry_after=seconds_left(window))
+    most: int = setting("MAX_PASSWORDS_PER_ADDRESS")
+    for kind, who, limit in _networks("passwords", address, most):
+        if increment(key_of(kind, who, window), window, count) > limit:
+            raise TooMany("too many passwords have been set", retry_after=seconds_left(window))
 
 
 def _counters(account: str, address: str, device: str | None) -> list[tuple[str, str, int]]:

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from accounts.authentication import identity_now
-from accounts.client import client_address, network_of
+from accounts.client import client_address, network_of, site_of
 from accounts.failures import LoginRequired
 from datasources import sources
 from datasources.conf import setting
@@ -81,13 +81,22 @@ class Grant:
 
     def shares(self) -> dict[object, int]:
         """The turns that a long answer takes: of all, of those from the data source, and of those
-        to the client's network, so that no client and no data source has all of them.
+        to the client's network, so that no client and no data source has all of them. The /48
+        around the network may be one client, or many: it has three quarters.
         """
         source, most = self.door.source, int(setting("HELD_THREADS"))
         assert source is not None
-        network = network_of(client_address(self.request))
+        address = client_address(self.request)
         part = max(1, most // 2)
-        return {SENDING: most, (SENDING, source.id): part, (SENDING, network): part}
+        shares: dict[object, int] = {
+            SENDING: most,
+            (SENDING, source.id): part,
+            (SENDING, network_of(address)): part,
+        }
+        site = site_of(address)
+        if site is not None:
+            shares[SENDING, site] = max(1, most * 3 // 4)
+        return shares
 
     def holds(self) -> bool:
         """Whether the same is granted now. Rules are asked again only where they, or the columns,
