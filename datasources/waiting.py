@@ -49,9 +49,9 @@ _serving = _Serving()
 
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """A wait for PostgreSQL: until when, on which connection, for whom."""
+    """A wait for PostgreSQL: since when, on which connection, for whom."""
 
-    until: float
+    since: float
     database: Any
     client: socket.socket | None
     cancelled: bool = False
@@ -78,8 +78,9 @@ class Watch:
 
     def look(self) -> None:
         """End the waits that are over."""
+        most = setting("DATABASE_SECONDS")
         for key, wait in list(self.waits.items()):
-            if monotonic() > wait.until and self.waits.get(key) is wait:
+            if monotonic() - wait.since > most and self.waits.get(key) is wait:
                 _log.warning("the database did not answer in time; its connection is closed")
                 _shut(wait.database)
             elif not wait.cancelled and wait.client is not None and _has_left(wait.client):
@@ -135,8 +136,7 @@ def bound(sender: object, connection: Any, **kwargs: object) -> None:
         if not _serving.active:
             return wait(*args, **words)
         key = threading.get_ident()
-        until = monotonic() + setting("DATABASE_SECONDS")
-        watch.waits[key] = _Wait(until, held, _serving.client)
+        watch.waits[key] = _Wait(monotonic(), held, _serving.client)
         try:
             return wait(*args, **words)
         finally:

@@ -85,6 +85,13 @@ class Endpoint(ViewSet):
             made.authenticators = self.get_authenticators()
         return made
 
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """None: `finalize_response` sets the headers, and what the address takes is only listed
+        where a method is refused.
+        """
+        return {}
+
     # Whether the request can be answered anew if the connection breaks: nothing was written so far.
     repeatable = True
     # Whether it broke.
