@@ -19,6 +19,8 @@ MAX_DEPTH = 100
 MAX_COLUMNS = 1_000
 MAX_NAME = 255
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+# Digits of the greatest integer.
+_MAX_DIGITS = 19
 
 KIND_NULL, KIND_BOOLEAN, KIND_NUMBER, KIND_TEXT, KIND_LIST, KIND_OBJECT = (
     "null",
@@ -241,3 +243,13 @@ def texts_in(value: object) -> Iterator[str]:
             waiting.extend(item.values())
         elif isinstance(item, list):
             waiting.extend(item)
+
+
+def whole_number(text: str) -> int | None:
+    """The integer from 0 to `MAX_INTEGER` that a text is, in ASCII digits; None if it is none."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0") or "0"
+    if len(digits) > _MAX_DIGITS or int(digits) > MAX_INTEGER:
+        return None
+    return int(digits)

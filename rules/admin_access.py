@@ -16,7 +16,7 @@ from django.urls import path, reverse
 from datasources.admin import DataSourceAdmin
 from datasources.models import DataSource
 from datasources.rights import having
-from datasources.values import MAX_INTEGER
+from datasources.values import whole_number
 
 from .engine.rule import OPERATIONS
 from .overview import DOES, Overview, as_csv, overviews
@@ -96,9 +96,10 @@ class AccessPages(DataSourceAdmin):
         text = request.GET.get("source")
         if text is None:
             return mine
-        if not (text.isascii() and text.isdigit() and int(text[:30]) <= MAX_INTEGER):
+        number = whole_number(text)
+        if number is None:
             raise Http404
-        one = mine.filter(pk=int(text))
+        one = mine.filter(pk=number)
         if not one.exists():
             raise Http404
         return one

@@ -11,9 +11,12 @@ from django.http import HttpRequest
 
 from datasources.errors import Malformed
 from datasources.models import DataSource
-from datasources.values import MAX_INTEGER, shown
+from datasources.values import shown, whole_number
 
 from .switches import only_value
+
+# A page of more is as long as all data sources, and a database takes no greater number.
+MAX_LIMIT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class SourcePage:
         """Read the query string. Raises `Malformed`."""
         limit, after = only_value(request, "limit"), only_value(request, "after")
         return cls(
-            None if limit is None else _whole(limit, "limit"),
+            None if limit is None else min(_whole(limit, "limit"), MAX_LIMIT),
             _whole(after, "after") if after else 0,
             limit is not None or after is not None,
         )
@@ -56,6 +59,7 @@ class SourcePage:
 
 
 def _whole(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:30]) <= MAX_INTEGER):
+    found = whole_number(text)
+    if found is None:
         raise Malformed(f"`{name}` is a whole number from 0, not `{shown(text)}`")
-    return int(text)
+    return found

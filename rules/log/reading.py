@@ -19,7 +19,7 @@ from datasources.definition import login_of
 from datasources.models import DataSource
 from datasources.quoting import quoted
 from datasources.rights import having, may
-from datasources.values import MAX_INTEGER
+from datasources.values import MAX_INTEGER, whole_number
 
 from ..engine.rule import OPERATIONS
 from ..models import LoggedDecision, LoggedRefusal
@@ -136,8 +136,9 @@ def may_see_users(user: Any) -> bool:
 def _is(user: Any, text: str) -> Q:
     """Who is meant by a text, of those whom this user may know."""
     found = Q(pk__in=[])
-    if text.isascii() and text.isdigit() and int(text[:30]) <= MAX_INTEGER:
-        found |= Q(kind="token", token_id=int(text))
+    number = whole_number(text)
+    if number is not None:
+        found |= Q(kind="token", token_id=number)
     if user.has_perm("rowkeeper_accounts.view_apitoken"):
         tokens = ApiToken.objects.filter(name=text).values("pk")
         found |= Q(kind="token", token_id__in=tokens)

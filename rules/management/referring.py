@@ -9,14 +9,15 @@ from django.core.management.base import CommandError
 from datasources.errors import Malformed
 from datasources.jsontext import loads
 from datasources.models import DataSource
-from datasources.values import MAX_INTEGER, few, shown
+from datasources.values import few, shown, whole_number
 
 
 def data_source(reference: str) -> DataSource:
     """The data source of a number, or else of a name. Raises `CommandError`."""
     found = None
-    if reference.isascii() and reference.isdigit() and int(reference[:30]) <= MAX_INTEGER:
-        found = DataSource.objects.filter(pk=int(reference)).first()
+    number = whole_number(reference)
+    if number is not None:
+        found = DataSource.objects.filter(pk=number).first()
     found = found or DataSource.objects.filter(name=reference).first()
     if found is None:
         raise CommandError(

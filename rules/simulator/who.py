@@ -17,7 +17,7 @@ from datasources.errors import Malformed
 from datasources.models import DataSource
 from datasources.rights import having
 from datasources.sources import Source
-from datasources.values import MAX_INTEGER, shown
+from datasources.values import shown, whole_number
 
 from ..log.reading import SEEING_PEOPLE, may_see_users
 from .asked import Who, object_of
@@ -63,8 +63,9 @@ def _row(user: Any, who: Who) -> Identity:
 
 def _rows(source: Source, name: str) -> list[tuple[int, dict[str, Any]]]:
     """The rows of a number or an address."""
-    if name.isascii() and name.isdigit() and int(name[:30]) <= MAX_INTEGER:
-        return [(key, entry.data) for key, entry in store.fetch(source, [int(name)]).items()]
+    number = whole_number(name)
+    if number is not None:
+        return [(key, entry.data) for key, entry in store.fetch(source, [number]).items()]
     assert source.login is not None
     return store.login_rows(source.id, source.login, name)
 
