@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from hashlib import sha256
+from threading import Lock
 from typing import Generic, TypeVar
 
 from ..queries import OrderTerm
@@ -29,6 +30,7 @@ class Memory(Generic[Value]):
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, key: Key) -> tuple[Value, bool] | None:
         """The value, and whether it is due to be checked again; None if there is none."""
@@ -37,24 +39,29 @@ class Memory(Generic[Value]):
 
     def use(self, key: Key) -> None:
         """Count a read for which the value was right."""
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept[key] = (found[0], found[1] - 1)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept[key] = (found[0], found[1] - 1)
 
     def put(self, key: Key, value: Value) -> None:
         """Store a value that is good for the next `USES` reads."""
-        self._kept[key] = (value, USES)
-        self._kept.move_to_end(key)
-        if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+        # Another thread may drop the key between two of these steps.
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = (value, USES)
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
 
     def drop(self, key: Key) -> None:
         """Remove a value, if there is one."""
-        self._kept.pop(key, None)
+        with self._lock:
+            self._kept.pop(key, None)
 
     def clear(self) -> None:
         """Remove everything."""
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()
 
     def __len__(self) -> int:
         return len(self._kept)
