@@ -55,6 +55,8 @@ class _Wait:
     database: Any
     client: socket.socket | None
     cancelled: bool = False
+    # Held to end the wait, and to cancel or cut it: what comes after it is somebody else's.
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Watch:
@@ -80,13 +82,22 @@ class Watch:
         """End the waits that are over."""
         most = setting("DATABASE_SECONDS")
         for key, wait in list(self.waits.items()):
-            if monotonic() - wait.since > most and self.waits.get(key) is wait:
-                _log.warning("the database did not answer in time; its connection is closed")
-                _shut(wait.database)
-            elif not wait.cancelled and wait.client is not None and _has_left(wait.client):
-                wait.cancelled = True
-                with suppress(Exception):
-                    _cancel(wait.database)
+            late = monotonic() - wait.since > most
+            left = wait.client is not None and not wait.cancelled and _has_left(wait.client)
+            if not late and not left:
+                continue
+            with wait.lock:
+                if self.waits.get(key) is wait:
+                    self._end(wait, late)
+
+    def _end(self, wait: _Wait, late: bool) -> None:
+        if late:
+            _log.warning("the database did not answer in time; its connection is closed")
+            _shut(wait.database)
+            return
+        wait.cancelled = True
+        with suppress(Exception):
+            _cancel(wait.database)
 
 
 watch = Watch()
@@ -136,11 +147,12 @@ def bound(sender: object, connection: Any, **kwargs: object) -> None:
         if not _serving.active:
             return wait(*args, **words)
         key = threading.get_ident()
-        watch.waits[key] = _Wait(monotonic(), held, _serving.client)
+        mine = watch.waits[key] = _Wait(monotonic(), held, _serving.client)
         try:
             return wait(*args, **words)
         finally:
-            watch.waits.pop(key, None)
+            with mine.lock:
+                watch.waits.pop(key, None)
 
     held.wait = bounded
     watch.start()
