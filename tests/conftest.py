@@ -90,8 +90,12 @@ def _fresh_cache() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_uses_of_other_tests() -> None:
-    """Uses of credentials that nobody has written: the next test has other rows of these ids."""
+def _nothing_of_other_tests() -> None:
+    """Uses of credentials that nobody has written: the next test has other rows of these ids. And
+    denials, of which so many a minute are listed.
+    """
     from accounts.providers.last_use import last_uses
+    from rules.log.journal import journal
 
     last_uses.reset()
+    journal.reset()
