@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    JsonResponse,
+    RawPostDataException,
+)
 from django.urls import path
 
 from datasources.admin import DataSourceAdmin
@@ -65,6 +71,9 @@ def _body(request: HttpRequest) -> dict[str, Any]:
         body = loads(request.body)
     except RequestDataTooBig:
         raise TooLarge("the body is too large for this site") from None
+    except RawPostDataException:
+        # A form, which has been read as one.
+        raise Malformed("the body is JSON, not a form") from None
     if not isinstance(body, dict):
         raise Malformed('the body is an object: {"dataSource": 1, "columns": [], "rules": "[]"}')
     if not isinstance(body.get("rules"), str):
