@@ -380,6 +380,16 @@ THREE = [
 ]
 
 
+def wait_for_summary(page: Any) -> None:
+    """Wait until the page says who gets in, which moves what is below it.
+
+    Not by `wait_for_function`, whose polling the content security policy refuses.
+    """
+    from playwright.sync_api import expect
+
+    expect(page.locator(".rk-access span").first).not_to_contain_text("…")
+
+
 def names(page: Any) -> list[str]:
     return [rule.get("name") for rule in rules_on(page)]
 
@@ -387,6 +397,7 @@ def names(page: Any) -> list[str]:
 def test_rules_are_dragged_switched_off_deleted_and_brought_back(page: Any) -> None:
     source = make("Notes", THREE)
     change_page(page, source)
+    wait_for_summary(page)
     grip, first = page.locator(".rk-grip").nth(2), page.locator(".rk-rule").nth(0)
     grip.hover()
     page.mouse.down()
@@ -414,7 +425,7 @@ def test_rules_are_dragged_switched_off_deleted_and_brought_back(page: Any) -> N
 def test_chips_say_who_gets_in_and_filter(page: Any) -> None:
     change_page(page, make("Notes", THREE))
     chip = page.locator("[data-operation=insert]")
-    page.wait_for_function("!document.querySelector('.rk-access span').textContent.includes('…')")
+    wait_for_summary(page)
     assert "signed in" in chip.inner_text()
     assert "nobody" in page.locator("[data-operation=update]").inner_text()
     chip.click()

@@ -71,7 +71,9 @@ def test_rules_are_edited_under_another_theme(address: str, browser: Any) -> Non
     page.fill("[name=password]", "pw")
     page.press("[name=password]", "Enter")
     page.locator(".rk-rule").nth(1).wait_for()
-    page.wait_for_function("!document.querySelector('.rk-words').textContent.includes('…')")
+    from playwright.sync_api import expect
+
+    expect(page.locator(".rk-words").first).not_to_contain_text("…")
     page.get_by_role("button", name="Move rule 2 up").click()
     page.locator(".rk-opener").first.click()
     page.get_by_role("radio", name="All but").click()
