@@ -40,6 +40,8 @@ def make(name: str, rules: Any = (), **fields: Any) -> DataSource:
 def change_page(page: Any, source: DataSource) -> None:
     page.goto(f"/admin/rowkeeper_datasources/datasource/{source.pk}/change/")
     page.locator(".rowkeeper-rules").wait_for()
+    # What is asked of the server first moves what the mouse is about to meet.
+    page.wait_for_load_state("networkidle")
 
 
 def text_of(page: Any) -> str:
