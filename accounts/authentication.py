@@ -48,7 +48,7 @@ def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
 
 
 def identity_now(request: HttpRequest, beside: Beside | None = None) -> Identity | None:
-    """Who the request's credential stands for at this moment; None if it is no longer valid.
+    """The identity that the request's credential has now; None if it is no longer valid.
 
     `beside` is read in the same statement if there is a token. What was read before does not count.
     """

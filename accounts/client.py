@@ -1,4 +1,4 @@
-"""Which client a request came from: its address, and the network that stands for it in limits."""
+"""The address of the client that sent a request, and the network that limits count it by."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def network_of(address: str) -> str:
-    """What stands for one client in a limit: an IPv4 address, or the /64 of an IPv6 one."""
+    """The network that limits count a client by: its IPv4 address, or the /64 of its IPv6 one."""
     parsed = _parsed(address)
     if parsed is None:
         return address

@@ -142,7 +142,7 @@ def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
 
 
 def identity_now(kind: Kind, secret: str, beside: Beside | None) -> Identity | None:
-    """Who a secret stands for at this moment, without noting that it was used; None for nobody.
+    """The identity that a secret has now, without noting its use; None if it is not valid.
 
     With `beside.lock`, also None if somebody else has locked the data source.
     """
