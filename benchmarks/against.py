@@ -1,6 +1,6 @@
 """Processor time of requests in this checkout, beside an earlier commit of it.
 
-    python -m benchmarks.against COMMIT [--rounds 40] [--bound 1.05] [--cases NAME,…]
+    python -m benchmarks.against COMMIT [--rounds 40] [--bound 1.05] [--cases NAME …]
                                  [--rows 20000] [--database postgres://…] [--sqlite]
 
 Two processes, one for each commit, have a database of their own each and answer the same requests
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("commit")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--bound", type=float, default=1.05)
-    parser.add_argument("--cases", default="")
+    parser.add_argument("--cases", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     parser.add_argument("--sqlite", action="store_true")
@@ -108,7 +108,9 @@ def main() -> None:
         stack.callback(now.end)
         cases = earlier.cases()
         now.cases()
-        chosen = options.cases.split(",") if options.cases else list(cases)
+        if unknown := set(options.cases) - set(cases):
+            parser.error(f"no case is named {sorted(unknown)}; the names are {list(cases)}")
+        chosen = options.cases or list(cases)
         print(f"{'':24}{'then':>9}{'now':>9}{'ratio':>7}  middle half{'by the clock':>14}")
         beyond = False
         for case in chosen:
