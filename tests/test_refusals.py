@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
 from accounts.tokens import create_api_token
+from rules.log import journal as journals
+from rules.log import note
 from rules.log.journal import journal
 from rules.models import LoggedDecision, LoggedRefusal
 from tests.http import data_source
@@ -183,6 +186,58 @@ def test_a_flood_is_counted_and_each_id_finds_the_count(settings: Any) -> None:
     assert counted + sum(LoggedDecision.objects.values_list("count", flat=True)) == 30
     networks = set(LoggedRefusal.objects.values_list("network", flat=True))
     assert len(networks) == 2 and not any("10.0" in network for network in networks)
+
+
+def ask(headers: dict[str, str], path: str, times: int = 1) -> list[str]:
+    """The ids of so many refusals of one caller."""
+    answers = [send(Client(), "GET", path, **headers) for _ in range(times)]
+    assert {answer.status_code for answer in answers} <= {400, 401, 403}
+    return [answer.json()["requestId"] for answer in answers]
+
+
+@pytest.mark.parametrize("name", ["Nothing", "Things"])
+def test_a_flood_deletes_its_own_records_first(settings: Any, name: str) -> None:
+    """Of refusals, and of the decisions of one data source."""
+    settings.ROWKEEPER = {"DECISION_LOG_ROWS": 20, "DECISION_LOG_PER_MINUTE": 1_000}
+    data_source("Things", ["Name"], [{"Name": "a"}], [])
+    path = f"data-sources/{name}/data"
+    site = Client()
+    site.force_login(User.objects.create_user("ann"))
+    genuine = [site.get(f"/v1/{path}").json()["requestId"] for _ in range(3)]
+    genuine += ask({"Auth-token": create_api_token("genuine")[1]}, path, 3)
+    rows = LoggedRefusal.objects if name == "Nothing" else LoggedDecision.objects
+
+    def kept() -> list[str]:
+        journal.flush()
+        call_command("purgedecisions", verbosity=0)
+        return list(rows.order_by("pk").values_list("request_id", flat=True))
+
+    nobody = ask({}, path, 60)
+    assert kept() == [*genuine, *nobody[-14:]]
+    assert kept() == [*genuine, *nobody[-14:]]
+    one = ask({"Auth-token": create_api_token("flood")[1]}, path, 60)
+    # Two that flood share what the others leave.
+    assert kept() == [*genuine, *nobody[-7:], *one[-7:]]
+
+
+def test_what_is_counted_of_one_credential_is_not_lost_in_a_flood(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    monkeypatch.setattr(note, "timezone", SimpleNamespace(now=lambda: now))
+    monkeypatch.setattr(journals, "MAX_WAITING", 8)
+    settings.ROWKEEPER = {"DECISION_LOG_PER_MINUTE": 2, "TRUSTED_PROXIES": 1}
+    tokens = [create_api_token(name) for name in ("flood", "genuine")]
+    for number in range(30):
+        ask({"X-Forwarded-For": f"10.0.{number}.1"}, "data-sources/Nothing/data")
+    for number in range(10):
+        headers = {"Auth-token": tokens[0][1], "X-Forwarded-For": f"10.1.{number}.1"}
+        ask(headers, "data-sources/Nothing/data")
+    [mine] = ask({"Auth-token": tokens[1][1]}, "data-sources/Nothing/data")
+    journal.flush()
+    found = LoggedRefusal.objects.get(request_id=mine)
+    assert (found.token_id, found.count) == (tokens[1][0].pk, 1)
+    assert sum(LoggedRefusal.objects.values_list("count", flat=True)) == 41
 
 
 # -- the id of a request

@@ -32,8 +32,9 @@ PAUSE = 1.0
 PURGE_EVERY = 3_600
 
 Write: TypeAlias = Callable[[list[Record]], None]
-# Of what cannot be listed, what is still told: data source, minute, operation, who, what, network.
-_Key: TypeAlias = tuple[int, int, str, str, int, str, str]
+# What is counted together: data source, minute, operation, status, code, kind of caller, and the
+# caller (an API token or a person), or the network where there is no credential.
+_Key: TypeAlias = tuple[int, int, str, int, str, str, int | None, str, str]
 
 
 class Journal:
@@ -84,11 +85,17 @@ class Journal:
         return record.request_id
 
     def _count(self, record: Record, minute: int) -> str:
-        kind = record.operation, record.kind, record.status, record.code
-        key = record.source_id, minute, *kind, record.network
-        if key not in self._counted and len(self._counted) >= MAX_WAITING:
-            # Too many networks: all that are left are counted as one.
-            key = record.source_id, minute, *kind, ""
+        kind = record.source_id, minute, record.operation, record.status, record.code, record.kind
+        is_anonymous = record.kind == "anonymous"
+        if not is_anonymous:
+            record = replace(record, network="")
+        key: _Key = (*kind, record.token_id, record.person, record.network)
+        # Networks without a credential leave half of the room to those who have one.
+        room = MAX_WAITING // 2 if is_anonymous else MAX_WAITING
+        if key not in self._counted and len(self._counted) >= room:
+            # Too many callers or networks: all that are left are counted as one.
+            record = replace(record, token_id=None, person="", network="")
+            key = (*kind, None, "", "")
         before = self._counted.get(key)
         if before is not None:
             self._counted[key] = replace(before, count=before.count + 1)
@@ -96,7 +103,7 @@ class Journal:
         if len(self._counted) >= MAX_WAITING * 2:
             self.dropped += 1
             return ""
-        self._counted[key] = _nameless(record)
+        self._counted[key] = _counted(record)
         return record.request_id
 
     def _settle(self) -> None:
@@ -152,14 +159,12 @@ def _this_minute() -> int:
     return int(time()) // 60
 
 
-def _nameless(record: Record) -> Record:
+def _counted(record: Record) -> Record:
     """What stays of a record that is only counted: nothing of the single request."""
     return replace(
         record,
         entry_id=None,
         columns=(),
-        token_id=None,
-        person="",
         app_id=None,
         rule=None,
         rule_name="",

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from datasources.conf import setting
@@ -106,13 +107,19 @@ def _purge_old(model: type[LoggedDecision] | type[LoggedRefusal]) -> None:
 
 
 def _purge_excess(rows: QuerySet[Any]) -> None:
-    """Of more rows than are kept, the first that were written."""
+    """Delete the rows beyond `DECISION_LOG_ROWS`: the oldest of the callers that have most rows.
+
+    All callers without a credential count as one. So a flood displaces rows of its own callers.
+    """
     keep = setting("DECISION_LOG_ROWS")
-    last = rows.order_by("-pk").values_list("pk", flat=True)[keep : keep + 1]
-    for boundary in list(last):
-        doomed = rows.filter(pk__lte=boundary).order_by("pk")
-        while _delete(rows, list(doomed.values_list("pk", flat=True)[:_AT_ONCE])):
-            pass
+    if not rows.order_by("-pk")[keep : keep + 1]:
+        return
+    caller = [F("kind"), F("token_id"), F("person")]
+    place = Window(RowNumber(), partition_by=caller, order_by=F("pk").desc())
+    ranked = rows.annotate(place=place).order_by("place", "-pk").values_list("pk", flat=True)
+    doomed = list(ranked[keep:])
+    for at in range(0, len(doomed), _AT_ONCE):
+        _delete(rows, doomed[at : at + _AT_ONCE])
 
 
 def _delete(rows: QuerySet[Any], keys: list[int]) -> bool:
