@@ -135,6 +135,8 @@ class Guard:
     scripts: ScriptRun = NO_SCRIPTS
     # What is logged of the request; None for who only asks what would be.
     trail: Trail | None = None
+    # Whether what is granted is logged as well, or denials only.
+    notes_grants: bool = True
 
     @property
     def is_known(self) -> bool:
@@ -192,7 +194,7 @@ class Guard:
         took = perf_counter() - began
         if not decision.granted:
             self.refuse(decision.operation, ask, decision.notes, took)
-        if self.trail is not None:
+        if self.trail is not None and self.notes_grants:
             self.note_grant(decision, ask, took, self.trail)
         return decision
 
@@ -250,6 +252,26 @@ class Guard:
     def shown(self, stored: Data) -> Projection:
         """What a select of one entry by its id shows the caller; nothing where it is denied."""
         return shown_of(self.ruleset, self.identity, stored, self.scripts)
+
+    def decides_early(self, *operations: Operation) -> bool:
+        """Whether a write is decided before its data source is locked, and again under the lock:
+        where a script may run, as nobody is to wait for it, and where no rule of one of the
+        operations is for this identity, as such a caller is to hold no lock at all.
+        """
+        return self.ruleset.has_scripts or not all(
+            could_apply(self.ruleset, self.identity, operation) for operation in operations
+        )
+
+    def again(self) -> Guard:
+        """The guard that decides once more, under the lock: what it grants is logged already."""
+        return replace(self, notes_grants=False)
+
+    def confirm(self) -> None:
+        """Check, under the lock, that the look-ups of scripts find what they found. Raises
+        `Changed`.
+        """
+        if isinstance(self.scripts, Scripts):
+            self.scripts.confirm()
 
     def written(self) -> None:
         """Something has been written: what scripts said of reads is asked anew."""

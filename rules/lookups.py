@@ -5,12 +5,15 @@ A script reads no data source that whoever wrote it may not read in the admin, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from hashlib import sha256
+from time import monotonic
+from typing import Any, TypeAlias, TypeVar
 
 from datasources import sources, store
 from datasources.errors import Busy, Malformed
+from datasources.jsontext import dumps
 from datasources.rights_by_id import has_one_of
 from datasources.sources import Source
 from datasources.values import MAX_INTEGER, problem_with_text, shown
@@ -18,7 +21,8 @@ from datasources.where import Node, parse_where
 from datasources.where.nodes import fields
 
 from .engine.columns import Columns
-from .sandbox import LookupFailed
+from .sandbox import LookupFailed, Lookups
+from .sandbox.limits import current_limits
 
 # Either lets one see entries in the admin.
 SEEING = ("view", "change")
@@ -74,6 +78,64 @@ class LookupsOf:
         if source_id not in self._readable:
             self._readable[source_id] = has_one_of(writer_id, SEEING, source_id)
         return self._readable[source_id]
+
+
+# One look-up, which is to take so many seconds at most.
+_Ask: TypeAlias = Callable[[Lookups, float], Any]
+Found = TypeVar("Found")
+
+
+class Remembered:
+    """The look-ups of one run of a script, with a digest of what each found."""
+
+    def __init__(self, lookups: Lookups, fresh: Callable[[], Lookups]) -> None:
+        """`fresh` gives the look-ups of the same writer, with the rights of that moment."""
+        self._lookups, self._fresh = lookups, fresh
+        self._found: list[tuple[_Ask, bytes]] = []
+
+    def find(
+        self,
+        reference: int | str,
+        where: dict[str, Any],
+        limit: int,
+        offset: int,
+        seconds_left: float,
+    ) -> list[dict[str, Any]]:
+        """The records that fit, by id. Raises `LookupFailed`."""
+        return self._remembered(
+            lambda lookups, left: lookups.find(reference, where, limit, offset, left), seconds_left
+        )
+
+    def count(self, reference: int | str, where: dict[str, Any], seconds_left: float) -> int:
+        """How many records fit. Raises `LookupFailed`."""
+        return self._remembered(
+            lambda lookups, left: lookups.count(reference, where, left), seconds_left
+        )
+
+    def are_unchanged(self) -> bool:
+        """Whether all of them find the same once more."""
+        lookups, until = self._fresh(), monotonic() + current_limits().seconds
+        for ask, found in self._found:
+            try:
+                now = ask(lookups, until - monotonic())
+            except LookupFailed as failure:
+                now = str(failure)
+            if _digest(now) != found:
+                return False
+        return True
+
+    def _remembered(self, ask: Callable[[Lookups, float], Found], seconds_left: float) -> Found:
+        try:
+            found = ask(self._lookups, seconds_left)
+        except LookupFailed as failure:
+            self._found.append((ask, _digest(str(failure))))
+            raise
+        self._found.append((ask, _digest(found)))
+        return found
+
+
+def _digest(found: Any) -> bytes:
+    return sha256(dumps(found).encode()).digest()
 
 
 def _is_reference(reference: Any) -> bool:

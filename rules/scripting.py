@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from datasources.errors import Busy
+from datasources.errors import Busy, Changed
 from datasources.jsontext import dumps
 
 from . import sandbox
 from .engine.scripts import Budget, ScriptCall, ScriptVerdict
-from .lookups import LookupsOf
+from .lookups import LookupsOf, Remembered
 
 
 class Scripts:
     """Runs the scripts of one data source's rules for one identity, while one request is answered.
 
-    What a script said of a read is kept until something is written: which columns are shown is
-    asked for each of a thousand entries, and `query` is the same for all.
+    What a script said is kept until something is written. Which columns are shown is asked for
+    each of a thousand entries, and `query` is the same for all; and a write is decided before its
+    data source is locked, so that under the lock scripts run only for entries that have changed.
     """
 
     def __init__(
@@ -34,29 +36,38 @@ class Scripts:
         """
         self._writers, self._otherwise, self._lookups_of = writers, otherwise, lookups_of
         self._lookups: dict[int | None, LookupsOf] = {}
-        self._said: dict[tuple[str, str], ScriptVerdict] = {}
+        self._said: dict[tuple[str, str, str], ScriptVerdict] = {}
+        self._looked_up: list[Remembered] = []
         self._source_id, self._budget = source_id, budget or Budget()
         self._has_written = False
 
     def __call__(self, call: ScriptCall) -> ScriptVerdict:
         """Run a script, or repeat what it said. Raises `Busy` where no worker can be had."""
-        if call.operation != "select":
-            return self._run(call)
-        key = call.source, dumps(call.query)
+        key = call.source, call.operation, dumps([call.query, call.entry, call.entries])
         if key not in self._said:
             self._said[key] = self._run(call)
         return self._said[key]
 
+    def confirm(self) -> None:
+        """Check, under the lock of a write, that the look-ups of the scripts find what they found
+        when the write was decided. Raises `Changed` if one does not.
+        """
+        if not all(each.are_unchanged() for each in self._looked_up):
+            raise Changed
+
     def forget(self) -> None:
         """Something was written, and may have changed what look-ups find."""
         self._said.clear()
+        self._looked_up.clear()
         self._has_written = True
 
     def _run(self, call: ScriptCall) -> ScriptVerdict:
         writer = self._writers.get(call.source, self._otherwise)
         if writer not in self._lookups:
             self._lookups[writer] = self._lookups_of(writer)
-        verdict = sandbox.run(call, self._lookups[writer], self._source_id, self._budget)
+        lookups = Remembered(self._lookups[writer], partial(self._lookups_of, writer))
+        self._looked_up.append(lookups)
+        verdict = sandbox.run(call, lookups, self._source_id, self._budget)
         # Once something is written, only what is shown of it is left to ask: then nothing is.
         if verdict.busy and not self._has_written:
             # No decision: what the rules say is not known, and trying again later will help.

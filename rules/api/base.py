@@ -33,6 +33,7 @@ from datasources.errors import Changed, NotFound, TooLarge
 from datasources.hashing import outside_transactions
 from datasources.health import is_lost, renew
 from datasources.jsontext import dumps
+from datasources.sources import Source
 
 from ..guard import Guard, guard, guard_of
 from ..log import note
@@ -178,9 +179,19 @@ class Endpoint(ViewSet):
             self.identify_again(request)
         return body
 
-    def confirm(self, request: Request) -> store.Confirm:
-        """For `store.writing`: checks that the caller and the data source are as decided."""
-        return partial(confirm, request._request, self.identity(request))
+    def confirm(self, request: Request, door: Guard) -> store.Confirm:
+        """For `store.writing`: checks that the caller, the data source, and what scripts have
+        looked up, are as decided.
+        """
+        unchanged = partial(confirm, request._request, self.identity(request))
+        if not door.ruleset.has_scripts:
+            return unchanged
+
+        def both(source: Source, alone: bool) -> None:
+            unchanged(source, alone)
+            door.confirm()
+
+        return both
 
     def decided(self, request: Request, reference: str, write: Callable[[], Answered]) -> Answered:
         """Run a write, which decides and then writes; if the caller, the rules or the data source

@@ -5,9 +5,10 @@ The rules run once for each operation, over all entries of that operation, on th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -23,6 +24,7 @@ from datasources.where import EVERYTHING
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
 from ..engine.decide import Decision, could_apply, decide_select
 from ..engine.rule import Operation
+from ..engine.scripted import MAX_ROWS
 from ..guard import Guard
 from ..idempotency import Repeated
 from .answering import ENTRIES_OMITTED, after_write
@@ -67,6 +69,16 @@ class Commit:
         return self.append and not self.entries and not self.delete
 
     @property
+    def operations(self) -> list[Operation]:
+        """What some rule has to let the caller do, if the entries are there."""
+        asked: dict[Operation, bool] = {
+            "insert": any(sent.id is None for sent in self.entries),
+            "update": any(sent.id is not None for sent in self.entries),
+            "delete": bool(self.delete) or not self.append,
+        }
+        return [operation for operation, is_asked in asked.items() if is_asked]
+
+    @property
     def keys(self) -> dict[str, None]:
         """Every column that is sent, once."""
         return dict.fromkeys(key for sent in self.entries for key in sent.row)
@@ -83,13 +95,8 @@ class Plan:
     others: store.Others | None = None
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What came of it: the ids of the new entries, in the order in which they were sent."""
-
-    made: list[int] = field(default_factory=list)
-    # What a select without a where shows the caller now; None: nothing that is answered.
-    seen: Decision | None = None
+# Decides what a select without a where shows the caller.
+See: TypeAlias = Callable[[], Decision]
 
 
 class EntriesAndCommits(Entries):
@@ -134,22 +141,25 @@ class EntriesAndCommits(Entries):
         source = door.found(first_operation(ask))
         if ask.is_empty:
             return _nothing_written(door, source, ask, once)
-        confirm = once.confirm(self.confirm(request))
+        if door.decides_early(*ask.operations):
+            decided(door, source, ask, lock=False)
+            door = door.again()
+        confirm = once.confirm(self.confirm(request, door))
+        see = partial(_seen, door)
         try:
             with (
                 refused_addresses(door, first_operation(ask)),
                 store.writing(source, ask.keys, True, confirm=confirm) as columns,
             ):
-                outcome = _carry_out(door, source, ask, columns)
-                once.keep({"made": runs_of(outcome.made)}, door)
+                made = _carry_out(door, source, ask, columns)
+                once.keep({"made": runs_of(made)}, door)
         except Repeated as repeated:
             if not is_unchanged(repeated, door):
                 decided(door, source, ask, lock=False)
             made = list(ids_of(repeated.outcome["made"]))
-            outcome = Outcome(made, _seen(door) if ask.returns else None)
-            return replayed(text_answer(_answer(source, ask, outcome)))
+            return replayed(text_answer(_answer(source, ask, see, made)))
         once.clean_up()
-        return text_answer(_answer(source, ask, outcome))
+        return text_answer(_answer(source, ask, see, made))
 
 
 def parse_commit(body: dict[str, Any]) -> Commit:
@@ -214,11 +224,18 @@ def _nothing_written(door: Guard, source: Source, ask: Commit, once: Once) -> Ht
     key. Raises `KeyReused`.
     """
     once.seen()
-    return text_answer(_answer(source, ask, Outcome(seen=_seen(door) if ask.returns else None)))
+    see = partial(_seen, door)
+    if ask.returns:
+        # Unlike after a write, a decision that cannot be made fails the request.
+        seen = see()
+        return text_answer(_answer(source, ask, lambda: seen))
+    return text_answer(_answer(source, ask, see))
 
 
-def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> Outcome:
-    """Decide everything on the state before, then write. `columns` are those that are new."""
+def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> list[int]:
+    """Decide everything on the state before, then write. `columns` are those that are new. The ids
+    of the new entries, in the order in which they were sent.
+    """
     plan = decided(door, source, ask, lock=True)
     if door.ruleset.has_scripts:
         columns += _made_by_scripts(source, [*plan.rows, *(row for _, row in plan.changes)])
@@ -228,12 +245,8 @@ def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> 
     if plan.changes:
         store.update(source, plan.changes)
     made = store.insert(source, plan.rows) if plan.rows else []
-    outcome = Outcome([entry.id for entry in made])
     door.written()
-    if ask.returns:
-        # Before the end of the transaction: where that is too much just now, nothing was done.
-        outcome.seen = _seen(door)
-    return outcome
+    return [entry.id for entry in made]
 
 
 def _seen(door: Guard) -> Decision:
@@ -282,7 +295,9 @@ def _others(door: Guard, source: Source, ask: Commit, lock: bool) -> store.Other
     if not could_apply(door.ruleset, door.identity, "delete"):
         door.refuse("delete")
     others = store.Others(source, ask.ids, lock)
-    door.delete(ById(others, batch=True))
+    # Without the lock, what is iterated over twice may be another number of entries each time.
+    once = not lock and door.ruleset.scripted("delete")
+    door.delete(ById(others[: MAX_ROWS + 1] if once else others, batch=True))
     return others
 
 
@@ -303,7 +318,7 @@ def _changes(
     return [(entry, row) for (_, entry), row in zip(sent, decision.rows, strict=True)]
 
 
-def _answer(source: Source, ask: Commit, outcome: Outcome) -> str:
+def _answer(source: Source, ask: Commit, see: See, made: Sequence[int] = ()) -> str:
     """What a select without a where shows the caller, and which new entry got which id.
 
     It says so if the entries could not be read, as all of it is stored by now.
@@ -311,15 +326,15 @@ def _answer(source: Source, ask: Commit, outcome: Outcome) -> str:
     news = [sent for sent in ask.entries if sent.id is None]
     pairs = [
         {"clientId": sent.client_id, "id": made}
-        for sent, made in zip(news, outcome.made, strict=True)
+        for sent, made in zip(news, made, strict=True)
         if sent.client_id is not None
     ]
-    entries = after_write(lambda: _visible(source, outcome.seen))
+    entries = after_write(lambda: _visible(source, see())) if ask.returns else ""
     said = f'"entries":[{entries or ""}],"clientIds":{dumps(pairs)}'
     return f"{{{said}}}" if entries is not None else f'{{{said},"{ENTRIES_OMITTED}":true}}'
 
 
-def _visible(source: Source, seen: Decision | None) -> str:
-    if seen is None or not seen.granted:
+def _visible(source: Source, seen: Decision) -> str:
+    if not seen.granted:
         return ""
     return ",".join(store.stream(source, seen.where(EVERYTHING), seen.shown))

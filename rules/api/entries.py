@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,11 +26,12 @@ from datasources.values import problem_with_name, shown
 from datasources.where import EVERYTHING, Budget, Node
 
 from ..engine.asks import ById, ByQuery, Change, Insert, Update
-from ..engine.decide import answered
+from ..engine.decide import Decision, answered
 from ..engine.reasons import ADDRESS
 from ..engine.rule import Operation
 from ..guard import Guard
 from ..idempotency import Repeated
+from .answering import after_write
 from .base import Endpoint, json_answer, text_answer, trail_of
 from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
@@ -111,7 +112,7 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         decision = door.insert(Insert([row]))
         source = door.found("insert")
-        confirm = once.confirm(self.confirm(request))
+        confirm = once.confirm(self.confirm(request, door))
         try:
             with (
                 refused_addresses(door, "insert"),
@@ -146,16 +147,17 @@ class Entries(Endpoint):
     ) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("update")
-        confirm = once.confirm(self.confirm(request))
+        if door.decides_early("update"):
+            _may_update(door, stored_entry(door, wanted, "update"), row)
+            door = door.again()
+        confirm = once.confirm(self.confirm(request, door))
         try:
             with refused_addresses(door, "update"):
-                after, shown_columns = _updated(
-                    door, source, wanted, row, confirm, precondition, once
-                )
+                after, first = _updated(door, source, wanted, row, confirm, precondition, once)
         except Repeated as repeated:
             return replayed(updated_before(door, wanted, row, repeated))
         once.clean_up()
-        return entry_answer(source, after, shown_columns)
+        return entry_answer(source, after, _shown_after(door, row, first, after))
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
@@ -175,8 +177,12 @@ class Entries(Endpoint):
     ) -> HttpResponse:
         door = self.guard(request, reference)
         source = door.found("delete")
+        if door.decides_early("delete"):
+            door.delete(ById([stored_entry(door, wanted, "delete").data]))
+            door = door.again()
+        confirm = once.confirm(self.confirm(request, door))
         try:
-            with store.writing(source, NO_COLUMNS, confirm=once.confirm(self.confirm(request))):
+            with store.writing(source, NO_COLUMNS, confirm=confirm):
                 stored = stored_entry(door, wanted, "delete", lock=True)
                 door.delete(ById([stored.data]))
                 precondition.check(entry_tag(stored.updated_at))
@@ -194,17 +200,21 @@ class Entries(Endpoint):
         where, written = with_view(door, "delete", ask)
         source = door.found("delete")
         scripted = door.ruleset.scripted("delete")
-        held = Held(source, where)
+        held = Held(source, where, lock=True)
         query = ByQuery(where, written=written, rows=held.rows) if scripted else ByQuery(where)
-        decision = None if scripted else door.delete(query)
+        decision: Decision | None = None
+        if scripted:
+            door.delete(replace(query, rows=Held(source, where, lock=False).rows))
+            door = door.again()
+        else:
+            decision = door.delete(query)
+        confirm = once.confirm(self.confirm(request, door))
         try:
-            with store.writing(source, NO_COLUMNS, confirm=once.confirm(self.confirm(request))):
+            with store.writing(source, NO_COLUMNS, confirm=confirm):
                 decision = decision or door.delete(query)
                 count = store.delete_where(source, decision.where(where), held.ids)
                 once.keep({"deletedCount": count}, door)
         except Repeated as repeated:
-            if decision is None:
-                door.delete(query)
             return replayed(json_answer(repeated.outcome))
         once.clean_up()
         return json_answer({"deletedCount": count})
@@ -276,13 +286,14 @@ def _page(ask: Select, page: Page) -> str:
 
 @dataclass(slots=True)
 class Held:
-    """The rows that a delete by query is about, read once and locked where a script sees them.
+    """The rows that a delete by query is about, read once where a script sees them.
 
     `ids`: then no others are deleted, whatever has come meanwhile.
     """
 
     source: Source
     where: Node
+    lock: bool
     found: dict[int, Stored] | None = None
 
     @property
@@ -293,7 +304,7 @@ class Held:
     def rows(self, limit: int) -> Sequence[dict[str, Any]]:
         """Their data, of so many at most."""
         if self.found is None:
-            self.found = store.fetch_where(self.source, self.where, lock=True, limit=limit)
+            self.found = store.fetch_where(self.source, self.where, self.lock, limit)
         return [entry.data for entry in self.found.values()]
 
 
@@ -306,7 +317,7 @@ def _updated(
     precondition: Precondition,
     once: Once,
 ) -> tuple[Stored, Projection]:
-    """Write an entry; it as it is stored now, and the columns to answer.
+    """Write an entry; it as it is stored now, and the columns that were shown before.
 
     Where a script has made a column, all is done again, behind the others who write the whole:
     that lock comes before any entry's.
@@ -314,20 +325,40 @@ def _updated(
     for whole in (False, True):
         with store.writing(source, row, whole, confirm=confirm) as columns:
             before = stored_entry(door, entry_id, "update", lock=True)
-            change = Change(row, before.data, is_own(door, entry_id), entry_id)
-            written = door.update(Update([change])).rows[0]
+            written, first = _may_update(door, before, row)
             precondition.check(entry_tag(before.updated_at))
             known = {*source.columns, *before.data, *row}
             new = [key for key in written if key not in known]
             if whole or not new:
                 columns += new
-                first = door.shown(before.data)
                 after = store.update(source, [(before, written)])[0]
                 once.keep(kept_entry(after), door)
                 door.written()
-                then = answered(door.ruleset, door.identity, row, first, after.data, door.scripts)
-                return after, then
+                return after, first
     raise AssertionError("the second time is the last")
+
+
+def _shown_after(door: Guard, row: dict[str, Any], first: Projection, after: Stored) -> Projection:
+    """The columns to answer of an entry that was updated. Where scripts say what is shown, they are
+    asked after the transaction; if they cannot be, what was sent is answered.
+    """
+    answer = partial(answered, door.ruleset, door.identity, row)
+    if not door.ruleset.has_scripts:
+        return answer(first, after.data)
+    shown = after_write(lambda: answer(first, after.data, door.scripts))
+    return answer(None, after.data) if shown is None else shown
+
+
+def _may_update(
+    door: Guard, before: Stored, row: dict[str, Any]
+) -> tuple[dict[str, Any], Projection]:
+    """The row to be stored in place of an entry's, and the columns of it that are shown now.
+
+    Raises the denial.
+    """
+    change = Change(row, before.data, is_own(door, before.id), before.id)
+    written = door.update(Update([change])).rows[0]
+    return written, door.shown(before.data)
 
 
 @contextmanager
