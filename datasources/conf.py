@@ -32,9 +32,10 @@ DEFAULTS: dict[str, Any] = {
     # Seconds that a client takes at most to read or send a part, where the web server is gunicorn.
     "CLIENT_SECONDS": 30,
     # How many threads of a process the writers of one data source hold at most, and how many the
-    # clients that are sent long answers: half of the threads that a process has. One network, or
-    # one data source, has half of these long answers at most.
-    "HELD_THREADS": 4,
+    # clients that are sent long answers: half of the threads that a process has, where the web
+    # server does not say how many it has. One network, or one data source, has half of these long
+    # answers at most. None: as the server says, or 4.
+    "HELD_THREADS": None,
     # Days after which an idle login session ends.
     "SESSION_IDLE_DAYS": 30,
     # Credentials in `?auth_token=` and in the cookie `auth_token`: logged, or open to CSRF.

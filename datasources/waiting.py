@@ -25,10 +25,12 @@ from .errors import Busy
 
 # Seconds between two looks at the waits.
 EVERY = 1.0
-# Seconds that a request waits for its turn while nobody gives one back.
-PATIENCE = 0.5
 # Seconds that a request waits for its turn at most.
-LONGEST = 1.0
+LONGEST = 3.0
+# Seconds that a request waits where reads may want its thread, while nobody gives a turn back.
+QUICK = 0.03
+# The keys of turns: of writers, and of all whose threads are held.
+WRITING, HELD = "write", "held"
 # The client has closed its side. Not every system tells.
 _HUNG_UP: int = getattr(select, "POLLRDHUP", 0)
 _log = logging.getLogger("rowkeeper.database")
@@ -40,8 +42,8 @@ class _Serving(threading.local):
     active = False
     # The socket of a client that waits for rows, where the server hands it over.
     client: socket.socket | None = None
-    # What this thread holds a turn of.
-    held: tuple[object, ...] = ()
+    # Whether this thread has a writer's turn.
+    writes: bool = False
 
 
 _serving = _Serving()
@@ -185,6 +187,7 @@ class _Waiter:
     """A thread that waits for a turn of each of its keys."""
 
     shares: Mapping[object, int]
+    is_patient: bool = False
     granted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -196,41 +199,76 @@ _moved: dict[object, float] = {}
 _waiters: list[_Waiter] = []
 
 
-@contextmanager
-def turn(key: object, what: str) -> Iterator[None]:
-    """Hold one of the few threads that may do the same at once: `ROWKEEPER["HELD_THREADS"]`.
+def threads() -> int:
+    """How many threads of this process answer requests."""
+    half = setting("HELD_THREADS")
+    return 2 * int(half) if half else _of_server.threads
 
-    See `take` for how long others wait. Raises `Busy`, saying `what` there is too much of.
+
+def served_by(count: int) -> None:
+    """The web server says how many threads of this process answer requests."""
+    _of_server.threads = max(1, count)
+
+
+@dataclass(slots=True)
+class _Server:
+    threads: int = 8
+
+
+_of_server = _Server()
+
+
+def _most() -> tuple[int, int]:
+    """How many threads are held at once, by writers and long answers together, and how many more
+    may wait for a turn in patience: at least one thread of two or more is left to reads.
     """
-    if key in _serving.held:
+    count = threads()
+    spare = max(1, count // 8)
+    held = max(1, count - 2 * spare)
+    return held, max(0, min(spare, count - held - 1))
+
+
+@contextmanager
+def writers_turn(source_id: int) -> Iterator[None]:
+    """Hold one of the threads of writers: five eighths of all. One data source has at most half of
+    all, and leaves one to the others.
+
+    A thread that holds one goes on at once. See `take` for how long others wait. Raises `Busy`.
+    """
+    if _serving.writes:
         yield
         return
-    shares = {key: setting("HELD_THREADS")}
-    take(shares, what)
-    before = _serving.held
-    _serving.held = (*before, key)
+    count = threads()
+    most = max(1, count * 5 // 8)
+    shares: dict[object, int] = {
+        WRITING: most,
+        (WRITING, source_id): max(1, min(count // 2, most - 1)),
+    }
+    take(shares, "there are many writers at once")
+    _serving.writes = True
     try:
         yield
     finally:
-        _serving.held = before
+        _serving.writes = False
         give(shares)
 
 
 def take(shares: Mapping[object, int], what: str) -> None:
     """Take a turn of each of these keys, of which so many are held at most; `give` gives them back.
 
-    Waiters hold threads too, so few of them wait for a key: half of `HELD_THREADS`. They get
-    turns in the order in which they came, and wait for `LONGEST` at most, or for `PATIENCE` while
-    no turn is given back. Raises `Busy` at once or after that time, saying `what` there is too
-    much of.
+    Turns are given in the order in which they were asked for. Who waits holds a thread, too: few
+    do in patience, for `LONGEST` at most, and reads have other threads. All others wait only while
+    turns are given back within `QUICK`, so that a thread is free again as soon. Raises `Busy` at
+    once or after that time, saying `what` there is too much of.
     """
-    waiter = _Waiter(shares)
+    held, patient = _most()
+    waiter = _Waiter({**shares, HELD: held})
     with _turns:
-        most = max(1, setting("HELD_THREADS") // 2)
-        if not _fits(shares) and any(_waiting(key) >= most for key in shares):
-            raise Busy(f"{what}; try again in a moment")
         _waiters.append(waiter)
         _grant()
+        if not waiter.granted.is_set():
+            is_patient = sum(each.is_patient for each in _waiters) < patient
+            waiter.is_patient = is_patient
     try:
         _wait(waiter, what)
     except BaseException:
@@ -245,10 +283,11 @@ def take(shares: Mapping[object, int], what: str) -> None:
 
 def _wait(waiter: _Waiter, what: str) -> None:
     until = monotonic() + LONGEST
+    patience = LONGEST if waiter.is_patient else QUICK
     while not waiter.granted.is_set():
         with _turns:
             full = [_moved[key] for key, most in waiter.shares.items() if _taken[key] >= most]
-            left = min([until, *(moved + PATIENCE for moved in full)]) - monotonic()
+            left = min([until, *(moved + patience for moved in full)]) - monotonic()
         if not waiter.granted.wait(max(left, 0)) and left <= 0:
             raise Busy(f"{what}; try again in a moment")
 
@@ -256,7 +295,7 @@ def _wait(waiter: _Waiter, what: str) -> None:
 def give(shares: Mapping[object, int]) -> None:
     """Give the turns back, to those who have waited longest."""
     with _turns:
-        for key in shares:
+        for key in (*shares, HELD):
             _taken[key] -= 1
             _moved[key] = monotonic()
             if _taken[key] <= 0:
@@ -276,7 +315,3 @@ def _grant() -> None:
 
 def _fits(shares: Mapping[object, int]) -> bool:
     return all(_taken[key] < most for key, most in shares.items())
-
-
-def _waiting(key: object) -> int:
-    return sum(key in waiter.shares for waiter in _waiters)

@@ -13,10 +13,12 @@ from time import monotonic
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 
+from datasources.waiting import served_by
 from project.settings import SCRIPT_NAME, TRUSTED_PROXIES
 from project.wsgi import application
 
-THREADS = 8
+# Few of them compute at a time; most of the others are writers that wait for each other.
+THREADS = 16
 # At most so many connections at a time. One that is silent for so many seconds is closed.
 CONNECTIONS = 500
 SILENCE = 30
@@ -58,6 +60,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
+    served_by(THREADS)
     sockets: dict[int, object] = {}
     server = create_server(
         application,

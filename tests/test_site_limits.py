@@ -32,7 +32,7 @@ def test_passwords_are_counted_for_a_site(settings: Any) -> None:
 def test_long_answers_to_the_networks_of_a_site_leave_some_to_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(waiting, "PATIENCE", 0.01)
+    monkeypatch.setattr(waiting, "LONGEST", 0.01)
     models = [data_source(f"S{n}", ["A"], [{"A": 1}] * (PAGE + 1), [EVERYTHING]) for n in range(4)]
     unread: list[Any] = []
 

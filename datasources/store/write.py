@@ -19,7 +19,7 @@ from ..jsontext import dumps
 from ..models import DataSource, Entry
 from ..sources import Source
 from ..values import holds_nested_list, problem_with_row
-from ..waiting import turn
+from ..waiting import writers_turn
 from ..where import Node
 from .addresses import address_in, check_unique
 from .database import TABLE, Stored, condition_of, run
@@ -52,7 +52,7 @@ def writing(
     `confirm` takes that lock, and raises `Changed` where the write has to be decided again.
     """
     hashing.begin()
-    with turn(("write", source.id), "the data source has many writers at once"), atomic():
+    with writers_turn(source.id), atomic():
         known = source.declared if declares else set(source.columns)
         new = [key for key in keys if key not in known]
         confirm(source, bool(whole or new or source.login))

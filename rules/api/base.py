@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, TypeVar, cast
@@ -34,6 +34,7 @@ from datasources.hashing import outside_transactions
 from datasources.health import is_lost, renew
 from datasources.jsontext import dumps
 from datasources.sources import Source
+from datasources.waiting import writers_turn
 
 from ..guard import Guard, guard, guard_of
 from ..log import note
@@ -209,7 +210,8 @@ class Endpoint(ViewSet):
         wanted = sources.reference_of(reference, is_by_name(request._request))
         for _ in range(ATTEMPTS):
             source = sources.find(wanted)
-            with suppress(Changed), atomic():
+            turn = nullcontext() if source is None else writers_turn(source.id)
+            with suppress(Changed), turn, atomic():
                 if source is not None:
                     sources.lock(source.id)
                 self.identify_again(request)

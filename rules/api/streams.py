@@ -14,12 +14,11 @@ from accounts.authentication import identity_now
 from accounts.client import client_address, network_of, site_of
 from accounts.failures import LoginRequired
 from datasources import sources
-from datasources.conf import setting
 from datasources.errors import Busy
 from datasources.queries import Projection
 from datasources.sources import Beside
 from datasources.store import PAGE, give_back
-from datasources.waiting import give, take
+from datasources.waiting import give, take, threads
 from datasources.where import Node
 
 from ..engine.asks import ByQuery
@@ -84,7 +83,7 @@ class Grant:
         to the client's network, so that no client and no data source has all of them. The /48
         around the network may be one client, or many: it has three quarters.
         """
-        source, most = self.door.source, int(setting("HELD_THREADS"))
+        source, most = self.door.source, max(1, threads() // 2)
         assert source is not None
         address = client_address(self.request)
         part = max(1, most // 2)
