@@ -20,6 +20,8 @@ from pytest_django.live_server_helper import LiveServer
 
 __all__ = ["axe", "browser", "page", "signed_in_page", "site"]
 
+# Milliseconds after which what a page does not do is a fault, also on a busy machine.
+PATIENCE = 180_000
 POLICY = {"default-src": ["'self'"], "script-src": ["'self'"], "style-src": ["'self'"]}
 # What must not be there in the end: violations of the policy, faults of scripts.
 _NOTE = """
@@ -91,7 +93,7 @@ def signed_in_page(browser: Any, site: str, user: User, **kwargs: Any) -> Any:
         [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": site}]
     )
     context.add_init_script(_NOTE)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE)
     made = context.new_page()
     made.faults = []
     made.on("pageerror", lambda error: made.faults.append(str(error)))

@@ -20,12 +20,37 @@ from typing import Any
 import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds after which a process is taken for one that hangs, also on a busy machine.
+PATIENCE = 300
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def listens(process: subprocess.Popen[bytes], port: int) -> None:
+    """Return once the process listens on a port."""
+    until = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"{process.args!r} does not listen on port {port}")
+
+
+@contextmanager
+def running(port: int, *command: str, **options: Any) -> Iterator[None]:
+    """A process that listens on a port while the block runs."""
+    process = subprocess.Popen(command, **options)
+    try:
+        listens(process, port)
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 def postgresql_programs() -> Path | None:
@@ -149,7 +174,7 @@ class Site:
             env=self.full_environment(),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -187,13 +212,13 @@ class Site:
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
+        until = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < until:
             with suppress(OSError, HTTPException):
                 if self.ask("GET", "/v1/user")[0] in (200, 401):
                     return
             time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
+        raise AssertionError(f"the site does not answer: {self.log.read_text()}")
 
     def stop(self) -> None:
         if self.process is not None:
@@ -251,8 +276,8 @@ def site(url: str, folder: Path, **options: Any) -> Iterator[Site]:
     """The site, migrated and running; `environment` and the numbers of workers and threads."""
     made = Site(url, folder / "site.log", options.pop("environment", {}), **options)
     made.manage("migrate", "--verbosity", "0")
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.stop()

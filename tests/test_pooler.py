@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,13 +13,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+
+from .servers import free_port, running
 
 ROOT = Path(__file__).parent.parent
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -46,33 +47,6 @@ default_pool_size = 3
 unix_socket_dir =
 logfile = {folder}/pgbouncer.log
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running(*command: str, **options: Any) -> Iterator[None]:
-    """A process that is there while the block runs."""
-    process = subprocess.Popen(command, **options)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def answered(port: int) -> None:
-    """Return once something listens on the port."""
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing listens on port {port}")
 
 
 class Site:
@@ -128,9 +102,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             for path in (folder, *folder.parents[:3]):
                 path.chmod(0o777 if path == folder else 0o755)
         stack.enter_context(
-            running(str(PGBOUNCER), str(config), **as_user, stderr=subprocess.DEVNULL)
+            running(listen, str(PGBOUNCER), str(config), **as_user, stderr=subprocess.DEVNULL)
         )
-        answered(listen)
         subprocess.run(
             [*manage, "createsuperuser", "--noinput", "--username", "root", "--email", "a@b.com"],
             cwd=ROOT,
@@ -149,13 +122,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         token = max(made.split(), key=len)
         stack.enter_context(
             running(
+                port,
                 *(sys.executable, "-m", "gunicorn", "project.wsgi", "--no-control-socket"),
                 *("--bind", f"127.0.0.1:{port}", "--threads", "8", "--log-level", "warning"),
                 cwd=ROOT,
                 env=pooled_env,
             )
         )
-        answered(port)
         yield Site(port, token)
 
 

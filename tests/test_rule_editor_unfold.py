@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import axe, browser  # noqa: F401
+from tests.browser import PATIENCE, axe, browser  # noqa: F401
+from tests.servers import free_port, running
 
 pytestmark = pytest.mark.browser
 
@@ -46,24 +45,18 @@ def address(tmp_path: Path) -> Iterator[str]:
     manage = [sys.executable, "manage.py"]
     run = {"cwd": ROOT, "env": environment}
     subprocess.run([*manage, "shell", "-v0"], input=SET_UP, text=True, check=True, **run)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [*manage, "runserver", "--noreload", f"127.0.0.1:{port}"]
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, **run)
-    for _ in range(150):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.2)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
+    with (
+        (tmp_path / "log").open("w") as log,
+        running(port, *command, stdout=log, stderr=log, **run),
+    ):
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_rules_are_edited_under_another_theme(address: str, browser: Any) -> None:  # noqa: F811
     page = browser.new_page(base_url=address, viewport={"width": 390, "height": 900})
+    page.set_default_timeout(PATIENCE)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto("/admin/login/?next=/admin/rowkeeper_datasources/datasource/1/change/")

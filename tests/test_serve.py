@@ -16,6 +16,8 @@ import pytest
 
 from datasources import checks
 
+from .servers import free_port, running
+
 ROOT = Path(__file__).parent.parent
 HEAD = b"POST /v1/session/authorize HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -23,16 +25,11 @@ HEAD = b"POST /v1/session/authorize HTTP/1.1\r\nHost: localhost\r\n"
 @contextmanager
 def serving(folder: Path, code: str = "", **variables: str) -> Iterator[int]:
     """The port of a running server. `code` runs in its process before it starts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import project.serve as serve\n{code}\nserve.main()",
-            *("--port", str(port)),
-        ],
+    port = free_port()
+    with running(
+        port,
+        *(sys.executable, "-c", f"import project.serve as serve\n{code}\nserve.main()"),
+        *("--port", str(port)),
         cwd=ROOT,
         env={
             **os.environ,
@@ -41,17 +38,8 @@ def serving(folder: Path, code: str = "", **variables: str) -> Iterator[int]:
             **variables,
         },
         stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+    ):
         yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import random
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -50,6 +50,7 @@ class Clients:
     token: str
     sources: dict[str, int]
     folder: Path
+    random: Random
     notes: Notes = field(default_factory=Notes)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -132,8 +133,8 @@ class Clients:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        if random.random() < 0.3:
-            time.sleep(random.uniform(0.5, 3))
+        if self.random.random() < 0.3:
+            time.sleep(self.random.uniform(0.5, 3))
             process.kill()
         ended = process.wait(120)
         (self.notes.acknowledged if ended == 0 else self.notes.unknown)[name] = IMPORTED
