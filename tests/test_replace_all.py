@@ -85,6 +85,29 @@ def test_rows_are_read_where_a_rule_looks_at_them(rules: list[Any]) -> None:
     assert len(deletes) == 1
 
 
+@pytest.mark.parametrize(("keep", "size"), [(0, 10), (0, 24), (3, 5)])
+def test_no_statement_deletes_more_than_so_many(
+    keep: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement that deleted all of a large data source would not end within its time."""
+    monkeypatch.setattr(others, "DELETED", size)
+    beside = place([READS], GREENS, name="B")
+    there = place([READS, WRITES, DELETES], GREENS)
+    deleted: list[int] = []
+
+    def counts(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        found = execute(sql, params, many, context)
+        if sql.startswith(f"DELETE FROM {Entry._meta.db_table}"):
+            deleted.append(context["cursor"].rowcount)
+        return found
+
+    with connection.execute_wrapper(counts):
+        assert replace(calls.anonymous(), there, keep).status == 200
+    assert max(deleted) <= size and sum(deleted) == 25 - keep
+    assert [row["Team"] for row in rows(there)] == ["Kept"] * keep + ["New"]
+    assert rows(beside) == GREENS
+
+
 def test_a_script_sees_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     from rules.engine import scripted
 

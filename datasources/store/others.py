@@ -1,7 +1,7 @@
-"""The entries of a data source except some: decided on in pieces, and deleted by one statement.
+"""The entries of a data source except some: decided on and deleted in pieces.
 
 A bulk write without `append` replaces everything. How many entries that is has no bound, so that
-they are never all in memory.
+they are never all in memory, and no statement takes as long as all of them need.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from .read import fetched
 
 # Rows that are in memory at a time.
 PIECE = 2_000
+# Entries that one statement deletes: far from the limits of time for a statement.
+DELETED = 50_000
 
 
 class Others(Sequence[dict[str, Any]]):
@@ -85,9 +87,23 @@ class Others(Sequence[dict[str, Any]]):
             ids = [row[0] for row in found]
             for start in range(0, len(ids), PIECE):
                 model._base_manager.filter(pk__in=ids[start : start + PIECE]).delete()
-        with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {TABLE} WHERE {condition.text}", condition.params)
+        last: int | None = 0
+        while last is not None:
+            last = self._delete_first(last)
         self._count = 0
+
+    def _delete_first(self, last: int) -> int | None:
+        """Delete the first entries behind the id `last`; the id behind which there are more."""
+        within, order = by_id(self._source.id, last=last)
+        rest = self._not_kept()
+        first = f"SELECT id FROM {TABLE} WHERE {within.text} AND {rest.text} ORDER BY {order} LIMIT"
+        params = (*within.params, *rest.params)
+        with connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {TABLE} WHERE id IN ({first} {DELETED:d})", params)
+            if cursor.rowcount < DELETED:
+                return None
+        found = run(f"{first} 1", params)
+        return found[0][0] - 1 if found else None
 
     def _entries(self) -> Iterator[Stored]:
         last = 0
