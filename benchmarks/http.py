@@ -127,7 +127,7 @@ def server(kind: str, quiet: bool = False) -> Iterator[int]:
         stderr=subprocess.DEVNULL if quiet else None,
     )
     try:
-        for _ in range(100):
+        for _ in range(600):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.1)

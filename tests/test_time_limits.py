@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import psycopg
@@ -22,7 +23,7 @@ from datasources.store import PAGE
 from project import settings
 
 from .http import EVERYTHING, data_source
-from .servers import PostgreSQL, Site, postgresql, postgresql_programs, site
+from .servers import PostgreSQL, Site, free_port, postgresql, postgresql_programs, site
 
 THREADS, MANY = 8, 12
 # The machine that runs the tests may be busy.
@@ -33,8 +34,9 @@ class Ground(NamedTuple):
     server: PostgreSQL
     site: Site
     token: str
-    # A data source of one row, and one of many long ones.
+    # Two data sources of one row, and one of many long ones.
     small: int
+    other: int
     large: int
 
 
@@ -50,8 +52,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     ):
         token = running.token()
         small = running.create(token, "Small", entries=[{"A": 1}])
+        other = running.create(token, "Other", entries=[{"A": 1}])
         large = running.create(token, "Large", entries=[{"A": "x" * 4_000}] * 3_000)
-        yield Ground(server, running, token, small, large)
+        yield Ground(server, running, token, small, other, large)
 
 
 def timed(ask: Callable[[], Any]) -> tuple[float, Any]:
@@ -89,24 +92,51 @@ def test_a_frozen_database_is_503_in_time(ground: Ground) -> None:
     reads(ground, 3)
 
 
-def test_writers_of_one_locked_row_leave_threads_to_others(ground: Ground) -> None:
-    path = f"/v1/data-sources/{ground.small}/data"
-    entry = ground.site.ask("GET", path, token=ground.token)[1]["entries"][0]["id"]
-    sent = threading.Barrier(MANY + 1)
+@pytest.mark.parametrize("threads", [THREADS, 2])
+def test_writers_of_locked_rows_leave_threads_to_others(ground: Ground, threads: int) -> None:
+    """Those of one data source, and those of two, which have shares of their own."""
+    with with_threads(ground, threads) as server:
+        _writers_of_locked_rows(server, [server.small])
+        _writers_of_locked_rows(server, [server.small, server.other])
 
-    def write() -> tuple[float, int]:
+
+@contextmanager
+def with_threads(ground: Ground, threads: int) -> Iterator[Ground]:
+    """The same ground under a server with so many threads."""
+    if threads == ground.site.threads:
+        yield ground
+        return
+    running = replace(ground.site, threads=threads, port=free_port(), process=None)
+    running.start()
+    try:
+        yield ground._replace(site=running)
+    finally:
+        running.stop()
+
+
+def _writers_of_locked_rows(ground: Ground, sources: list[int]) -> None:
+    paths = [f"/v1/data-sources/{source}/data" for source in sources]
+    found = [ground.site.ask("GET", path, token=ground.token)[1] for path in paths]
+    ids = [each["entries"][0]["id"] for each in found]
+    sent = threading.Barrier(MANY * len(paths) + 1)
+
+    def write(path: str) -> tuple[float, int]:
         sent.wait()
-        took, answer = timed(
-            lambda: ground.site.ask("PUT", f"{path}/{entry}", {"A": 3}, ground.token)
-        )
+        took, answer = timed(lambda: ground.site.ask("PUT", path, {"A": 3}, ground.token))
         return took, answer[0]
 
     with (
         psycopg.connect(ground.server.superuser.replace("/postgres", "/site")) as other,
-        ThreadPoolExecutor(MANY) as pool,
+        ThreadPoolExecutor(MANY * len(paths)) as pool,
     ):
-        other.execute("SELECT 1 FROM rowkeeper_datasources_entry WHERE id=%s FOR UPDATE", [entry])
-        writes = [pool.submit(write) for _ in range(MANY)]
+        other.execute(
+            "SELECT 1 FROM rowkeeper_datasources_entry WHERE id=ANY(%s) FOR UPDATE", [ids]
+        )
+        writes = [
+            pool.submit(write, f"{path}/{entry}")
+            for path, entry in zip(paths, ids, strict=True)
+            for _ in range(MANY)
+        ]
         sent.wait()
         time.sleep(0.2)
         assert max(reads(ground, 5)) < SOON
