@@ -1,15 +1,19 @@
 """Attacks from one client, and what other clients notice of them, on a real server.
 
-    python -m benchmarks.attacks [NAME …] [--seconds 15] [--sqlite] [--database postgres://…]
+    python -m benchmarks.attacks [NAME …] [--seconds 12] [--sqlite] [--database postgres://…]
 
 gunicorn with 2 processes of 8 threads, or the server of `make run`. Other clients read and write
-all the time: first alone, and then while one client attacks. An attack fails the benchmark (exit
-code 1) where
+all the time, and one client attacks in turns: what else the machine does meets the time with and
+the time without the attack alike. An attack fails the benchmark (exit code 1) where
 
-- a read of another client fails, or the reads' p99 is more than 3 times what it was before;
+- a read of another client fails, or the reads' p99 is more than 3 times what it is without it;
 - a write to another data source fails, or takes longer than 1 second;
-- the memory of the server and its children grows by 100 MB or more;
+- the memory of the server and its children is ever 100 MB or more above what it was before the
+  first turn of the attack;
 - the server answers the attack with a status that the attack does not expect.
+
+Printed, of each attack, is a row of a table: the answers to it; the reads' p99 without and with it
+in milliseconds, and their ratio; the slowest write in milliseconds; the memory in MB.
 
 To add an attack, write a function `f(site)` that sends one request, or a few, and returns the
 statuses of the answers, and put `@attack("a name", {200, 413})` above it. It is called again and
@@ -45,6 +49,8 @@ SERVERS["buffering"] = "python -m project.serve --port {port}"
 SERVERS["threads"] = f"{SERVERS['gunicorn']} --worker-class gthread --threads 8"
 MAX_RATIO, MAX_WRITE_SECONDS, MAX_GROWTH = 3.0, 1.0, 100_000_000
 READERS, PAUSE = 2, 0.005
+# Seconds: of a turn of the attack at least, and after it.
+WINDOW, SETTLE = 1.5, 0.3
 
 READ: dict[str, Any] = {"type": ["select"], "allow": "all"}
 INSERT: dict[str, Any] = {"type": ["insert"], "allow": "all"}
@@ -249,19 +255,40 @@ def _empty_rows(size: int) -> bytes:
 
 # -- what other clients notice
 
+# A time on the monotonic clock from which to which something went on.
+Span = tuple[float, float]
+
 
 @dataclass
 class Noticed:
-    """The seconds that reads and writes of other clients took, and how many failed."""
+    """When requests of other clients were sent and answered, and how many of them failed."""
 
-    reads: list[float] = field(default_factory=list)
-    writes: list[float] = field(default_factory=list)
+    reads: list[Span] = field(default_factory=list)
+    writes: list[Span] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def p99(self) -> float:
-        """The seconds within which 99 of 100 reads were answered."""
-        return sorted(self.reads)[int(len(self.reads) * 0.99)]
+
+def p99(requests: list[Span]) -> float:
+    """The seconds within which 99 of 100 requests were answered."""
+    return sorted(end - start for start, end in requests)[int(len(requests) * 0.99)]
+
+
+def inside(requests: list[Span], windows: list[Span]) -> list[Span]:
+    """The requests that were sent and answered within one of the windows."""
+    return [
+        (start, end)
+        for start, end in requests
+        if any(since <= start and end <= until for since, until in windows)
+    ]
+
+
+def touching(requests: list[Span], windows: list[Span]) -> list[Span]:
+    """The requests that were under way in one of the windows, if only for a part of their time."""
+    return [
+        (start, end)
+        for start, end in requests
+        if any(start < until and end > since for since, until in windows)
+    ]
 
 
 @contextlib.contextmanager
@@ -269,11 +296,11 @@ def others(site: Site) -> Iterator[Noticed]:
     """Clients that read, and one that writes, for as long as the body runs."""
     noticed, ended = Noticed(), threading.Event()
 
-    def client(times: list[float], pause: float, *request: Any) -> None:
+    def client(times: list[Span], pause: float, *request: Any) -> None:
         while not ended.wait(pause):
-            start = time.perf_counter()
+            start = time.monotonic()
             status = site.ask(*request)
-            times.append(time.perf_counter() - start)
+            times.append((start, time.monotonic()))
             if status != 200:
                 noticed.failed[f"{request[1]}: {status}"] += 1
 
@@ -294,17 +321,28 @@ def others(site: Site) -> Iterator[Noticed]:
 def measure(site: Site, name: str, seconds: float) -> bool:
     """Run one attack beside other clients, and print what they noticed; whether it was little."""
     this = ATTACKS[name]
-    with others(site) as before:
-        time.sleep(seconds)
-    attacker = Attacker(this, site, seconds)
-    size, peak = memory(), Peak()
-    with others(site) as meanwhile, peak:
-        answers = attacker.run()
-    ratio, grown = meanwhile.p99 / before.p99, peak.bytes - size
-    slowest = max(meanwhile.writes)
+    quiet: list[Span] = []
+    attacked: list[Span] = []
+    with Attacker(this, site) as attacker, others(site) as noticed, Peak() as peak:
+        time.sleep(WINDOW)
+        quiet.append(_window(time.sleep, WINDOW))
+        size, peak.bytes = peak.bytes, 0
+        while sum(until - since for since, until in attacked) < seconds:
+            attacked.append(_window(attacker.run, WINDOW))
+            since, until = attacked[-1]
+            # What the attack left behind belongs to neither.
+            time.sleep(SETTLE)
+            quiet.append(_window(time.sleep, until - since))
+    before, meanwhile = inside(noticed.reads, quiet), touching(noticed.reads, attacked)
+    ratio, grown = p99(meanwhile) / p99(before), peak.bytes - size
+    slowest = max(end - start for start, end in touching(noticed.writes, attacked))
     bad = [
-        *(f"{text} ({count} times)" for text, count in meanwhile.failed.items()),
-        *(f"an answer with {status}" for status in answers if status not in this.expected),
+        *(f"{text} ({count} times)" for text, count in noticed.failed.items()),
+        *(
+            f"an answer with {status} ({count} times)"
+            for status, count in attacker.answers.items()
+            if status not in this.expected
+        ),
     ]
     if ratio > MAX_RATIO:
         bad.append(f"reads took {ratio:.1f} times as long")
@@ -312,44 +350,58 @@ def measure(site: Site, name: str, seconds: float) -> bool:
         bad.append(f"a write took {slowest:.1f} s")
     if grown >= MAX_GROWTH:
         bad.append("too much memory")
-    told = ", ".join(f"{count} x {status}" for status, count in sorted(answers.items()))
-    print(f"{name}: {told}")
+    told = ", ".join(f"{count} x {status}" for status, count in sorted(attacker.answers.items()))
     print(
-        f"  p99 of {len(meanwhile.reads)} reads {meanwhile.p99 * 1000:.1f} ms, {ratio:.2f} times; "
-        f"slowest of {len(meanwhile.writes)} writes {slowest * 1000:.0f} ms; "
-        f"memory {grown / 1e6:+.0f} MB; {'; '.join(bad) or 'as it should be'}",
-        flush=True,
+        f"| {name} | {told or 'none'} | {p99(before) * 1000:.0f} | {p99(meanwhile) * 1000:.0f} "
+        f"| {ratio:.2f} | {slowest * 1000:.0f} | {grown / 1e6:.0f} |"
     )
+    for text in bad:
+        print(f"beyond its bound: {name}: {text}")
+    sys.stdout.flush()
     return not bad
 
 
-class Attacker:
-    """The client that attacks, in a process of its own: what it computes is not the others'."""
+def _window(run: Callable[[float], object], seconds: float) -> Span:
+    """Run something for so many seconds, and say when it was."""
+    start = time.monotonic()
+    run(seconds)
+    return start, time.monotonic()
 
-    def __init__(self, attack: Attack, site: Site, seconds: float) -> None:
+
+class Attacker:
+    """The client that attacks, in a process of its own: what it computes is not the others'.
+
+    Enter it before there are threads, which a fork does not take along.
+    """
+
+    def __init__(self, attack: Attack, site: Site) -> None:
         context = multiprocessing.get_context("fork")
-        self.begin, self.answers = context.Event(), context.SimpleQueue()
-        # Before there are threads, which a fork does not take along.
-        self.process = context.Process(target=self._send, args=(attack, site, seconds))
+        self.answers = Counter[int]()
+        self.connection, far = context.Pipe()
+        self.process = context.Process(target=self._serve, args=(attack, site, far))
+
+    def __enter__(self) -> Attacker:
         self.process.start()
         NOT_SERVER.add(self.process.pid)
+        return self
 
-    def run(self) -> Counter[int]:
-        """Attack, and count the answers by their status."""
-        self.begin.set()
-        found: Counter[int] = self.answers.get()
+    def __exit__(self, *error: object) -> None:
+        self.connection.send(None)
         self.process.join()
-        return found
 
-    def _send(self, attack: Attack, site: Site, seconds: float) -> None:
-        found = Counter[int]()
-        self.begin.wait()
-        until = time.monotonic() + seconds
-        try:
-            while time.monotonic() < until:
-                found.update(attack.send(site))
-        finally:
-            self.answers.put(found)
+    def run(self, seconds: float) -> None:
+        """Attack for so many seconds, until the last answer, and count the answers by status."""
+        self.connection.send(seconds)
+        self.answers += self.connection.recv()
+
+    def _serve(self, attack: Attack, site: Site, connection: Any) -> None:
+        while (seconds := connection.recv()) is not None:
+            found, until = Counter[int](), time.monotonic() + seconds
+            try:
+                while time.monotonic() < until:
+                    found.update(attack.send(site))
+            finally:
+                connection.send(found)
 
 
 # -- the memory of the server
@@ -375,7 +427,7 @@ class Peak(threading.Thread):
 
     def run(self) -> None:
         """Look again and again."""
-        while not self.ended.wait(0.1):
+        while not self.ended.wait(0.05):
             self.bytes = max(self.bytes, memory())
 
 
@@ -434,7 +486,7 @@ def prepare() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="attacks; all of them if none is named")
-    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--sqlite", action="store_true")
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
     options = parser.parse_args()

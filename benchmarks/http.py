@@ -131,6 +131,8 @@ def server(kind: str, quiet: bool = False) -> Iterator[int]:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.1)
+        else:
+            raise TimeoutError(f"{command[0]} does not listen")
         yield port
     finally:
         process.terminate()

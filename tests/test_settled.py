@@ -13,12 +13,23 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_the_collector_has_little_to_go_through(interface: str) -> None:
-    code = (
-        f"import gc, sys; from project.{interface} import application;"
-        "print(gc.get_freeze_count(), len(gc.get_objects()), 'rules.api.entries' in sys.modules)"
+    frozen, left, loaded = _printed(
+        interface,
+        "gc.get_freeze_count(), len(gc.get_objects()), 'rules.api.entries' in sys.modules",
     )
+    assert int(frozen) > 50_000 and int(left) < 5_000 and loaded == "True"
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_a_thread_that_computes_soon_lets_others_go_on(interface: str) -> None:
+    (seconds,) = _printed(interface, "sys.getswitchinterval()")
+    assert float(seconds) <= 0.001
+
+
+def _printed(interface: str, values: str) -> list[str]:
+    """The values, as a process of the site prints them before its first request."""
+    code = f"import gc, sys; from project.{interface} import application; print({values})"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    frozen, left, loaded = run.stdout.split()
-    assert int(frozen) > 50_000 and int(left) < 5_000 and loaded == "True"
+    return run.stdout.split()
