@@ -81,7 +81,8 @@ def failed(**kwargs: Any) -> None:
 
 def put_back(**kwargs: Any) -> None:
     """Receives `request_finished`: an attempt that has not failed by now was right."""
-    attempt = _taken()
+    # Nearly every request ends without one.
+    attempt = _taken() if _open.get() else None
     if attempt is not None:
         attempt.undo()
 

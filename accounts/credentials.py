@@ -19,19 +19,18 @@ def presented(request: HttpRequest) -> tuple[str, ...]:
     Headers come first: with one, nothing else is read. A query or a cookie counts only where the
     settings say so. Raises `CredentialInvalid` for a `Bearer` credential that is no token.
     """
-    found = _in_headers(request)
-    if not found and setting("TOKEN_IN_QUERY"):
+    # Not by `request.headers`, which would be made of all of them for two.
+    own = request.META.get("HTTP_AUTH_TOKEN", "").strip()
+    header = request.META.get("HTTP_AUTHORIZATION")
+    bearer = _bearer(header) if header else ""
+    if own or bearer:
+        return (own, bearer) if own and bearer and own != bearer else (own or bearer,)
+    found: list[str] = []
+    if setting("TOKEN_IN_QUERY"):
         found = [value.strip() for value in request.GET.getlist("auth_token")]
     if not any(found) and setting("TOKEN_IN_COOKIE"):
         found = [request.COOKIES.get("auth_token", "").strip()]
     return tuple(dict.fromkeys(secret for secret in found if secret))
-
-
-def _in_headers(request: HttpRequest) -> list[str]:
-    # Not by `request.headers`, which would be made of all of them for two.
-    own = request.META.get("HTTP_AUTH_TOKEN", "").strip()
-    bearer = _bearer(request.META.get("HTTP_AUTHORIZATION", ""))
-    return [secret for secret in (own, bearer) if secret]
 
 
 def _bearer(header: str) -> str:

@@ -22,21 +22,18 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         """Give SQLite the functions that it lacks, on every connection."""
         from . import checks, checks_schema, db  # noqa: F401  (registers the system checks)
         from .functions import register
-        from .health import replace_broken
         from .indexing.build import before_migrate
-        from .indexing.wanted import wake
         from .models import DataSource
         from .pgfunctions import after_migrate
         from .rights import forget_deleted
-        from .waiting import begin, bound, end
+        from .serving import finished, started
+        from .waiting import bound
 
         db.install()
-        request_started.connect(replace_broken, dispatch_uid="rowkeeper-broken-connections")
+        request_started.connect(started, dispatch_uid="rowkeeper-started")
+        request_finished.connect(finished, dispatch_uid="rowkeeper-finished")
         connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
-        request_started.connect(begin, dispatch_uid="rowkeeper-waits-begin")
-        request_finished.connect(end, dispatch_uid="rowkeeper-waits-end")
         connection_created.connect(bound, dispatch_uid="rowkeeper-waits")
-        request_finished.connect(wake, dispatch_uid="rowkeeper-wanted-indexes")
         pre_migrate.connect(before_migrate, sender=self, dispatch_uid="rowkeeper-marked-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

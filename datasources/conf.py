@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 DEFAULTS: dict[str, Any] = {
     # The name in `DATABASES` of the database that holds everything of Rowkeeper's. Decisions are
@@ -90,6 +92,19 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+@cache
 def setting(name: str) -> Any:
-    """The value of one setting. Raises `KeyError` for a name that is none."""
+    """The value of one setting. It stays the same for a process, and a request asks often.
+
+    Raises `KeyError` for a name that is none.
+    """
     return getattr(settings, "ROWKEEPER", {}).get(name, DEFAULTS[name])
+
+
+def _setting_changed(**kwargs: Any) -> None:
+    """Receives `setting_changed`, which only tests send."""
+    if kwargs.get("setting") == "ROWKEEPER":
+        setting.cache_clear()
+
+
+setting_changed.connect(_setting_changed, dispatch_uid="rowkeeper-settings")

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.base_session import AbstractBaseSession
-from django.core.signals import setting_changed
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
@@ -32,26 +31,15 @@ _READ_LABELS = frozenset({"sessions", "django_cache"})
 _READ_MODULES = ("allauth.",)
 
 
-@cache
 def alias() -> str:
-    """The name in `DATABASES` of the database in use. It stays the same for a process, and a
-    request asks often.
-    """
-    return str(setting("DATABASE"))
-
-
-def _setting_changed(**kwargs: Any) -> None:
-    """Receives `setting_changed`, which only tests send."""
-    if kwargs.get("setting") == "ROWKEEPER":
-        alias.cache_clear()
-
-
-setting_changed.connect(_setting_changed, dispatch_uid="rowkeeper-database-alias")
+    """The name in `DATABASES` of the database in use."""
+    name: str = setting("DATABASE")
+    return name
 
 
 def database() -> BaseDatabaseWrapper:
     """This thread's connection, to keep for several calls: `connection` looks it up at each."""
-    return connections[alias()]
+    return connections[setting("DATABASE")]
 
 
 class _Connection:

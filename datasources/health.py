@@ -110,8 +110,8 @@ def renew() -> None:
         pool.check()
 
 
-def replace_broken(sender: object = None, **kwargs: object) -> None:
-    """Receives `request_started`: close this thread's connection if the server has closed it.
+def replace_broken() -> None:
+    """Close this thread's connection if the server has closed it. Called before each request.
 
     Something to read on an idle connection is either that or a notice. A system call tells, so
     that requests need no statement for it; only where there is something is the server asked.

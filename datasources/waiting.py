@@ -51,11 +51,11 @@ _serving = _Serving()
 
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """A wait for PostgreSQL: since when, on which connection, for whom."""
+    """The wait for PostgreSQL on a connection, one after the other: since when, for whom."""
 
-    since: float
     database: Any
-    client: socket.socket | None
+    since: float = 0.0
+    client: socket.socket | None = None
     cancelled: bool = False
     # Held to end the wait, and to cancel or cut it: what comes after it is somebody else's.
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,7 +65,7 @@ class Watch:
     """The thread that looks after the waits of this process."""
 
     def __init__(self) -> None:
-        self.waits: dict[int, _Wait] = {}
+        self.waits: set[_Wait] = set()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -83,13 +83,13 @@ class Watch:
     def look(self) -> None:
         """End the waits that are over."""
         most = setting("DATABASE_SECONDS")
-        for key, wait in list(self.waits.items()):
-            late = monotonic() - wait.since > most
-            left = wait.client is not None and not wait.cancelled and _has_left(wait.client)
-            if not late and not left:
-                continue
+        for wait in list(self.waits):
             with wait.lock:
-                if self.waits.get(key) is wait:
+                if wait not in self.waits:
+                    continue
+                late = monotonic() - wait.since > most
+                left = wait.client is not None and not wait.cancelled and _has_left(wait.client)
+                if late or left:
                     self._end(wait, late)
 
     def _end(self, wait: _Wait, late: bool) -> None:
@@ -144,24 +144,26 @@ def bound(sender: object, connection: Any, **kwargs: object) -> None:
     if connection.vendor != "postgresql" or not hasattr(held, "wait") or "wait" in vars(held):
         return
     wait: Callable[..., Any] = held.wait
+    # The driver lets one thread at a time use a connection.
+    mine = _Wait(held)
 
     def bounded(*args: Any, **words: Any) -> Any:
         if not _serving.active:
             return wait(*args, **words)
-        key = threading.get_ident()
-        mine = watch.waits[key] = _Wait(monotonic(), held, _serving.client)
+        mine.since, mine.client, mine.cancelled = monotonic(), _serving.client, False
+        watch.waits.add(mine)
         try:
             return wait(*args, **words)
         finally:
             with mine.lock:
-                watch.waits.pop(key, None)
+                watch.waits.discard(mine)
 
     held.wait = bounded
     watch.start()
 
 
-def begin(sender: object = None, environ: Any = None, **kwargs: object) -> None:
-    """Receives `request_started`. The client gets its time limit for sending and reading."""
+def begin(environ: Any) -> None:
+    """A request begins. The client gets its time limit for sending and reading."""
     _serving.active, _serving.client = True, None
     client = (environ or {}).get("gunicorn.socket")
     if client is None:
@@ -174,8 +176,8 @@ def begin(sender: object = None, environ: Any = None, **kwargs: object) -> None:
         _serving.client = client
 
 
-def end(sender: object = None, **kwargs: object) -> None:
-    """Receives `request_finished`."""
+def end() -> None:
+    """A request has ended."""
     _serving.active, _serving.client = False, None
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.core.signals import request_started
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.test import Client
 
@@ -214,12 +213,12 @@ def test_an_idle_connection_that_the_server_closed_is_replaced() -> None:
         pytest.skip("there is no connection to close")
     connection.ensure_connection()
     before: Any = connection.connection
-    health.replace_broken(request_started)
+    health.replace_broken()
     assert connection.connection is before
     settings: dict[str, Any] = connection.get_connection_params()
     with psycopg.connect(
         host=settings["host"], port=settings["port"], user=settings["user"], dbname="postgres"
     ) as other:
         other.execute("SELECT pg_terminate_backend(%s,5000)", [before.info.backend_pid])
-    health.replace_broken(request_started)
+    health.replace_broken()
     assert connection.connection is None

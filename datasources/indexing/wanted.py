@@ -56,15 +56,17 @@ def wanted_by(where: Node, equality: bool) -> list[tuple[str, str]]:
     return found
 
 
-def wake(sender: object = None, **kwargs: object) -> None:
-    """Receives `request_finished`: has a thread write down what was counted, if it is time."""
+def wake() -> None:
+    """Has a thread write down what was counted, if it is time. Called after each request."""
     if _is_time():
         _worker.wake()
 
 
 def _is_time() -> bool:
+    if not _counted:
+        return False
     pause = setting("INDEX_ADVICE_SECONDS")
-    return bool(_counted) and pause is not None and monotonic() - _written >= pause
+    return pause is not None and monotonic() - _written >= pause
 
 
 def write_down() -> None:

@@ -78,15 +78,6 @@ class Endpoint(ViewSet):
     schema = None
     http_method_names = ["get", "post", "put", "delete", "head"]
 
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """The request of Django REST framework. A test's `force_authenticate` is left to our own
-        authentication: the framework would put any object in the place of the Identity.
-        """
-        made = super().initialize_request(request, *args, **kwargs)
-        if is_forced(request):
-            made.authenticators = self.get_authenticators()
-        return made
-
     @property
     def default_response_headers(self) -> dict[str, str]:
         """None: `finalize_response` sets the headers, and what the address takes is only listed
@@ -96,35 +87,31 @@ class Endpoint(ViewSet):
 
     # Whether the request can be answered anew if the connection breaks: nothing was written so far.
     repeatable = True
-    # Whether it broke.
-    broke = False
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Answer the request; once more, if the connection to the database broke meanwhile and
-        nothing can have been written.
-        """
-        response = super().dispatch(request, *args, **kwargs)
-        if self.broke:
-            self.repeatable = False
-            renew()
-            response = super().dispatch(request, *args, **kwargs)
-        return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Read the body, and then who is asking.
 
         Queries are an exception: one statement may read the credential together with the rows.
+        A test's `force_authenticate` is left to our own authentication: Django REST framework would
+        put any object in the place of the Identity.
         """
+        if is_forced(request._request):
+            request.authenticators = self.get_authenticators()
         receive(request._request)
         if self.action != "query":
             self.identity(request)
             self.repeatable &= request.method in ("GET", "HEAD")
 
     def handle_exception(self, exc: Exception) -> Any:
-        """Every failure, foreseen or not, is JSON; a transaction of the project's is undone."""
+        """Every failure, foreseen or not, is JSON; a transaction of the project's is undone.
+
+        If the connection to the database broke and nothing can have been written, the request is
+        answered once more instead.
+        """
         if self.repeatable and is_lost(exc) and not connection.in_atomic_block:
-            self.broke = True
-            return HttpResponse()
+            self.repeatable = False
+            renew()
+            return self.dispatch(self.request._request, *self.args, **self.kwargs)
         failure = failure_of(exc)
         if isinstance(failure, WrongMethod):
             failure.__dict__["allowed"] = self.allowed_methods
@@ -141,10 +128,11 @@ class Endpoint(ViewSet):
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> Any:
         """Answers hold people's data: no cache keeps them."""
-        if "Cache-Control" not in response:
-            response["Cache-Control"] = "no-store"
-        response["Vary"] = "Auth-token, Authorization, Cookie"
-        response[REQUEST_ID] = trail_of(request._request).request_id
+        headers = response.headers
+        if "Cache-Control" not in headers:
+            headers["Cache-Control"] = "no-store"
+        headers["Vary"] = "Auth-token, Authorization, Cookie"
+        headers[REQUEST_ID] = trail_of(request._request).request_id
         return response
 
     def identity(self, request: Request) -> Identity:
@@ -293,5 +281,5 @@ def json_answer(value: Any, status: int = 200) -> HttpResponse:
 
 
 def text_answer(text: str, status: int = 200) -> HttpResponse:
-    """JSON text as the answer."""
-    return HttpResponse(text, status=status, content_type="application/json")
+    """JSON text as the answer, which is UTF-8 whatever the charset of the project's pages."""
+    return HttpResponse(text.encode(), status=status, content_type="application/json")

@@ -84,7 +84,11 @@ def json_body(request: HttpRequest) -> dict[str, Any]:
 
     Raises `WrongMedia`, `TooLarge` and `Malformed`.
     """
-    data = _read(request, (JSON,))
+    return json_in(json_bytes(request))
+
+
+def json_in(data: bytes) -> dict[str, Any]:
+    """A body as a JSON object; an empty one is `{}`. Raises `Malformed`."""
     return _object(loads(data) if data.strip() else {})
 
 
@@ -97,7 +101,9 @@ def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str
     if found is None:
         most: int = setting("MAX_ANONYMOUS_ROWS" if identity.is_anonymous else "MAX_ROWS")
         if large:
-            _check(request, (JSON,), bulk=True)
+            _check(request, (JSON,))
+            if _length(request) > setting("MAX_BULK_BODY"):
+                raise _too_large(setting("MAX_BULK_BODY"))
             value = loads_bulk(_hashing(request), most, setting("MAX_BODY"))
         else:
             data = _read(request, (JSON,))
@@ -151,19 +157,25 @@ def _media(request: HttpRequest) -> str:
 
 
 def _read(request: HttpRequest, taken: tuple[str, ...]) -> bytes:
-    """The body. Raises as `_check`."""
-    limit = _check(request, taken, bulk=False)
-    if _READ not in request.__dict__:
+    """The body. Raises as `_check`, and `TooLarge`."""
+    _check(request, taken)
+    data: bytes | None = request.__dict__.get(_READ)
+    if data is None:
         receive(request)
-    data: bytes = request.__dict__.get(_READ, b"")
-    if len(data) > limit:
-        raise TooLarge(f"the body is over the limit of {limit} bytes")
+        data = request.__dict__.get(_READ, b"")
+        if is_large(request):
+            raise _too_large(setting("MAX_BODY"))
+    if len(data) > setting("MAX_BODY"):
+        raise _too_large(setting("MAX_BODY"))
     return data
 
 
-def _check(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> int:
-    """Look at the headers of a body; its limit. Raises `Malformed`, `WrongMedia` and `TooLarge`."""
-    limit: int = setting("MAX_BULK_BODY" if bulk else "MAX_BODY")
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is over the limit of {limit} bytes")
+
+
+def _check(request: HttpRequest, taken: tuple[str, ...]) -> None:
+    """Look at the headers of a body. Raises `Malformed` and `WrongMedia`."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
         raise Malformed("a body needs a `Content-Length`")
@@ -171,9 +183,6 @@ def _check(request: HttpRequest, taken: tuple[str, ...], bulk: bool) -> int:
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if not empty and (_media(request) not in taken or charset not in ("utf-8", "utf8")):
         raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
-    if _length(request) > limit:
-        raise TooLarge(f"the body is over the limit of {limit} bytes")
-    return limit
 
 
 # What the parser would split a text at, again and again, to leave it as it is.

@@ -28,7 +28,7 @@ from ..engine.asks import ByQuery
 from ..engine.decide import decide_select
 from ..guard import Guard, guard_of
 from ..log.records import Trail
-from .bodies import json_body, json_bytes
+from .bodies import json_bytes, json_in
 from .repeated import Decided, Repeated
 from .switches import QUERY_SWITCHES, names_switch
 
@@ -62,7 +62,7 @@ class Foreseen:
 def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
     """A select that will be granted if all is as it was; else None."""
     # The kept decisions go by the body only.
-    if not store.has_few() or not _is_short(request) or names_switch(request, QUERY_SWITCHES):
+    if not store.has_few() or names_switch(request, QUERY_SWITCHES):
         return None
     known = expected_of(request, reference)
     if known is None:
@@ -73,21 +73,18 @@ def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
         return None
 
 
-def _is_short(request: HttpRequest) -> bool:
-    length = str(request.META.get("CONTENT_LENGTH") or "0")
-    return length.isascii() and length.isdigit() and int(length[:30]) <= MAX_BODY
-
-
 def _foreseen(known: Expected, request: HttpRequest) -> Foreseen | None:
     door = guard_of(known.reference, known.source, known.identity)
-    # Before the body is read: a data source that the caller may not know of takes no longer than
+    # Before the body is parsed: a data source that the caller may not know of takes no longer than
     # one that does not exist.
     if door.ruleset.has_scripts or not door.is_known:
         return None
     text = json_bytes(request)
+    if len(text) > MAX_BODY:
+        return None
     decided = _repeated.get(known, text)
     if decided is None or not _holds(decided, door):
-        decided = _decide(known, door, json_body(request))
+        decided = _decide(known, door, json_in(text))
         if decided is None:
             return None
         _repeated.keep(known, text, decided)

@@ -62,8 +62,11 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(slots=True)
 class Trail:
-    """What one request leaves behind: an id for all its decisions, made when first wanted."""
+    """What one request leaves behind."""
 
+    # A random text that finds all its decisions in the log. It is changed for the id under which
+    # the request is counted, or that a proxy has given it.
+    request_id: str = field(default_factory=_random_id)
     entry_id: int | None = None
     # Whether something of the request is in the log.
     logged: bool = False
@@ -73,25 +76,12 @@ class Trail:
     budget: Budget = field(default_factory=Budget)
     # Whether it is that of a joined data source; see `joined`.
     is_joined: bool = False
-    _id: str = ""
-
-    @property
-    def request_id(self) -> str:
-        """A random text that finds the request in the log."""
-        if not self._id:
-            self._id = _random_id()
-        return self._id
-
-    @request_id.setter
-    def request_id(self, found: str) -> None:
-        """Another id, under which the request is counted, or that a proxy has given it."""
-        self._id = found
 
     def joined(self) -> Trail:
         """The trail of a data source that the request joins. What is logged of it has the id of the
         request, but does not change it: the client could tell from its id what was logged.
         """
-        return replace(self, logged=False, is_joined=True, _id=self.request_id)
+        return replace(self, logged=False, is_joined=True)
 
     @property
     def network(self) -> str:
