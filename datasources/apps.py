@@ -19,21 +19,18 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Give SQLite the functions that it lacks, on every connection."""
+        """Connect the receivers of signals, and register the system checks."""
         from . import checks, checks_schema, db  # noqa: F401  (registers the system checks)
-        from .functions import register
         from .indexing.build import before_migrate
         from .models import DataSource
         from .pgfunctions import after_migrate
         from .rights import forget_deleted
-        from .serving import finished, started
-        from .waiting import bound
+        from .serving import connected, finished, started
 
         db.install()
         request_started.connect(started, dispatch_uid="rowkeeper-started")
         request_finished.connect(finished, dispatch_uid="rowkeeper-finished")
-        connection_created.connect(register, dispatch_uid="rowkeeper-sqlite-functions")
-        connection_created.connect(bound, dispatch_uid="rowkeeper-waits")
+        connection_created.connect(connected, dispatch_uid="rowkeeper-connected")
         pre_migrate.connect(before_migrate, sender=self, dispatch_uid="rowkeeper-marked-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

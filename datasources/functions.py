@@ -37,10 +37,8 @@ def _in_time() -> None:
         raise TimeoutError
 
 
-def register(sender: object, connection: Any, **kwargs: object) -> None:
-    """Receives `connection_created`."""
-    if connection.vendor != "sqlite":
-        return
+def register(connection: Any) -> None:
+    """Give a new connection to SQLite the functions."""
     for name, count, function in _FUNCTIONS:
         connection.connection.create_function(name, count, function, deterministic=True)
     for name, count, aggregate in AGGREGATES:

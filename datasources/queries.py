@@ -171,6 +171,8 @@ def parse_views(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     body, such as `("views[0]", "Mine")`. Raises `Malformed`.
     """
     one, several = body.get("view"), body.get("views")
+    if one is None and several is None:
+        return ()
     if one is not None and not isinstance(one, str):
         raise Malformed("`view` is the name of one view, as text; `views` is a list of names")
     if several is None:

@@ -136,12 +136,12 @@ def _has_left(client: socket.socket) -> bool:
         return False
 
 
-def bound(sender: object, connection: Any, **kwargs: object) -> None:
-    """Receives `connection_created`: what the driver waits for on this connection is looked after
-    while a request is answered.
+def bound(connection: Any) -> None:
+    """What the driver waits for on this connection to PostgreSQL is looked after while a request is
+    answered. Called when it is made, and each time that it comes from a pool.
     """
     held = connection.connection
-    if connection.vendor != "postgresql" or not hasattr(held, "wait") or "wait" in vars(held):
+    if not hasattr(held, "wait") or "wait" in vars(held):
         return
     wait: Callable[..., Any] = held.wait
     # The driver lets one thread at a time use a connection.

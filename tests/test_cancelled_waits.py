@@ -42,7 +42,7 @@ def test_the_next_statement_is_left_alone(
         hit.append(running[-1])
 
     monkeypatch.setattr(waiting, name, slow)
-    waiting.bound(None, SimpleNamespace(connection=held, vendor="postgresql"))
+    waiting.bound(SimpleNamespace(connection=held))
 
     def first() -> None:
         running.append("first")

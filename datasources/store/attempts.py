@@ -53,8 +53,8 @@ def expected(ask: Ask) -> int:
 
 def _least(first: int) -> int:
     """The first lookup that can hold so many rows, those that are passed over included."""
-    least, rows, wanted = 0, FIRST, min(first, ALL)
-    while rows < wanted:
+    least, rows = 0, FIRST
+    while rows < first and rows < ALL:
         least, rows = least + 2, rows * FACTOR
     return least
 

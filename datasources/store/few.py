@@ -42,11 +42,11 @@ def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tupl
     found = f"ARRAY(SELECT {text.text} FROM {rows.sql.text}{order.text} LIMIT %s OFFSET %s)"
     params = (*text.params, *rows.sql.params, *order.params, limit, ask.offset)
     if rows.hits is not None:
+        opening = rows.opening
         found = (
-            f"({rows.opening.text}SELECT (SELECT count(*) FROM hits)"
-            f"||':'||array_to_string({found},','))"
+            f"({opening.text}SELECT (SELECT count(*) FROM hits)||':'||array_to_string({found},','))"
         )
-        return Sql(found, (*rows.opening.params, *params)), rows
+        return Sql(found, (*opening.params, *params)), rows
     number, on = "cardinality(a)", rows.goes_on
     if on is not None:
         # A walk that has passed every row has found all that there is.

@@ -113,7 +113,7 @@ def _planner(ask: Ask, attempt: int | None) -> _Planner:
     return _Planner(ask, spans, pieces, attempt)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Planner:
     """One ask, with the columns of its where that have an index, and the texts that it seeks a
     part of. `attempt`: which one is to be made; None: the one that is expected to do.
@@ -231,6 +231,8 @@ class _Planner:
     @cached_property
     def _point(self) -> str | None:
         """A column in whose index the where is about one value."""
+        if not self.spans:
+            return None
         return next((name for name, span in self.spans.items() if span.is_point()), None)
 
     @cached_property
@@ -240,6 +242,8 @@ class _Planner:
         """
         spans, ordered = self.spans, self._ordered
         sought = is_sought(self.ask.where, dialect().name)
+        if not spans and not self.pieces:
+            return {WHOLE: self._whole_condition} if sought else {}
         points = [name for name, span in spans.items() if span.is_point()]
         several = [name for name, span in spans.items() if span.points is not None]
         if sought and (not (points or several) or _has_several_equalities(self.ask.where)):
@@ -260,9 +264,13 @@ class _Planner:
     # -- lookups
 
     @cached_property
+    def _is_all_sought(self) -> bool:
+        return is_all_sought(self.ask.where)
+
+    @cached_property
     def _whole_condition(self) -> Sql:
         ask = self.ask
-        if is_all_sought(ask.where):
+        if self._is_all_sought:
             return condition_of(ask.source.id, ask.where, True)
         found = sought_sql(ask.where, ask.source.id)
         return Sql(f"data_source_id+0=%s AND {found.text}", (ask.source.id, *found.params))
@@ -283,8 +291,7 @@ class _Planner:
         each.
         """
         if name == WHOLE:
-            all_of_it = is_all_sought(self.ask.where)
-            return [self._whole_condition], ALWAYS if all_of_it else self._exact
+            return [self._whole_condition], ALWAYS if self._is_all_sought else self._exact
         return [self._within(name), self._beside_condition(name)], self._exact
 
     def _beside_condition(self, name: str) -> Sql:
@@ -374,6 +381,8 @@ class _Planner:
         return (*ask.more, behind_sql(dialect(), ask.order, ask.place))
 
     def _where(self, conditions: Sequence[Sql]) -> Sql:
+        if len(conditions) == 1:
+            return conditions[0]
         text = " AND ".join(one.text for one in conditions)
         return Sql(text, tuple(param for one in conditions for param in one.params))
 

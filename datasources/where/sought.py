@@ -52,12 +52,12 @@ def is_all_sought(node: Node) -> bool:
 
 
 def _is_all_sought(node: Node) -> bool:
+    if isinstance(node, Field):
+        return _is_sought(node)
     if isinstance(node, Made):
         return _is_all_sought(node.item)
-    if isinstance(node, And | Or):
-        # An empty one says something, too, and no path does.
-        return bool(node.items) and all(map(_is_all_sought, node.items))
-    return isinstance(node, Field) and _is_sought(node)
+    # An empty one says something, too, and no path does.
+    return isinstance(node, And | Or) and bool(node.items) and all(map(_is_all_sought, node.items))
 
 
 def has_equals(field: Field) -> bool:
