@@ -89,14 +89,19 @@ def test_rows_are_read_where_a_rule_looks_at_them(rules: list[Any]) -> None:
 def test_no_statement_deletes_more_than_so_many(
     keep: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A statement that deleted all of a large data source would not end within its time."""
+    """A statement that deleted all of a large data source would not end within its time, nor would
+    a `COMMIT` that checks all references to it.
+    """
     monkeypatch.setattr(others, "DELETED", size)
     beside = place([READS], GREENS, name="B")
     there = place([READS, WRITES, DELETES], GREENS)
     deleted: list[int] = []
+    checked = 0
 
     def counts(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal checked
         found = execute(sql, params, many, context)
+        checked += sql == "SET CONSTRAINTS ALL IMMEDIATE"
         if sql.startswith(f"DELETE FROM {Entry._meta.db_table}"):
             deleted.append(context["cursor"].rowcount)
         return found
@@ -104,6 +109,8 @@ def test_no_statement_deletes_more_than_so_many(
     with connection.execute_wrapper(counts):
         assert replace(calls.anonymous(), there, keep).status == 200
     assert max(deleted) <= size and sum(deleted) == 25 - keep
+    if connection.vendor == "postgresql":
+        assert checked == deleted.count(size)
     assert [row["Team"] for row in rows(there)] == ["Kept"] * keep + ["New"]
     assert rows(beside) == GREENS
 

@@ -102,6 +102,9 @@ class Others(Sequence[dict[str, Any]]):
             cursor.execute(f"DELETE FROM {TABLE} WHERE id IN ({first} {DELETED:d})", params)
             if cursor.rowcount < DELETED:
                 return None
+        if connection.vendor == "postgresql":
+            # Deferred, they would all be checked by `COMMIT`, which has the time of one statement.
+            connection.check_constraints()
         found = run(f"{first} 1", params)
         return found[0][0] - 1 if found else None
 
