@@ -1,11 +1,13 @@
-"""What the benchmarks stand on: a database of their own, and people to fill it with."""
+"""What the benchmarks stand on: a database of their own, people to fill it with, and clocks."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 # Of this process: two benchmarks may run at once.
@@ -48,6 +50,34 @@ def database(server: str, sqlite: bool = False) -> Iterator[None]:
 
         connections.close_all()
         on_server(drop)
+
+
+class Spent:
+    """Seconds from its making to `end`: by the clock, and of the processor."""
+
+    def __init__(self) -> None:
+        self.clock, self.processor = -time.perf_counter(), -self._now()
+
+    def end(self) -> None:
+        self.clock += time.perf_counter()
+        self.processor += self._now()
+
+    def __str__(self) -> str:
+        return f"{self.processor:.2f} s ({self.clock:.2f} s by the clock)"
+
+    @staticmethod
+    def _now() -> float:
+        """This process's, and that of the server's process for its connection."""
+        from django.db import connection
+
+        found = time.process_time()
+        if connection.vendor == "postgresql":
+            connection.ensure_connection()
+            stat = Path(f"/proc/{connection.connection.info.backend_pid}/stat")
+            with suppress(OSError):
+                user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+                found += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return found
 
 
 def run(sql: str) -> None:

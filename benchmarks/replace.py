@@ -16,13 +16,10 @@ import argparse
 import os
 import resource
 import sys
-import time
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from .choices import row_of
-from .ground import database, run
+from .ground import Spent, database, run
 
 RATIO, PER_ROW, MEGABYTES, SLACK = 3.0, 60e-6, 60, 0.5
 OTHERS = [{"type": ["insert"], "allow": "all"}]
@@ -48,34 +45,6 @@ def fill(model: Any, rows: int) -> None:
         more = min(made, rows - made)
         run(f"INSERT INTO {TABLE} ({copied}) SELECT {copied} FROM {TABLE} LIMIT {more}")
         made += more
-
-
-class Spent:
-    """Seconds from its making to `end`: by the clock, and of the processor."""
-
-    def __init__(self) -> None:
-        self.clock, self.processor = -time.perf_counter(), -self._now()
-
-    def end(self) -> None:
-        self.clock += time.perf_counter()
-        self.processor += self._now()
-
-    def __str__(self) -> str:
-        return f"{self.processor:.2f} s ({self.clock:.2f} s by the clock)"
-
-    @staticmethod
-    def _now() -> float:
-        """This process's, and that of the server's process for its connection."""
-        from django.db import connection
-
-        found = time.process_time()
-        if connection.vendor == "postgresql":
-            connection.ensure_connection()
-            stat = Path(f"/proc/{connection.connection.info.backend_pid}/stat")
-            with suppress(OSError):
-                user, system = stat.read_text().rpartition(")")[2].split()[11:13]
-                found += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-        return found
 
 
 def replace(model: Any, rules: list[dict[str, Any]]) -> Spent:

@@ -82,18 +82,26 @@ def read(url: str, *words: str) -> Any:
     return json.loads(run("read.py", url, ROOT, *words).splitlines()[-1])
 
 
+@pytest.fixture(scope="module")
+def fresh(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the code of today says of a new site."""
+    with empty_databases(tmp_path_factory.mktemp("fresh"), "fresh") as urls:
+        return read(urls["fresh"])
+
+
 @pytest.mark.django_db
 @pytest.mark.skipif(len(commits()) < 2, reason="there is no git history here")
 @pytest.mark.parametrize("commit", some_commits())
-def test_an_upgrade_with_data_gives_the_schema_of_a_new_site(commit: str, tmp_path: Path) -> None:
+def test_an_upgrade_with_data_gives_the_schema_of_a_new_site(
+    commit: str, fresh: Any, tmp_path: Path
+) -> None:
     from .upgrade.fill import ROWS, RULES
 
     if commit == ANY:
         commit = random.choice(commits()[1:])
         print("upgraded from", commit)
     before = extract(commit, tmp_path / "before")
-    with empty_databases(tmp_path, "fresh", "upgraded") as urls:
-        fresh = read(urls["fresh"])
+    with empty_databases(tmp_path, "upgraded") as urls:
         run("fill.py", urls["upgraded"], before)
         upgraded = read(urls["upgraded"])
     assert upgraded["schema"] == fresh["schema"]
