@@ -61,11 +61,11 @@ def prepare(rows: int) -> dict[str, tuple[int, Callable[[], dict[str, Any]]]]:
         text = json.dumps({"where": where, "limit": 50}).ljust(1_025 if anew else 0)
         return lambda: environ(query, text.encode(), made["tokens"][who])
 
-    def commits(count: int) -> Callable[[], dict[str, Any]]:
+    def commits(count: int, token: str = "") -> Callable[[], dict[str, Any]]:
         def make() -> dict[str, Any]:
             entries = [{"data": ground_row(next(number))} for _ in range(count)]
             body = {"append": True, "returnEntries": False, "entries": entries}
-            return environ(f"/v1/data-sources/{large}/commit", json.dumps(body).encode())
+            return environ(f"/v1/data-sources/{large}/commit", json.dumps(body).encode(), token)
 
         return make
 
@@ -82,7 +82,7 @@ def prepare(rows: int) -> dict[str, tuple[int, Callable[[], dict[str, Any]]]]:
         "insert": (30, insert),
         "commit of 1": (30, commits(1)),
         "commit of 500": (2, commits(500)),
-        "commit of 20000": (1, commits(20_000)),
+        "commit of 20000": (1, commits(20_000, made["tokens"]["bob"])),
     }
 
 

@@ -262,7 +262,11 @@ def test_a_worker_as_the_system_sees_it(monkeypatch: pytest.MonkeyPatch) -> None
         assert status["Threads"] == "1"
         assert (status["Seccomp"] == "2") is seccomp.supported()
         assert os.getsid(worker.pid) == worker.pid == os.getpgid(worker.pid)
+        assert os.getpriority(os.PRIO_PROCESS, worker.pid) == LIMITS.nice
         if os.getuid() == 0:
+            if (place / "autogroup").exists():
+                # Its session gets no more of the processor than the process does.
+                assert (place / "autogroup").read_text().endswith(f" nice {LIMITS.nice}\n")
             assert set(status["Uid"].split()) == set(status["Gid"].split()) == {str(walls.NOBODY)}
             assert status["Groups"].strip() == ""
             assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0

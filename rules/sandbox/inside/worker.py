@@ -13,6 +13,7 @@ import sys
 import time
 import unicodedata  # noqa: F401 (the parser imports it where a name has letters beyond ASCII)
 from collections import OrderedDict
+from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any, Final, NoReturn
 
@@ -35,12 +36,23 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
     """Build the walls, say so, and serve until the web process hangs up."""
     wire = Wire(descriptor)
     time.gmtime()  # what the C library reads of time zones it reads now
-    os.nice(options["nice"])
+    _go_after_others(options["nice"])
     standing = walls.build(descriptor, options["memory"], options["cpu_seconds"], options["parent"])
     worker = Worker(wire)
     walls.settle()
     wire.send(json.dumps({"walls": [*standing, "audit"]}))
     worker.serve()
+
+
+def _go_after_others(nice: int) -> None:
+    """Leave the processor to other processes where they want it.
+
+    The worker has a session of its own, and Linux may share the processor among sessions: then
+    `nice` counts within the session alone, and a file says how much the session gets (sched(7)).
+    """
+    os.nice(nice)
+    with suppress(OSError), open("/proc/self/autogroup", "w") as file:
+        file.write(str(nice))
 
 
 class Worker:
