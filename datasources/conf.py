@@ -22,6 +22,9 @@ DEFAULTS: dict[str, Any] = {
     # Rows that are sent in one request: by callers with a credential, and by those without.
     "MAX_ROWS": 100_000,
     "MAX_ANONYMOUS_ROWS": 1_000,
+    # Values in these rows, those inside of lists and objects included.
+    "MAX_VALUES": 1_000_000,
+    "MAX_ANONYMOUS_VALUES": 100_000,
     # Passwords that are set in one request, and by the requests of one network within
     # `SIGN_IN_WINDOW` seconds. Hashing one takes half a second or more.
     "MAX_PASSWORDS": 20,

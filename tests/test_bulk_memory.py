@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, repeat
 
 import pytest
 
-from datasources import jsonbulk
+from datasources.conf import DEFAULTS
 from datasources.errors import Malformed, TooLarge
-from datasources.jsonbulk import loads_bulk
+from datasources.jsonbulk import Limits, loads_bulk
 
-MEGABYTE = 1_048_576
+LIMITS = Limits(100_000, DEFAULTS["MAX_VALUES"], 1_048_576)
 
 
 class Sent:
@@ -47,31 +48,29 @@ class Sent:
 def test_nothing_is_read_behind_an_error(start: str) -> None:
     sent = Sent(chain([start.encode()], repeat(b"y" * 65_536, 160)))
     with pytest.raises(Malformed, match="no JSON"):
-        loads_bulk(sent.read, 100_000, MEGABYTE)
+        loads_bulk(sent.read, LIMITS)
     assert sent.taken < 300_000
 
 
 @pytest.mark.parametrize("value", [b"{}", b"[]", b'{"k":{}}', b"[[]]", b'{"k":1}'])
-def test_small_nested_values_take_bounded_memory(
-    value: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Less than 80 bytes for each value that a body may have, of which there are 2.5 million."""
-    assert jsonbulk.MOST_IN_ALL == 2_500_000
-    monkeypatch.setattr(jsonbulk, "MOST_IN_ALL", 250_000)
+def test_small_nested_values_take_bounded_memory(value: bytes) -> None:
+    """Less than 130 bytes a value, and the text; with a tenth of what a body may have."""
+    limits = replace(LIMITS, values=LIMITS.values // 10)
     row = b'{"Name":[' + b",".join([value] * 5_000) + b"]},"
     sent = Sent(chain([b'{"entries":['], repeat(row, 1_000)))
     tracemalloc.start()
     try:
-        with pytest.raises(TooLarge, match="the rows have more than 250000 values"):
-            loads_bulk(sent.read, 100_000, MEGABYTE)
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        with pytest.raises(TooLarge, match=f"the rows have more than {limits.values} values"):
+            loads_bulk(sent.read, limits)
+        assert tracemalloc.get_traced_memory()[1] < 130 * limits.values + limits.characters
     finally:
         tracemalloc.stop()
 
 
-def test_many_rows_of_usual_columns_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonbulk, "MOST_IN_ALL", jsonbulk.MOST_IN_ALL // 100)
-    row = b"{" + b",".join(b'"C%d":"a, [b] {c}"' % n for n in range(20)) + b"}"
+def test_many_rows_of_usual_columns_pass() -> None:
+    """A hundredth of the rows and values of a request, with marks in texts that are no values."""
+    limits = replace(LIMITS, rows=LIMITS.rows // 100, values=LIMITS.values // 100)
+    row = b"{" + b",".join(b'"C%d":"a, [b] {c}"' % n for n in range(10)) + b"}"
     rows = b",".join([row] * 1_000)
     sent = Sent(iter([b'{"entries":[' + rows + b"]}"]))
-    assert len(loads_bulk(sent.read, 1_000, MEGABYTE)["entries"]) == 1_000
+    assert len(loads_bulk(sent.read, limits)["entries"]) == 1_000

@@ -17,7 +17,7 @@ from accounts.identity import Identity
 from accounts.providers.django_user import is_read
 from datasources.conf import setting
 from datasources.errors import Malformed, TooLarge
-from datasources.jsonbulk import loads_bulk
+from datasources.jsonbulk import Limits, loads_bulk
 from datasources.jsontext import loads
 from datasources.values import MAX_COLUMNS, MAX_INTEGER, problem_with_row, shown
 
@@ -30,6 +30,8 @@ MULTIPART = "multipart/form-data"
 _READ, _PARSED = "_rowkeeper_body", "_rowkeeper_parsed_body"
 # The digest of a body that is parsed as it arrives, and not held.
 _DIGEST = "_rowkeeper_body_digest"
+# The header that makes a request happen once: only then is the digest of its body asked for.
+IDEMPOTENCY_KEY = "HTTP_IDEMPOTENCY_KEY"
 # Of the headers of a part of a form: `name`, and as many as there may be beside it.
 _MAX_PARAMETERS = 20
 
@@ -95,27 +97,34 @@ def json_in(data: bytes) -> dict[str, Any]:
 def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str, Any]:
     """The body of a bulk write. `large`: whether it may be over the usual limit.
 
-    Raises as `json_body`, and `TooLarge` for more rows than the caller may send.
+    Raises as `json_body`, and `TooLarge` for more rows or values than the caller may send.
     """
     found: dict[str, Any] | None = request.__dict__.get(_PARSED)
     if found is None:
-        most: int = setting("MAX_ANONYMOUS_ROWS" if identity.is_anonymous else "MAX_ROWS")
+        limits = _limits(identity)
         if large:
             _check(request, (JSON,))
             if _length(request) > setting("MAX_BULK_BODY"):
                 raise _too_large(setting("MAX_BULK_BODY"))
-            value = loads_bulk(_hashing(request), most, setting("MAX_BODY"))
+            value = loads_bulk(_reader(request), limits)
         else:
             data = _read(request, (JSON,))
-            value = (
-                loads_bulk(BytesIO(data).read, most, setting("MAX_BODY")) if data.strip() else {}
-            )
+            value = loads_bulk(BytesIO(data).read, limits) if data.strip() else {}
         found = request.__dict__[_PARSED] = _object(value)
     return found
 
 
-def _hashing(request: HttpRequest) -> Callable[[int], bytes]:
-    """`request.read`, which also makes the digest of what it gives."""
+def _limits(identity: Identity) -> Limits:
+    rows, values = "MAX_ROWS", "MAX_VALUES"
+    if identity.is_anonymous:
+        rows, values = "MAX_ANONYMOUS_ROWS", "MAX_ANONYMOUS_VALUES"
+    return Limits(setting(rows), setting(values), setting("MAX_BODY"))
+
+
+def _reader(request: HttpRequest) -> Callable[[int], bytes]:
+    """`request.read`, which also makes the digest of what it gives, if that will be asked for."""
+    if IDEMPOTENCY_KEY not in request.META:
+        return request.read
     digest = request.__dict__[_DIGEST] = sha256()
 
     def read(size: int) -> bytes:

@@ -152,7 +152,8 @@ class EntriesAndCommits(Entries):
                 store.writing(source, ask.keys, True, confirm=confirm) as columns,
             ):
                 made = _carry_out(door, source, ask, columns)
-                once.keep({"made": runs_of(made)}, door)
+                if once.key is not None:
+                    once.keep({"made": runs_of(made)}, door)
         except Repeated as repeated:
             if not is_unchanged(repeated, door):
                 decided(door, source, ask, lock=False)

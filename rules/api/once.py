@@ -21,7 +21,7 @@ from datasources.sources import Source
 from ..guard import Guard
 from ..idempotency import KeptKey, Repeated, clean_up, request_digests, state_of
 from .answering import after_write
-from .bodies import digest_of_body
+from .bodies import IDEMPOTENCY_KEY, digest_of_body
 
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?\Z")
@@ -43,7 +43,7 @@ class Once:
         Raises `Malformed` for a key that is none, and for a caller without a credential: others
         could send the same key.
         """
-        text = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        text = request.META.get(IDEMPOTENCY_KEY)
         if text is None:
             return cls()
         if not _KEY.match(text):

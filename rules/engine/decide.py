@@ -205,15 +205,20 @@ def decide_insert(
     user = identity.user
 
     def judge(rule: Rule) -> Reason | Granted:
+        # Whether a new row may have a column depends on the name only.
+        fitting: set[str] = set()
         for row in ask.rows:
             reason = unmet_by_submitted(rule, row, row, user, inserts=True)
             if reason is not None:
                 return reasons.rejected(reason)
+            if row.keys() <= fitting:
+                continue
             reason = undeclared(ruleset, identity, row) or closed_to_insert(
                 rule.columns, row, rule.pinned_on_insert
             )
             if reason is not None:
                 return reason
+            fitting.update(row)
         return Granted(rows=tuple(dict(row) for row in ask.rows))
 
     return _decide(
