@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
 
 from datasources import waiting
@@ -149,7 +150,7 @@ def served(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Say that so many threads answer requests, as a server does."""
     monkeypatch.setattr(waiting, "_of_server", waiting._Server())
     waiting.served_by(threads)
-    monkeypatch.setattr(waiting, "setting", {"HELD_THREADS": None}.__getitem__)
+    monkeypatch.setattr(settings, "ROWKEEPER", {"HELD_THREADS": None})
     assert waiting.threads() == threads
 
 
