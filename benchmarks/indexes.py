@@ -272,12 +272,13 @@ def plan(statement: Statement, execution: bool = True) -> str:
         text = text.replace("%s", f"${number + 1}", 1)
     text = text.replace("%%", "%")
     given = ",".join(Literal(value).as_string(None) for value in params)
+    given = f"({given})" if given else ""
     options = "ANALYZE,TIMING OFF,COSTS OFF" if execution else "COSTS OFF"
     with psycopg.connect(os.environ["DATABASE_URL"]) as other:
         other.execute("SET jit=off; SET plan_cache_mode=force_generic_plan")
         other.execute(f"PREPARE one AS {text}".encode())
         for _ in range(3):
-            found = other.execute(f"EXPLAIN ({options}) EXECUTE one({given})".encode()).fetchall()
+            found = other.execute(f"EXPLAIN ({options}) EXECUTE one{given}".encode()).fetchall()
         return "\n".join(row[0] for row in found)
 
 

@@ -38,7 +38,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bounds are so small that most reads need several attempts."""
     monkeypatch.setattr(attempts, "FIRST", 1)
     monkeypatch.setattr(attempts, "FACTOR", 2)
-    monkeypatch.setattr(attempts, "WALKED", {"postgresql": 2, "sqlite": 2})
+    monkeypatch.setattr(attempts, "WALKED", dict.fromkeys(attempts.WALKED, (2, 2, 2)))
     learned.attempts.clear()
     learned.narrowest.clear()
 

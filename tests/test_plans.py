@@ -19,7 +19,7 @@ from datasources.indexing.keys import name_of
 from datasources.models import DataSource
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
-from datasources.store import learned
+from datasources.store import attempts, learned
 
 pytestmark = pytest.mark.django_db
 ON_POSTGRESQL = connection.vendor == "postgresql"
@@ -175,3 +175,36 @@ def test_what_was_learned_is_checked_again() -> None:
     for _ in range(learned.USES + 3):
         assert len(read(source, body)[0]) == 3
     assert not learned.attempts
+
+
+def test_a_page_by_cursor_reads_no_other_rows_than_those_that_its_index_finds() -> None:
+    source = made([row_of(n, f"d{n % 30}") for n in range(3_000)], ["Department"])
+    body = {"where": {"Department": "d7"}, "limit": 20, "after": ""}
+    first = page(source, body)
+    with CaptureQueriesContext(connection) as caught:
+        second = page(source, {**body, "after": first.following})
+    assert len(first.entries) == len(second.entries) == 20
+    (statement,) = (one["sql"] for one in caught if "rowkeeper_datasources_entry" in one["sql"])
+    if ON_POSTGRESQL:
+        assert rows_read(statement) <= 21
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}")
+        searches = [str(row[-1]) for row in cursor.fetchall() if "rowkeeper" in str(row[-1])]
+    assert searches and all(name_of(source.id, "Department") in one for one in searches)
+
+
+def page(source: Source, body: dict[str, Any]) -> reading.Page:
+    ask = asked(source, body)
+    return reading.page(source, ask, ask.where, Projection(), [])
+
+
+def test_rows_before_the_place_of_a_cursor_count_as_read() -> None:
+    """A lookup reads them, however few are behind the place, and so gives up for a walk."""
+    source = made([row_of(n, "d") for n in range(1_200)], ["Salary"])
+    body: dict[str, Any] = {"where": {"Salary": {"$gte": 0}}, "limit": 1_190}
+    last = page(source, {**body, "after": ""}).following
+    learned.attempts.clear()
+    assert len(page(source, {**body, "limit": 20, "after": last}).entries) == 10
+    (found,) = learned.attempts._kept.values()
+    assert attempts.is_walk(found[0])

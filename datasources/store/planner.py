@@ -39,6 +39,7 @@ from .narrowest import narrowest
 CARRIED = 'id,data,"order",data_source_id,nested,created_at,updated_at'
 # The name of the lookup by the index over whole rows; a column's name is never empty.
 WHOLE = ""
+_NOTHING = Sql("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class _Planner:
     spans: dict[str, Span]
     pieces: dict[str, str]
     attempt: int | None
-    # The conditions of the stretches that a walk with a bound passes.
+    # The stretches that a walk with a bound passes, as what follows FROM in a statement.
     _passed: list[Sql] = field(default_factory=list)
 
     def rows(self) -> Rows:
@@ -161,7 +162,7 @@ class _Planner:
         """A lookup of so many rows, or a walk past so many, as the number of the attempt says."""
         ask = self.ask
         number = attempts.expected(ask) if self.attempt is None else self.attempt
-        bound = attempts.bound(number)
+        bound = attempts.bound(number, ask.order)
         if attempts.is_walk(number):
             parts = self._walk(bound)
             goes_on = _goes_on(self._passed, bound)
@@ -174,11 +175,22 @@ class _Planner:
             params = tuple(param for part in parts for param in part.params)
             sql = Sql(f"({' UNION ALL '.join(marked)}) AS e WHERE 1=1", params)
             return Rows(sql, ask, number, has_parts=True, goes_on=goes_on)
-        inside, outside = self._lookup(name)
-        found = _union([self._select([condition, *self._beside_where]) for condition in inside])
-        hits = Sql(f"{found.text} LIMIT {bound + 1:d}", found.params)
-        sql = Sql(f"hits AS e WHERE {outside.text}", outside.params)
-        return Rows(sql, ask, number, hits, all_fit=outside == ALWAYS)
+        inside, exact = self._lookup(name)
+        found, span = [self._select([condition]) for condition in inside], self.spans.get(name)
+        if span is not None and span.is_range():
+            # In the order of the index: PostgreSQL would make a bitmap of the whole span first.
+            order = Sql(self._keys(name).order(False, span.kind != KIND_BOOLEAN))
+            found[0] = _ordered(found[0], order, Sql(f"{bound + 1:d}"))
+        hits = _union(found)
+        # What is before the place counts as read, so the place is asked of the hits.
+        outside = self._where([exact, *self._beside_where])
+        return Rows(
+            Sql(f"hits AS e WHERE {outside.text}", outside.params),
+            ask,
+            number,
+            Sql(f"{hits.text} LIMIT {bound + 1:d}", hits.params),
+            all_fit=outside == ALWAYS,
+        )
 
     def _whole_lookup(self, name: str | None) -> Rows:
         """All rows that fit, to be sorted or counted."""
@@ -316,18 +328,20 @@ class _Planner:
             if self._point is not None:
                 return [self._of_point(self._point, bound), self._beside(self._point)]
             within, order = by_id(ask.source.id, self._descending, self._last)
-            return [self._first([within], order, (), self._exact, bound)]
+            return [self._first([within], order, self._exact, bound)]
         term, *others = ask.order
         rest = order_sql(dialect(), others)
-        behind = rest.text.removeprefix(" ORDER BY ")
-        parts = []
-        for stretch, one_kind in self._stretches(keys, "<" if term.descending else ">"):
-            order = f"{keys.order(term.descending, one_kind)},{behind}"
-            parts.append(
-                self._first(
-                    [Sql(keys.of_source()), stretch], order, rest.params, self._exact, bound
-                )
+        then = Sql(rest.text.replace(" ORDER BY ", ",", 1), rest.params)
+        parts = [
+            self._first(
+                [Sql(keys.of_source()), stretch],
+                keys.order(term.descending, one_kind),
+                self._exact,
+                bound,
+                then,
             )
+            for stretch, one_kind in self._stretches(keys, "<" if term.descending else ">")
+        ]
         return [*parts, self._beside(keys.column)]
 
     @cached_property
@@ -344,7 +358,7 @@ class _Planner:
             conditions.append(Sql(f"id{'<' if self._descending else '>'}=%s", (self._last,)))
         # A row that the keys tell has this value where they say so: there is nothing left to ask.
         rest = ALWAYS if _is_equality(self.ask.where) else self._exact
-        return self._first(conditions, order, (), rest, bound)
+        return self._first(conditions, order, rest, bound)
 
     def _stretches(self, keys: Keys, sign: str) -> list[tuple[Sql, bool]]:
         """The parts of an index that are walked, and whether each has values of one kind: of a
@@ -394,25 +408,26 @@ class _Planner:
         self,
         within: Sequence[Sql],
         order: str,
-        params: Sequence[object],
         rest: Sql,
         bound: int | None,
+        then: Sql = _NOTHING,
     ) -> Sql:
-        """The first rows of an index in its order that meet the rest; `bound`: so many of the index
-        are read at most. Both databases keep the order of a subquery that has a limit.
+        """The first rows of an index in its order, and `then` in another, that meet the rest;
+        `bound`: so many of the index are read at most. Both databases keep the order of a subquery
+        that has a limit.
         """
         rests = [rest, *self._beside_where]
+        whole_order, first = Sql(f"{order}{then.text}", then.params), Sql("%s", (self.ask.first,))
         if bound is None:
-            rows = self._select([*within, *rests])
-            text = f"SELECT * FROM ({rows.text} ORDER BY {order} LIMIT %s) AS first"
-            return Sql(text, (*rows.params, *params, self.ask.first))
-        self._passed.append(self._where(within))
-        rows, where = self._select(within), self._where(rests)
-        text = (
-            f"SELECT * FROM (SELECT * FROM ({rows.text} ORDER BY {order} LIMIT {bound:d}) "
-            f"AS passed WHERE {where.text} LIMIT %s) AS first"
+            return _ordered(self._select([*within, *rests]), whole_order, first)
+        stretch, where = self._where(within), self._where(rests)
+        # In this order, or else PostgreSQL looks for them among the rows of all data sources.
+        self._passed.append(Sql(f"{TABLE} WHERE {stretch.text} ORDER BY {order}", stretch.params))
+        passed = _ordered(self._select(within), whole_order, Sql(f"{bound:d}"))
+        return Sql(
+            f"SELECT * FROM ({passed.text}) AS passed WHERE {where.text} LIMIT {first.text}",
+            (*passed.params, *where.params, *first.params),
         )
-        return Sql(text, (*rows.params, *params, *where.params, self.ask.first))
 
 
 _NO_SPAN = Span(KIND_TEXT)
@@ -433,11 +448,15 @@ def _is_equality(where: Node) -> bool:
 
 def _goes_on(passed: Sequence[Sql], bound: int) -> Sql:
     """The condition that one of these stretches has more rows than the bound."""
-    texts = [
-        f"EXISTS(SELECT 1 FROM {TABLE} WHERE {one.text} LIMIT 1 OFFSET {bound:d})" for one in passed
-    ]
+    texts = [f"EXISTS(SELECT 1 FROM {one.text} LIMIT 1 OFFSET {bound:d})" for one in passed]
     params = tuple(param for one in passed for param in one.params)
     return Sql(f"({' OR '.join(texts)})", params)
+
+
+def _ordered(rows: Sql, order: Sql, limit: Sql) -> Sql:
+    """The first rows in an order."""
+    text = f"SELECT * FROM ({rows.text} ORDER BY {order.text} LIMIT {limit.text}) AS first"
+    return Sql(text, (*rows.params, *order.params, *limit.params))
 
 
 def _union(parts: Sequence[Sql]) -> Sql:
@@ -450,4 +469,7 @@ def _union(parts: Sequence[Sql]) -> Sql:
 
 def _table(parts: Sequence[Sql], whole: bool = False) -> Rows:
     found = _union(parts)
-    return Rows(Sql(f"({found.text}) AS e WHERE 1=1", found.params), whole=whole)
+    # Without this, SQLite sorts each part by itself if the order is by id, and to have the last one
+    # sorted reads all rows of the data source instead of an index of a column.
+    end = " LIMIT -1" if len(parts) > 1 and dialect().name == "sqlite" else ""
+    return Rows(Sql(f"({found.text}{end}) AS e WHERE 1=1", found.params), whole=whole)

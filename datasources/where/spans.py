@@ -38,6 +38,10 @@ class Span:
         """One value alone."""
         return self.kind == KIND_NULL or (self.points is not None and len(self.points) == 1)
 
+    def is_range(self) -> bool:
+        """Whether it has an end."""
+        return self.low is not None or self.high is not None
+
 
 def conjuncts(node: Node) -> Iterator[Node]:
     """The conditions of a where that all have to hold."""
