@@ -26,10 +26,11 @@ _TOKEN = 16
 # Characters of a number, at most, that is one.
 _MAX_NUMBER = 1_000
 # What stands between two items of a list, and how the second one begins: for an object, with its
-# first key.
-_between = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(\S(?:[ \t\n\r]*"[^"\\]*)?)').match
-# A text, also one whose end is missing.
-_string = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+# first key. It is short, as a long one that is nearly there again and again takes long to be found.
+_between = re.compile(r'[ \t\n\r]{0,9},[ \t\n\r]{0,9}(\S(?:[ \t\n\r]{0,9}"[^"\\]{0,16})?)').match
+# An escape; and a text without escapes, also one whose end is missing. One pattern for both would
+# take much memory for each escape.
+_escape, _string = re.compile(r"\\.", re.DOTALL), re.compile(r'"[^"]*"?')
 # A list or an object that is empty, or of which nothing more is known.
 _empty = re.compile(r"[\[{][ \t\n\r]*(?:[\]}]|\Z)")
 # The types that mypy knows leave these out.
@@ -242,11 +243,14 @@ class _Values:
         self._rows: list[Json] = []
         # How many values `_rows` have, at most.
         self._bound = 0
+        # Characters of a row from which on it is looked at before it is whole.
+        self._next = 0
 
     def count(self, rows: list[Json], marks: int) -> None:
         """Count the values of rows in whose text there are so many marks."""
         self._rows += rows
         self._bound += marks
+        self._next = 0
         if self._bound > self._left:
             self._look()
 
@@ -255,8 +259,10 @@ class _Values:
         marks = _marks(text, at, len(text))
         if self._bound + marks > self._left:
             self._look()
-        if marks > self._left:
-            bare = _empty.sub("0", _string.sub("0", text[at:]))
+        if marks > self._left and len(text) - at >= self._next:
+            # Once more when twice as much of the row is there.
+            self._next = 2 * (len(text) - at)
+            bare = _empty.sub("0", _string.sub("0", _escape.sub("", text[at:])))
             if _marks(bare, 0, len(bare)) > self._left:
                 self._raise()
 

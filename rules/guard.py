@@ -137,6 +137,10 @@ class Guard:
     trail: Trail | None = None
     # Whether what is granted is logged as well, or denials only.
     notes_grants: bool = True
+    # Whether the look-ups of scripts are made again before a write. They are not where the whole
+    # write is decided under the lock of its data source: others, who write to what is looked up,
+    # could keep it from ever being carried out.
+    confirms: bool = True
 
     @property
     def is_known(self) -> bool:
@@ -267,10 +271,10 @@ class Guard:
         return replace(self, notes_grants=False)
 
     def confirm(self) -> None:
-        """Check, under the lock, that the look-ups of scripts find what they found. Raises
-        `Changed`.
+        """Check, once a write has been decided under the lock, that the look-ups of scripts find
+        what they found. Raises `Changed`.
         """
-        if isinstance(self.scripts, Scripts):
+        if self.confirms and isinstance(self.scripts, Scripts):
             self.scripts.confirm()
 
     def written(self) -> None:

@@ -22,7 +22,6 @@ from datasources.where.nodes import fields
 
 from .engine.columns import Columns
 from .sandbox import LookupFailed, Lookups
-from .sandbox.limits import current_limits
 
 # Either lets one see entries in the admin.
 SEEING = ("view", "change")
@@ -112,9 +111,9 @@ class Remembered:
             lambda lookups, left: lookups.count(reference, where, left), seconds_left
         )
 
-    def are_unchanged(self) -> bool:
-        """Whether all of them find the same once more."""
-        lookups, until = self._fresh(), monotonic() + current_limits().seconds
+    def are_unchanged(self, until: float) -> bool:
+        """Whether all of them find the same once more, by this time on the monotonic clock."""
+        lookups = self._fresh()
         for ask, found in self._found:
             try:
                 now = ask(lookups, until - monotonic())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha256
+from time import monotonic
 
 from datasources.errors import Busy, Changed
 from datasources.jsontext import dumps
@@ -11,6 +13,7 @@ from datasources.jsontext import dumps
 from . import sandbox
 from .engine.scripts import Budget, ScriptCall, ScriptVerdict
 from .lookups import LookupsOf, Remembered
+from .sandbox.limits import current_limits
 
 
 class Scripts:
@@ -36,23 +39,26 @@ class Scripts:
         """
         self._writers, self._otherwise, self._lookups_of = writers, otherwise, lookups_of
         self._lookups: dict[int | None, LookupsOf] = {}
-        self._said: dict[tuple[str, str, str], ScriptVerdict] = {}
+        self._said: dict[tuple[str, str, bytes], ScriptVerdict] = {}
         self._looked_up: list[Remembered] = []
         self._source_id, self._budget = source_id, budget or Budget()
         self._has_written = False
 
     def __call__(self, call: ScriptCall) -> ScriptVerdict:
         """Run a script, or repeat what it said. Raises `Busy` where no worker can be had."""
-        key = call.source, call.operation, dumps([call.query, call.entry, call.entries])
+        told = dumps([call.query, call.entry, call.entries]).encode()
+        # A digest, as the entries of a commit can be long.
+        key = call.source, call.operation, sha256(told).digest()
         if key not in self._said:
             self._said[key] = self._run(call)
         return self._said[key]
 
     def confirm(self) -> None:
-        """Check, under the lock of a write, that the look-ups of the scripts find what they found
-        when the write was decided. Raises `Changed` if one does not.
+        """Check, once a write has been decided under the lock, that the look-ups of the scripts
+        find what they found when it was decided before. Raises `Changed` if one does not.
         """
-        if not all(each.are_unchanged() for each in self._looked_up):
+        until = monotonic() + current_limits().seconds
+        if not all(each.are_unchanged(until) for each in self._looked_up):
             raise Changed
 
     def forget(self) -> None:

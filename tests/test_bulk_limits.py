@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from datasources import jsonbulk
 from datasources.errors import Malformed, TooLarge
@@ -395,3 +396,18 @@ def test_what_is_too_long_takes_little_memory(text: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 100_000_000
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [1, 2_000])
+def test_an_answered_request_holds_no_body(count: int) -> None:
+    """Django's request refers to itself, so that it stays in memory for a while."""
+    there = place([rule("insert")], name="Held")
+    response = Client().post(
+        f"/v1/{there.url}/commit",
+        {"append": True, "entries": [{"data": {"Name": "new"}}] * count},
+        content_type="application/json",
+    )
+    assert response.status_code == (200 if count == 1 else 413)
+    held = [value for value in vars(response.wsgi_request).values() if "new" in str(value)]
+    assert not held

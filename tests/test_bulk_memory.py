@@ -11,7 +11,7 @@ import pytest
 
 from datasources.conf import DEFAULTS
 from datasources.errors import Malformed, TooLarge
-from datasources.jsonbulk import Limits, loads_bulk
+from datasources.jsonbulk import Limits, _between, _Values, loads_bulk
 
 LIMITS = Limits(100_000, DEFAULTS["MAX_VALUES"], 1_048_576)
 
@@ -74,3 +74,21 @@ def test_many_rows_of_usual_columns_pass() -> None:
     rows = b",".join([row] * 1_000)
     sent = Sent(iter([b'{"entries":[' + rows + b"]}"]))
     assert len(loads_bulk(sent.read, limits)["entries"]) == 1_000
+
+
+def test_where_rows_end_is_looked_for_by_a_short_text() -> None:
+    """A long one that is nearly there again and again would take seconds to be found."""
+    for text in ("}" + " " * 50 + ",{", "}," + "\n" * 50 + "{", '},{"' + "a" * 1_000 + '":1'):
+        found = _between(text, 1)
+        assert found is None or found.end() < 40
+
+
+def test_escapes_of_an_unfinished_row_take_bounded_memory() -> None:
+    """The row has more commas than values may follow, and they stand in a text."""
+    values, row = _Values(1), '{"a":"' + ",\\n" * 300_000
+    tracemalloc.start()
+    try:
+        values.refuse(row, 0)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(row)
+    finally:
+        tracemalloc.stop()

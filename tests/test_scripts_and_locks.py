@@ -16,6 +16,8 @@ from django.db import connection
 from datasources import store
 from datasources.models import Entry
 from rules import sandbox
+from rules.api import entries
+from rules.guard import Guard
 from rules.log.journal import journal
 from rules.models import LoggedDecision
 from rules.saving import save_rules
@@ -136,6 +138,51 @@ def test_what_a_script_looks_up_is_looked_up_again_under_the_lock(
         runs(Entry.objects.filter(data_source=members.model).delete, ("insert", "update", "delete"))
         assert WRITES[name](calls.anonymous(), there).failure == (401, "auth.required")
         assert there.stored == {there.ids[0]: {"Name": "old"}}
+
+
+def test_writers_of_what_a_script_looks_up_do_not_keep_a_write_from_being_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = sandbox.run
+    for name in WRITES:
+        members = place([], [{"Name": "Ann"}], name=f"Members {next(_numbers)}")
+        there = there_with(GRANTED)
+        save_rules(
+            there.model,
+            [{"script": MEMBERS % members.model.pk}],
+            calls.django_user(is_superuser=True),
+        )
+
+        def then_a_member_comes(*args: Any, source: Any = members.model) -> Any:
+            verdict = run(*args)
+            Entry.objects.create(data_source=source, data={"Name": "Bob"})
+            return verdict
+
+        monkeypatch.setattr(sandbox, "run", then_a_member_comes)
+        assert WRITES[name](calls.anonymous(), there).status == 200, name
+
+
+def test_look_ups_are_confirmed_after_the_wait_for_an_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there, seen = there_with(GRANTED), list[str]()
+    stored_entry, confirm = entries.stored_entry, Guard.confirm
+
+    def locked(*args: Any, **words: Any) -> Any:
+        if words.get("lock"):
+            seen.append("locked")
+        return stored_entry(*args, **words)
+
+    def confirmed(self: Guard) -> None:
+        seen.append("confirmed")
+        confirm(self)
+
+    monkeypatch.setattr(entries, "stored_entry", locked)
+    monkeypatch.setattr(Guard, "confirm", confirmed)
+    for name in ("update", "delete"):
+        seen.clear()
+        assert WRITES[name](calls.anonymous(), there).status == 200
+        assert seen == ["locked", "confirmed"], name
 
 
 def test_whom_no_rule_lets_write_locks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,13 +33,12 @@ from datasources.errors import Changed, NotFound, TooLarge
 from datasources.hashing import outside_transactions
 from datasources.health import is_lost, renew
 from datasources.jsontext import dumps
-from datasources.sources import Source
 from datasources.waiting import writers_turn
 
 from ..guard import Guard, guard, guard_of
 from ..log import note
 from ..log.records import Trail
-from .bodies import bulk_body, is_large, receive
+from .bodies import bulk_body, is_large, receive, release
 from .errors import ACCESS, REQUEST_ID, STATUS, WrongMethod, answer, failure_of
 
 _TRAIL = "_rowkeeper_trail"
@@ -85,6 +84,8 @@ class Endpoint(ViewSet):
         """
         return {}
 
+    # Whether a write is decided under the lock of its data source from the beginning.
+    is_locked = False
     # Whether the request can be answered anew if the connection breaks: nothing was written so far.
     repeatable = True
 
@@ -127,7 +128,8 @@ class Endpoint(ViewSet):
     def finalize_response(
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> Any:
-        """Answers hold people's data: no cache keeps them."""
+        """Answers hold people's data: no cache keeps them. The body is not needed any more."""
+        release(request._request)
         headers = response.headers
         if "Cache-Control" not in headers:
             headers["Cache-Control"] = "no-store"
@@ -168,19 +170,9 @@ class Endpoint(ViewSet):
             self.identify_again(request)
         return body
 
-    def confirm(self, request: Request, door: Guard) -> store.Confirm:
-        """For `store.writing`: checks that the caller, the data source, and what scripts have
-        looked up, are as decided.
-        """
-        unchanged = partial(confirm, request._request, self.identity(request))
-        if not door.ruleset.has_scripts:
-            return unchanged
-
-        def both(source: Source, alone: bool) -> None:
-            unchanged(source, alone)
-            door.confirm()
-
-        return both
+    def confirm(self, request: Request) -> store.Confirm:
+        """For `store.writing`: checks that the caller and the data source are as decided."""
+        return partial(confirm, request._request, self.identity(request))
 
     def decided(self, request: Request, reference: str, write: Callable[[], Answered]) -> Answered:
         """Run a write, which decides and then writes; if the caller, the rules or the data source
@@ -203,6 +195,7 @@ class Endpoint(ViewSet):
                 if source is not None:
                     sources.lock(source.id)
                 self.identify_again(request)
+                self.is_locked = True
                 return write()
         raise Changed
 
@@ -216,7 +209,9 @@ class Endpoint(ViewSet):
         else:
             found = guard(wanted, self.identity(request), trail)
         # `007` is 7, and a denial quotes it as it was sent.
-        return found if str(wanted) == reference else replace(found, reference=reference)
+        if str(wanted) != reference or self.is_locked:
+            found = replace(found, reference=reference, confirms=not self.is_locked)
+        return found
 
 
 def allow_passwords(request: Request, count: int, before: int) -> None:

@@ -144,7 +144,7 @@ class EntriesAndCommits(Entries):
         if door.decides_early(*ask.operations):
             decided(door, source, ask, lock=False)
             door = door.again()
-        confirm = once.confirm(self.confirm(request, door))
+        confirm = once.confirm(self.confirm(request))
         see = partial(_seen, door)
         try:
             with (
@@ -238,6 +238,7 @@ def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> 
     of the new entries, in the order in which they were sent.
     """
     plan = decided(door, source, ask, lock=True)
+    door.confirm()
     if door.ruleset.has_scripts:
         columns += _made_by_scripts(source, [*plan.rows, *(row for _, row in plan.changes)])
     if plan.others is not None:

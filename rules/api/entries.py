@@ -112,12 +112,13 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         decision = door.insert(Insert([row]))
         source = door.found("insert")
-        confirm = once.confirm(self.confirm(request, door))
+        confirm = once.confirm(self.confirm(request))
         try:
             with (
                 refused_addresses(door, "insert"),
                 store.writing(source, decision.rows[0], confirm=confirm),
             ):
+                door.confirm()
                 made = store.insert(source, decision.rows)[0]
                 once.keep(kept_entry(made), door)
         except Repeated as repeated:
@@ -150,7 +151,7 @@ class Entries(Endpoint):
         if door.decides_early("update"):
             _may_update(door, stored_entry(door, wanted, "update"), row)
             door = door.again()
-        confirm = once.confirm(self.confirm(request, door))
+        confirm = once.confirm(self.confirm(request))
         try:
             with refused_addresses(door, "update"):
                 after, first = _updated(door, source, wanted, row, confirm, precondition, once)
@@ -180,12 +181,13 @@ class Entries(Endpoint):
         if door.decides_early("delete"):
             door.delete(ById([stored_entry(door, wanted, "delete").data]))
             door = door.again()
-        confirm = once.confirm(self.confirm(request, door))
+        confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
                 stored = stored_entry(door, wanted, "delete", lock=True)
                 door.delete(ById([stored.data]))
                 precondition.check(entry_tag(stored.updated_at))
+                door.confirm()
                 store.delete(source, [stored.id])
                 once.keep({}, door)
         except Repeated as repeated:
@@ -208,10 +210,11 @@ class Entries(Endpoint):
             door = door.again()
         else:
             decision = door.delete(query)
-        confirm = once.confirm(self.confirm(request, door))
+        confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
                 decision = decision or door.delete(query)
+                door.confirm()
                 count = store.delete_where(source, decision.where(where), held.ids)
                 once.keep({"deletedCount": count}, door)
         except Repeated as repeated:
@@ -331,6 +334,7 @@ def _updated(
             new = [key for key in written if key not in known]
             if whole or not new:
                 columns += new
+                door.confirm()
                 after = store.update(source, [(before, written)])[0]
                 once.keep(kept_entry(after), door)
                 door.written()
