@@ -5,8 +5,8 @@
 
 Two processes, one for each commit, have a database of their own each and answer the same requests
 through the site's WSGI application, in turn: first the one, then the other, and in the next round
-the other way about. What is compared is the processor time of these processes, so that what else
-the machine does counts little; the time by the clock, which holds the database's, stands beside it.
+the other way about. It compares the processor time of these processes, on which other work of the
+machine has little influence. The elapsed time, which includes the database's, is printed as well.
 The table has medians of the rounds' ratios. The exit code is 1 where one of processor time is
 beyond the bound.
 

@@ -53,7 +53,7 @@ class Ground:
             status = 0
         return time.monotonic() - began, status
 
-    def told(self, what: str, answers: list[tuple[float, int]], status: int, most: float) -> bool:
+    def report(self, what: str, answers: list[tuple[float, int]], status: int, most: float) -> bool:
         """Print and judge: all have this status, and came in time."""
         slowest, statuses = max(took for took, _ in answers), sorted({each for _, each in answers})
         kept = slowest <= most and statuses == [status]
@@ -82,7 +82,7 @@ def frozen(ground: Ground) -> bool:
             answers = [each.result() for each in sent]
     finally:
         ground.server.thaw(stopped)
-    return ground.told("a frozen database", answers, 503, 30)
+    return ground.report("a frozen database", answers, 503, 30)
 
 
 def locked(ground: Ground) -> bool:
@@ -99,8 +99,8 @@ def locked(ground: Ground) -> bool:
         time.sleep(0.2)
         reads = ground.beside(sent)
         answers = [each.result() for each in sent]
-    kept = ground.told("writes to a locked row", answers, 503, 15)
-    return ground.told("reads beside them", reads, 200, SOON) and kept
+    kept = ground.report("writes to a locked row", answers, 503, 15)
+    return ground.report("reads beside them", reads, 200, SOON) and kept
 
 
 def redis(ground: Ground) -> bool:
@@ -110,8 +110,8 @@ def redis(ground: Ground) -> bool:
         sent = [pool.submit(ground.ask, "POST", "/v1/session/authorize", body)]
         reads = ground.beside(sent)
         answers = [each.result() for each in sent]
-    kept = ground.told("a sign-in while Redis does not answer", answers, 503, 15)
-    return ground.told("reads beside it", reads, 200, SOON) and kept
+    kept = ground.report("a sign-in while Redis does not answer", answers, 503, 15)
+    return ground.report("reads beside it", reads, 200, SOON) and kept
 
 
 MEASURES: dict[str, Callable[[Ground], bool]] = {

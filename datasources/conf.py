@@ -99,7 +99,7 @@ DEFAULTS: dict[str, Any] = {
 def setting(name: str) -> Any:
     """The value of one setting. It stays the same for a process, and a request asks often.
 
-    Raises `KeyError` for a name that is none.
+    Raises `KeyError` if there is no such setting.
     """
     return getattr(settings, "ROWKEEPER", {}).get(name, DEFAULTS[name])
 

@@ -246,7 +246,7 @@ def texts_in(value: object) -> Iterator[str]:
 
 
 def whole_number(text: str) -> int | None:
-    """The integer from 0 to `MAX_INTEGER` that a text is, in ASCII digits; None if it is none."""
+    """The value of a text of ASCII digits, from 0 to `MAX_INTEGER`; None for any other text."""
     if not (text.isascii() and text.isdigit()):
         return None
     digits = text.lstrip("0") or "0"

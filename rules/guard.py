@@ -140,7 +140,7 @@ class Guard:
     # Whether the look-ups of scripts are made again before a write. They are not where the whole
     # write is decided under the lock of its data source: others, who write to what is looked up,
     # could keep it from ever being carried out.
-    confirms: bool = True
+    rechecks_lookups: bool = True
 
     @property
     def is_known(self) -> bool:
@@ -266,15 +266,15 @@ class Guard:
             could_apply(self.ruleset, self.identity, operation) for operation in operations
         )
 
-    def again(self) -> Guard:
+    def without_grant_log(self) -> Guard:
         """The guard that decides once more, under the lock: what it grants is logged already."""
         return replace(self, notes_grants=False)
 
-    def confirm(self) -> None:
+    def confirm_lookups(self) -> None:
         """Check, once a write has been decided under the lock, that the look-ups of scripts find
         what they found. Raises `Changed`.
         """
-        if self.confirms and isinstance(self.scripts, Scripts):
+        if self.rechecks_lookups and isinstance(self.scripts, Scripts):
             self.scripts.confirm()
 
     def written(self) -> None:

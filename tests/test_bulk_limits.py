@@ -266,7 +266,10 @@ def test_values_are_counted_exactly() -> None:
 
         def read(most: int, body: bytes = body, size: int = size) -> Any:
             held = BytesIO(body)
-            pieces = lambda wanted: held.read(min(size, wanted))  # noqa: E731
+
+            def pieces(wanted: int) -> bytes:
+                return held.read(min(size, wanted))
+
             return read_bulk(pieces, Limits(1_000, most, 100_000))["entries"]
 
         count = sum(map(count_of, rows))

@@ -73,6 +73,15 @@ def there_with(script: str, *rules: dict[str, Any]) -> Place:
     return place([*rules, {"script": script}], [{"Name": "old"}], name=name)
 
 
+def members_and_things() -> tuple[Place, Place]:
+    """A data source with one row, and one whose script looks it up."""
+    members = place([], [{"Name": "Ann"}], name=f"Members {next(_numbers)}")
+    there = there_with(GRANTED)
+    script = MEMBERS % members.model.pk
+    save_rules(there.model, [{"script": script}], calls.django_user(is_superuser=True))
+    return members, there
+
+
 def test_no_script_runs_in_the_transaction_of_a_write(runs: Callable[..., list[str]]) -> None:
     for name in WRITES:
         for script in (GRANTED, "return None", "raise ValueError"):
@@ -128,13 +137,7 @@ def test_what_a_script_looks_up_is_looked_up_again_under_the_lock(
     runs: Callable[..., list[str]],
 ) -> None:
     for name in WRITES:
-        members = place([], [{"Name": "Ann"}], name=f"Members {next(_numbers)}")
-        there = there_with(GRANTED)
-        save_rules(
-            there.model,
-            [{"script": MEMBERS % members.model.pk}],
-            calls.django_user(is_superuser=True),
-        )
+        members, there = members_and_things()
         runs(Entry.objects.filter(data_source=members.model).delete, ("insert", "update", "delete"))
         assert WRITES[name](calls.anonymous(), there).failure == (401, "auth.required")
         assert there.stored == {there.ids[0]: {"Name": "old"}}
@@ -145,13 +148,7 @@ def test_writers_of_what_a_script_looks_up_do_not_keep_a_write_from_being_done(
 ) -> None:
     run = sandbox.run
     for name in WRITES:
-        members = place([], [{"Name": "Ann"}], name=f"Members {next(_numbers)}")
-        there = there_with(GRANTED)
-        save_rules(
-            there.model,
-            [{"script": MEMBERS % members.model.pk}],
-            calls.django_user(is_superuser=True),
-        )
+        members, there = members_and_things()
 
         def then_a_member_comes(*args: Any, source: Any = members.model) -> Any:
             verdict = run(*args)
@@ -166,7 +163,7 @@ def test_look_ups_are_confirmed_after_the_wait_for_an_entry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there, seen = there_with(GRANTED), list[str]()
-    stored_entry, confirm = entries.stored_entry, Guard.confirm
+    stored_entry, confirm = entries.stored_entry, Guard.confirm_lookups
 
     def locked(*args: Any, **words: Any) -> Any:
         if words.get("lock"):
@@ -178,7 +175,7 @@ def test_look_ups_are_confirmed_after_the_wait_for_an_entry(
         confirm(self)
 
     monkeypatch.setattr(entries, "stored_entry", locked)
-    monkeypatch.setattr(Guard, "confirm", confirmed)
+    monkeypatch.setattr(Guard, "confirm_lookups", confirmed)
     for name in ("update", "delete"):
         seen.clear()
         assert WRITES[name](calls.anonymous(), there).status == 200
@@ -209,7 +206,7 @@ def test_who_lacks_a_rule_for_a_part_of_a_commit_locks_nothing(
         assert answer.failure == (400, "datasource.access"), body
 
 
-def test_an_entry_that_is_not_there_is_answered_as_with_a_rule() -> None:
+def test_an_unknown_entry_is_404_without_a_rule_for_the_write() -> None:
     """404 to those who may read every entry, whether a rule lets them write or not."""
     there = place([READ], [{"Name": "old"}])
     api, unknown = calls.anonymous(), there.ids[0] + 1

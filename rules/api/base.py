@@ -104,7 +104,7 @@ class Endpoint(ViewSet):
             self.repeatable &= request.method in ("GET", "HEAD")
 
     def handle_exception(self, exc: Exception) -> Any:
-        """Every failure, foreseen or not, is JSON; a transaction of the project's is undone.
+        """Answer every failure in JSON, and roll back a transaction of the project.
 
         If the connection to the database broke and nothing can have been written, the request is
         answered once more instead.
@@ -210,7 +210,7 @@ class Endpoint(ViewSet):
             found = guard(wanted, self.identity(request), trail)
         # `007` is 7, and a denial quotes it as it was sent.
         if str(wanted) != reference or self.is_locked:
-            found = replace(found, reference=reference, confirms=not self.is_locked)
+            found = replace(found, reference=reference, rechecks_lookups=not self.is_locked)
         return found
 
 

@@ -143,7 +143,7 @@ class EntriesAndCommits(Entries):
             return _nothing_written(door, source, ask, once)
         if door.decides_early(*ask.operations):
             decided(door, source, ask, lock=False)
-            door = door.again()
+            door = door.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         see = partial(_seen, door)
         try:
@@ -238,7 +238,7 @@ def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> 
     of the new entries, in the order in which they were sent.
     """
     plan = decided(door, source, ask, lock=True)
-    door.confirm()
+    door.confirm_lookups()
     if door.ruleset.has_scripts:
         columns += _made_by_scripts(source, [*plan.rows, *(row for _, row in plan.changes)])
     if plan.others is not None:

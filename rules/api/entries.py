@@ -118,7 +118,7 @@ class Entries(Endpoint):
                 refused_addresses(door, "insert"),
                 store.writing(source, decision.rows[0], confirm=confirm),
             ):
-                door.confirm()
+                door.confirm_lookups()
                 made = store.insert(source, decision.rows)[0]
                 once.keep(kept_entry(made), door)
         except Repeated as repeated:
@@ -150,7 +150,7 @@ class Entries(Endpoint):
         source = door.found("update")
         if door.decides_early("update"):
             _may_update(door, stored_entry(door, wanted, "update"), row)
-            door = door.again()
+            door = door.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         try:
             with refused_addresses(door, "update"):
@@ -180,14 +180,14 @@ class Entries(Endpoint):
         source = door.found("delete")
         if door.decides_early("delete"):
             door.delete(ById([stored_entry(door, wanted, "delete").data]))
-            door = door.again()
+            door = door.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
                 stored = stored_entry(door, wanted, "delete", lock=True)
                 door.delete(ById([stored.data]))
                 precondition.check(entry_tag(stored.updated_at))
-                door.confirm()
+                door.confirm_lookups()
                 store.delete(source, [stored.id])
                 once.keep({}, door)
         except Repeated as repeated:
@@ -207,14 +207,14 @@ class Entries(Endpoint):
         decision: Decision | None = None
         if scripted:
             door.delete(replace(query, rows=Held(source, where, lock=False).rows))
-            door = door.again()
+            door = door.without_grant_log()
         else:
             decision = door.delete(query)
         confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
                 decision = decision or door.delete(query)
-                door.confirm()
+                door.confirm_lookups()
                 count = store.delete_where(source, decision.where(where), held.ids)
                 once.keep({"deletedCount": count}, door)
         except Repeated as repeated:
@@ -334,7 +334,7 @@ def _updated(
             new = [key for key in written if key not in known]
             if whole or not new:
                 columns += new
-                door.confirm()
+                door.confirm_lookups()
                 after = store.update(source, [(before, written)])[0]
                 once.keep(kept_entry(after), door)
                 door.written()
