@@ -21,7 +21,7 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
     def ready(self) -> None:
         """Connect the receivers of signals, and register the system checks."""
         from . import checks, checks_schema, db  # noqa: F401  (registers the system checks)
-        from .indexing.build import before_migrate
+        from .indexing.build import after_delete, before_migrate
         from .models import DataSource
         from .pgfunctions import after_migrate
         from .rights import forget_deleted
@@ -34,3 +34,4 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
         pre_migrate.connect(before_migrate, sender=self, dispatch_uid="rowkeeper-marked-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")
+        post_delete.connect(after_delete, sender=DataSource, dispatch_uid="rowkeeper-indexes")

@@ -133,12 +133,7 @@ class DataSource(models.Model):
             entries = self.entries.all()
             count = entries.count()
             entries._raw_delete(alias())
-            indexed, source_id = bool(self.indexes or self.indexed_columns), self.pk
             total, by_model = super().delete(*args, **kwargs)
-            if indexed:
-                from .indexing.build import build_later
-
-                build_later(source_id)
         return total + count, {**by_model, Entry._meta.label: count}
 
 

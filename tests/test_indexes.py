@@ -401,15 +401,22 @@ def test_an_index_that_was_left_half_way_is_made_anew() -> None:
     assert existing() == {}
 
 
+@pytest.mark.parametrize("how", ["one", "several", "deferred"])
 @pytest.mark.django_db(transaction=True)
-def test_saving_has_the_indexes_made_beside(settings: Any) -> None:
+def test_saving_has_the_indexes_made_beside(settings: Any, how: str) -> None:
     settings.ROWKEEPER = {"INDEXES_ON_SAVE": True}
     model = make(["Name"], ["Name"])
     for thread in threading.enumerate():
         if thread.name == BUILDER:
             thread.join(30)
     assert states(model) == {"Name": "ready"}
-    model.delete()
+    found = DataSource.objects.filter(pk=model.pk)
+    if how == "one":
+        model.delete()
+    elif how == "several":
+        found.delete()
+    else:
+        found.only("name").delete()
     for thread in threading.enumerate():
         if thread.name == BUILDER:
             thread.join(30)

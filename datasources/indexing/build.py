@@ -158,6 +158,17 @@ def before_migrate(
         drop_all()
 
 
+def after_delete(sender: object, instance: DataSource, **kwargs: object) -> None:
+    """Receives `post_delete`: the indexes of a data source go after it.
+
+    They are dropped once the transaction is over. A field that was never loaded cannot be read any
+    more, so such a data source counts as one with indexes.
+    """
+    fields = {"indexes", "indexed_columns"}
+    if fields & instance.get_deferred_fields() or instance.indexes or instance.indexed_columns:
+        build_later(instance.pk)
+
+
 def is_at_work() -> bool:
     """Whether somebody is making indexes just now."""
     if connection.vendor == "sqlite":
