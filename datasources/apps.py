@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.core.signals import request_finished, request_started
-from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_migrate, pre_migrate
 
 from .siblings import SiblingCheck
@@ -20,17 +18,16 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers of signals, and register the system checks."""
-        from . import checks, checks_schema, db  # noqa: F401  (registers the system checks)
+        from . import checks, checks_schema, db, serving  # noqa: F401  (registers the system checks)
+        from .functions import register
         from .indexing.build import after_delete, before_migrate
+        from .indexing.wanted import wake
         from .models import DataSource
         from .pgfunctions import after_migrate
         from .rights import forget_deleted
-        from .serving import connected, finished, started
 
         db.install()
-        request_started.connect(started, dispatch_uid="rowkeeper-started")
-        request_finished.connect(finished, dispatch_uid="rowkeeper-finished")
-        connection_created.connect(connected, dispatch_uid="rowkeeper-connected")
+        serving.install(prepare_sqlite=register, after_request=wake)
         pre_migrate.connect(before_migrate, sender=self, dispatch_uid="rowkeeper-marked-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

@@ -6,29 +6,40 @@ is sent for a connection out of a pool, too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from .functions import register
+from django.core.signals import request_finished, request_started
+from django.db.backends.signals import connection_created
+
 from .health import replace_broken
-from .indexing.wanted import wake
 from .waiting import begin, bound, end
+
+
+def install(prepare_sqlite: Callable[[Any], None], after_request: Callable[[], None]) -> None:
+    """Connect the receivers. Called once, when the app is ready.
+
+    `prepare_sqlite` gets each new connection to SQLite. `after_request` is called after each
+    request.
+    """
+
+    def finished(**kwargs: object) -> None:
+        end()
+        after_request()
+
+    def connected(connection: Any, **kwargs: object) -> None:
+        if connection.vendor == "sqlite":
+            prepare_sqlite(connection)
+        elif connection.vendor == "postgresql":
+            bound(connection)
+
+    request_started.connect(started, dispatch_uid="rowkeeper-started")
+    # Nothing else refers to these two, and a signal's references are weak otherwise.
+    request_finished.connect(finished, weak=False, dispatch_uid="rowkeeper-finished")
+    connection_created.connect(connected, weak=False, dispatch_uid="rowkeeper-connected")
 
 
 def started(environ: Any = None, **kwargs: object) -> None:
     """Receives `request_started`."""
     replace_broken()
     begin(environ)
-
-
-def finished(**kwargs: object) -> None:
-    """Receives `request_finished`."""
-    end()
-    wake()
-
-
-def connected(connection: Any, **kwargs: object) -> None:
-    """Receives `connection_created`."""
-    if connection.vendor == "sqlite":
-        register(connection)
-    elif connection.vendor == "postgresql":
-        bound(connection)
