@@ -19,7 +19,7 @@ from . import sources, store
 from .admin_rights import GuardedPages
 from .confirming import NOTHING_SAVED, Question, entry_lines, guesses
 from .db import atomic
-from .entry_list import Cell, EntryList, cell
+from .entry_list import EntryList
 from .errors import Failure, Malformed
 from .forms import EntryForm
 from .hashing import any_number, outside_transactions
@@ -29,6 +29,7 @@ from .pretty import pretty
 from .rights import may
 from .sources import Source
 from .store import Stored
+from .transfer.display import Cell, cell
 from .values import MAX_INTEGER
 
 _SKELETON_COLUMNS = 30

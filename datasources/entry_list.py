@@ -11,17 +11,17 @@ from django.core.paginator import Page, Paginator
 
 from . import store
 from .errors import Malformed
-from .jsontext import dumps, loads
+from .jsontext import loads
 from .queries import OrderTerm
 from .sources import Source
 from .store import Stored
+from .transfer.display import Cell, cell
 from .values import problem_with_text
 from .where import EVERYTHING, Node, any_of
 from .where.nodes import column_is
 
 PER_PAGE = 50
 FEW_COLUMNS = 10
-MAX_CELL = 80
 MAX_SEARCH = 200
 _FIELDS = {"id": "ID", "updatedAt": "updated"}
 
@@ -34,14 +34,6 @@ class Heading:
     address: str
     # As `aria-sort` says it.
     sorted: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A value as it is shown: `kind` `missing`, `text` or `json`."""
-
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +135,6 @@ class EntryList:
 
     def _cells(self, entry: Stored) -> list[Cell]:
         return [cell(entry.data.get(name)) for name in self.shown]
-
-
-def cell(value: Any) -> Cell:
-    """A value, short enough for a table."""
-    if value is None:
-        return Cell("missing", "–")
-    kind = "text" if isinstance(value, str) else "json"
-    text = value if isinstance(value, str) else dumps(value)
-    return Cell(kind, text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…")
 
 
 def _order(text: str, columns: list[str]) -> OrderTerm | None:

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import store
-from ..entry_list import Cell, cell
 from ..queries import OrderTerm
 from ..sources import Source
 from ..store import Stored
 from ..values import KIND_NULL, KIND_TEXT, kind, same, shown
 from ..where import EVERYTHING
 from .cells import ID
+from .display import Cell, cell
 from .job import Job, Progress, silent
 from .plan import Change, Plan
 from .problems import MAX_PROBLEMS, Problem

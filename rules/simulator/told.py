@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from datasources import store
-from datasources.entry_list import cell
 from datasources.jsontext import dumps
 from datasources.queries import Select
 from datasources.sources import Source
+from datasources.transfer.display import cell
 from datasources.where import Node
 
 from ..engine.asks import ByQuery
