@@ -25,8 +25,8 @@ from datasources.values import MAX_INTEGER
 
 from .advice import in_lines
 from .authorship import without_writer
+from .canonical import in_order
 from .checks import check
-from .forms import in_order
 from .models import Revision
 from .review import digest, review
 from .saving import RulesInvalid, rules_and_writers, rules_of, save_rules

@@ -14,7 +14,8 @@ from datasources.forms import DataSourceForm
 from datasources.jsontext import canonical, dumps
 from datasources.quoting import quoted
 
-from .engine.parse import PROPERTIES, Problem
+from .canonical import in_order
+from .engine.parse import Problem
 from .models import Revision
 from .review import digest, review
 from .revisions import MAX_NOTE
@@ -22,18 +23,6 @@ from .saving import problems_for, rules_of
 from .told import Conflict
 
 MAX_PROBLEMS = 20
-
-
-def in_order(rules: Any) -> Any:
-    """The same rules with their properties in the usual order; what is no rule stays as it is."""
-    if not isinstance(rules, list):
-        return rules
-    return [_rule_in_order(rule) if isinstance(rule, dict) else rule for rule in rules]
-
-
-def _rule_in_order(rule: dict[str, Any]) -> dict[str, Any]:
-    names = [*(name for name in PROPERTIES if name in rule), *rule]
-    return {name: rule[name] for name in names}
 
 
 class RulesArea(forms.Textarea):

@@ -20,8 +20,8 @@ from datasources.pretty import pretty, read
 from datasources.queries import whole
 from datasources.values import shown
 
+from .canonical import in_order
 from .engine.problems import Problem
-from .forms import in_order
 
 _KEYS = ("dataSource", "rules")
 # The revision that the rules in the file are based on; may be left out.

@@ -14,7 +14,7 @@ from django.test import Client
 from datasources import sources, store
 from datasources.models import DataSource
 from datasources.pretty import pretty
-from rules.forms import in_order
+from rules.canonical import in_order
 from rules.saving import rules_of, save_rules
 from tests import random_cases
 from tests.browser import *  # noqa: F403
