@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from datasources.values import Scalar, same
 from datasources.where import Node, matches
@@ -12,9 +12,9 @@ from datasources.where.nodes import column_is
 
 from .columns import Columns
 from .reasons import Reason
+from .scripts import Operation as Operation
 from .templates import UNMET, Template, Unmet
 
-Operation: TypeAlias = Literal["select", "insert", "update", "delete"]
 OPERATIONS: Final[tuple[Operation, ...]] = ("select", "insert", "update", "delete")
 
 # What a condition says of a stored row, in the words of the query language.

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from .rule import Operation
+# Defined here, as scripts are below the rules that have them.
+Operation: TypeAlias = Literal["select", "insert", "update", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
