@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 from datasources.errors import Failure
 from datasources.models import DataSource
 
 from .models import Revision
 from .saving import rules_of
-from .told import MAX_LINES, change
+
+# The differences between two lists of rules of a data source, in words.
+Describe: TypeAlias = Callable[[DataSource, Sequence[Any], Sequence[Any]], list[str]]
 
 
 class RulesChanged(Failure):
@@ -34,14 +39,14 @@ class RulesChanged(Failure):
         self.payload = {"revision": stored, "changes": changes}
 
 
-def require_revision(data_source: DataSource, expected: int) -> None:
+def require_revision(data_source: DataSource, expected: int, describe: Describe) -> None:
     """Check that the stored rules are still those of a revision. The data source is locked.
 
-    Raises `RulesChanged`.
+    Raises `RulesChanged`, with what `describe` says of the change since.
     """
     stored = DataSource.objects.values_list("revision", flat=True).get(pk=data_source.pk)
     if stored == expected:
         return
     base = Revision.objects.filter(data_source=data_source, number=expected).first()
-    changes = [] if base is None else change(data_source, base.rules, rules_of(data_source))
-    raise RulesChanged(expected, stored, changes[:MAX_LINES])
+    changes = [] if base is None else describe(data_source, base.rules, rules_of(data_source))
+    raise RulesChanged(expected, stored, changes)

@@ -46,6 +46,13 @@ def change(
     return [*differences(before, after), *_followed(data_source, before, after)]
 
 
+def first_changes(
+    data_source: DataSource, before: Sequence[Any], after: Sequence[Any]
+) -> list[str]:
+    """At most `MAX_LINES` of the lines of `change`."""
+    return change(data_source, before, after)[:MAX_LINES]
+
+
 def _followed(data_source: DataSource, before: Sequence[Any], after: Sequence[Any]) -> list[str]:
     """What people can do by a new list that they could not do by the old one, and the reverse."""
     if max(len(before), len(after)) > MAX_FOLLOWED:
@@ -86,6 +93,6 @@ class Conflict:
         return cls(
             number,
             None if last is None else Told(last, [], 0),
-            [] if base is None else change(data_source, base.rules, stored)[:MAX_LINES],
-            change(data_source, stored if base is None else base.rules, typed)[:MAX_LINES],
+            [] if base is None else first_changes(data_source, base.rules, stored),
+            first_changes(data_source, stored if base is None else base.rules, typed),
         )

@@ -23,6 +23,7 @@ from datasources.values import problem_with_text
 from ..conflicts import require_revision
 from ..guard import Guard
 from ..idempotency import Repeated
+from ..told import first_changes
 from .base import Endpoint, hashes_outside, json_answer
 from .bodies import json_body, row_of
 from .data_source_bodies import (
@@ -182,7 +183,7 @@ class DataSources(Endpoint):
             once.take()
             precondition.check(source_tag(model))
             if revision is not None:
-                require_revision(model, revision)
+                require_revision(model, revision, first_changes)
             old, has_login = model.name, bool(model.definition.get("login"))
             if any(key in body for key in SETTABLE):
                 fill(model, body)

@@ -19,7 +19,7 @@ from rules.management import saving
 from rules.models import Revision
 from rules.portable import Directory, from_text
 from rules.saving import RulesInvalid, problems_for, rules_of, save_rules
-from rules.told import change
+from rules.told import change, first_changes
 
 
 class Command(SiteCommand):
@@ -102,7 +102,7 @@ def _files(paths: list[str]) -> Iterator[Path]:
 def _hold_to(source: DataSource, revision: int) -> None:
     """Raises `CommandError` if the rules are no longer those that the file is based on."""
     try:
-        require_revision(source, revision)
+        require_revision(source, revision, first_changes)
     except RulesChanged as error:
         lines = [f"{source.name}: {error.message}", *(f"  {line}" for line in error.changes)]
         raise CommandError("\n".join([*lines, "export them again"])) from None
