@@ -35,7 +35,8 @@ from .engine.reasons import ABSENT, NOT_REACHED, Reason, broken
 from .engine.rule import Operation
 from .engine.scripts import NO_SCRIPTS, Budget, ScriptRun
 from .log import note
-from .log.journal import is_sampled
+from .log.journal import is_sampled, keeps
+from .log.note import DecisionEvent
 from .log.records import Notes, Trail
 from .saving import rules_and_writers
 from .scripting import Scripts
@@ -169,7 +170,9 @@ class Guard:
         if self.trail is not None and self.source is not None:
             if notes is None:
                 notes = self._unasked(operation, because)
-            note.denial(self, self.trail, failure, operation, ask, notes, took)
+            if keeps():
+                event = self._event(self.trail, operation, ask, notes, took, self.is_known)
+                note.denial(event, failure)
             failure.request_id = self.trail.request_id
         # Of a data source that does not exist: noted where all other refusals are.
         raise failure
@@ -205,7 +208,21 @@ class Guard:
     def note_grant(self, decision: Decision, ask: Ask, took: float, trail: Trail) -> None:
         """Some of what is granted is logged."""
         if is_sampled():
-            note.grant(self, trail, decision, ask, took)
+            note.grant(self._event(trail, decision.operation, ask, decision.notes, took))
+
+    def _event(
+        self,
+        trail: Trail,
+        operation: Operation,
+        ask: Ask | None,
+        notes: Notes,
+        took: float,
+        is_known: bool = True,
+    ) -> DecisionEvent:
+        assert self.source is not None
+        return DecisionEvent(
+            trail, self.identity, self.source.id, operation, ask, notes, took, is_known
+        )
 
     def select(self, ask: ByQuery | ById) -> Decision:
         """The decision, granted. Raises the denial."""

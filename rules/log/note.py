@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from django.utils import timezone
 
@@ -10,7 +10,6 @@ from accounts.identity import ANONYMOUS, Identity
 from datasources.errors import Failure
 
 from ..engine.asks import Ask
-from ..engine.decide import Decision
 from ..engine.rule import Operation
 from .journal import journal, keeps
 from .records import (
@@ -27,9 +26,6 @@ from .records import (
     settled_by,
 )
 
-if TYPE_CHECKING:
-    from ..guard import Guard
-
 STEPS = {
     "auth.invalid": "the credential",
     "auth.required": "no credential",
@@ -40,55 +36,52 @@ STEPS = {
 STATUS = {"auth.required": 401, "datasource.access": 400}
 
 
-def denial(
-    door: Guard,
-    trail: Trail,
-    failure: Failure,
-    operation: Operation,
-    ask: Ask | None,
-    notes: Notes,
-    took: float,
-) -> None:
-    """Note that the rules denied it.
+@dataclass(frozen=True, slots=True)
+class DecisionEvent:
+    """What a guard has decided, as the log is told of it. One is made for what is logged only."""
+
+    trail: Trail
+    identity: Identity
+    source_id: int
+    operation: Operation
+    # None where the request itself was not looked at.
+    ask: Ask | None
+    notes: Notes
+    # In seconds.
+    took: float
+    # Whether the caller may know that the data source exists. Who is granted something does.
+    is_known: bool = True
+
+
+def denial(event: DecisionEvent, failure: Failure) -> None:
+    """Note that the rules denied it. Called only if the log `keeps` anything.
 
     For a caller who may not know of the data source, the denial counts towards the same limit as
     that of a data source that does not exist. Otherwise the ids of denials would differ.
     """
-    if not keeps():
-        return
-    status = STATUS[failure.code]
+    status, trail = STATUS[failure.code], event.trail
     # A data source that does not exist adds nothing when a join names it: the id of a denied join
     # never tells of the joined data source, but its use of the limit would.
-    hidden = not door.is_known and not trail.is_joined
-    counted = _refusal(trail, failure, status, door.identity) if hidden else None
-    _add(door, trail, status, operation, ask, notes, took, counted)
+    hidden = not event.is_known and not trail.is_joined
+    _add(event, status, _refusal(trail, failure, status, event.identity) if hidden else None)
 
 
-def grant(door: Guard, trail: Trail, decision: Decision, ask: Ask, took: float) -> None:
+def grant(event: DecisionEvent) -> None:
     """Note that the rules granted it."""
-    _add(door, trail, 200, decision.operation, ask, decision.notes, took)
+    _add(event, 200)
 
 
-def _add(
-    door: Guard,
-    trail: Trail,
-    status: int,
-    operation: Operation,
-    ask: Ask | None,
-    notes: Notes,
-    took: float,
-    counted: Record | None = None,
-) -> None:
-    assert door.source is not None
-    identity, rule = door.identity, settled_by(notes, status == 200)
+def _add(event: DecisionEvent, status: int, counted: Record | None = None) -> None:
+    trail, identity, ask = event.trail, event.identity, event.ask
+    rule = settled_by(event.notes, status == 200)
     _keep(
         trail,
         Record(
             at=timezone.now(),
-            source_id=door.source.id,
+            source_id=event.source_id,
             request_id=trail.request_id,
             status=status,
-            operation=operation,
+            operation=event.operation,
             address=address_of(ask),
             entry_id=trail.entry_id,
             columns=columns_of(ask),
@@ -98,8 +91,8 @@ def _add(
             app_id=identity.app_id,
             rule=None if rule is None else rule.position,
             rule_name="" if rule is None else clean(rule.name, 255),
-            lines=lines_of(notes),
-            took=took * 1_000,
+            lines=lines_of(event.notes),
+            took=event.took * 1_000,
             network="" if status == 200 else trail.network,
         ),
         counted,
