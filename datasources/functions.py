@@ -14,9 +14,10 @@ from typing import Any
 from .jsontext import canonical, dumps
 from .numbers import AGGREGATES, spelled_text, to_number_text
 from .values import address_key, lower
+from .where.comparison import like
 from .where.memory import elem_matches
 from .where.nodes import Elem
-from .where.operators import OPERATORS, like
+from .where.operators import OPERATORS
 from .where.parse import elem_of
 from .where.walk import MISSING, ends
 from .where.walk import walk as values_on

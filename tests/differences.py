@@ -16,7 +16,8 @@ from typing import Any
 
 from datasources.values import same
 from datasources.where import And, Elem, Field, Made, Node, Not, Or
-from datasources.where.operators import OPERATORS, equal
+from datasources.where.comparison import equal
+from datasources.where.operators import OPERATORS
 from datasources.where.walk import MISSING, ends, walk
 
 Condition = Field | Elem | Made

@@ -13,7 +13,8 @@ from typing import Any, Final
 from ..errors import Malformed
 from ..jsontext import dumps
 from ..values import lower, shown
-from .dates import UNITS, Span, instant, span
+from .comparison import equal
+from .dates import CLOCK_BASE, DAY_MS, UNITS, Span, instant, span
 from .sqltext import NEVER, TEXT_POSTGRESQL, Sql, equal_postgresql
 from .walk import MISSING
 
@@ -128,8 +129,6 @@ def _day_bound(unit: str | None) -> Callable[[Any, str], list[int]]:
 
 def equal_any_case(value: Any, operand: Any) -> bool:
     """`==`: text ignoring case; anything else as `$eq` does."""
-    from .operators import equal
-
     if value.__class__ is str and operand.__class__ is str:
         return lower(value) == lower(operand)
     return equal(value, operand)
@@ -174,8 +173,6 @@ def limits(condition: str, operand: Any) -> list[int | None]:
 
 
 def _apart(start: int | None, end: int | None) -> list[int | None]:
-    from .dates import CLOCK_BASE, DAY_MS
-
     evening = CLOCK_BASE + DAY_MS
     known = start if start is not None else end
     assert known is not None

@@ -21,6 +21,7 @@ from ..errors import Malformed
 from ..jsontext import canonical, dumps
 from ..values import KIND_NUMBER, is_scalar, kind, lower, same, shown
 from . import filters
+from .comparison import equal, like, truthy
 from .regex import compile_regex, matches_regex
 from .sqltext import (
     BOOLEAN_POSTGRESQL,
@@ -70,11 +71,6 @@ def _a_list(operand: Any, place: str) -> Any:
         if isinstance(member, dict) and any(key.startswith("$") for key in member):
             raise Malformed(f"{place}: an operator cannot stand inside its list")
     return operand
-
-
-def equal(value: Any, operand: Any) -> bool:
-    """`$eq` on one value: missing and null are the same."""
-    return operand is None if value is MISSING else same(value, operand)
 
 
 def _among(value: Any, operand: Any) -> bool:
@@ -178,11 +174,6 @@ def _exists_sql(operand: Any) -> Sql:
     return Sql("{v} IS NOT NULL")
 
 
-def truthy(value: Any) -> bool:
-    """Whether JavaScript takes a value for true; a list or an object always is."""
-    return value.__class__ in (list, dict) or bool(value)
-
-
 # -- text
 
 
@@ -190,22 +181,6 @@ def _a_text(operand: Any, place: str) -> Any:
     if not isinstance(operand, str):
         raise Malformed(f"{place} takes text, with `%` for any run of characters")
     return operand
-
-
-def like(text: str, pattern: str) -> bool:
-    """Whether text fits a pattern in which `%` is any run of characters; without one, a part."""
-    first, *rest = pattern.split("%")
-    if not rest:
-        return pattern in text
-    if not text.startswith(first):
-        return False
-    at = len(first)
-    for part in rest[:-1]:
-        found = text.find(part, at)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return len(text) - at >= len(rest[-1]) and text.endswith(rest[-1])
 
 
 def _likes(value: Any, operand: Any) -> bool:
