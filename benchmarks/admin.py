@@ -42,12 +42,12 @@ def prepare(rows: int) -> dict[str, Any]:
 
 def make(name: str, columns: list[str], rules: int) -> int:
     """A data source whose rules are each of another kind and about other columns."""
-    from datasources import sources
+    from datasources import saving
     from datasources.models import DataSource
     from rules.saving import save_rules
 
     model = DataSource(name=name, columns=columns)
-    sources.save(model)
+    saving.save(model)
     operations = ("select", "insert", "update", "delete")
     kinds: list[dict[str, Any]] = [
         {"allow": "loggedIn", "exclude": columns[1:3]},

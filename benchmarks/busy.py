@@ -58,14 +58,14 @@ def prepare() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import sources, store
+    from datasources import saving, sources, store
     from datasources.models import DataSource
     from rules.saving import save_rules
 
     call_command("migrate", verbosity=0)
     for name, rules in RULES.items():
         model = DataSource(name=name, columns=["Name"])
-        sources.save(model)
+        saving.save(model)
         source = sources.source_of(model)
         with store.writing(source, []):
             store.insert(source, ROWS.get(name, [{"Name": "a"}]))

@@ -112,7 +112,7 @@ def fill(rows: int, sqlite: bool) -> None:
     """Two data sources with the same rows; of one, every column is marked."""
     from django.db import connection
 
-    from datasources import sources
+    from datasources import saving
     from datasources.db import atomic
     from datasources.indexing.build import build
     from datasources.jsontext import dumps
@@ -123,7 +123,7 @@ def fill(rows: int, sqlite: bool) -> None:
     now = "2026-01-31 12:00:00.123456"
     for name in (MARKED, UNMARKED):
         model = DataSource(name=name, columns=COLUMNS)
-        sources.save(model)
+        saving.save(model)
         texts = (dumps(row_of(n, rows)) for n in range(rows))
         if sqlite:
             with atomic():
@@ -140,7 +140,7 @@ def fill(rows: int, sqlite: bool) -> None:
                     copy.write_row((model.pk, text, 0, False, now, now))
         if name == MARKED:
             model.indexed_columns = COLUMNS
-            sources.save(model, build=False)
+            saving.save(model, build=False)
             build(model.pk)
     if not sqlite:
         run("VACUUM ANALYZE")

@@ -39,13 +39,13 @@ def prepare() -> Any:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import sources, store
+    from datasources import saving, sources, store
     from datasources.models import DataSource
     from rules.saving import save_rules
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=[*COLUMNS, "Secret"])
-    sources.save(model)
+    saving.save(model)
     save_rules(model, RULES)
     source = sources.source_of(model)
     with store.writing(source, []):

@@ -48,16 +48,16 @@ def prepare(count: int) -> dict[str, Any]:
     from django.db import connection
 
     from accounts.tokens import create_api_token
-    from datasources import sources, store
+    from datasources import saving, sources, store
     from datasources.models import DataSource
     from rules.saving import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     things = DataSource(name="Things", columns=["A", "N", "L", "O", "T"])
-    sources.save(things)
+    saving.save(things)
     save_rules(things, RULES)
     people = DataSource(name="People", columns=["Email"], definition=LOGIN)
-    sources.save(people)
+    saving.save(people)
     source = sources.source_of(things)
     with store.writing(source, []):
         first = store.insert(source, rows(count))[0]

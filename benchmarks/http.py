@@ -47,21 +47,21 @@ def prepare(rows: int) -> dict[str, Any]:
     from django.core.management import call_command
 
     from accounts.sign_in import authorize
-    from datasources import sources, store
+    from datasources import saving, sources, store
     from datasources.models import DataSource
     from rules.saving import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     example = json.loads((HERE.parent / "tests" / "cases" / "staff.json").read_text())
     staff = DataSource(name="Staff", columns=example["columns"])
-    sources.save(staff)
+    saving.save(staff)
     save_rules(staff, example["rules"])
     users = DataSource(
         name="Users",
         columns=["Email", "Role", "Department"],
         definition={"login": {"emailColumn": "Email", "passwordColumn": "Password"}},
     )
-    sources.save(users)
+    saving.save(users)
     people = [{**person, "Password": "a"} for person in example["users"].values()]
     with store.writing(sources.source_of(users), []):
         store.insert(sources.source_of(users), people)

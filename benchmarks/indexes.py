@@ -47,12 +47,12 @@ NATIVE_INDEXES = ("email", "name", "department", "salary", "id")
 
 def make_sources() -> dict[str, int]:
     """Data sources without rows; their ids by name."""
-    from datasources import sources
+    from datasources import saving
     from datasources.models import DataSource
 
     names = [f"S{n}" for n in range(SOURCES)] + [SMALL, LARGE, GROWN]
     for name in names:
-        sources.save(DataSource(name=name, columns=COLUMNS))
+        saving.save(DataSource(name=name, columns=COLUMNS))
     return dict(DataSource.objects.values_list("name", "pk"))
 
 
@@ -351,13 +351,13 @@ def everything(options: argparse.Namespace) -> None:
 
 def mark(source_id: int, columns: list[str]) -> None:
     """Columns as indexed, and their indexes."""
-    from datasources import sources
+    from datasources import saving
     from datasources.indexing.build import build
     from datasources.models import DataSource
 
     model = DataSource.objects.get(pk=source_id)
     model.indexed_columns = columns
-    sources.save(model, build=False)
+    saving.save(model, build=False)
     build(source_id)
 
 

@@ -39,13 +39,13 @@ def prepare(rows: int) -> dict[str, int]:
     from django.core.management import call_command
     from guardian.shortcuts import assign_perm
 
-    from datasources import sources, store
+    from datasources import saving, sources, store
     from datasources.models import DataSource
     from rules.saving import save_rules
 
     call_command("migrate", verbosity=0)
     large = DataSource(name="Large", columns=COLUMNS)
-    sources.save(large)
+    saving.save(large)
     insert(str(large.pk), "n", rows, 1_000)
     writer = get_user_model().objects.create_user("writer", is_staff=True)
     assign_perm("rowkeeper_datasources.view_datasource", writer, large)
@@ -53,7 +53,7 @@ def prepare(rows: int) -> dict[str, int]:
     found = {}
     for name, rule in RULES.items():
         model = DataSource(name=name, columns=["Name"])
-        sources.save(model)
+        saving.save(model)
         with store.writing(sources.source_of(model), []):
             store.insert(sources.source_of(model), [{"Name": "a"}])
         save_rules(model, [rule], writer)

@@ -53,14 +53,14 @@ def measure(rounds: int) -> bool:
     """Measure and print both; whether the bound is kept."""
     from django.core.management import call_command
 
-    from datasources import sources
+    from datasources import saving, sources
     from datasources.conf import setting
     from datasources.indexing.build import build
     from datasources.models import DataSource
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Unmarked", columns=["N", "Text"])
-    sources.save(model)
+    saving.save(model)
     source = sources.source_of(model)
     inserted(source, 50)
     alone = inserted(source, rounds)
@@ -68,7 +68,7 @@ def measure(rounds: int) -> bool:
     for at in range(0, most, PER_SOURCE):
         columns = [f"c{number}" for number in range(min(PER_SOURCE, most - at))]
         marked = DataSource(name=f"Marked {at}", columns=columns, indexed_columns=columns)
-        sources.save(marked, build=False)
+        saving.save(marked, build=False)
         build(marked.pk)
     inserted(source, 50)
     beside = inserted(source, rounds)

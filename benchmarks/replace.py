@@ -90,12 +90,12 @@ def measure(rows: int) -> bool:
     """Measure and print all of it; whether every bound is kept."""
     from django.core.management import call_command
 
-    from datasources import sources
+    from datasources import saving
     from datasources.models import DataSource
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=["Email"])
-    sources.save(model)
+    saving.save(model)
     fill(model, rows)
     alone = Spent()
     run(f"DELETE FROM {TABLE}")

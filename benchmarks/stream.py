@@ -40,13 +40,13 @@ def prepare(rows: int) -> int:
     from django.core.management import call_command
     from django.db import connection
 
-    from datasources import sources, store
+    from datasources import saving, sources, store
     from datasources.models import DataSource
     from rules.saving import save_rules
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=COLUMNS)
-    sources.save(model)
+    saving.save(model)
     rules = [{"type": ["select"], "allow": "all", "exclude": ["Salary"]}]
     save_rules(model, rules)
     if connection.vendor == "postgresql":

@@ -36,7 +36,7 @@ def prepare(most: int) -> list[int]:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import sources, store
+    from datasources import saving, sources, store
     from datasources.models import DataSource
     from rules.saving import save_rules
 
@@ -44,7 +44,7 @@ def prepare(most: int) -> list[int]:
     ids = []
     for number in range(most):
         model = DataSource(name=f"S{number}", columns=["Email", "Note"])
-        sources.save(model)
+        saving.save(model)
         save_rules(model, RULES)
         source = sources.source_of(model)
         with store.writing(source, []):

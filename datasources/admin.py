@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from . import sources, store
+from . import saving, sources, store
 from .admin_sharing import SharingPage
 from .admin_transfer import TransferPages
 from .db import atomic
@@ -217,7 +217,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
             return
         try:
             with atomic():
-                sources.save(obj)
+                saving.save(obj)
         except ValidationError as error:
             raise Refused([(None, message) for message in error.messages]) from None
         except Failure as error:

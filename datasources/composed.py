@@ -8,16 +8,14 @@ look at them, and compared composed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unicodedata import is_normalized
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .jsontext import path_of
+from .sources import Source
 from .values import composed
-
-if TYPE_CHECKING:
-    from .sources import Source
 
 _ENTRIES = "rowkeeper_datasources_entry"
 

@@ -153,7 +153,7 @@ def secret_columns(before: Sequence[str], definition: object) -> list[str]:
     """The columns that are hidden from everyone, once `definition` is in force.
 
     A column that was one stays one (its hashes are still there) until it is cleared, which
-    `sources.save` looks after.
+    `saving.save` looks after.
     """
     login = login_of(definition)
     now = [login.password_column] if login else []

@@ -19,7 +19,7 @@ from django.db.models.functions import Cast
 
 from datasources.models import DataSource
 from datasources.rights import may
-from datasources.sources import naming
+from datasources.saving import naming
 from datasources.values import few, shown
 
 from .models import AccessRule, Revision

@@ -16,7 +16,7 @@ from guardian.shortcuts import assign_perm
 from accounts.models import ApiToken, App
 from accounts.sign_in import authorize
 from accounts.tokens import create_api_token, revoke
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource, Entry
 from rules.api.errors import STATUS
 from rules.saving import save_rules
@@ -156,7 +156,7 @@ def place(
     """A data source with these rules and rows."""
     names = dict.fromkeys(key for row in rows for key in row)
     model = DataSource(name=name, columns=list(columns or names), **fields)
-    sources.save(model)
+    saving.save(model)
     source = sources.source_of(model)
     with store.writing(source, names):
         made = store.insert(source, [dict(row) for row in rows])

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.test import Client
 
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource
 
 PASSWORD = "correct horse"
@@ -19,7 +19,7 @@ def sign_in_source(name: str, people: Sequence[dict[str, Any]], **fields: Any) -
     """A data source in which each of these rows signs in with `PASSWORD`."""
     columns = list(dict.fromkeys(key for row in people for key in row))
     model = DataSource(name=name, columns=[*columns, "Password"], definition={**LOGIN}, **fields)
-    sources.save(model)
+    saving.save(model)
     source = sources.source_of(model)
     with store.writing(source, []):
         store.insert(source, [{**row, "Password": PASSWORD} for row in people])

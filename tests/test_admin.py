@@ -18,7 +18,7 @@ from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
 from accounts.models import App, LoginSession
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource, Entry
 from datasources.pretty import pretty, read
 from rules.saving import rules_of, save_rules
@@ -48,7 +48,7 @@ def url(page: str, *args: Any) -> str:
 
 def make(name: str, rows: Any = (), rules: Any = (), **fields: Any) -> DataSource:
     source = DataSource(name=name, **{"columns": ["Email", "Name", "Salary"], **fields})
-    sources.save(source)
+    saving.save(source)
     for row in rows:
         store.admin_save(sources.source_of(source), None, row)
     save_rules(source, list(rules))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from datasources import sources
+from datasources import saving
 from datasources.models import DataSource
 from rules.saving import RulesInvalid, save_rules
 from tests.http import DENIED, EVERYTHING, INVALID, LOGIN, Asking, body, data_source, kind
@@ -53,7 +53,7 @@ def test_it_is_written_and_read(column: str) -> None:
     # A name with dots is a path until an administrator declares it.
     asking.model.refresh_from_db()
     asking.model.written_columns = []
-    sources.save(asking.model)
+    saving.save(asking.model)
     assert asking.query(type="delete", where={column: "b"}).json() == {"deletedCount": 1}
     assert asking.rows() == [{column: {column: [1]}, "n": 1}]
 
@@ -200,7 +200,7 @@ def test_a_requirement_on_a_column_with_dots_wants_that_column() -> None:
     assert [asking.send("GET", f"/data/{n}").status_code for n in asking.ids()] == [200, 400]
     # The column is no longer declared: the rule is one that could not be saved, the key is a path.
     asking.model.columns = ["a", "n"]
-    sources.save(asking.model)
+    saving.save(asking.model)
     assert kind(asking.query(where={"a.b": "x"})) == LOGIN
 
 

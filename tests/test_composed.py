@@ -16,7 +16,7 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.db import connection
 
 from accounts.models import LoginSession
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource, Entry
 from datasources.store import normal_address
 from datasources.transfer.apply import carry_out
@@ -157,10 +157,10 @@ def admin(there: Place) -> None:
 
 def login_turned_on(there: Place) -> None:
     there.model.definition = {}
-    sources.save(there.model)
+    saving.save(there.model)
     as_it_was(there, Email=DECOMPOSED, Number=1.5)
     there.model.definition = LOGIN
-    sources.save(there.model)
+    saving.save(there.model)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_hash_of_what_was_sent_before_still_signs_in(sent: str) -> None:
 def test_plain_text_is_hashed_composed_when_a_login_is_turned_on() -> None:
     there = place([OPEN], [{"Email": "ann@acme.com", "Password": SECRET_NFD}])
     there.model.definition = LOGIN
-    sources.save(there.model)
+    saving.save(there.model)
     assert sign_in(there, "ann@acme.com", SECRET).status == 200
 
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from datasources import admin_entries, sources, store
+from datasources import admin_entries, saving, sources, store
 from datasources.confirming import definition_lines, entry_lines, guesses
 from datasources.models import DataSource, Entry
 from tests.calls import READ, Api
@@ -180,7 +180,7 @@ def test_a_renamed_column_is_asked_about(boss: Client, people: DataSource) -> No
 
 def test_a_column_that_no_entry_holds_is_not_asked_about(boss: Client, people: DataSource) -> None:
     people.columns = [*people.columns, "Empty"]
-    sources.save(people)
+    saving.save(people)
     assert change(boss, people, columns="Email\nName\nOffice")[0].status_code == 302
     assert change(boss, people, columns="Office\nName\nEmail\nNew")[0].status_code == 302
 
@@ -205,7 +205,7 @@ def test_counting_is_done_in_parts(people: DataSource) -> None:
 
 def test_a_typo_that_switches_sign_in_off_is_asked_about(boss: Client, people: DataSource) -> None:
     people.definition = LOGIN
-    sources.save(people)
+    saving.save(people)
     typo = json.dumps({"logn": LOGIN["login"]})
     answer, sent = change(boss, people, definition=typo)
     question = question_in(answer)
@@ -253,7 +253,7 @@ def test_a_misspelled_sign_in_column_is_asked_about(
     boss: Client, people: DataSource, key: str, column: str, typo: str
 ) -> None:
     people.definition = LOGIN
-    sources.save(people)
+    saving.save(people)
     after = json.dumps({"login": {**LOGIN["login"], key: typo}})
     question = question_in(change(boss, people, definition=after)[0])
     new = f"`{typo}` is not a column yet, and will be added. Did you mean `{column}`?"
@@ -290,7 +290,7 @@ def test_the_page_works_without_scripts_and_with_strict_content_security(
     block = html[html.index('aria-labelledby="meant-title"') :][:2000]
     assert not re.search(r"<script|style=|\son\w+=", block)
     people.columns = ["<b>", *people.columns]
-    sources.save(people)
+    saving.save(people)
     store.admin_save(sources.source_of(people), None, {"<b>": 1})
     answer, _ = change(boss, people, columns="Email\nName\nOffice")
     assert "&lt;b&gt;" in answer.content.decode()

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from django.test import Client
 
 from accounts.models import App
-from datasources import sources
+from datasources import saving
 from datasources.models import DataSource
 from rules.saving import rules_of, save_rules
 from tests.calls import OPEN, READ, place
@@ -36,7 +36,7 @@ def saved(source: DataSource, **fields: Any) -> DataSource:
     source = DataSource.objects.get(pk=source.pk)
     for name, value in fields.items():
         setattr(source, name, value)
-    sources.save(source)
+    saving.save(source)
     return source
 
 

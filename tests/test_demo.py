@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from accounts.models import ApiToken, App, LoginSession
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource, Entry
 from project.demo import kept
 from project.demo.load import Demo, load
@@ -225,7 +225,7 @@ def test_users_that_nobody_signs_in_against_any_more(path: Path, client: Client)
     load(path)
     model = DataSource.objects.get(name="Users")
     model.definition = {}
-    sources.save(model)
+    saving.save(model)
     again = load(path)
     assert again.session is None
     lines = "\n".join(told(again, "http://x"))

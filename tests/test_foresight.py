@@ -20,7 +20,7 @@ from accounts.models import ApiToken, LoginSession
 from accounts.providers import lookup
 from accounts.providers.last_use import last_uses
 from accounts.tokens import revoke
-from datasources import sources, store
+from datasources import saving, store
 from datasources.indexing import wanted
 from datasources.models import DataSource, Entry
 from datasources.store import attempts, learned
@@ -190,7 +190,7 @@ def end_idle(people: DataSource) -> None:
 def end_login(people: DataSource) -> None:
     people.refresh_from_db()
     people.definition = {}
-    sources.save(people)
+    saving.save(people)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_data_source_that_goes_or_changes_its_name_is_gone(
         assert len(asked(ann, staff, BLUE, by="data-sources/Things")[0].entries) == 2
     staff.model.refresh_from_db()
     staff.model.name = "Others"
-    sources.save(staff.model)
+    saving.save(staff.model)
     answer = asked(ann, staff, BLUE, by="data-sources/Things")[0]
     assert answer.failure == (400, "datasource.access")
     assert len(warm(ann, staff, BLUE).entries) == 2
@@ -502,7 +502,7 @@ def test_what_is_no_longer_so_is_not_in_memory(kept: Repeated, people: DataSourc
         expected.append(weakref.ref(next(iter(lookup._kept.values()))))
         there.model.refresh_from_db()
         there.model.columns = [*there.model.columns, f"New {number}"]
-        sources.save(there.model)
+        saving.save(there.model)
     end_session(people)
     assert asked(ann, there, BLUE)[0].failure == (401, "auth.invalid")
     gc.collect()

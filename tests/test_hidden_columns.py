@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from accounts import tokens
-from datasources import sources
+from datasources import saving
 from datasources.models import DataSource
 from rules.saving import RulesInvalid, save_rules
 from tests.calls import without_id
@@ -407,7 +407,7 @@ def test_no_answer_has_the_password() -> None:
 def test_a_former_password_column_stays_hidden() -> None:
     model = sign_in_source("Staff", [{"Email": "ann@acme.com", "Name": "Ann"}])
     model.definition = {}
-    sources.save(model)
+    saving.save(model)
     save_rules(model, [EVERYTHING])
     asking = Asking(DataSource.objects.get(pk=model.pk))
     assert asking.rows() == [{"Email": "ann@acme.com", "Name": "Ann"}]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from datasources import reading, sources, store
+from datasources import reading, saving, sources, store
 from datasources.cursors import After
 from datasources.indexing.build import build
 from datasources.models import DataSource
@@ -48,7 +48,7 @@ def indexed(source: Source, columns: list[str]) -> Source:
     model = DataSource.objects.get(pk=source.id)
     model.columns = columns
     model.indexed_columns = columns
-    sources.save(model)
+    saving.save(model)
     build(source.id)
     model.refresh_from_db()
     assert {told["state"] for told in model.indexes.values()} == {"ready"}, model.indexes

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from datasources import reading, sources, store
+from datasources import reading, saving, sources, store
 from datasources.cursors import After
 from datasources.indexing import wanted
 from datasources.indexing.build import BUILDER, build, existing
@@ -46,7 +46,7 @@ LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}
 
 def make(columns: list[str], indexed: list[str], **fields: Any) -> DataSource:
     model = DataSource(name="Things", columns=columns, indexed_columns=indexed, **fields)
-    sources.save(model)
+    saving.save(model)
     return model
 
 
@@ -363,13 +363,13 @@ def test_a_column_that_is_indexed_does_not_become_secret() -> None:
     model = make(["Email", "Password"], ["Password"])
     model.definition = LOGIN
     with pytest.raises(ValidationError, match="holds passwords"):
-        sources.save(model)
+        saving.save(model)
 
 
 def test_a_mark_that_goes_takes_its_index_along(things: DataSource) -> None:
     before = set(existing())
     things.indexed_columns = ["Age"]
-    sources.save(things)
+    saving.save(things)
     assert states(things) == {"Age": "ready"}
     build(things.pk)
     assert len(existing()) < len(before)

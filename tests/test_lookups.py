@@ -16,7 +16,7 @@ from django.db.utils import InternalError
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, remove_perm
 
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.errors import Busy
 from datasources.models import DataSource
 from datasources.rights_by_id import has_one_of
@@ -192,7 +192,7 @@ def test_passwords_are_not_read_nor_asked_about() -> None:
         assert "password column" in refusal(boss, "People", where)
     # Nor where it is one no longer.
     people.definition = {}
-    sources.save(people)
+    saving.save(people)
     (record,) = boss.find("People", {}, 100, 0, 3.0)
     assert record["data"] == {"Email": "a@x.y"}
 

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from django.test import Client
 
-from datasources import sources
+from datasources import saving
 from datasources.checks_schema import check_indexes
 from datasources.indexing.build import existing, invalid
 from datasources.indexing.keys import name_of, pieces_name_of
@@ -236,7 +236,7 @@ def test_not_every_integrity_error_is_about_the_name(
             headers={"X-CSRFToken": ""},
         )
 
-    monkeypatch.setattr(sources, "save", fails)
+    monkeypatch.setattr(saving, "save", fails)
     response = create()
     assert (response.status_code, response.json()["type"]) == (500, "server.error")
     DataSource.objects.create(name="New")

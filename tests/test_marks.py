@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from datasources import sources
+from datasources import saving
 from datasources.db import alias
 from datasources.indexing.marks import marks
 from datasources.models import DataSource
@@ -31,7 +31,7 @@ def five(settings: Any) -> None:
 def made(name: str, marked: int) -> DataSource:
     """A data source with so many marks."""
     source = DataSource(name=name, columns=COLUMNS, indexed_columns=COLUMNS[:marked])
-    sources.save(source, build=False)
+    saving.save(source, build=False)
     return source
 
 
@@ -39,16 +39,16 @@ def test_marks_beyond_the_bound_are_refused() -> None:
     first, second = made("A", 3), made("B", 2)
     with pytest.raises(ValidationError, match="6 indexed columns, 3 of them in other"):
         second.indexed_columns = COLUMNS[:3]
-        sources.save(second, build=False)
+        saving.save(second, build=False)
     with pytest.raises(ValidationError, match="MAX_INDEXES"):
         made("C", 1)
     with pytest.raises(CommandError, match="at most 5 are allowed"):
         call_command("indexes", "B", mark=["c5"], stdout=StringIO())
     first.indexed_columns = []
-    sources.save(first, build=False)
+    saving.save(first, build=False)
     second.refresh_from_db()
     second.indexed_columns = COLUMNS[:5]
-    sources.save(second, build=False)
+    saving.save(second, build=False)
     assert marks() == 5 and marks(second.pk) == 0
 
 
@@ -56,9 +56,9 @@ def test_marks_that_are_there_stay_when_the_bound_is_lowered(settings: Any) -> N
     source = made("A", 4)
     settings.ROWKEEPER = {**settings.ROWKEEPER, "MAX_INDEXES": 2}
     source.type = "changed"
-    sources.save(source, build=False)
+    saving.save(source, build=False)
     source.indexed_columns = COLUMNS[1:4]
-    sources.save(source, build=False)
+    saving.save(source, build=False)
     assert marks() == 3
 
 

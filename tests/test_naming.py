@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
-from datasources import sources
+from datasources import saving
 from datasources.models import DataSource
 from rules.models import Revision
 from rules.saving import rules_of, save_rules
@@ -129,9 +129,9 @@ def test_a_data_source_without_sign_in_is_renamed_freely_and_keeps_its_name_rese
     users = data_source("Users", ["Name"], [], [])
     data_source("Things", ["Name"], [], [only("Users")])
     users.name = "Other"
-    sources.save(users)
+    saving.save(users)
     with pytest.raises(ValidationError, match="cannot be used"):
-        sources.save(DataSource(name="Users", columns=[]))
+        saving.save(DataSource(name="Users", columns=[]))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 
 from accounts.identity import ANONYMOUS, Identity
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.checks import check_dotted_columns
 from datasources.models import DataSource
 from datasources.resolving import column_of, path_of, row_path_of
@@ -181,7 +181,7 @@ def test_a_rule_names_a_dotted_column_once_it_is_declared() -> None:
         save_rules(there.model, rules)
     model = DataSource.objects.get(pk=there.model.pk)
     model.written_columns = []
-    sources.save(model)
+    saving.save(model)
     assert save_rules(model, rules)
 
 
@@ -211,7 +211,7 @@ def test_a_creation_and_an_import_declare_their_columns(tmp_path: Any) -> None:
     model = DataSource.objects.get(pk=made["id"])
     assert (model.columns, model.written_columns) == (["A.B"], [])
     model.written_columns = ["A.B"]
-    sources.save(model)
+    saving.save(model)
     file = tmp_path / "rows.csv"
     file.write_text("A.B,C.D\n1,2\n")
     carry_out(Job(file), model.pk)
@@ -300,7 +300,7 @@ def test_a_form_sends_back_a_column_that_is_no_longer_listed(settings: Any) -> N
     default(settings)
     there = place([OPEN], [{"A": 1, "Old": 2}])
     there.model.columns = ["A"]
-    sources.save(there.model)
+    saving.save(there.model)
     url = f"{there.data}/{there.ids[0]}"
     assert Api()("PUT", url, {"A": 3, "Old": 2}).status == 200
     assert Api()("PUT", url, {"A": 3, "Older": 2}).failure == (400, "datasource.access")
@@ -337,14 +337,14 @@ def test_two_inserts_do_not_fill_the_columns() -> None:
 def test_an_administrator_is_held_to_the_limit_as_well(settings: Any) -> None:
     settings.ROWKEEPER = {**settings.ROWKEEPER, "MAX_COLUMN_NAMES": 10}
     with pytest.raises(ValidationError, match="11 bytes"):
-        sources.save(DataSource(name="Long", columns=["x" * 11]))
+        saving.save(DataSource(name="Long", columns=["x" * 11]))
     model = DataSource(name="Short", columns=["x" * 10])
-    sources.save(model)
+    saving.save(model)
     settings.ROWKEEPER = {**settings.ROWKEEPER, "MAX_COLUMN_NAMES": 5}
     # What is there already can be saved, and made shorter.
-    sources.save(model)
+    saving.save(model)
     model.columns = ["x" * 9]
-    sources.save(model)
+    saving.save(model)
 
 
 # -- the admin shows them

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from datasources import reading, sources, store
+from datasources import reading, saving, sources, store
 from datasources.cursors import parse_after
 from datasources.indexing.build import build
 from datasources.indexing.keys import name_of
@@ -39,7 +39,7 @@ def nothing_learned() -> Iterator[None]:
 def made(rows: list[dict[str, Any]], marked: list[str]) -> Source:
     """A data source with these rows, and an index for each marked column."""
     model = DataSource(name=uuid4().hex, columns=COLUMNS, indexed_columns=marked)
-    sources.save(model, build=False)
+    saving.save(model, build=False)
     source = sources.source_of(model)
     with store.writing(source, []):
         store.insert(source, rows)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource
 from datasources.pretty import pretty
 from rules.canonical import in_order
@@ -32,7 +32,7 @@ WANTED = in_order(
 
 def make(name: str, rules: Any = (), **fields: Any) -> DataSource:
     source = DataSource(name=name, **{"columns": EMPLOYEES["columns"], **fields})
-    sources.save(source)
+    saving.save(source)
     save_rules(source, list(rules))
     return DataSource.objects.get(pk=source.pk)
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm
 
 from accounts.models import ApiToken, App
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource
 from rules.saving import save_rules
 from tests.people import sign_in_source
@@ -26,7 +26,7 @@ MARK = 'data-rowkeeper-rules="'
 
 def make(name: str, columns: list[str], rules: Any = ()) -> DataSource:
     source = DataSource(name=name, columns=columns)
-    sources.save(source)
+    saving.save(source)
     save_rules(source, list(rules))
     return source
 
@@ -114,7 +114,7 @@ def test_without_the_right_to_the_rules_nothing_is_handed_over(
 
 def test_passwords_of_other_data_sources_are_no_fields(people: DataSource) -> None:
     people.definition = {}
-    sources.save(people)
+    saving.save(people)
     notes = make("Notes", [])
     found = offers(User.objects.create_superuser("boss"), notes)
     assert "Password" not in fields(found)

@@ -22,11 +22,11 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from django.contrib.auth.models import User
 from datasources.models import DataSource
-from datasources import sources
+from datasources import saving
 from rules.saving import save_rules
 User.objects.create_superuser("boss", password="pw")
 source = DataSource(name="Employees", columns=["Email", "Role"])
-sources.save(source)
+saving.save(source)
 reads, deletes = {"type": ["select"], "allow": "all"}, {"type": ["delete"], "allow": "loggedIn"}
 save_rules(source, [reads, deletes])
 """

@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, remove_perm
 
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource
 from rules import sandbox
 from rules.engine import parse
@@ -344,7 +344,7 @@ def test_an_update_with_a_column_that_is_new() -> None:
 def test_a_view_counts_as_the_clients_where() -> None:
     place = Place("return {'granted': query.Office == 'Oslo' and query.Name == 'b'}")
     place.model.definition = {"views": {"Oslo": {"where": {"Office": "Oslo"}}}}
-    sources.save(place.model)
+    saving.save(place.model)
     assert [row["Name"] for row in place.sam.rows(where={"Name": "b"}, view="Oslo")] == ["b"]
     assert kind(place.sam.query(where={"Name": "b"})) == DENIED
 

@@ -21,7 +21,7 @@ from django.db import connections
 
 from accounts import sign_in as sign_in_module
 from accounts.models import App, LoginSession
-from datasources import sources
+from datasources import saving
 from datasources.models import DataSource, Entry
 from datasources.passwords import is_hash, takes_too_long
 from rules.saving import RulesInvalid, save_rules
@@ -950,7 +950,7 @@ def test_a_session_has_the_app_of_its_data_source() -> None:
     app, other_app = App.objects.create(name="One"), App.objects.create(name="Two")
     there = users()
     there.model.app = app
-    sources.save(there.model)
+    saving.save(there.model)
     ann = calls.session(there.model, "ann@acme.com")
     mine = place([{**READ, "appId": [app.pk]}], [{}], name="Mine")
     other = place([{**READ, "appId": [other_app.pk]}], [{}], name="Other")

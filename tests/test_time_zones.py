@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.test import Client, override_settings
 
-from datasources import checks, sources
+from datasources import checks, saving
 from datasources.models import DataSource, Entry
-from rules import saving
+from rules.saving import save_rules
 
 TIME = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 WRITTEN = "2026-03-04T05:06:07.890Z"
@@ -28,8 +28,8 @@ def zone(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.django_db
 def test_every_route_gives_the_same_times(zone: str, client: Client) -> None:
     model = DataSource(name="Notes", columns=["N"])
-    sources.save(model)
-    saving.save_rules(model, [{"type": ["select"], "allow": "all"}])
+    saving.save(model)
+    save_rules(model, [{"type": ["select"], "allow": "all"}])
     entry = Entry.objects.create(data_source=model, data={"N": 1})
     Entry.objects.filter(pk=entry.pk).update(created_at=TIME, updated_at=TIME)
     DataSource.objects.filter(pk=model.pk).update(created_at=TIME, updated_at=TIME)

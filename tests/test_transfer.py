@@ -31,7 +31,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import LoginSession
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.errors import Failure
 from datasources.models import DataSource, Entry
 from datasources.transfer import lines, problems, uploads, xlsxelements, xlsxfile, xlsxguard
@@ -54,7 +54,7 @@ FORMATS = ("csv", "xlsx")
 
 def make(name: str, rows: Any = (), **fields: Any) -> DataSource:
     source = DataSource(name=name, **{"columns": ["A", "B"], **fields})
-    sources.save(source)
+    saving.save(source)
     for row in rows:
         store.admin_save(sources.source_of(source), None, row)
     return DataSource.objects.get(pk=source.pk)

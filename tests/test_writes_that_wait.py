@@ -15,7 +15,7 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import ApiToken, LoginSession
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.models import DataSource, Entry
 from rules.models import AccessRule
 from rules.saving import save_rules
@@ -228,7 +228,7 @@ def test_a_definition_that_is_saved_meanwhile() -> None:
     def change() -> None:
         model = DataSource.objects.get(pk=there.model.pk)
         model.definition = {**LOGIN}
-        sources.save(model)
+        saving.save(model)
 
     row = {"Email": "ann@acme.com", "Password": "secret"}
     answer = while_it_waits(there, change, lambda: calls.anonymous()("PUT", there.data, row))

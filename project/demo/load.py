@@ -14,7 +14,7 @@ from accounts.failures import CredentialInvalid
 from accounts.models import ApiToken, App, LoginSession
 from accounts.providers import login_session
 from accounts.tokens import SESSION_PREFIX, digest, new_secret
-from datasources import sources, store
+from datasources import saving, sources, store
 from datasources.db import atomic
 from datasources.models import DataSource
 from datasources.sources import Source
@@ -116,7 +116,7 @@ def _data_source(example: dict[str, Any], app: App, password: str = "") -> Sourc
         definition=example.get("definition", {}),
         app=app,
     )
-    sources.save(model)
+    saving.save(model)
     source = sources.source_of(model)
     _insert(source, example["entries"], password)
     save_rules(model, example["rules"])

@@ -11,7 +11,7 @@ from accounts import permissions
 from accounts.django_users import user_behind
 from accounts.identity import Identity
 from accounts.models import App
-from datasources import sources
+from datasources import saving
 from datasources.db import atomic
 from datasources.definition import changes_login
 from datasources.errors import Malformed
@@ -58,7 +58,7 @@ def save(model: DataSource) -> None:
     """Save a data source. Raises `Malformed` if it is not valid."""
     try:
         with atomic():
-            sources.save(model)
+            saving.save(model)
     except ValidationError as error:
         raise Malformed(_words(error)) from None
     except IntegrityError:

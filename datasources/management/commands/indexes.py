@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from datasources import sources
+from datasources import saving
 from datasources.conf import setting
 from datasources.indexing.build import BuilderAtWork, build_in_turn
 from datasources.indexing.states import FAILED
@@ -91,7 +91,7 @@ class Command(SiteCommand):
         kept = [name for name in source.indexed_columns if name not in fewer]
         source.indexed_columns = list(dict.fromkeys([*kept, *more]))
         try:
-            sources.save(source, build=False)
+            saving.save(source, build=False)
         except ValidationError as error:
             raise CommandError("; ".join(error.messages)) from None
 

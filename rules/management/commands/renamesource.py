@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import IntegrityError
 
-from datasources import sources
+from datasources import saving, sources
 from datasources.db import atomic
 from datasources.errors import Failure
 from datasources.management.base import SiteCommand
@@ -57,6 +57,6 @@ class Command(SiteCommand):
         how = "Add `--change-rules`"
         is_tested = has_login and old != name
         found = check_rename(source, old, None, change_rules, how) if is_tested else []
-        sources.save(source)
+        saving.save(source)
         rename_in_rules(found, old, name, None, Revision.Origin.COMMAND)
         self.stdout.write(f"`{old}` is now called `{name}`")
