@@ -24,7 +24,7 @@ from datasources.indexing.status import statuses
 from datasources.models import DataSource, WantedIndex
 from datasources.queries import Projection, Select, parse_query
 from datasources.sources import Source
-from datasources.store import attempts, learned, paging, planner, read
+from datasources.store import attempts, learned, paging, planner, read, scan
 from datasources.where import EVERYTHING, Field, Node, matches
 from datasources.where.nodes import And, Or
 from tests.test_admin import boss, form_of, staff, url
@@ -338,7 +338,7 @@ def test_a_name_that_a_client_sends_is_never_spelled(things: DataSource) -> None
     source = sources.source_of(things)
     for name in ("Undeclared '%s", "Name'"):
         ask = asked(source, {"where": {name: 1}, "order": [[name, "ASC"]], "limit": 1})
-        rows = planner.rows_for(planner.Ask(source, ask.where, ask.order, 1))
+        rows = planner.rows_for(scan.Ask(source, ask.where, ask.order, 1))
         assert "Undeclared" not in rows.sql.text and "Name" not in rows.sql.text
 
 
@@ -503,7 +503,7 @@ def test_a_long_read_counts_once(things: DataSource, monkeypatch: pytest.MonkeyP
 def test_a_page_behind_a_cursor_is_remembered_apart_from_the_first_one(things: DataSource) -> None:
     source = sources.source_of(things)
     where = asked(source, {"where": {"Age": {"$gte": 0}}}).where
-    first = planner.Ask(source, where, first=50)
+    first = scan.Ask(source, where, first=50)
     behind = replace(first, place=(3,))
     learned.attempts.put(attempts._key(first), 1)
     assert (attempts.expected(first), attempts.expected(behind)) == (1, 0)

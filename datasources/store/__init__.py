@@ -21,7 +21,7 @@ from .manage import (
 )
 from .others import Others
 from .paging import PAGE, is_long, pages, stream
-from .planner import Ask, Rows, rows_for
+from .planner import rows_for
 from .read import (
     Found,
     count,
@@ -34,6 +34,7 @@ from .read import (
     read_rows,
     select,
 )
+from .scan import Ask, Rows
 from .write import Confirm, delete, delete_where, insert, update, writing
 
 __all__ = [

@@ -9,15 +9,12 @@ rows come and go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..queries import OrderTerm
 from . import learned
 from .database import dialect
 from .narrowest import is_still_chosen
-
-if TYPE_CHECKING:
-    from .planner import Ask, Rows
+from .scan import Ask, Rows
 
 # The rows that the first lookup reads, and how many times as many each one reads after it.
 FIRST, FACTOR = 256, 4

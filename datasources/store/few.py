@@ -11,8 +11,9 @@ from ..where import Node
 from ..where.sqltext import Sql
 from .attempts import ENDED, is_complete, remember
 from .database import dialect, spelled
-from .planner import Ask, Rows, rows_for
+from .planner import rows_for
 from .read import DEEP, entry_text_of
+from .scan import Ask, Rows
 
 # What is answered at once; more is better read in pages.
 FEW = 1_000

@@ -22,8 +22,9 @@ from ..where import Node
 from ..where.sql import where_sql
 from ..where.sqltext import Sql
 from .database import TABLE, clock, dialect, of_source, spelled
-from .planner import Ask, Rows, following, rows_for
+from .planner import following, rows_for
 from .read import entry_text_of, hits_of, is_all, part, read_rows, select
+from .scan import Ask, Rows
 
 PAGE = 1_000
 # Ids that are read at a time.

@@ -17,13 +17,11 @@ from dataclasses import dataclass, field, replace
 
 from django.utils.functional import cached_property
 
-from ..cursors import Place
 from ..cursors_sql import behind_sql
 from ..indexing import wanted
 from ..indexing.keys import Keys
 from ..queries import OrderTerm
 from ..selecting import order_sql
-from ..sources import Source
 from ..values import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from ..where import Field, Node
 from ..where.parts import parts_of
@@ -33,64 +31,14 @@ from ..where.sql import where_sql
 from ..where.sqltext import ALWAYS, Sql
 from . import attempts
 from .database import TABLE, by_id, condition_of, dialect
-from .learned import Key, key_of
+from .learned import key_of
 from .narrowest import narrowest
+from .scan import Ask, Rows
 
 CARRIED = 'id,data,"order",data_source_id,nested,created_at,updated_at'
 # The name of the lookup by the index over whole rows; a column's name is never empty.
 WHOLE = ""
 _NOTHING = Sql("")
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Which rows of a data source are asked for."""
-
-    source: Source
-    where: Node
-    order: tuple[OrderTerm, ...] = ()
-    # Only so many of the first ones.
-    first: int | None = None
-    # Conditions beside the where.
-    more: tuple[Sql, ...] = ()
-    # Only what is behind it in the order.
-    place: Place | None = None
-    # Who asks can ask again where the attempt fails, and counts what was wanted then.
-    asks_anew: bool = False
-    # The same where is asked twice in one request, and counted with the other.
-    beside: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows, as a table with its WHERE, to which conditions can be added."""
-
-    sql: Sql
-    # Where this is one attempt of several: the ask, and the attempt's number.
-    ask: Ask | None = None
-    attempt: int = 0
-    # A lookup: the rows that the index finds, one more at most than the attempt's cap. The caller
-    # makes of them the table `hits`, which `sql` names, and counts them.
-    hits: Sql | None = None
-    # Of a lookup: each of its rows fits.
-    all_fit: bool = False
-    # A walk of several parts: `sql` has the column `part`, which is 1 for the rows of the walk.
-    has_parts: bool = False
-    # A walk: the condition that there are rows behind its bound.
-    goes_on: Sql | None = None
-    # To give the first ones by id, all those beside an index are read.
-    whole: bool = False
-    # The columns whose index would have been of use, and for what.
-    wants: tuple[tuple[str, str], ...] = ()
-    # Where one of several indexes was chosen: what the choice is remembered by, and its name.
-    chosen: tuple[Key, str] | None = None
-
-    @property
-    def opening(self) -> Sql:
-        """What a statement on these rows begins with."""
-        if self.hits is None:
-            return Sql("")
-        return Sql(f"WITH hits AS MATERIALIZED ({self.hits.text}) ", self.hits.params)
 
 
 def rows_for(ask: Ask) -> Rows:

@@ -28,7 +28,8 @@ from .database import (
     spelled,
     stored,
 )
-from .planner import Ask, Rows, following, rows_for
+from .planner import following, rows_for
+from .scan import Ask, Rows
 
 # Behind so many others, entries are read when it is known which they are.
 DEEP = 1_000
