@@ -11,8 +11,9 @@ from ..errors import AddressTaken, Malformed, NotFound
 from ..hashing import outside_transactions
 from ..sources import Source
 from ..store import Stored
+from .changes import Change
 from .job import Job, Progress, silent
-from .plan import Change, Plan
+from .plan import Plan
 from .problems import MAX_PROBLEMS, Problem, Refused
 
 _BATCH = 2_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import store
 from ..passwords import MAX_HASHED_AT_ONCE, MAX_LENGTH
@@ -13,11 +13,9 @@ from ..sources import Source
 from ..store import normal_address
 from ..values import is_scalar, shown
 from ..where import EVERYTHING
+from .changes import Change
 from .problems import Problem
 from .table import FileRow
-
-if TYPE_CHECKING:
-    from .plan import Change
 
 
 def key_of(value: Any) -> Any:

@@ -17,21 +17,13 @@ from ..sources import Source
 from ..store import Stored
 from ..values import same, shown
 from .cells import ID
+from .changes import Change
 from .keys import Addresses, Keys, Passwords
 from .problems import Problem, Unreadable
 from .table import FileRow, Table
 
 MODES = ("append", "replace", "update")
 _BATCH = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a row does. `before` None: a new entry; `row` None: nothing is to be written."""
-
-    line: int
-    row: dict[str, Any] | None
-    before: Stored | None = None
 
 
 def check_mode(table: Table, mode: str, key: str | None) -> None:

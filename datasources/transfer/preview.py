@@ -14,9 +14,10 @@ from ..store import Stored
 from ..values import KIND_NULL, KIND_TEXT, kind, same, shown
 from ..where import EVERYTHING
 from .cells import ID
+from .changes import Change
 from .display import Cell, cell
 from .job import Job, Progress, silent
-from .plan import Change, Plan
+from .plan import Plan
 from .problems import MAX_PROBLEMS, Problem
 
 EXAMPLES = 10
