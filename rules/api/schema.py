@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, get_resolver, reverse
 from rest_framework.request import Request
 
 from datasources.errors import Malformed
@@ -29,6 +29,8 @@ from .operations import HEADERS, OPERATIONS, PATH_PARAMETERS, Operation
 VERSION = "3.1.1"
 JSON = "application/json"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+# By name: the module imports this one.
+_URLS = f"{__package__}.urls"
 
 
 @cache
@@ -58,9 +60,7 @@ def document(prefix: str) -> Json:
 
 def _operations(prefix: str) -> Iterator[tuple[str, str, Operation]]:
     """Each path, method (in lower case) and operation, in the order of the URL patterns."""
-    from .urls import urlpatterns
-
-    for pattern in urlpatterns:
+    for pattern in get_resolver(_URLS).url_patterns:
         callback: Any = pattern.callback if isinstance(pattern, URLPattern) else None
         path = prefix + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern))
         for method, action in getattr(callback, "actions", {}).items():
