@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -103,12 +104,7 @@ class Beside:
     @property
     def join_sql(self) -> str:
         """The data source `d` behind the `FROM` of another statement."""
-        if not self.lock:
-            return f" LEFT JOIN {TABLE} d ON d.{self.column} = %s "
-        # PostgreSQL locks no row that an outer join may lack.
-        shared = "_shared" if self.lock == "SHARE" else ""
-        turn = f"pg_try_advisory_xact_lock{shared}(%s)"
-        return f" JOIN {TABLE} d ON d.{self.column} = %s AND {turn} "
+        return _join_sql(self.column, self.lock)
 
     @property
     def params(self) -> tuple[int | str, ...]:
@@ -124,6 +120,16 @@ class Beside:
         """Note the fields of `fields_sql` that were read; all NULL where there is none."""
         self.is_read = True
         self.source = None if row[0] is None else _source(row)
+
+
+@cache
+def _join_sql(column: str, lock: str) -> str:
+    if not lock:
+        return f" LEFT JOIN {TABLE} d ON d.{column} = %s "
+    # PostgreSQL locks no row that an outer join may lack.
+    shared = "_shared" if lock == "SHARE" else ""
+    turn = f"pg_try_advisory_xact_lock{shared}(%s)"
+    return f" JOIN {TABLE} d ON d.{column} = %s AND {turn} "
 
 
 def source_of(model: DataSource) -> Source:

@@ -26,6 +26,34 @@ def test_a_thread_that_computes_soon_lets_others_go_on(interface: str) -> None:
     assert float(seconds) <= 0.001
 
 
+def test_what_refers_to_itself_is_collected_soon() -> None:
+    """Else the buffers of requests, which do, would fill the memory."""
+    code = """
+from collections import deque
+from project.wsgi import application
+
+class Buffer(list):
+    alive = most = 0
+
+    def __init__(self):
+        self.append(self)
+        Buffer.alive += 1
+        Buffer.most = max(Buffer.most, Buffer.alive)
+
+    def __del__(self):
+        Buffer.alive -= 1
+
+under_way = deque(maxlen=300)
+for _ in range(1_500_000):
+    under_way.append(Buffer())
+print(Buffer.most)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) < 15_000
+
+
 def _printed(interface: str, values: str) -> list[str]:
     """The values, as a process of the site prints them before its first request."""
     code = f"import gc, sys; from project.{interface} import application; print({values})"
