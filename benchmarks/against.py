@@ -1,7 +1,7 @@
 """Processor time of requests in this checkout, beside an earlier commit of it.
 
     python -m benchmarks.against COMMIT [--rounds 40] [--bound 1.05] [--cases NAME …]
-                                 [--rows 20000] [--database postgres://…] [--sqlite]
+                                 [--rows 20000] [--database postgres://…]
 
 Two processes, one for each commit, have a database of their own each and answer the same requests
 through the site's WSGI application, in turn: first the one, then the other, and in the next round
@@ -47,7 +47,6 @@ class Side:
                 str(Path(__file__).with_name("against_side.py")),
                 str(options.rows),
                 options.database,
-                *(["--sqlite"] if options.sqlite else []),
             ],
             cwd=checkout,
             env={**os.environ, "PYTHONPATH": str(checkout), "PYTHONHASHSEED": "0"},
@@ -99,7 +98,6 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--database", default="postgres://postgres@127.0.0.1:5432")
-    parser.add_argument("--sqlite", action="store_true")
     options = parser.parse_args()
     with ExitStack() as stack:
         earlier = Side(stack.enter_context(checkout(options.commit)), options)

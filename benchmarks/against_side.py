@@ -25,7 +25,7 @@ def main() -> None:
 
     # Both sides are at work on the same server.
     ground.NAME = f"rowkeeper_benchmark_{os.getpid()}"
-    with ground.database(server, "--sqlite" in sys.argv):
+    with ground.database(server):
         cases = prepare(rows)
         kept = last()
         say({name: count for name, (count, _) in cases.items()})
