@@ -221,6 +221,15 @@ def test_what_no_request_reaches_is_not_listed(
     assert [grant.rule.position for grant in found] == listed
 
 
+def test_a_rule_that_includes_secret_columns_alone_adds_nothing_to_one_that_hides_them() -> None:
+    rules = [
+        {"type": ["select"], "allow": "loggedIn"},
+        {"type": ["select"], "allow": "loggedIn", "include": ["Salary"]},
+    ]
+    parsed = parse_rules(rules, frozenset(COLUMNS), secret=frozenset({"Salary"}))[0]
+    assert reachable(parsed, "select") == {1}
+
+
 def test_a_column_that_an_earlier_rule_hides_is_not_always_read() -> None:
     rules = [
         {"type": ["select"], "allow": "all", "exclude": ["Salary"], "require": ["A"]},

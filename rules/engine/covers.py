@@ -37,7 +37,8 @@ class Facts:
     required: frozenset[Key]
     stored: frozenset[Key]
     sent: frozenset[Key]
-    # The names that are hidden, and that `include` opens, with the paths above them.
+    # The names that are hidden, and that `include` opens, with the paths above them. A secret name
+    # that `include` has is hidden from reads all the same.
     hidden: frozenset[str]
     opened: frozenset[str]
 
@@ -60,7 +61,7 @@ class Facts:
                 key(item) for item in require if isinstance(item, Provided) or item.on_submitted
             ),
             _paths(rule.columns.hidden),
-            _paths(rule.columns.include or ()),
+            _paths((rule.columns.include or frozenset()) - rule.columns.hidden),
         )
 
 
