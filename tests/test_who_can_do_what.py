@@ -164,6 +164,7 @@ def always(
 
 
 OWN = {"A": {"equals": "{{user.Role}}"}}
+WITH_ROLE = {"user": {"Role": {"equals": "{{user.Role}}"}}}
 # The rules, who asks, the operation, and the positions of the rules that are listed.
 CASES: list[tuple[str, list[dict[str, object]], str, Operation, list[int]]] = [
     (
@@ -182,6 +183,26 @@ CASES: list[tuple[str, list[dict[str, object]], str, Operation, list[int]]] = [
         "nobody",
         "select",
         [],
+    ),
+    (
+        "a template that only those fill in whom an earlier rule lets in",
+        [
+            {"type": ["insert"], "allow": WITH_ROLE},
+            {"type": ["insert"], "allow": "all", "require": [OWN]},
+        ],
+        "loggedIn",
+        "insert",
+        [],
+    ),
+    (
+        "a template that others fill in as well",
+        [
+            {"type": ["insert"], "allow": {"user": {"Role": {"equals": "x"}}}},
+            {"type": ["insert"], "allow": "all", "require": [OWN]},
+        ],
+        "loggedIn",
+        "insert",
+        [2],
     ),
     (
         "an app without a credential",

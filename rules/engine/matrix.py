@@ -15,6 +15,7 @@ from .columns import Columns
 from .covers import Facts, Key, covers, covers_people, key, may_meet, overlap
 from .possible import Asker, can_be_written, can_fit, is_for_nobody
 from .rule import Allow, Condition, Operation, Provided, Rule
+from .templates import Template, own_value
 
 # Yes; under the conditions of a rule, or in some apps alone; as a script says; no.
 Access: TypeAlias = Literal["yes", "if", "script", "no"]
@@ -161,7 +162,8 @@ def grants(
             continue
         earlier = tuple(each.rule for each in reached)
         fits = can_fit(facts.rule, operation, asker)
-        if fits and (reads or not _only_by_query(facts.rule, operation)):
+        possible = fits and (reads or not _only_by_query(facts.rule, operation))
+        if possible and not _is_taken(_able(facts.rule, caller.allow), rules, operation):
             found.append(Grant(facts.rule, operation, earlier, asker.has_user))
         if fits or operation in ("insert", "update"):
             reached.append(facts)
@@ -181,6 +183,38 @@ def _for(rules: Sequence[Facts], caller: Caller, operation: Operation) -> Iterat
             continue  # without a credential there is no app
         if _counts(rule) and (rule.script is not None or covers_people(facts, caller.facts)):
             yield facts
+
+
+def _is_taken(rule: Facts, others: Sequence[Facts], operation: Operation) -> bool:
+    """Whether all requests that a rule could settle are settled by one of the rules before it."""
+    return any(
+        operation in other.rule.operations
+        and _counts(other.rule)
+        and covers(other, rule, operation)
+        for other in others
+        if other.rule.position < rule.rule.position
+    )
+
+
+def _able(rule: Rule, allow: Allow) -> Facts:
+    """The rule for those of some people who can meet what it requires: a template is filled in for
+    signed-in users alone, and only for those who have the column that it names.
+    """
+    templates = [
+        item
+        for item in rule.require
+        if isinstance(item, Condition) and isinstance(item.operand, Template)
+    ]
+    if rule.script is None and templates and allow.kind in ("all", "loggedIn", "user"):
+        has = tuple(
+            replace(item, column=path[0], op="equals", operand=own_value(path[0]))
+            for item in templates
+            for path in item.operand.paths  # type: ignore[union-attr]
+            if len(path) == 1
+        )
+        conditions = (*allow.conditions, *has)
+        allow = Allow("user", conditions) if conditions else Allow("loggedIn")
+    return Facts.of(replace(rule, allow=allow))
 
 
 def _only_by_query(rule: Rule, operation: Operation) -> bool:
@@ -206,7 +240,9 @@ def reachable(rules: Sequence[Rule], operation: Operation) -> set[int]:
             has_user=rule.allow.kind != "tokens",
             reads=lambda column, readers=readers: any(_opens(r, "select", column) for r in readers),  # type: ignore[misc]
         )
-        if can_fit(rule, operation, asker) and (readers or not _only_by_query(rule, operation)):
+        possible = can_fit(rule, operation, asker)
+        possible = possible and (bool(readers) or not _only_by_query(rule, operation))
+        if possible and not _is_taken(_able(rule, rule.allow), earlier, operation):
             found.add(rule.position)
         earlier.append(each)
     return found

@@ -67,6 +67,12 @@ class Template:
         return _joiner(len(values))(values)
 
 
+def own_value(column: str) -> Template:
+    """The template that stands for what the user has in a column."""
+    path = (column,)
+    return Template(f"{{{{user.[{column}]}}}}", (path,), (path,))
+
+
 def is_template(text: str) -> bool:
     """Say whether `text` must be compiled (and may be refused) rather than taken as it is."""
     return "{{" in text or "}}" in text

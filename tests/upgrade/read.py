@@ -92,7 +92,10 @@ def main() -> None:
         call_command("migrate", verbosity=0)
     from django.core.checks import run_checks
 
-    warnings = [str(told.msg) for told in run_checks(databases=["default"]) if told.level >= 30]
+    # Their order differs from process to process.
+    warnings = sorted(
+        str(told.msg) for told in run_checks(databases=["default"]) if told.level >= 30
+    )
     # `--stay`: after the code before has migrated alone.
     print(json.dumps({"schema": schema(), "found": found(), "warnings": warnings}))
 
