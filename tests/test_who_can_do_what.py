@@ -205,6 +205,16 @@ CASES: list[tuple[str, list[dict[str, object]], str, Operation, list[int]]] = [
         [2],
     ),
     (
+        "a delete by query where only others can read",
+        [
+            {"type": ["delete", "select"], "allow": "loggedIn", "appId": [1]},
+            {"type": ["delete"], "allow": "all", "require": ["A"]},
+        ],
+        "loggedIn",
+        "delete",
+        [1],
+    ),
+    (
         "an app without a credential",
         [{"type": ["select"], "allow": "all", "appId": [1]}],
         "nobody",

@@ -162,8 +162,10 @@ def grants(
             continue
         earlier = tuple(each.rule for each in reached)
         fits = can_fit(facts.rule, operation, asker)
-        possible = fits and (reads or not _only_by_query(facts.rule, operation))
-        if possible and not _is_taken(_able(facts.rule, caller.allow), rules, operation):
+        able = [_able(facts.rule, caller.allow)]
+        if _only_by_query(facts.rule, operation):
+            able = _who_can_read(able[0], [grant.rule for grant in reads])
+        if fits and not all(_is_taken(each, rules, operation) for each in able):
             found.append(Grant(facts.rule, operation, earlier, asker.has_user))
         if fits or operation in ("insert", "update"):
             reached.append(facts)
@@ -215,6 +217,14 @@ def _able(rule: Rule, allow: Allow) -> Facts:
         conditions = (*allow.conditions, *has)
         allow = Allow("user", conditions) if conditions else Allow("loggedIn")
     return Facts.of(replace(rule, allow=allow))
+
+
+def _who_can_read(rule: Facts, readers: Sequence[Rule]) -> list[Facts]:
+    """The rule for those of its people whom a select rule lets in, for each of these rules."""
+    if rule.allow.kind == "nobody":
+        return [rule] if readers else []
+    found = (overlap(rule, Facts.of(reader)) for reader in readers)
+    return [both for both in found if both is not None]
 
 
 def _only_by_query(rule: Rule, operation: Operation) -> bool:
