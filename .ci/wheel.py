@@ -69,8 +69,8 @@ def answers() -> None:
 
 def scripts_run() -> None:
     """A worker finds what it needs where the wheel was installed, and nothing of the project."""
-    from rules.engine.scripts import ScriptCall
     from rules.sandbox import run
+    from rules.sandbox.protocol import ScriptCall
 
     verdict = run(ScriptCall("return {'granted': not user}", "select", None, {}), None)  # type: ignore[arg-type]
     assert verdict.granted, verdict

@@ -15,11 +15,11 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from datasources.admin_filters import OwnFilters
+from datasources.admin.filters import OwnFilters
 
 from . import tokens
 from .models import ApiToken, App, LoginSession
-from .uses import UsesOfToken
+from .token_scope import UsesOfToken
 
 if TYPE_CHECKING:
     _AppAdmin = admin.ModelAdmin[App]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 
 try:
-    from datasources.siblings import SiblingCheck
+    from datasources.package_conflicts import SiblingCheck
 except ImportError as error:
     from .siblings import hidden_datasources
 

@@ -8,18 +8,18 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from datasources import sources
-from datasources.db import connection
+from datasources.catalog import registry
+from datasources.catalog.registry import Beside, Source, reference_of
+from datasources.database.connection import connection
 from datasources.errors import Changed, Malformed
-from datasources.sources import Beside, Source, reference_of
 
 from .credentials import presented
 from .django_users import lazy_user, user_behind
-from .failures import CredentialInvalid
+from .errors import CredentialInvalid
 from .identity import ANONYMOUS, Identity
 from .models import ApiToken
-from .providers import api_token, django_user, login_session, lookup
-from .providers.lookup import Expected, expected
+from .providers import api_token, credential_query, django_user, login_session
+from .providers.credential_query import Expected, expected
 from .tokens import API_PREFIX, SESSION_PREFIX
 
 _BESIDE = "_rowkeeper_beside"
@@ -83,10 +83,10 @@ _Locked = tuple[Source | None, Identity | None]
 
 
 def _locked_on_sqlite(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
-    sources.lock(source_id)
+    registry.lock(source_id)
     beside = Beside(source_id, "id")
     who = identity_now(request, beside)
-    return beside.source if beside.is_read else sources.find(source_id), who
+    return beside.source if beside.is_read else registry.find(source_id), who
 
 
 def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
@@ -97,7 +97,7 @@ def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> 
         who = _identity_now(secrets[0], beside)
         if beside.is_read:
             return beside.source, who
-    now = sources.locked(source_id, alone)
+    now = registry.locked(source_id, alone)
     # After the lock: the credential may end while others are waited for.
     return now, identity_now(request)
 
@@ -141,7 +141,7 @@ def _identity_of(secret: str, beside: Beside | None) -> Identity:
 
 def _identity_now(secret: str, beside: Beside | None) -> Identity | None:
     kind = api_token.KIND if secret.startswith(API_PREFIX) else login_session.KIND
-    return lookup.identity_now(kind, secret, beside)
+    return credential_query.identity_now(kind, secret, beside)
 
 
 def _named_in_url(request: Request) -> Beside | None:

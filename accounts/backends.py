@@ -32,8 +32,8 @@ from django.http import HttpRequest
 from datasources.errors import Busy
 
 from .client import client_address
-from .failures import TooMany
-from .limits import Attempt, begin_attempt
+from .errors import TooMany
+from .login.throttle import Attempt, begin_attempt
 
 PATH = "accounts.backends.SignInLimits"
 AXES = "axes"

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from datasources.conf import setting
 
-from .failures import CredentialInvalid
+from .errors import CredentialInvalid
 from .tokens import is_secret
 
 

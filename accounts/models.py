@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from datasources.definition import login_of
 from datasources.models import DataSource, Entry
-from datasources.values import shown
+from datasources.values.validation import shown
 
 
 class App(models.Model):

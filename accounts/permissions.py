@@ -1,5 +1,5 @@
-"""Rights on the management of data sources, for an Identity: `datasources.rights` says what they
-are; here is who has them, and the two failures of who has not.
+"""Rights on the management of data sources, for an Identity: who has them, and the two failures
+of who has not. `datasources.permissions.rights` says what they are.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from guardian.shortcuts import assign_perm
 
-from datasources import rights
 from datasources.models import DataSource
+from datasources.permissions import rights
 
 from .django_users import user_behind
-from .failures import SIGN_IN, LoginRequired, PermissionMissing
+from .errors import SIGN_IN, LoginRequired, PermissionMissing
 from .identity import Identity
 
 # What may be given for one data source alone, and what is site-wide only: who says where people

@@ -42,9 +42,9 @@ def prepare(rows: int) -> dict[str, Any]:
 
 def make(name: str, columns: list[str], rules: int) -> int:
     """A data source whose rules are each of another kind and about other columns."""
-    from datasources import saving
+    from datasources.catalog import saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     model = DataSource(name=name, columns=columns)
     saving.save(model)

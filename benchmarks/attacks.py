@@ -468,15 +468,16 @@ def prepare() -> str:
     from django.core.management import call_command
 
     from accounts.tokens import create_api_token
-    from datasources import saving, sources, store
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     for name, prepared in SOURCES.items():
         model = DataSource(name=name, **{"columns": ["Name"], **prepared.fields})
         saving.save(model)
-        source = sources.source_of(model)
+        source = registry.source_of(model)
         with store.writing(source, []):
             store.insert(source, prepared.rows)
         save_rules(model, prepared.rules)

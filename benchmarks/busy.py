@@ -58,15 +58,16 @@ def prepare() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import saving, sources, store
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     for name, rules in RULES.items():
         model = DataSource(name=name, columns=["Name"])
         saving.save(model)
-        source = sources.source_of(model)
+        source = registry.source_of(model)
         with store.writing(source, []):
             store.insert(source, ROWS.get(name, [{"Name": "a"}]))
         save_rules(model, rules)

@@ -39,15 +39,16 @@ def prepare() -> Any:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import saving, sources, store
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=[*COLUMNS, "Secret"])
     saving.save(model)
     save_rules(model, RULES)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         store.insert(source, [row_of(n, n, 50) for n in range(1_000)])
     return model

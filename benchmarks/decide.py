@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from accounts.identity import ANONYMOUS, Identity
-from datasources.where import parse_where
-from rules.engine.asks import ById, ByQuery, Change, Insert, Update
+from datasources.query.where import parse_where
 from rules.engine.decide import (
     Ruleset,
     compile_rules,
@@ -23,6 +22,7 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
+from rules.engine.requests import ById, ByQuery, Change, Insert, Update
 
 CASES = Path(__file__).parent.parent / "tests" / "cases"
 ROUNDS, CALLS = 200, 100

@@ -48,9 +48,10 @@ def prepare(count: int) -> dict[str, Any]:
     from django.db import connection
 
     from accounts.tokens import create_api_token
-    from datasources import saving, sources, store
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     things = DataSource(name="Things", columns=["A", "N", "L", "O", "T"])
@@ -58,12 +59,12 @@ def prepare(count: int) -> dict[str, Any]:
     save_rules(things, RULES)
     people = DataSource(name="People", columns=["Email"], definition=LOGIN)
     saving.save(people)
-    source = sources.source_of(things)
+    source = registry.source_of(things)
     with store.writing(source, []):
         first = store.insert(source, rows(count))[0]
-    with store.writing(sources.source_of(people), []):
+    with store.writing(registry.source_of(people), []):
         store.insert(
-            sources.source_of(people), [{"Email": "ann@acme.com", "Password": "correct horse"}]
+            registry.source_of(people), [{"Email": "ann@acme.com", "Password": "correct horse"}]
         )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

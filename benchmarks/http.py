@@ -46,10 +46,11 @@ def prepare(rows: int) -> dict[str, Any]:
     django.setup()
     from django.core.management import call_command
 
-    from accounts.sign_in import authorize
-    from datasources import saving, sources, store
+    from accounts.login.sign_in import authorize
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     example = json.loads((HERE.parent / "tests" / "cases" / "staff.json").read_text())
@@ -63,9 +64,9 @@ def prepare(rows: int) -> dict[str, Any]:
     )
     saving.save(users)
     people = [{**person, "Password": "a"} for person in example["users"].values()]
-    with store.writing(sources.source_of(users), []):
-        store.insert(sources.source_of(users), people)
-    source = sources.source_of(staff)
+    with store.writing(registry.source_of(users), []):
+        store.insert(registry.source_of(users), people)
+    source = registry.source_of(staff)
     for at in range(0, rows, 20_000):
         with store.writing(source, []):
             store.insert(source, [_row(n, rows) for n in range(at, min(rows, at + 20_000))])
@@ -141,7 +142,7 @@ def server(kind: str, quiet: bool = False) -> Iterator[int]:
 
 def measure(kind: str, made: dict[str, Any], rounds: int) -> None:
     """Print the ratios of one server."""
-    from rules.api.repeated import MAX_REPEATED_BODY
+    from rules.access.plan_cache import MAX_REPEATED_BODY
 
     url = f"/v1/data-sources/{made['source']}/data/query"
     asks = {

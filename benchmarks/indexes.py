@@ -47,7 +47,7 @@ NATIVE_INDEXES = ("email", "name", "department", "salary", "id")
 
 def make_sources() -> dict[str, int]:
     """Data sources without rows; their ids by name."""
-    from datasources import saving
+    from datasources.catalog import saving
     from datasources.models import DataSource
 
     names = [f"S{n}" for n in range(SOURCES)] + [SMALL, LARGE, GROWN]
@@ -58,7 +58,7 @@ def make_sources() -> dict[str, int]:
 
 def fill_postgresql(ids: dict[str, int], rows: int) -> None:
     """All rows, those of the 20 in turn."""
-    from datasources.where.sought import WHOLE_POSTGRESQL
+    from datasources.query.where.containment import WHOLE_POSTGRESQL
 
     each = rows // SOURCES
     run("DROP INDEX rowkeeper_entry_whole")
@@ -87,7 +87,7 @@ def fill_sqlite(ids: dict[str, int], rows: int) -> None:
     """The same, row by row."""
     from django.db import connection
 
-    from datasources.jsontext import dumps
+    from datasources.values.codec import dumps
 
     run(NATIVE.format(c=""))
     now = "2026-01-31 12:00:00.123456"
@@ -188,10 +188,11 @@ class Times:
 
 def measure(case: Case, rounds: int) -> tuple[Times, Statement, Statement]:
     """Both sides in turn; the last statements of each."""
-    from datasources import sources, store
-    from datasources.queries import Projection, Select, parse_query
+    from datasources import store
+    from datasources.catalog import registry
+    from datasources.query.select import Projection, Select, parse_query
 
-    source = sources.find(case.source)
+    source = registry.find(case.source)
     assert source is not None
     native = (
         f"SELECT {NATIVE_COLUMNS} FROM native WHERE source=%s{cast()} AND {case.native} "
@@ -351,8 +352,8 @@ def everything(options: argparse.Namespace) -> None:
 
 def mark(source_id: int, columns: list[str]) -> None:
     """Columns as indexed, and their indexes."""
-    from datasources import saving
-    from datasources.indexing.build import build
+    from datasources.catalog import saving
+    from datasources.indexes.build import build
     from datasources.models import DataSource
 
     model = DataSource.objects.get(pk=source_id)
@@ -398,10 +399,11 @@ def _both(body: dict[str, Any]) -> tuple[float, float, bool]:
 
 
 def _statement(name: str, body: dict[str, Any]) -> Statement:
-    from datasources import sources, store
-    from datasources.queries import Projection, Select, parse_query
+    from datasources import store
+    from datasources.catalog import registry
+    from datasources.query.select import Projection, Select, parse_query
 
-    source = sources.find(name)
+    source = registry.find(name)
     assert source is not None
     ask = parse_query(body, source.columns)
     assert isinstance(ask, Select)

@@ -39,9 +39,10 @@ def prepare(rows: int) -> dict[str, int]:
     from django.core.management import call_command
     from guardian.shortcuts import assign_perm
 
-    from datasources import saving, sources, store
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     large = DataSource(name="Large", columns=COLUMNS)
@@ -54,8 +55,8 @@ def prepare(rows: int) -> dict[str, int]:
     for name, rule in RULES.items():
         model = DataSource(name=name, columns=["Name"])
         saving.save(model)
-        with store.writing(sources.source_of(model), []):
-            store.insert(sources.source_of(model), [{"Name": "a"}])
+        with store.writing(registry.source_of(model), []):
+            store.insert(registry.source_of(model), [{"Name": "a"}])
         save_rules(model, [rule], writer)
         found[name] = model.pk
     run("VACUUM ANALYZE")

@@ -53,15 +53,15 @@ def measure(rounds: int) -> bool:
     """Measure and print both; whether the bound is kept."""
     from django.core.management import call_command
 
-    from datasources import saving, sources
+    from datasources.catalog import registry, saving
     from datasources.conf import setting
-    from datasources.indexing.build import build
+    from datasources.indexes.build import build
     from datasources.models import DataSource
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Unmarked", columns=["N", "Text"])
     saving.save(model)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     inserted(source, 50)
     alone = inserted(source, rounds)
     most = setting("MAX_INDEXES")

@@ -33,9 +33,10 @@ TABLE = "rowkeeper_datasources_entry"
 
 def fill(model: Any, rows: int) -> None:
     """The rows: some through the store, and copies of these, which are made quickly."""
-    from datasources import sources, store
+    from datasources import store
+    from datasources.catalog import registry
 
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     made = min(rows, 10_000)
     for start in range(0, made, 2_000):
         with store.writing(source, []):
@@ -51,7 +52,7 @@ def replace(model: Any, rules: list[dict[str, Any]]) -> Spent:
     """A bulk write over the API that replaces everything."""
     from django.test import Client
 
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     save_rules(model, rules)
     client, spent = Client(headers={"Host": "localhost"}), Spent()
@@ -90,7 +91,7 @@ def measure(rows: int) -> bool:
     """Measure and print all of it; whether every bound is kept."""
     from django.core.management import call_command
 
-    from datasources import saving
+    from datasources.catalog import saving
     from datasources.models import DataSource
 
     call_command("migrate", verbosity=0)

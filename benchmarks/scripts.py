@@ -21,8 +21,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 django.setup()
 
-from rules.engine.scripts import ScriptCall, ScriptVerdict  # noqa: E402
 from rules.sandbox import check, run  # noqa: E402
+from rules.sandbox.protocol import ScriptCall, ScriptVerdict  # noqa: E402
 from rules.sandbox.runner import close_pool  # noqa: E402
 
 CASES = Path(__file__).parent.parent / "tests" / "cases" / "hostile_scripts.json"

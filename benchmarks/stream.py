@@ -40,9 +40,10 @@ def prepare(rows: int) -> int:
     from django.core.management import call_command
     from django.db import connection
 
-    from datasources import saving, sources, store
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=COLUMNS)
@@ -53,7 +54,7 @@ def prepare(rows: int) -> int:
         insert(str(model.pk), "n", rows, 1_000)
         run("VACUUM ANALYZE")
         return model.pk
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     for at in range(0, rows, 20_000):
         with store.writing(source, []):
             store.insert(source, [row_of(n, n, 1_000) for n in range(at, min(rows, at + 20_000))])

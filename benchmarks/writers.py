@@ -36,9 +36,10 @@ def prepare(most: int) -> list[int]:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import saving, sources, store
+    from datasources import store
+    from datasources.catalog import registry, saving
     from datasources.models import DataSource
-    from rules.saving import save_rules
+    from rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     ids = []
@@ -46,7 +47,7 @@ def prepare(most: int) -> list[int]:
         model = DataSource(name=f"S{number}", columns=["Email", "Note"])
         saving.save(model)
         save_rules(model, RULES)
-        source = sources.source_of(model)
+        source = registry.source_of(model)
         with store.writing(source, []):
             store.insert(source, [json.loads(ROW)] * 1_000)
         ids.append(model.pk)

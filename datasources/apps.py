@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.db.models.signals import post_delete, post_migrate, pre_migrate
 
-from .siblings import SiblingCheck
+from .package_conflicts import SiblingCheck
 
 
 class DataSourcesConfig(SiblingCheck, AppConfig):
@@ -18,16 +18,17 @@ class DataSourcesConfig(SiblingCheck, AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers of signals, and register the system checks."""
-        from . import checks, checks_schema, db, serving  # noqa: F401  (registers the system checks)
-        from .functions import register
-        from .indexing.build import after_delete, before_migrate
-        from .indexing.wanted import wake
+        from .checks import schema, settings  # noqa: F401  (registers the system checks)
+        from .compiler.sqlite_functions import register
+        from .database import connection, signals
+        from .indexes.advice import wake
+        from .indexes.build import after_delete, before_migrate
+        from .indexes.postgresql_functions import after_migrate
         from .models import DataSource
-        from .pgfunctions import after_migrate
-        from .rights import forget_deleted
+        from .permissions.rights import forget_deleted
 
-        db.install()
-        serving.install(prepare_sqlite=register, after_request=wake)
+        connection.install()
+        signals.install(prepare_sqlite=register, after_request=wake)
         pre_migrate.connect(before_migrate, sender=self, dispatch_uid="rowkeeper-marked-indexes")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="rowkeeper-functions")
         post_delete.connect(forget_deleted, sender=DataSource, dispatch_uid="rowkeeper-rights")

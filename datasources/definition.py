@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .values import MAX_DEPTH, nests_deeper, problem_with_name, same, shown
-from .views import problem_with_views
+from .query.views import problem_with_views
+from .values.validation import MAX_DEPTH, nests_deeper, problem_with_name, same, shown
 
 # Of a data source; of a single row, `values.MAX_COLUMNS`.
 MAX_COLUMNS = 2_000

@@ -10,12 +10,12 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
-from .db import alias, atomic
+from .database.connection import alias, atomic
 from .definition import declared_of, problem_with_columns, problem_with_definition
-from .jsontext import RowEncoder
-from .names import problem_with_source_name
-from .resolving import is_path
-from .values import holds_nested_list, lower, problem_with_row, shown
+from .query.column_names import is_path
+from .values.codec import RowEncoder
+from .values.source_names import problem_with_source_name
+from .values.validation import holds_nested_list, lower, problem_with_row, shown
 
 # What `Source` says of people who did not sign in against a data source.
 RESERVED_NAMES = frozenset({"django"})
@@ -73,7 +73,7 @@ class DataSource(models.Model):
     # Columns that hold or once held passwords; see `definition.secret_columns`.
     secret_columns = models.JSONField(default=list, blank=True, editable=False)
     # Columns that an administrator wants an index for, and what there is of each: its state, and
-    # more that `indexing.build` notes.
+    # more that `indexes.build` notes.
     indexed_columns = models.JSONField(default=list, blank=True, validators=[check_columns])
     indexes = models.JSONField(default=dict, blank=True, editable=False)
     app = models.ForeignKey(
@@ -173,7 +173,7 @@ class Entry(models.Model):
 
 
 class WantedIndex(models.Model):
-    """What recent queries asked of a column that had no index for it; see `indexing.wanted`."""
+    """What recent queries asked of a column that had no index for it; see `indexes.advice`."""
 
     data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="+")
     column = models.CharField(max_length=255)

@@ -6,7 +6,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from .settled import settle
+from .warmup import settle
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # A statement that a client's where makes costly ends, and so does a wait for a lock; those of

@@ -8,7 +8,7 @@ import sys
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.defaults import server_error as plain_server_error
 
-from datasources.health import failure_of_database
+from datasources.database.health import failure_of_database
 from rules.api.errors import BUSY_SECONDS
 
 logger = logging.getLogger("rowkeeper.site")

@@ -13,7 +13,7 @@ from time import monotonic
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 
-from datasources.waiting import served_by
+from datasources.database.waiting import served_by
 from project.settings import SCRIPT_NAME, TRUSTED_PROXIES
 from project.wsgi import application
 

@@ -30,7 +30,7 @@ from urllib.parse import parse_qsl, urlsplit
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from project.secret import kept_secret
+from project.secret_key import kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # What the site writes: the database, the secret key.

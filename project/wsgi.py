@@ -6,7 +6,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from .settled import settle
+from .warmup import settle
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Its threads are few and stay: each keeps a connection of its own.

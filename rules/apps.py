@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 
 try:
-    from datasources.siblings import SiblingCheck
+    from datasources.package_conflicts import SiblingCheck
 except ImportError as error:
     from accounts.siblings import hidden_datasources
 
@@ -22,11 +22,12 @@ class RulesConfig(SiblingCheck, AppConfig):
 
     def ready(self) -> None:
         """Rules that are saved one by one are checked like a list."""
-        from accounts import uses
+        from accounts import token_scope
 
-        from . import credentials, naming, saving
+        from .analysis import site_credentials
+        from .repository import naming, rules
         from .sandbox import checks  # noqa: F401  (registers the system checks)
 
-        saving.connect()
+        rules.connect()
         naming.connect()
-        uses.register(credentials.uses_of_token)
+        token_scope.register(site_credentials.uses_of_token)

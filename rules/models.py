@@ -11,8 +11,8 @@ from django.db import models
 from django.utils import timezone
 
 from datasources.errors import Malformed
-from datasources.jsontext import dumps, loads
 from datasources.models import DataSource
+from datasources.values.codec import dumps, loads
 
 
 class Unreadable:
@@ -54,7 +54,7 @@ class WrittenJSONField(models.TextField):  # type: ignore[type-arg]
 
 
 class AccessRule(models.Model):
-    """One rule of a data source's ordered list. Written by `rules.saving` alone."""
+    """One rule of a data source's ordered list. Written by `rules.repository.rules` alone."""
 
     data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="rules")
     position = models.PositiveIntegerField()
@@ -89,8 +89,10 @@ class AccessRule(models.Model):
 
 
 class ScriptWriter(models.Model):
-    """Who wrote a script that a rule of a data source has, or had. Written by `rules.authorship`
-    alone. It outlives the rule: a text that comes back keeps its writer.
+    """Who wrote a script that a rule of a data source has, or had.
+
+    It outlives the rule: a text that comes back keeps its writer. Written by
+    `rules.repository.authorship` alone.
     """
 
     data_source = models.ForeignKey(
@@ -116,8 +118,8 @@ class ScriptWriter(models.Model):
 
 
 class Revision(models.Model):
-    """A data source's list of rules as it was saved. Written by `rules.saving` alone, and never
-    changed: to go back is a new revision.
+    """A data source's list of rules as it was saved. It is never changed: to go back is a new
+    revision. Written by `rules.repository.rules` alone.
     """
 
     class Origin(models.TextChoices):
@@ -158,7 +160,10 @@ class Revision(models.Model):
 
 
 class LoggedDecision(models.Model):
-    """A line of the decision log, without any value of a row. Written by `rules.log` alone."""
+    """A line of the decision log, without any value of a row.
+
+    Written by `rules.decision_log` alone.
+    """
 
     data_source = models.ForeignKey(
         DataSource, on_delete=models.CASCADE, related_name="decisions", db_index=False
@@ -205,7 +210,9 @@ class LoggedDecision(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """A request that was carried out, by its `Idempotency-Key`. Written by `rules.idempotency`.
+    """A request that was carried out, by its `Idempotency-Key`.
+
+    Written by `rules.access.idempotency`.
 
     `credential` and `key` are SHA-256 digests, `request` and `state` HMACs with the secret key of
     the site: a request may hold a password. `outcome` is JSON without any value of a row.
@@ -234,7 +241,7 @@ class IdempotencyKey(models.Model):
 
 class LoggedRefusal(models.Model):
     """A request that was refused before any data source's rules were asked, or of a data source
-    that does not exist. Written by `rules.log` alone, without any secret or address.
+    that does not exist. Written by `rules.decision_log` alone, without any secret or address.
     """
 
     at = models.DateTimeField()

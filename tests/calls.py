@@ -13,13 +13,14 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from guardian.shortcuts import assign_perm
 
+from accounts.login.sign_in import authorize
 from accounts.models import ApiToken, App
-from accounts.sign_in import authorize
 from accounts.tokens import create_api_token, revoke
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource, Entry
 from rules.api.errors import STATUS
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 from tests.people import PASSWORD, sign_in_source
 
 OPEN: dict[str, Any] = {"type": ["select", "insert", "update", "delete"], "allow": "all"}
@@ -157,7 +158,7 @@ def place(
     names = dict.fromkeys(key for row in rows for key in row)
     model = DataSource(name=name, columns=list(columns or names), **fields)
     saving.save(model)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, names):
         made = store.insert(source, [dict(row) for row in rows])
     if rules:
@@ -167,7 +168,7 @@ def place(
 
 def fill(there: Place, rows: Sequence[dict[str, Any]]) -> list[int]:
     """More rows; their ids."""
-    source = sources.source_of(there.model)
+    source = registry.source_of(there.model)
     with store.writing(source, dict.fromkeys(key for row in rows for key in row)):
         return [entry.id for entry in store.insert(source, [dict(row) for row in rows])]
 

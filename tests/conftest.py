@@ -78,7 +78,7 @@ def django_db_modify_db_settings(
 @pytest.fixture(scope="session", autouse=True)
 def _no_writing_behind_ones_back(django_db_setup: None) -> None:
     from accounts.providers.last_use import last_uses
-    from rules.log.journal import journal
+    from rules.decision_log.journal import journal
 
     journal.background = last_uses.background = False
 
@@ -95,7 +95,7 @@ def _nothing_of_other_tests() -> None:
     denials, of which so many a minute are listed.
     """
     from accounts.providers.last_use import last_uses
-    from rules.log.journal import journal
+    from rules.decision_log.journal import journal
 
     last_uses.reset()
     journal.reset()

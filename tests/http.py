@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from django.test import Client
 
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
 from datasources.models import DataSource
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 
 EVERYTHING = {"type": ["select", "insert", "update", "delete"], "allow": "all"}
 
@@ -21,7 +22,7 @@ def data_source(
 ) -> DataSource:
     """A data source with these rows, saved with these rules."""
     model = DataSource.objects.create(name=name, columns=list(columns))
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         store.insert(source, list(rows))
     save_rules(model, rules)

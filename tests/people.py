@@ -8,7 +8,8 @@ from typing import Any
 
 from django.test import Client
 
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource
 
 PASSWORD = "correct horse"
@@ -20,7 +21,7 @@ def sign_in_source(name: str, people: Sequence[dict[str, Any]], **fields: Any) -
     columns = list(dict.fromkeys(key for row in people for key in row))
     model = DataSource(name=name, columns=[*columns, "Password"], definition={**LOGIN}, **fields)
     saving.save(model)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         store.insert(source, [{**row, "Password": PASSWORD} for row in people])
     return model

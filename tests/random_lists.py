@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from accounts.identity import Identity
-from datasources.where import parse_where
-from rules.engine.asks import ById, ByQuery, Change, Insert, Update
+from datasources.query.where import parse_where
+from rules.analysis.context import Surroundings
 from rules.engine.decide import (
     Decision,
     Ruleset,
@@ -21,7 +21,7 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rules.engine.surroundings import Surroundings
+from rules.engine.requests import ById, ByQuery, Change, Insert, Update
 from tests import random_cases as make
 from tests.random_cases import COLUMNS
 

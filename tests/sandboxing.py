@@ -11,8 +11,8 @@ from typing import Any
 
 from django.test import override_settings
 
-from rules.engine.scripts import ScriptCall, ScriptVerdict
 from rules.sandbox import LookupFailed, run
+from rules.sandbox.protocol import ScriptCall, ScriptVerdict
 from rules.sandbox.runner import close_pool
 from rules.sandbox.strikes import strikes
 

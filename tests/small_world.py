@@ -12,13 +12,13 @@ from random import Random
 from typing import Any
 
 from accounts.identity import Identity
-from datasources.where import parse_where
-from rules.engine.asks import ById, ByQuery, Change, Insert, Update
-from rules.engine.check import check_rules
+from datasources.query.where import parse_where
+from rules.analysis.context import Surroundings
+from rules.analysis.lint import check_rules
 from rules.engine.decide import Decision, Ruleset, compile_rules
 from rules.engine.problems import Problem
+from rules.engine.requests import ById, ByQuery, Change, Insert, Update
 from rules.engine.rule import OPERATIONS
-from rules.engine.surroundings import Surroundings
 from tests.random_lists import Request, Rules
 
 COLUMNS = ("A", "Salary")

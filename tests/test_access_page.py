@@ -17,11 +17,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.identity import Identity
-from datasources.where import parse_where
-from rules.engine.asks import ById, ByQuery, Insert
-from rules.engine.covers import Facts
+from datasources.query.where import parse_where
+from rules.analysis.access_matrix import Caller, access_to, callers, grants
+from rules.analysis.subsumption import Facts
 from rules.engine.decide import compile_rules, decide_delete, decide_insert, decide_select
-from rules.engine.matrix import Caller, access_to, callers, grants
+from rules.engine.requests import ById, ByQuery, Insert
 from rules.engine.rule import OPERATIONS
 from tests.random_cases import COLUMNS, SEED
 from tests.random_lists import random_list

@@ -18,11 +18,12 @@ from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
 from accounts.models import App, LoginSession
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource, Entry
-from datasources.pretty import pretty, read
-from rules.saving import rules_of, save_rules
-from rules.summary import access, summaries
+from datasources.values.format import pretty, read
+from rules.describe.rule import access, summaries
+from rules.repository.rules import rules_of, save_rules
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +51,7 @@ def make(name: str, rows: Any = (), rules: Any = (), **fields: Any) -> DataSourc
     source = DataSource(name=name, **{"columns": ["Email", "Name", "Salary"], **fields})
     saving.save(source)
     for row in rows:
-        store.admin_save(sources.source_of(source), None, row)
+        store.admin_save(registry.source_of(source), None, row)
     save_rules(source, list(rules))
     return DataSource.objects.get(pk=source.pk)
 
@@ -201,7 +202,7 @@ def test_lists_cost_the_same_number_of_queries_however_long(boss: Client, who: s
         url("entries", first.pk) + "?q=x&o=c:Name",
     ]
     before = [queries(client, page) for page in pages]
-    store.insert(sources.source_of(first), [{"Email": f"{n}@x.com"} for n in range(120)])
+    store.insert(registry.source_of(first), [{"Email": f"{n}@x.com"} for n in range(120)])
     for n in range(20):
         more = make(f"More {n}", rules=RULES)
         assign_perm("rowkeeper_datasources.view_datasource", User.objects.last(), more)
@@ -342,7 +343,7 @@ def test_rules_that_changed_meanwhile_are_not_overwritten(boss: Client, source: 
 def test_a_column_that_came_meanwhile_stays(boss: Client, source: DataSource) -> None:
     address = url("change", source.pk)
     opened = form_of(boss, address)
-    store.admin_save(sources.source_of(source), None, {"New": 1})
+    store.admin_save(registry.source_of(source), None, {"New": 1})
     assert boss.post(address, {**opened, "type": "t"}).status_code == 302
     source.refresh_from_db()
     assert source.columns == ["Email", "Name", "Salary", "New"]
@@ -354,7 +355,7 @@ def test_a_column_that_came_meanwhile_stays(boss: Client, source: DataSource) ->
 def test_a_definition_that_cannot_be_carried_out_is_refused(
     boss: Client, source: DataSource
 ) -> None:
-    store.admin_save(sources.source_of(source), None, {"Email": "b@x.com", "Password": 7})
+    store.admin_save(registry.source_of(source), None, {"Email": "b@x.com", "Password": 7})
     response = save(boss, source, name="Renamed", definition=json.dumps(LOGIN))
     assert response.status_code == 200
     assert "a password is text" in errors(response)
@@ -416,7 +417,7 @@ def test_the_summary_takes_whatever_is_stored() -> None:
 
 
 def test_deleting_asks_with_a_number_and_reads_no_entry(boss: Client, source: DataSource) -> None:
-    store.insert(sources.source_of(source), [{"Name": f"row {n}"} for n in range(300)])
+    store.insert(registry.source_of(source), [{"Name": f"row {n}"} for n in range(300)])
     with CaptureQueriesContext(connection) as captured:
         html = boss.get(url("delete", source.pk)).content.decode()
     assert "301 entries, 2 rules" in html
@@ -450,7 +451,7 @@ def test_several_are_deleted_only_with_the_right_on_each(source: DataSource) -> 
 def test_entries_are_searched_ordered_and_paged(boss: Client) -> None:
     many = make("Many", columns=["Name", "N", "T"])
     store.insert(
-        sources.source_of(many),
+        registry.source_of(many),
         [{"Name": f"Name {n}", "N": n, "T": ["in a list"] if n == 7 else None} for n in range(120)],
     )
     page = url("entries", many.pk)
@@ -542,7 +543,7 @@ def test_an_entry_that_changed_meanwhile_is_not_overwritten(
     entry = Entry.objects.get()
     address = url("entry", source.pk, entry.pk)
     opened = form_of(boss, address)
-    store.admin_save(sources.source_of(source), entry.pk, {"Name": "Anna"})
+    store.admin_save(registry.source_of(source), entry.pk, {"Name": "Anna"})
     response = boss.post(address, {**opened, "row": '{"Name": "Bob"}'})
     assert "has been changed since" in errors(response)
     assert rows(source) == [{"Name": "Anna"}]

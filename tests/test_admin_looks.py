@@ -13,8 +13,8 @@ import pytest
 from django.test import Client
 
 from datasources.models import DataSource
-from rules.log.journal import journal
-from rules.saving import rules_of, save_rules
+from rules.decision_log.journal import journal
+from rules.repository.rules import rules_of, save_rules
 from tests import calls
 from tests.browser import *  # noqa: F403
 from tests.browser import axe

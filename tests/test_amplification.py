@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from datasources import reading
-from datasources.store import attempts
+from datasources.store import attempts, extended
 from tests.calls import OPEN, Answer, Api, Place, place
 
 pytestmark = pytest.mark.django_db
@@ -104,7 +103,7 @@ def test_entries_that_all_join_each_other_do_not_fill_the_memory(
     join = joining(there, A="A")
     whole = len(query(api, there, join={"J": join}).text)
     assert whole > 30 * 30 * 100
-    monkeypatch.setattr(reading, "MAX_JOINED_TEXT", whole // 2)
+    monkeypatch.setattr(extended, "MAX_JOINED_TEXT", whole // 2)
     answer = query(api, there, join={"J": join})
     assert answer.failure == INVALID
     assert answer.json["message"].startswith("`join.J` joins too much for one answer")
@@ -123,15 +122,15 @@ def test_a_megabyte_is_not_joined_a_thousand_times_in_the_database(
     there = place([OPEN], [{"A": at} for at in range(300)])
     other = place([OPEN], [{"L": list(range(300)), "T": "x" * 10_000}, {"L": [7, 8]}], name="Other")
     read: list[int] = []
-    run = reading.store.run
+    run = extended.store.run
     monkeypatch.setattr(
-        reading.store, "run", lambda *a: [read.append(len(str(row))) or row for row in run(*a)]
+        extended.store, "run", lambda *a: [read.append(len(str(row))) or row for row in run(*a)]
     )
     answer = query(api, there, join={"J": joining(other, A="L")})
     found = [[row["data"]["L"][0] for row in entry["joins"]["J"]] for entry in answer.entries]
     assert found == [[0, 7] if at in (7, 8) else [0] for at in range(300)]
     assert sum(read) < 50_000
-    monkeypatch.setattr(reading, "MAX_JOINED", 299)
+    monkeypatch.setattr(extended, "MAX_JOINED", 299)
     answer = query(api, there, join={"J": joining(other, A="L")})
     assert answer.failure == INVALID and "joins too much" in answer.json["message"]
 

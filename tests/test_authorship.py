@@ -21,7 +21,7 @@ from guardian.shortcuts import assign_perm
 
 from datasources.models import DataSource
 from rules.models import AccessRule, Revision, ScriptWriter
-from rules.saving import rules_and_writers, save_rules
+from rules.repository.rules import rules_and_writers, save_rules
 from tests.http import data_source
 
 pytestmark = pytest.mark.django_db

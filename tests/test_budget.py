@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from datasources.errors import Malformed
-from datasources.joins import parse_joins
-from datasources.queries import parse_query
-from datasources.where import Budget, parse_where
-from datasources.where.budget import A_PATTERN, MAX_CONDITIONS, MAX_NAMES, MAX_PATTERNS
-from datasources.where.regex import compile_regex
+from datasources.query.joins import parse_joins
+from datasources.query.regex.compile import compile_regex
+from datasources.query.select import parse_query
+from datasources.query.where import Budget, parse_where
+from datasources.query.where.limits import A_PATTERN, MAX_CONDITIONS, MAX_NAMES, MAX_PATTERNS
 
 TOO_LARGE = "has patterns that are too large together"
 

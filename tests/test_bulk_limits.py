@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from datasources import jsonbulk
 from datasources.errors import Malformed, TooLarge
-from datasources.jsonbulk import Limits
-from datasources.jsonbulk import loads_bulk as read_bulk
-from datasources.jsontext import loads
 from datasources.models import DataSource, Entry
+from datasources.values import bulk as jsonbulk
+from datasources.values.bulk import Limits
+from datasources.values.bulk import loads_bulk as read_bulk
+from datasources.values.codec import loads
 
 from . import calls
 from .calls import Api, Place, place

@@ -11,7 +11,7 @@ import pytest
 
 from datasources.conf import DEFAULTS
 from datasources.errors import Malformed, TooLarge
-from datasources.jsonbulk import Limits, _between, _Values, loads_bulk
+from datasources.values.bulk import Limits, _between, _Values, loads_bulk
 
 LIMITS = Limits(100_000, DEFAULTS["MAX_VALUES"], 1_048_576)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from datasources import waiting
+from datasources.database import waiting
 
 
 class Held:

@@ -8,8 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from datasources.models import DataSource
-from rules.advice import advice_for
-from rules.checks import check
+from rules.analysis.site import check
+from rules.describe.advice import advice_for
 from tests.people import sign_in_source
 from tests.test_admin import make, staff
 from tests.test_admin_checks import answer

@@ -14,12 +14,12 @@ from typing import Any, get_args
 import pytest
 
 from accounts.identity import Identity
-from rules.engine.asks import Change, Insert, Update
-from rules.engine.check import check_rules
+from rules.analysis.context import Surroundings
+from rules.analysis.lint import check_rules
 from rules.engine.decide import Ruleset, compile_rules
 from rules.engine.problems import CheckCode
+from rules.engine.requests import Change, Insert, Update
 from rules.engine.rule import OPERATIONS
-from rules.engine.surroundings import Surroundings
 from tests.check_readings import READINGS
 from tests.random_lists import Request
 from tests.small_world import COLUMNS, random_world

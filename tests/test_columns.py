@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from datasources import saving
+from datasources.catalog import saving
 from datasources.models import DataSource
-from rules.saving import RulesInvalid, save_rules
+from rules.repository.rules import RulesInvalid, save_rules
 from tests.http import DENIED, EVERYTHING, INVALID, LOGIN, Asking, body, data_source, kind
 from tests.people import headers_of, sign_in_source
 

@@ -7,10 +7,10 @@ from itertools import product
 
 import pytest
 
-from datasources.where import Field, parse_where
-from rules.engine.asks import ByQuery
+from datasources.query.where import Field, parse_where
+from rules.engine.column_checks import hidden_name
 from rules.engine.columns import Columns, _above
-from rules.engine.fit import hidden_name
+from rules.engine.requests import ByQuery
 
 SEED = 20261127
 KEYS = ["a", "b", "data"]

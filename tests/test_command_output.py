@@ -12,8 +12,8 @@ import pytest
 from django.core.management import call_command, get_commands, load_command_class
 
 from datasources.management.base import SiteCommand
-from rules.portable import file_names
-from rules.saving import rules_of, save_rules
+from rules.repository.files import file_names
+from rules.repository.rules import rules_of, save_rules
 from tests.calls import READ, Place, place
 
 pytestmark = pytest.mark.django_db

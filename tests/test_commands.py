@@ -13,15 +13,16 @@ from django.core.management.base import CommandError
 
 from accounts.models import ApiToken, App
 from accounts.tokens import create_api_token
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
 from datasources.models import DataSource
-from rules.advice import advice_for
-from rules.checks import Site
-from rules.engine.check import check_rules
-from rules.engine.surroundings import Surroundings
-from rules.engine.warn import warnings_with
+from rules.analysis.context import Surroundings
+from rules.analysis.lint import check_rules
+from rules.analysis.lint_rule import warnings_with
+from rules.analysis.site import Site
+from rules.describe.advice import advice_for
 from rules.models import AccessRule
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 from tests.people import sign_in_source
 
 OWN = {"Email": {"equals": "{{user.[Email]}}"}}
@@ -38,7 +39,7 @@ BOB = '{"Email": "bob@acme.com"}'
 @pytest.fixture
 def people(db: None) -> DataSource:
     model = DataSource.objects.create(name="Staff members", columns=["Email", "Salary", "Role"])
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         store.insert(source, [{"Email": "bob@acme.com", "Salary": 1, "Role": "U"}])
     save_rules(model, RULES)
@@ -249,7 +250,7 @@ def test_the_data_sources_that_are_there_are_listed(people: DataSource) -> None:
 
 def test_a_stored_rule_that_is_not_valid(people: DataSource) -> None:
     AccessRule.objects.filter(data_source=people, position=2).update(allow="everyone")
-    sources.touch_rules(people.pk)
+    registry.touch_rules(people.pk)
     told = explain("select", "--user", BOB)
     assert told[0] == "denied: 400 datasource.access"
     assert any("is not valid and ends the evaluation" in line for line in told)

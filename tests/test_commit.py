@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
 from datasources.models import DataSource, Entry
-from rules.engine.asks import Update
-from rules.guard import Guard
+from rules.access.guard import Guard
+from rules.engine.requests import Update
 from rules.models import AccessRule
-from rules.saving import RulesInvalid, rules_of, save_rules
+from rules.repository.rules import RulesInvalid, rules_of, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 
@@ -503,7 +504,7 @@ def test_deletes_by_query_in_any_order_do_not_wait_in_a_circle() -> None:
     """Rows that were written lie elsewhere than their ids tell."""
     for turn in range(3):
         there = place([OPEN], [{"N": n} for n in range(60)], name=f"Things {turn}")
-        source = sources.source_of(there.model)
+        source = registry.source_of(there.model)
         with store.writing(source, []):
             rows = store.fetch(source, there.ids[::3], lock=True)
             store.update(source, [(row, {**row.data, "M": 1}) for row in rows.values()][::-1])

@@ -16,7 +16,8 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.db import connection
 
 from accounts.models import LoginSession
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource, Entry
 from datasources.store import normal_address
 from datasources.transfer.apply import carry_out
@@ -151,7 +152,7 @@ def many(there: Place) -> None:
 
 
 def admin(there: Place) -> None:
-    source = sources.source_of(there.model)
+    source = registry.source_of(there.model)
     store.admin_save(source, there.ids[0], {"Email": DECOMPOSED})
 
 

@@ -9,10 +9,10 @@ from django.test import Client
 
 from accounts.identity import Identity
 from datasources.models import Entry
-from datasources.where import parse_where
-from rules.engine.asks import ById, ByQuery
+from datasources.query.where import parse_where
 from rules.engine.decide import compile_rules, decide_select
-from rules.saving import save_rules
+from rules.engine.requests import ById, ByQuery
+from rules.repository.rules import save_rules
 from tests.calls import Api, place
 from tests.people import headers_of, sign_in_source
 

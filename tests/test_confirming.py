@@ -14,8 +14,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from datasources import admin_entries, saving, sources, store
-from datasources.confirming import definition_lines, entry_lines, guesses
+from datasources import store
+from datasources.admin import entries
+from datasources.admin.confirmations import definition_lines, entry_lines, guesses
+from datasources.catalog import registry, saving
 from datasources.models import DataSource, Entry
 from tests.calls import READ, Api
 from tests.test_admin import errors, form_of, make, signed_in, url
@@ -105,7 +107,7 @@ def test_names_are_compared_when_nobody_waits(
         found.append(len(connection.atomic_blocks))
         return []
 
-    monkeypatch.setattr(admin_entries, "guesses", guessed)
+    monkeypatch.setattr(entries, "guesses", guessed)
     boss.post(url("entry_add", people.pk), {"row": '{"Offcie": 1}'})
     assert found == [depth]
 
@@ -148,7 +150,7 @@ def test_the_entry_that_was_looked_at_is_the_one_that_is_saved(
     address = url("entry", people.pk, entry.pk)
     sent = {**form_of(boss, address), "row": '{"Email": "a@x.com"}'}
     tick = digest_in(boss.post(address, sent))
-    store.admin_save(sources.source_of(people), entry.pk, {"Email": "a@x.com", "Name": "Anna"})
+    store.admin_save(registry.source_of(people), entry.pk, {"Email": "a@x.com", "Name": "Anna"})
     answer = boss.post(address, {**sent, "meant": tick})
     assert "has been changed since" in errors(answer)
 
@@ -186,16 +188,16 @@ def test_a_column_that_no_entry_holds_is_not_asked_about(boss: Client, people: D
 
 
 def test_a_column_made_by_a_writer_is_asked_about_as_well(boss: Client, people: DataSource) -> None:
-    with store.writing(sources.source_of(people), ["Made"]):
-        store.insert(sources.source_of(people), [{"Made": None}])
+    with store.writing(registry.source_of(people), ["Made"]):
+        store.insert(registry.source_of(people), [{"Made": None}])
     answer, _ = change(boss, people, written_columns="")
     assert "`Made` is taken out" in question_in(answer)
 
 
 def test_counting_is_done_in_parts(people: DataSource) -> None:
     names = [f"c{n}" for n in range(120)]
-    with store.writing(sources.source_of(people), names):
-        store.insert(sources.source_of(people), [dict.fromkeys(names), {"c7": 1, 'c"8': 1}])
+    with store.writing(registry.source_of(people), names):
+        store.insert(registry.source_of(people), [dict.fromkeys(names), {"c7": 1, 'c"8': 1}])
     found = store.column_counts(people.pk, [*names, 'c"8', "never"])
     assert found == {**dict.fromkeys(names, 1), "c7": 2, 'c"8': 1}
 
@@ -263,7 +265,7 @@ def test_a_misspelled_sign_in_column_is_asked_about(
 
 
 def test_entries_without_an_address_are_counted_by_one_statement(people: DataSource) -> None:
-    source = sources.source_of(people)
+    source = registry.source_of(people)
     store.admin_save(source, None, {"Email": "c@x.com", "Name": ""})
     store.admin_save(source, None, {"Email": "d@x.com", "Name": 4})
     people.definition = LOGIN
@@ -291,6 +293,6 @@ def test_the_page_works_without_scripts_and_with_strict_content_security(
     assert not re.search(r"<script|style=|\son\w+=", block)
     people.columns = ["<b>", *people.columns]
     saving.save(people)
-    store.admin_save(sources.source_of(people), None, {"<b>": 1})
+    store.admin_save(registry.source_of(people), None, {"<b>": 1})
     answer, _ = change(boss, people, columns="Email\nName\nOffice")
     assert "&lt;b&gt;" in answer.content.decode()

@@ -14,9 +14,9 @@ from django.core.management.base import CommandError
 from django.test import Client
 
 from accounts.models import App
-from datasources import saving
+from datasources.catalog import saving
 from datasources.models import DataSource
-from rules.saving import rules_of, save_rules
+from rules.repository.rules import rules_of, save_rules
 from tests.calls import OPEN, READ, place
 from tests.test_admin import boss, errors, form_of, post, url
 

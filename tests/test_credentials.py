@@ -15,10 +15,10 @@ from guardian.shortcuts import assign_perm
 from rest_framework.request import Request
 
 from accounts.authentication import RowkeeperAuthentication, identify
-from accounts.failures import CredentialInvalid, CsrfMissing, LoginRequired, PermissionMissing
+from accounts.errors import CredentialInvalid, CsrfMissing, LoginRequired, PermissionMissing
 from accounts.identity import ANONYMOUS, Identity
-from accounts.people import user_body
 from accounts.permissions import ACTIONS, grant_all, may, require, visible_sources
+from accounts.profile import user_body
 from accounts.tokens import create_api_token
 from datasources.models import DataSource
 

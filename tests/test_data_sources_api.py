@@ -14,7 +14,7 @@ from guardian.shortcuts import assign_perm
 from accounts.models import App
 from datasources.models import DataSource, Entry
 from rules.models import AccessRule
-from rules.saving import rules_of, save_rules
+from rules.repository.rules import rules_of, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 from tests.people import LOGIN, PASSWORD, sign_in_source

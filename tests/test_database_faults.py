@@ -12,7 +12,7 @@ import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.test import Client
 
-from datasources import health
+from datasources.database import health
 from rules.api.errors import answer, failure_of
 
 from .http import EVERYTHING, data_source

@@ -20,12 +20,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from datasources.conf import DEFAULTS
+from rules.decision_log import journal as journals
+from rules.decision_log.journal import Journal, journal
+from rules.decision_log.records import MAX_COLUMNS, Record, lines_of, without_message
+from rules.decision_log.writer import write
 from rules.engine.decide import compile_rules
 from rules.engine.reasons import failed
-from rules.log import journal as journals
-from rules.log.journal import Journal, journal
-from rules.log.records import MAX_COLUMNS, Record, lines_of, without_message
-from rules.log.writing import write
 from rules.models import LoggedDecision
 from tests import calls
 from tests.calls import Answer, Place, place
@@ -344,9 +344,9 @@ import multiprocessing, os, sys
 import django
 django.setup()
 from datetime import datetime, timezone
-from rules.log import journal as journals
-from rules.log.journal import Journal
-from rules.log.records import Record
+from rules.decision_log import journal as journals
+from rules.decision_log.journal import Journal
+from rules.decision_log.records import Record
 
 def write(records):
     with open(sys.argv[1], "a") as file:

@@ -22,7 +22,7 @@ from guardian.shortcuts import assign_perm
 
 from accounts.tokens import create_api_token
 from datasources.models import DataSource, Entry
-from datasources.rights import OBJECT_RIGHTS
+from datasources.permissions.rights import OBJECT_RIGHTS
 from rules.models import LoggedDecision
 from tests.test_admin import make
 

@@ -18,12 +18,13 @@ from django.core.management import call_command
 from django.test import Client
 
 from accounts.models import ApiToken, App, LoginSession
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource, Entry
-from project.demo import kept
+from project.demo import credentials
 from project.demo.load import Demo, load
 from project.management.commands.loaddemo import told
-from rules.saving import problems_with, rules_of, save_rules
+from rules.repository.rules import problems_with, rules_of, save_rules
 
 CASES = Path(__file__).parent / "cases"
 DEMO = Path(__file__).parent.parent / "project" / "demo"
@@ -116,7 +117,7 @@ def test_the_file_is_for_the_owner_alone(path: Path) -> None:
 
 
 def test_secrets_differ_between_installations(tmp_path: Path) -> None:
-    one, other = kept.read(tmp_path / "a"), kept.read(tmp_path / "b")
+    one, other = credentials.read(tmp_path / "a"), credentials.read(tmp_path / "b")
     assert one.admin_password != other.admin_password
     assert one.people_password != other.people_password
     assert one.people_password != one.admin_password
@@ -203,7 +204,7 @@ def test_a_session_that_ended_is_begun_anew(path: Path, client: Client) -> None:
 
 def test_a_password_that_was_changed_is_not_told(path: Path, client: Client) -> None:
     first = load(path)
-    source = sources.source_of(DataSource.objects.get(name="Users"))
+    source = registry.source_of(DataSource.objects.get(name="Users"))
     store.admin_save(source, bob().pk, {**bob().data, "Password": "mine"})
     again = load(path)
     assert again.people_password is None and again.session != first.session

@@ -26,16 +26,17 @@ from django.core.management import call_command
 from django.test import Client
 
 from accounts.identity import ANONYMOUS, Identity
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
 from datasources.models import DataSource
-from datasources.queries import Projection, Select, parse_order, parse_query
-from datasources.where import EVERYTHING, matches, parse_where
-from rules.engine.asks import Ask, ById, ByQuery, Change, Insert, Update
+from datasources.query.select import Projection, Select, parse_order, parse_query
+from datasources.query.where import EVERYTHING, matches, parse_where
 from rules.engine.decide import Decision, asks_for_login, compile_rules
+from rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
 from rules.management.commands.explain import DECIDE
+from rules.repository.rules import rules_of, save_rules
 from rules.sandbox import check
-from rules.saving import rules_of, save_rules
-from rules.scripting import Scripts
+from rules.scripts.run import Scripts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -209,9 +210,9 @@ def _where_rows() -> Iterator[Any]:
 
 @pytest.fixture
 def stored(db: None) -> Any:
-    def make(rows: list[dict[str, Any]]) -> sources.Source:
+    def make(rows: list[dict[str, Any]]) -> registry.Source:
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        source = sources.source_of(DataSource.objects.create(name="Docs", columns=columns))
+        source = registry.source_of(DataSource.objects.create(name="Docs", columns=columns))
         with store.writing(source, []):
             store.insert(source, rows)
         return source
@@ -236,7 +237,7 @@ def test_queries_find_what_the_page_says(
 
 
 def test_every_operator_has_an_example() -> None:
-    from datasources.where.operators import LOGICAL, OPERATORS
+    from datasources.query.where.operators import LOGICAL, OPERATORS
 
     page = (ROOT / "docs" / "query-language.md").read_text(encoding="utf-8")
     tables = " ".join(

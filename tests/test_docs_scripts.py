@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
 from datasources.models import DataSource
-from datasources.where import parse_where
-from rules.engine.asks import Ask, ById, ByQuery, Change, Insert, Update
+from datasources.query.where import parse_where
 from rules.engine.decide import Decision, compile_rules
+from rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
 from rules.management.commands.explain import DECIDE
-from rules.sandbox.inside.names import FUNCTIONS, INPUTS
 from rules.sandbox.limits import Limits
-from rules.scripting import Scripts
+from rules.sandbox.worker.names import FUNCTIONS, INPUTS
+from rules.scripts.run import Scripts
 
 from .test_docs import ROOT, _like, blocks, identity_of, quoted, table
 
@@ -61,8 +62,8 @@ def looked_up(db: None) -> int:
         if block.kind[1].startswith("rows of "):
             name = block.kind[1].removeprefix("rows of ")
             model = DataSource.objects.create(pk=NUMBERED.get(name), name=name)
-            with store.writing(sources.source_of(model), []):
-                store.insert(sources.source_of(model), json.loads(block.text))
+            with store.writing(registry.source_of(model), []):
+                store.insert(registry.source_of(model), json.loads(block.text))
     return int(get_user_model().objects.create_user("boss", is_superuser=True).pk)
 
 

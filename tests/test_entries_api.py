@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from datasources.models import DataSource, Entry
-from datasources.store import few, read
-from rules.saving import save_rules
+from datasources.store import embedded, read
+from rules.repository.rules import save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 
@@ -303,7 +303,7 @@ def test_far_down_the_same_entries_are_found(
     whole = query(api, people, **ask).entries
     assert len(whole) > 2
     monkeypatch.setattr(read, "DEEP", 0)
-    monkeypatch.setattr(few, "DEEP", 0)
+    monkeypatch.setattr(embedded, "DEEP", 0)
     monkeypatch.setattr(read, "_FAR", far)
     for offset in range(1, 5):
         for limit in (None, 1, 2, 2**63 - 1):

@@ -10,10 +10,10 @@ import pytest
 from django.test import Client
 
 from accounts.identity import ANONYMOUS, Identity
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
 from datasources.models import DataSource, Entry
-from datasources.where import all_of, matches, parse_where
-from rules.engine.asks import ById, ByQuery, Change, Insert, Update
+from datasources.query.where import all_of, matches, parse_where
 from rules.engine.decide import (
     Decision,
     asks_for_login,
@@ -23,7 +23,8 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rules.saving import save_rules
+from rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rules.repository.rules import save_rules
 from tests.people import headers_of, sign_in_source
 
 CASES = Path(__file__).parent / "cases"
@@ -77,7 +78,7 @@ def test_through_the_engine(example: dict[str, Any], case: dict[str, Any]) -> No
 @pytest.mark.parametrize(("example", "case"), ALL)
 def test_over_http(client: Client, example: dict[str, Any], case: dict[str, Any]) -> None:
     model = DataSource.objects.create(name=example["name"], columns=example["columns"])
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         entries = store.insert(source, example["entries"])
     save_rules(model, example["rules"])

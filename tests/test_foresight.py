@@ -17,17 +17,19 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ApiToken, LoginSession
-from accounts.providers import lookup
+from accounts.providers import credential_query
 from accounts.providers.last_use import last_uses
 from accounts.tokens import revoke
-from datasources import saving, store
-from datasources.indexing import wanted
+from datasources import store
+from datasources.catalog import saving
+from datasources.indexes import advice
 from datasources.models import DataSource, Entry
-from datasources.store import attempts, learned
-from datasources.store import few as store_few
-from rules.api import foresight, repeated
-from rules.api.repeated import MAX_BODIES, Repeated
-from rules.saving import save_rules
+from datasources.store import attempts, statistics
+from datasources.store import embedded as store_few
+from rules.access import plan_cache
+from rules.access.plan_cache import MAX_BODIES, Repeated
+from rules.api import foresight
+from rules.repository.rules import save_rules
 from tests import calls
 from tests.calls import READ, Api, Place, place
 from tests.people import sign_in_source
@@ -311,7 +313,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return parse(body, columns)
 
     monkeypatch.setattr(foresight, "parse_query", parsed)
-    lookup._kept.clear()
+    credential_query._kept.clear()
     return found
 
 
@@ -324,7 +326,7 @@ def test_who_lost_their_right_has_nothing_read_for_long(read: list[Any]) -> None
     revoke(token)
     for _ in range(2):
         assert asked(api, there, counted)[0].failure == (401, "auth.invalid")
-        assert not lookup._kept
+        assert not credential_query._kept
     assert len(read) <= 1
 
 
@@ -349,11 +351,11 @@ def test_what_is_kept_does_not_grow_with_what_people_write(read: list[Any]) -> N
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
     assert len(warm(ann, there, BLUE).entries) == 2
-    assert not lookup._kept
+    assert not credential_query._kept
     # The texts of a data source are in memory once, whoever asks for it.
     for _ in range(2):
         asked(calls.bare_token()[1], there, BLUE)
-    one, other = (kept.row for kept in lookup._kept.values())
+    one, other = (kept.row for kept in credential_query._kept.values())
     assert all(left is right for left, right in zip(one[-8:], other[-8:], strict=True))
 
 
@@ -436,7 +438,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Repeated:
     """What is kept of requests, at first nothing."""
     found = Repeated()
     monkeypatch.setattr(foresight, "_repeated", found)
-    lookup._kept.clear()
+    credential_query._kept.clear()
     return found
 
 
@@ -456,7 +458,7 @@ def test_few_bodies_of_each_are_kept_beside_those_of_others(
 def test_only_so_many_callers_are_kept(
     kept: Repeated, people: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repeated, "MAX_CALLERS", 3)
+    monkeypatch.setattr(plan_cache, "MAX_CALLERS", 3)
     there = place([READ], ROWS)
     for _ in range(6):
         warm(calls.session(people, "ann@acme.com"), there, BLUE)
@@ -495,11 +497,11 @@ def test_what_is_no_longer_so_is_not_in_memory(kept: Repeated, people: DataSourc
     """Neither what a credential stood for, nor a state of the data source."""
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
-    expected: list[weakref.ref[lookup.Expected]] = []
+    expected: list[weakref.ref[credential_query.Expected]] = []
     for number in range(4):
         warm(ann, there, {**BLUE, "limit": 10 + number})
         assert len(kept) == 1
-        expected.append(weakref.ref(next(iter(lookup._kept.values()))))
+        expected.append(weakref.ref(next(iter(credential_query._kept.values()))))
         there.model.refresh_from_db()
         there.model.columns = [*there.model.columns, f"New {number}"]
         saving.save(there.model)
@@ -512,17 +514,17 @@ def test_what_is_no_longer_so_is_not_in_memory(kept: Repeated, people: DataSourc
 def test_a_full_table_of_credentials_loses_the_oldest(
     people: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "_KEPT", 3)
-    lookup._kept.clear()
+    monkeypatch.setattr(credential_query, "_KEPT", 3)
+    credential_query._kept.clear()
     there = place([READ], ROWS)
     several = [calls.session(people, "ann@acme.com") for _ in range(5)]
     for ann in several:
         asked(ann, there, BLUE)
-    last = list(lookup._kept.values())
+    last = list(credential_query._kept.values())
     assert len(last) == 3
     for ann in several[2:]:
         ann("GET", f"{there.data}/{there.ids[0]}")
-    assert list(lookup._kept.values()) == last
+    assert list(credential_query._kept.values()) == last
 
 
 @only_postgresql
@@ -530,38 +532,38 @@ def test_too_many_rows_to_be_sorted_are_asked_for_anew(
     monkeypatch: pytest.MonkeyPatch, people: DataSource
 ) -> None:
     monkeypatch.setattr(attempts, "FIRST", 10)
-    monkeypatch.setattr(learned, "attempts", learned.Memory())
+    monkeypatch.setattr(statistics, "attempts", statistics.Memory())
     there = place([READ], [{"Team": "Blue" if n < 30 else "Red", "N": n} for n in range(40)])
     ann = calls.session(people, "ann@acme.com")
     blue = {"where": {"Team": "Blue"}, "limit": 8}
     seen = [asked(ann, there, blue) for _ in range(4)]
     assert all(answer.rows == seen[0][0].rows and len(answer.rows) == 8 for answer, _ in seen)
-    assert len(learned.attempts) == 1
+    assert len(statistics.attempts) == 1
     assert seen[-1][1] == seen[-2][1] == 1
     # That is as true for who names no limit.
     monkeypatch.setattr(store_few, "FEW", 9)
     for _ in range(3):
         assert len(asked(ann, there, {"where": {"Team": "Blue"}})[0].rows) == 30
-        assert len(learned.attempts) == 1
+        assert len(statistics.attempts) == 1
     # And no longer, once few are left.
     Entry.objects.filter(pk__in=there.ids[3:30]).delete()
     for _ in range(3):
         answer, cost = asked(ann, there, blue)
         assert [row["N"] for row in answer.rows] == [0, 1, 2] and cost == 1
-    assert not learned.attempts
+    assert not statistics.attempts
 
 
 @only_postgresql
 def test_indexes_that_would_have_been_of_use_are_counted_each_time(
     monkeypatch: pytest.MonkeyPatch, people: DataSource
 ) -> None:
-    monkeypatch.setattr(wanted, "_counted", Counter())
+    monkeypatch.setattr(advice, "_counted", Counter())
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
     body = {"where": {"Team": "Blue"}, "order": [["Email", "ASC"]], "limit": 5}
     for _ in range(5):
         asked(ann, there, body)
-    assert wanted._counted == {(there.model.pk, "Email", wanted.ORDER): 5}
+    assert advice._counted == {(there.model.pk, "Email", advice.ORDER): 5}
 
 
 @only_postgresql

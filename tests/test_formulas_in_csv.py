@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasources.transfer.cells import CSV, csv_cell, header_cell, name_of
-from datasources.transfer.csvfile import written
+from datasources.transfer.csv import written
 from datasources.transfer.formulas import BEGINNINGS
-from datasources.values import same
+from datasources.values.validation import same
 
 EXAMPLES = 20_000 if os.environ.get("ROWKEEPER_TEST_LONG") else 300
 DELIMITERS = ",;\t|"

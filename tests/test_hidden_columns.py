@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from accounts import tokens
-from datasources import saving
+from datasources.catalog import saving
 from datasources.models import DataSource
-from rules.saving import RulesInvalid, save_rules
+from rules.repository.rules import RulesInvalid, save_rules
 from tests.calls import without_id
 from tests.http import DENIED, EVERYTHING, LOGIN, Asking, body, data_source, kind
 from tests.people import headers_of, sign_in_source

@@ -11,12 +11,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core import serializers
 
-from datasources.jsontext import canonical
 from datasources.models import DataSource
-from rules.difference import differences
+from datasources.values.codec import canonical
+from rules.describe.diff import differences
 from rules.models import AccessRule, Revision
-from rules.revisions import TOGETHER
-from rules.saving import RulesInvalid, rules_of, save_rules
+from rules.repository.revisions import TOGETHER
+from rules.repository.rules import RulesInvalid, rules_of, save_rules
 from tests import calls
 from tests import random_cases as make_random
 from tests.random_cases import SEED

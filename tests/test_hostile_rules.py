@@ -14,10 +14,10 @@ from django.core.management import call_command
 from django.core.serializers.base import DeserializationError
 from django.db import connection, transaction
 
-from datasources import sources
+from datasources.catalog import registry
 from datasources.models import DataSource
 from rules.models import AccessRule
-from rules.saving import RulesInvalid, rules_of, save_rules
+from rules.repository.rules import RulesInvalid, rules_of, save_rules
 from tests.http import DENIED, EVERYTHING, INVALID, LOGIN, Asking, data_source, kind
 from tests.people import headers_of, sign_in_source
 
@@ -68,7 +68,7 @@ def put_straight(model: DataSource, rules: list[dict[str, Any]]) -> None:
                 f"VALUES (%s,%s{',%s' * len(rule)})",
                 [model.pk, position, *(held_as(value) for value in rule.values())],
             )
-    sources.touch_rules(model.pk)
+    registry.touch_rules(model.pk)
 
 
 class Raw(str):

@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from accounts.models import ApiToken
 from datasources.models import DataSource, Entry
-from rules import idempotency
+from rules.access import idempotency
 from rules.api import once
 from rules.models import IdempotencyKey
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, anonymous, bare_token, place, superuser
 

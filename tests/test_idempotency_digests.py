@@ -15,7 +15,7 @@ from django.forms import model_to_dict
 
 from datasources.models import DataSource, Entry
 from rules.models import IdempotencyKey
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 from tests.calls import OPEN, Answer, Api, bare_token
 from tests.people import sign_in_source
 

@@ -15,7 +15,7 @@ from accounts.models import ApiToken, App, LoginSession
 from accounts.tokens import create_api_token
 from datasources.models import DataSource, Entry
 from rules.models import Revision
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 from tests.calls import READ
 from tests.people import headers_of, sign_in_source
 from tests.test_admin import all_pages, signed_in, url

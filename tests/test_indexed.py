@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from datasources import reading, saving, sources, store
-from datasources.cursors import After
-from datasources.indexing.build import build
+from datasources import store
+from datasources.catalog import registry, saving
+from datasources.catalog.registry import Source
+from datasources.indexes.build import build
 from datasources.models import DataSource
-from datasources.queries import OrderTerm, Projection, Select
-from datasources.sources import Source
-from datasources.store import attempts, learned
-from datasources.where import EVERYTHING, parse_where
+from datasources.query.cursors import After
+from datasources.query.select import OrderTerm, Projection, Select
+from datasources.query.where import EVERYTHING, parse_where
+from datasources.store import attempts, extended, statistics
 from tests.hostile import KEYS, Hostile
 from tests.test_sift import answer, found, stored
 
@@ -39,8 +40,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "FIRST", 1)
     monkeypatch.setattr(attempts, "FACTOR", 2)
     monkeypatch.setattr(attempts, "WALKED", dict.fromkeys(attempts.WALKED, (2, 2, 2)))
-    learned.attempts.clear()
-    learned.narrowest.clear()
+    statistics.attempts.clear()
+    statistics.narrowest.clear()
 
 
 def indexed(source: Source, columns: list[str]) -> Source:
@@ -52,7 +53,7 @@ def indexed(source: Source, columns: list[str]) -> Source:
     build(source.id)
     model.refresh_from_db()
     assert {told["state"] for told in model.indexes.values()} == {"ready"}, model.indexes
-    return sources.source_of(model)
+    return registry.source_of(model)
 
 
 def everything(hostile: Hostile) -> tuple[list[dict[str, Any]], Source, list[int]]:
@@ -122,11 +123,11 @@ def walked(
     source: Source, node: Any, order: tuple[OrderTerm, ...], ids: list[int]
 ) -> Iterator[int]:
     """All rows, page by page, each page after the cursor of the one before."""
-    from datasources.cursors import parse_after
+    from datasources.query.cursors import parse_after
 
     after: After | None = After()
     while after is not None:
-        page = reading.page(
+        page = extended.page(
             source, Select(node, order, limit=9, after=after), node, Projection(), []
         )
         yield from places(page.entries, ids)

@@ -16,17 +16,18 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from datasources import reading, saving, sources, store
-from datasources.cursors import After
-from datasources.indexing import wanted
-from datasources.indexing.build import BUILDER, build, existing
-from datasources.indexing.status import statuses
+from datasources import store
+from datasources.catalog import registry, saving
+from datasources.catalog.registry import Source
+from datasources.indexes import advice
+from datasources.indexes.build import BUILDER, build, existing
+from datasources.indexes.status import statuses
 from datasources.models import DataSource, WantedIndex
-from datasources.queries import Projection, Select, parse_query
-from datasources.sources import Source
-from datasources.store import attempts, learned, paging, planner, read, scan
-from datasources.where import EVERYTHING, Field, Node, matches
-from datasources.where.nodes import And, Or
+from datasources.query.cursors import After
+from datasources.query.select import Projection, Select, parse_query
+from datasources.query.where import EVERYTHING, Field, Node, matches
+from datasources.query.where.nodes import And, Or
+from datasources.store import attempts, extended, paging, planner, read, scan, statistics
 from tests.test_admin import boss, form_of, staff, url
 
 __all__ = ["boss"]
@@ -65,7 +66,7 @@ def states(model: DataSource) -> dict[str, str]:
 def things(db: None) -> Iterator[DataSource]:
     """Rows enough that a planner takes an index."""
     model = make(["Name", "Age", "Note"], ["Name", "Age"])
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         store.insert(
             source,
@@ -75,8 +76,8 @@ def things(db: None) -> Iterator[DataSource]:
             ],
         )
     build(model.pk)
-    learned.attempts.clear()
-    learned.narrowest.clear()
+    statistics.attempts.clear()
+    statistics.narrowest.clear()
     yield model
 
 
@@ -118,9 +119,9 @@ def plan(source: Source, body: dict[str, Any]) -> str:
 def test_the_index_of_a_marked_column_is_used(
     things: DataSource, column: str, body: dict[str, Any]
 ) -> None:
-    from datasources.indexing.keys import name_of
+    from datasources.indexes.expressions import name_of
 
-    found = plan(sources.source_of(things), body)
+    found = plan(registry.source_of(things), body)
     assert name_of(things.pk, column) in found, found
     if not ON_POSTGRESQL and body.get("order") == [["Age", "ASC"]]:
         # The rows come sorted; what is sorted once more are those of this part alone.
@@ -146,7 +147,7 @@ def test_equality_has_an_index_for_every_column(
 ) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL plan_cache_mode={mode}")
-    assert "rowkeeper_entry_whole" in plan(sources.source_of(things), {"where": where})
+    assert "rowkeeper_entry_whole" in plan(registry.source_of(things), {"where": where})
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
@@ -158,7 +159,7 @@ def test_of_several_equalities_the_rarest_leads(
     things: DataSource, first: bool, rare: dict[str, Any]
 ) -> None:
     """In whichever order they are written: a rule's stand behind the client's."""
-    source = sources.source_of(things)
+    source = registry.source_of(things)
     with store.writing(source, ["Kind", "Text"]):
         store.update(
             source,
@@ -186,9 +187,9 @@ def test_a_marked_column_of_few_values_does_not_lead(things: DataSource, order: 
         cursor.execute(
             "UPDATE rowkeeper_datasources_entry SET data=jsonb_set(data,'{Name}','\"n\"')"
         )
-    found = plan(sources.source_of(things), {"where": {"Name": "n", "Note": "n7"}, "order": order})
+    found = plan(registry.source_of(things), {"where": {"Name": "n", "Note": "n7"}, "order": order})
     assert "rowkeeper_entry_whole" in found, found
-    alone = plan(sources.source_of(things), {"where": {"Name": "n"}, "order": order})
+    alone = plan(registry.source_of(things), {"where": {"Name": "n"}, "order": order})
     assert "rowkeeper_entry_whole" not in alone, alone
 
 
@@ -196,7 +197,7 @@ def test_a_marked_column_of_few_values_does_not_lead(things: DataSource, order: 
 def test_any_number_of_values_is_sought() -> None:
     rows = [{"a": n % 50, "b": [n % 7, str(n)], "c": [[n % 11]]} for n in range(200)]
     model = make(["a", "b", "c"], [])
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         ids = [entry.id for entry in store.insert(source, rows)]
     lists = [list(range(at, at + 60)) for at in (0, 3, 5, 8, 10, 20)]
@@ -220,7 +221,7 @@ def test_equalities_of_all_kinds_find_the_same_as_in_memory(seed: int) -> None:
     rnd = Random(f"equalities {seed}")
     scalars = [1, 1.0, 0, True, False, None, "1", "", 'é"\\']
     rows = [{key: _value(rnd, scalars, 3) for key in "abc"} for _ in range(120)]
-    source = sources.source_of(make(["a", "b", "c"], []))
+    source = registry.source_of(make(["a", "b", "c"], []))
     with store.writing(source, []):
         ids = [entry.id for entry in store.insert(source, rows)]
     found = 0
@@ -258,14 +259,14 @@ def _equalities(rnd: Random, scalars: list[Any], depth: int) -> Node:
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="indexes of pieces are PostgreSQL's")
 def test_a_part_of_a_text_has_an_index(things: DataSource) -> None:
-    from datasources.indexing.keys import pieces_name_of
+    from datasources.indexes.expressions import pieces_name_of
 
     for where in (
         {"Name": {"$iLike": "N0007"}},
         {"Name": {"$like": "0007"}},
         {"Name": {"$regex": "^n0*007.$"}},
     ):
-        found = plan(sources.source_of(things), {"where": where})
+        found = plan(registry.source_of(things), {"where": where})
         assert pieces_name_of(things.pk, "Name") in found, found
 
 
@@ -273,16 +274,16 @@ def test_a_where_that_many_rows_fit_is_read_in_its_order(
     things: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "FIRST", 100)
-    source = sources.source_of(things)
+    source = registry.source_of(things)
     ask = asked(source, {"where": {"Age": {"$gte": 0}}, "limit": 5})
     first = store.select(source, ask, ask.where, Projection())
-    assert len(learned.attempts) == 1
+    assert len(statistics.attempts) == 1
     assert store.select(source, ask, ask.where, Projection()) == first
     with store.writing(source, []):
         store.delete(source, store.ids(source)[4:])
-    for _ in range(learned.USES + 2):
+    for _ in range(statistics.USES + 2):
         assert len(store.select(source, ask, ask.where, Projection()).entries) == 4
-    assert not learned.attempts
+    assert not statistics.attempts
 
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
@@ -292,7 +293,7 @@ def test_the_first_rows_that_fit_do_not_wait_for_all_of_them(
 ) -> None:
     """What a script sees of a delete by query, and the simulator of a write."""
     monkeypatch.setattr(attempts, "FIRST", 10)
-    source = sources.source_of(things)
+    source = registry.source_of(things)
     with store.writing(source, ["Kind"]):
         store.insert(source, [{"Kind": "a"}] * 2_000)
     with connection.cursor() as cursor:
@@ -321,7 +322,7 @@ def test_the_first_rows_that_fit_do_not_wait_for_all_of_them(
 def test_names_of_columns_are_text_and_nothing_else() -> None:
     model = make(AWKWARD, AWKWARD)
     build(model.pk)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         store.insert(source, [dict.fromkeys(AWKWARD, n) for n in range(4)])
     assert set(source.indexed) == set(AWKWARD)
@@ -335,7 +336,7 @@ def test_names_of_columns_are_text_and_nothing_else() -> None:
 
 @pytest.mark.django_db
 def test_a_name_that_a_client_sends_is_never_spelled(things: DataSource) -> None:
-    source = sources.source_of(things)
+    source = registry.source_of(things)
     for name in ("Undeclared '%s", "Name'"):
         ask = asked(source, {"where": {name: 1}, "order": [[name, "ASC"]], "limit": 1})
         rows = planner.rows_for(scan.Ask(source, ask.where, ask.order, 1))
@@ -373,7 +374,7 @@ def test_a_mark_that_goes_takes_its_index_along(things: DataSource) -> None:
     assert states(things) == {"Age": "ready"}
     build(things.pk)
     assert len(existing()) < len(before)
-    assert set(sources.source_of(things).indexed) == {"Age"}
+    assert set(registry.source_of(things).indexed) == {"Age"}
     DataSource.objects.get(pk=things.pk).delete()
     build(things.pk)
     assert existing() == {}
@@ -393,7 +394,7 @@ def test_an_index_that_was_left_half_way_is_made_anew() -> None:
     assert not all(existing().values())
     DataSource.objects.filter(pk=model.pk).update(indexes={"Name": {"state": "building"}})
     assert states(model) == {"Name": "failed"}
-    assert not sources.source_of(model).indexed
+    assert not registry.source_of(model).indexed
     build(model.pk)
     assert states(model) == {"Name": "ready"} and set(existing().values()) == {True}
     DataSource.objects.get(pk=model.pk).delete()
@@ -446,8 +447,8 @@ def test_the_command_tells_what_queries_would_have_wanted(
     things: DataSource, settings: Any
 ) -> None:
     settings.ROWKEEPER = {"INDEX_ADVICE_SECONDS": 0}
-    wanted._counted.clear()
-    source = sources.source_of(things)
+    advice._counted.clear()
+    source = registry.source_of(things)
     for body in (
         {"where": {"Note": {"$gt": "secret value"}}, "limit": 5},
         {"order": [["Note", "ASC"]], "limit": 5},
@@ -456,11 +457,11 @@ def test_the_command_tells_what_queries_would_have_wanted(
     ):
         ask = asked(source, body)
         store.select(source, ask, ask.where, Projection())
-    wanted.write_down()
+    advice.write_down()
     found = WantedIndex.objects.values_list("data_source", "column", "kind", "times")
     assert set(found) == {(things.pk, "Note", "range", 1), (things.pk, "Note", "order", 1)}
-    wanted.note(things.pk, [("Note", "range")])
-    wanted.write_down()
+    advice.note(things.pk, [("Note", "range")])
+    advice.write_down()
     told = command("Things")
     assert "Note: " in told and "range (2)" in told and "order (1)" in told
     assert "secret value" not in told
@@ -474,38 +475,38 @@ def test_what_a_request_would_have_wanted_is_counted_once(
 ) -> None:
     monkeypatch.setattr(read, "DEEP", 3)
     monkeypatch.setattr(read, "_FAR", 5)
-    wanted._counted.clear()
-    source = sources.source_of(things)
+    advice._counted.clear()
+    source = registry.source_of(things)
     ask = asked(source, {"where": {"Note": {"$gt": "a"}}, **body})
     for read_it in (
         lambda: store.select(source, ask, ask.where, Projection()),
         # As it is read with joins, or by cursor.
-        lambda: reading.page(source, ask, ask.where, Projection(), []),
-        lambda: reading.page(
+        lambda: extended.page(source, ask, ask.where, Projection(), []),
+        lambda: extended.page(
             source, replace(ask, after=After(None), offset=0), ask.where, Projection(), []
         ),
     ):
         read_it()
-        assert wanted._counted == {(things.pk, "Note", "range"): 1}
-        wanted._counted.clear()
+        assert advice._counted == {(things.pk, "Note", "range"): 1}
+        advice._counted.clear()
 
 
 def test_a_long_read_counts_once(things: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "PAGE", 700)
-    wanted._counted.clear()
-    source = sources.source_of(things)
+    advice._counted.clear()
+    source = registry.source_of(things)
     ask = asked(source, {"where": {"Note": {"$gt": ""}}})
     assert len([*store.stream(source, ask.where, Projection())]) == 3_000
-    assert wanted._counted == {(things.pk, "Note", "range"): 1}
-    wanted._counted.clear()
+    assert advice._counted == {(things.pk, "Note", "range"): 1}
+    advice._counted.clear()
 
 
 def test_a_page_behind_a_cursor_is_remembered_apart_from_the_first_one(things: DataSource) -> None:
-    source = sources.source_of(things)
+    source = registry.source_of(things)
     where = asked(source, {"where": {"Age": {"$gte": 0}}}).where
     first = scan.Ask(source, where, first=50)
     behind = replace(first, place=(3,))
-    learned.attempts.put(attempts._key(first), 1)
+    statistics.attempts.put(attempts._key(first), 1)
     assert (attempts.expected(first), attempts.expected(behind)) == (1, 0)
 
 
@@ -513,17 +514,17 @@ def test_what_is_counted_is_bounded_and_of_data_sources_that_are_there(
     things: DataSource, settings: Any
 ) -> None:
     settings.ROWKEEPER = {"INDEX_ADVICE_SECONDS": 0}
-    wanted._counted.clear()
-    wanted.note(things.pk + 1, [("Note", "range")])
-    wanted.note(things.pk, [(f"c{n}", "range") for n in range(5_000)])
-    assert len(wanted._counted) == wanted._MAX_COUNTED
-    wanted.write_down()
+    advice._counted.clear()
+    advice.note(things.pk + 1, [("Note", "range")])
+    advice.note(things.pk, [(f"c{n}", "range") for n in range(5_000)])
+    assert len(advice._counted) == advice._MAX_COUNTED
+    advice.write_down()
     assert not WantedIndex.objects.exclude(data_source=things).exists()
-    wanted._counted.clear()
+    advice._counted.clear()
 
 
 def test_nothing_is_written_while_a_request_is_answered(things: DataSource) -> None:
-    source = sources.source_of(things)
+    source = registry.source_of(things)
     with CaptureQueriesContext(connection) as caught:
         store.select(source, Select(limit=1), EVERYTHING, Projection())
     assert len(caught) == 1

@@ -12,10 +12,10 @@ from django.conf import LazySettings
 from django.contrib.auth.hashers import make_password
 from django.test import Client
 
-from accounts import limits
-from accounts import sign_in as sign_in_module
-from accounts.devices import COOKIE
-from accounts.failures import TooMany
+from accounts.errors import TooMany
+from accounts.login import sign_in as sign_in_module
+from accounts.login import throttle
+from accounts.login.devices import COOKIE
 from datasources.models import DataSource, Entry
 from tests.calls import Api
 from tests.people import PASSWORD, sign_in_source
@@ -142,7 +142,7 @@ def test_passwords_at_the_same_time_all_count(settings: LazySettings) -> None:
         if n < 16:
             barrier.wait()
         try:
-            limits.begin_attempt(f"somebody {n}", HOME).succeeded()
+            throttle.begin_attempt(f"somebody {n}", HOME).succeeded()
         except TooMany:
             return
         let_in.append(n)
@@ -155,6 +155,6 @@ def test_passwords_at_the_same_time_all_count(settings: LazySettings) -> None:
 def test_the_networks_of_one_ipv6_site_share_a_limit_of_passwords(settings: LazySettings) -> None:
     settings.ROWKEEPER = {**settings.ROWKEEPER, "SIGN_IN_PASSWORDS_PER_ADDRESS": 2}
     for n in range(20):
-        limits.begin_attempt(f"{n}", f"2001:db8:1:{n:x}::1").succeeded()
+        throttle.begin_attempt(f"{n}", f"2001:db8:1:{n:x}::1").succeeded()
     with pytest.raises(TooMany):
-        limits.begin_attempt("another", "2001:db8:1:ffff::1")
+        throttle.begin_attempt("another", "2001:db8:1:ffff::1")

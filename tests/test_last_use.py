@@ -18,8 +18,8 @@ from accounts.models import ApiToken, LoginSession
 from accounts.providers import last_use
 from accounts.providers.last_use import last_uses
 from accounts.tokens import create_api_token, revoke
-from datasources import worker
-from datasources.worker import Worker
+from datasources.database import background as worker
+from datasources.database.background import Worker
 from tests.calls import READ, Api, person, place
 
 pytestmark = pytest.mark.django_db(transaction=True)

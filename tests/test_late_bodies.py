@@ -21,7 +21,7 @@ from accounts.tokens import revoke
 from datasources.models import DataSource, Entry
 from rules.api.urls import urlpatterns
 from rules.models import AccessRule
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 
 from . import calls
 from .calls import Answer, Api, Place, place

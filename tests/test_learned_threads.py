@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from datasources.store import learned
+from datasources.store import statistics
 
 
 def test_a_full_memory_takes_values_of_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learned, "MAX_KEPT", 1)
-    memory: learned.Memory[int] = learned.Memory()
+    monkeypatch.setattr(statistics, "MAX_KEPT", 1)
+    memory: statistics.Memory[int] = statistics.Memory()
     threads: list[Thread] = []
 
     class Meeting(OrderedDict[Any, Any]):

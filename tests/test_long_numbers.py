@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.management.base import CommandError
 
-from datasources.values import MAX_INTEGER, whole_number
+from datasources.values.validation import MAX_INTEGER, whole_number
 from rules.management.referring import data_source
 from tests import calls
 

@@ -16,14 +16,15 @@ from django.db.utils import InternalError
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, remove_perm
 
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.errors import Busy
 from datasources.models import DataSource
-from datasources.rights_by_id import has_one_of
-from rules.lookups import LookupsOf
+from datasources.permissions.by_user_id import has_one_of
 from rules.models import AccessRule
+from rules.repository.rules import rules_and_writers, save_rules
 from rules.sandbox import LookupFailed
-from rules.saving import rules_and_writers, save_rules
+from rules.scripts.lookups import LookupsOf
 
 from .http import data_source
 from .people import sign_in_source
@@ -224,14 +225,14 @@ def test_a_look_up_ends_with_the_time_and_the_transaction_goes_on(staff: DataSou
 def test_the_limit_is_of_the_look_up_alone(staff: DataSource) -> None:
     with store.within(0.05):
         store.run("SELECT 1", [])
-    assert store.count(sources.source_of(staff), _everything()) == 2
+    assert store.count(registry.source_of(staff), _everything()) == 2
     if connection.vendor == "postgresql":
         assert store.run("SHOW statement_timeout", []) == [("0",)]
         assert store.run("SHOW transaction_read_only", []) == [("off",)]
 
 
 def _everything() -> Any:
-    from datasources.where import EVERYTHING
+    from datasources.query.where import EVERYTHING
 
     return EVERYTHING
 

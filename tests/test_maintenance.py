@@ -16,11 +16,11 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from django.test import Client
 
-from datasources import saving
-from datasources.checks_schema import check_indexes
-from datasources.indexing.build import existing, invalid
-from datasources.indexing.keys import name_of, pieces_name_of
-from datasources.indexing.status import statuses
+from datasources.catalog import saving
+from datasources.checks.schema import check_indexes
+from datasources.indexes.build import existing, invalid
+from datasources.indexes.expressions import name_of, pieces_name_of
+from datasources.indexes.status import statuses
 from datasources.models import DataSource, Entry
 from project import settings as own
 

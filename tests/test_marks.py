@@ -12,9 +12,9 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from datasources import saving
-from datasources.db import alias
-from datasources.indexing.marks import marks
+from datasources.catalog import saving
+from datasources.database.connection import alias
+from datasources.indexes.marks import marks
 from datasources.models import DataSource
 from tests.test_admin import form_of, url
 

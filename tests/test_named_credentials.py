@@ -18,8 +18,8 @@ from guardian.shortcuts import assign_perm
 from accounts import tokens
 from accounts.models import ApiToken, App
 from datasources.models import DataSource
-from rules.checks import check
-from rules.saving import save_rules
+from rules.analysis.site import check
+from rules.repository.rules import save_rules
 from tests.test_admin import boss, make, signed_in, staff
 
 __all__ = ["boss"]

@@ -10,16 +10,17 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 
 from accounts.identity import ANONYMOUS, Identity
-from datasources import saving, sources, store
-from datasources.checks import check_dotted_columns
+from datasources import store
+from datasources.catalog import registry, saving
+from datasources.checks.settings import check_dotted_columns
 from datasources.models import DataSource
-from datasources.resolving import column_of, path_of, row_path_of
+from datasources.query.column_names import column_of, path_of, row_path_of
 from datasources.transfer.apply import carry_out
 from datasources.transfer.job import Job
-from rules.engine.asks import Insert
 from rules.engine.columns import Columns
 from rules.engine.decide import compile_rules, decide_insert
-from rules.saving import RulesInvalid, save_rules
+from rules.engine.requests import Insert
+from rules.repository.rules import RulesInvalid, save_rules
 from tests.calls import OPEN, READ, Api, Place, place
 from tests.test_admin import form_of, staff
 
@@ -138,8 +139,8 @@ def test_every_clause_reads_a_name_as_before_the_write() -> None:
         assert api("PUT", each.data, {"A.B": 2, "data.X": 1, "data.A.B": 2}).status == 200
         model = DataSource.objects.get(pk=each.model.pk)
         # Only the columns stay: rows would change the answers by themselves.
-        with store.writing(sources.source_of(model), ()):
-            store.delete(sources.source_of(model), [max(store.ids(sources.source_of(model)))])
+        with store.writing(registry.source_of(model), ()):
+            store.delete(registry.source_of(model), [max(store.ids(registry.source_of(model)))])
         assert "A.B" in model.columns
     assert answers() == before
 
@@ -360,7 +361,7 @@ def send(client: Client, opened: dict[str, str], there: Place, **fields: Any) ->
 
 
 def made_by_a_writer(there: Place, *names: str) -> None:
-    with store.writing(sources.source_of(there.model), names):
+    with store.writing(registry.source_of(there.model), names):
         pass
 
 

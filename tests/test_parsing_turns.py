@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from datasources import jsonbulk
-from datasources.jsonbulk import Limits, _Turns, loads_bulk
+from datasources.values import bulk
+from datasources.values.bulk import Limits, _Turns, loads_bulk
 
 LIMITS = Limits(100_000, 1_000_000, 1_000_000)
 
@@ -18,7 +18,7 @@ LIMITS = Limits(100_000, 1_000_000, 1_000_000)
 def parse_at_once(bodies: list[bytes], monkeypatch: pytest.MonkeyPatch) -> int:
     """How many of the bodies were being parsed at the same time, at most."""
     under_way = most = 0
-    scan = jsonbulk.scan_once
+    scan = bulk.scan_once
 
     def counted(text: str, at: int) -> Any:
         nonlocal under_way, most
@@ -28,7 +28,7 @@ def parse_at_once(bodies: list[bytes], monkeypatch: pytest.MonkeyPatch) -> int:
         under_way -= 1
         return scan(text, at)
 
-    monkeypatch.setattr(jsonbulk, "scan_once", counted)
+    monkeypatch.setattr(bulk, "scan_once", counted)
     threads = [Thread(target=loads_bulk, args=(BytesIO(body).read, LIMITS)) for body in bodies]
     for thread in threads:
         thread.start()

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from datasources import hashing
+from datasources.database import hashing
 from datasources.models import DataSource
 
 from . import calls

@@ -12,14 +12,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from datasources import reading, saving, sources, store
-from datasources.cursors import parse_after
-from datasources.indexing.build import build
-from datasources.indexing.keys import name_of
+from datasources import store
+from datasources.catalog import registry, saving
+from datasources.catalog.registry import Source
+from datasources.indexes.build import build
+from datasources.indexes.expressions import name_of
 from datasources.models import DataSource
-from datasources.queries import Projection, Select, parse_query
-from datasources.sources import Source
-from datasources.store import attempts, learned
+from datasources.query.cursors import parse_after
+from datasources.query.select import Projection, Select, parse_query
+from datasources.store import attempts, extended, statistics
 
 pytestmark = pytest.mark.django_db
 ON_POSTGRESQL = connection.vendor == "postgresql"
@@ -29,22 +30,22 @@ COLUMNS = ["Department", "Email", "Salary"]
 @pytest.fixture(autouse=True)
 def nothing_learned() -> Iterator[None]:
     """Each test begins without memory of earlier reads."""
-    learned.attempts.clear()
-    learned.narrowest.clear()
+    statistics.attempts.clear()
+    statistics.narrowest.clear()
     yield
-    learned.attempts.clear()
-    learned.narrowest.clear()
+    statistics.attempts.clear()
+    statistics.narrowest.clear()
 
 
 def made(rows: list[dict[str, Any]], marked: list[str]) -> Source:
     """A data source with these rows, and an index for each marked column."""
     model = DataSource(name=uuid4().hex, columns=COLUMNS, indexed_columns=marked)
     saving.save(model, build=False)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         store.insert(source, rows)
     build(model.pk)
-    return sources.source_of(model)
+    return registry.source_of(model)
 
 
 def row_of(n: int, department: str) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def paged(source: Source, body: dict[str, Any]) -> list[int]:
     following: str | None = ""
     while following is not None:
         ask = asked(source, {**body, "limit": 600, "after": following})
-        found = reading.page(source, ask, ask.where, Projection(), [])
+        found = extended.page(source, ask, ask.where, Projection(), [])
         ids += [json.loads(text)["id"] for text in found.entries]
         following = found.following
         assert following is None or parse_after(following, ask.order) is not None
@@ -169,12 +170,12 @@ def test_what_was_learned_is_checked_again() -> None:
     source = made(rows, [])
     body = {"where": {"Salary": {"$gte": 0}, "Department": "many"}, "limit": 5}
     read(source, body)
-    assert bool(learned.attempts) is ON_POSTGRESQL
+    assert bool(statistics.attempts) is ON_POSTGRESQL
     with store.writing(source, []):
         store.delete(source, store.ids(source)[3:1_000])
-    for _ in range(learned.USES + 3):
+    for _ in range(statistics.USES + 3):
         assert len(read(source, body)[0]) == 3
-    assert not learned.attempts
+    assert not statistics.attempts
 
 
 def test_a_page_by_cursor_reads_no_other_rows_than_those_that_its_index_finds() -> None:
@@ -194,9 +195,9 @@ def test_a_page_by_cursor_reads_no_other_rows_than_those_that_its_index_finds() 
     assert searches and all(name_of(source.id, "Department") in one for one in searches)
 
 
-def page(source: Source, body: dict[str, Any]) -> reading.Page:
+def page(source: Source, body: dict[str, Any]) -> extended.Page:
     ask = asked(source, body)
-    return reading.page(source, ask, ask.where, Projection(), [])
+    return extended.page(source, ask, ask.where, Projection(), [])
 
 
 def test_rows_before_the_place_of_a_cursor_count_as_read() -> None:
@@ -204,7 +205,7 @@ def test_rows_before_the_place_of_a_cursor_count_as_read() -> None:
     source = made([row_of(n, "d") for n in range(1_200)], ["Salary"])
     body: dict[str, Any] = {"where": {"Salary": {"$gte": 0}}, "limit": 1_190}
     last = page(source, {**body, "after": ""}).following
-    learned.attempts.clear()
+    statistics.attempts.clear()
     assert len(page(source, {**body, "limit": 20, "after": last}).entries) == 10
-    (found,) = learned.attempts._kept.values()
+    (found,) = statistics.attempts._kept.values()
     assert attempts.is_walk(found[0])

@@ -19,10 +19,10 @@ from django.test import Client
 from datasources.definition import login_of, problem_with_definition
 from datasources.errors import Malformed
 from datasources.models import DataSource, Entry
-from datasources.store import database
-from datasources.views import NOTHING, views_of
-from datasources.where import matches
-from rules.saving import save_rules
+from datasources.query.views import NOTHING, views_of
+from datasources.query.where import matches
+from datasources.store import statements
+from rules.repository.rules import save_rules
 from tests import model_of_queries as model
 from tests.calls import OPEN, READ, Answer, Api, Place, place
 from tests.people import headers_of, sign_in_source
@@ -655,7 +655,7 @@ def test_a_view_without_its_value_matches_nothing_in_memory_either() -> None:
 def test_a_long_text_does_not_stand_in_one_statement_over_and_over(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_MAX_REPEATED", 30_000)
+    monkeypatch.setattr(statements, "_MAX_REPEATED", 30_000)
     there = place([READ], [{"A": 1, "N": 1}], name="There", columns=["A", "N"])
     on = {"dataSourceName": "There", "on": {"A": "A", "N": "N"}, "required": True}
     long = {"A": {"$ne": "x" * 2_000}}

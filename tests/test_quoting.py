@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasources.quoting import quoted
+from datasources.admin.markup import quoted
 
 
 @pytest.mark.parametrize(

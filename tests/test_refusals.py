@@ -16,9 +16,9 @@ from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
 from accounts.tokens import create_api_token
-from rules.log import journal as journals
-from rules.log import note
-from rules.log.journal import journal
+from rules.decision_log import events
+from rules.decision_log import journal as journals
+from rules.decision_log.journal import journal
 from rules.models import LoggedDecision, LoggedRefusal
 from tests.http import data_source
 from tests.people import sign_in_source
@@ -224,7 +224,7 @@ def test_what_is_counted_of_one_credential_is_not_lost_in_a_flood(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = timezone.now()
-    monkeypatch.setattr(note, "timezone", SimpleNamespace(now=lambda: now))
+    monkeypatch.setattr(events, "timezone", SimpleNamespace(now=lambda: now))
     monkeypatch.setattr(journals, "MAX_WAITING", 8)
     settings.ROWKEEPER = {"DECISION_LOG_PER_MINUTE": 2, "TRUSTED_PROXIES": 1}
     tokens = [create_api_token(name) for name in ("flood", "genuine")]

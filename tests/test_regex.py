@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from datasources.compiler.where import filled
 from datasources.errors import Malformed
-from datasources.where import regex
-from datasources.where.characters import any_case, same_case
-from datasources.where.operators import OPERATORS
-from datasources.where.regex import MAX_LENGTH, Regex, compile_regex, matches_regex
-from datasources.where.sql import filled
-from datasources.where.sqltext import Sql
+from datasources.query.regex import compile as regex
+from datasources.query.regex.charsets import any_case, same_case
+from datasources.query.regex.compile import MAX_LENGTH, Regex, compile_regex, matches_regex
+from datasources.query.where.operators import OPERATORS
+from datasources.sql import Sql
 from tests.javascript import regexps
 
 SEED = 20261121

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import LoginSession
 from datasources.models import Entry
-from datasources.store import others
+from datasources.store import replace as others
 from tests import calls
 from tests.calls import Api, Place, place
 from tests.people import sign_in_source
@@ -137,10 +137,11 @@ def test_sessions_of_deleted_rows_end() -> None:
 
 
 def test_others_is_a_sequence_of_rows() -> None:
-    from datasources import sources, store
+    from datasources import store
+    from datasources.catalog import registry
 
     there = place([READS], GREENS)
-    found = store.Others(sources.source_of(there.model), there.ids[:2], lock=False)
+    found = store.Others(registry.source_of(there.model), there.ids[:2], lock=False)
     assert len(found) == 23 and list(found) == GREENS[2:]
     assert found[0] == GREENS[2] and found[22] == GREENS[24] and found[1:3] == GREENS[3:5]
     assert list(found.ids()) == there.ids[2:]

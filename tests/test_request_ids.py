@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from rules.log import note
-from rules.log.journal import journal
+from rules.decision_log import events
+from rules.decision_log.journal import journal
 from rules.models import LoggedDecision, LoggedRefusal
 from tests import calls
 from tests.calls import Api, Place, place
@@ -33,7 +33,7 @@ def _one_minute(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         "DECISION_LOG_PER_MINUTE": LIMIT,
     }
     now = timezone.now()
-    monkeypatch.setattr(note, "timezone", SimpleNamespace(now=lambda: now))
+    monkeypatch.setattr(events, "timezone", SimpleNamespace(now=lambda: now))
     journal.reset()
     yield
     journal.reset()

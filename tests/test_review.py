@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 
 from datasources.models import DataSource
 from rules.models import Revision
-from rules.saving import rules_of, save_rules
+from rules.repository.rules import rules_of, save_rules
 from tests.test_admin import boss, confirmation, errors, form_of, make, rows, staff, url
 
 __all__ = ["boss"]

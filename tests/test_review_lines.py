@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from datasources.models import DataSource
-from rules.review import opened, review
-from rules.saving import save_rules
-from rules.told import history
+from rules.describe.escalation import opened, review
+from rules.describe.history import history
+from rules.repository.rules import save_rules
 from tests.random_lists import Rules
 
 COLUMNS = ["Name", "Department", "Salary"]

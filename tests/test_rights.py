@@ -12,9 +12,9 @@ from django.test import Client
 from guardian.shortcuts import assign_perm
 
 from datasources.models import DataSource
-from datasources.rights import OBJECT_RIGHTS
-from rules.saving import rules_of, save_rules
-from rules.script_rights import new_scripts
+from datasources.permissions.rights import OBJECT_RIGHTS
+from rules.repository.rules import rules_of, save_rules
+from rules.scripts.permissions import new_scripts
 from tests import calls
 from tests.calls import OPEN, Place, place
 from tests.test_admin import errors, make, save, staff, url

@@ -17,7 +17,7 @@ from django.test.client import FakePayload
 from django.urls import URLPattern, get_resolver
 
 from datasources import store
-from rules import guard
+from rules.access import guard
 from rules.api import commit
 from rules.engine.decide import Decision
 from tests import calls

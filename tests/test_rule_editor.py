@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource
-from datasources.pretty import pretty
-from rules.canonical import in_order
-from rules.saving import rules_of, save_rules
+from datasources.values.format import pretty
+from rules.repository.canonical import in_order
+from rules.repository.rules import rules_of, save_rules
 from tests import random_cases
 from tests.browser import *  # noqa: F403
 from tests.browser import axe
@@ -68,7 +69,7 @@ def people() -> DataSource:
 
 def filled(source: DataSource) -> dict[str, int]:
     """The rows of the worked example, anew; by the address of each, the number of its entry."""
-    held = sources.source_of(source)
+    held = registry.source_of(source)
     with store.writing(held, [], whole=True):
         source.entries.all().delete()
         return {row.data["Email"]: row.id for row in store.insert(held, EMPLOYEES["entries"])}

@@ -14,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm
 
 from accounts.models import ApiToken, App
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 from tests.people import sign_in_source
 
 pytestmark = pytest.mark.django_db
@@ -131,8 +132,8 @@ def test_the_number_of_queries_depends_on_nothing() -> None:
         "exclude": [f"C{number}" for number in range(2, 200)],
     }
     many = make("Many", [f"C{number}" for number in range(200)], [rule] * 50)
-    with store.writing(sources.source_of(many), []):
-        store.insert(sources.source_of(many), [{"C1": number} for number in range(500)])
+    with store.writing(registry.source_of(many), []):
+        store.insert(registry.source_of(many), [{"C1": number} for number in range(500)])
     for number in range(5):
         sign_in_source(f"People {number}", [{"Email": "a@x.com", "Role": "User"}])
         ApiToken.objects.create(name="t", digest=str(number))

@@ -23,7 +23,7 @@ call_command("migrate", verbosity=0)
 from django.contrib.auth.models import User
 from datasources.models import DataSource
 from datasources import saving
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 User.objects.create_superuser("boss", password="pw")
 source = DataSource(name="Employees", columns=["Email", "Role"])
 saving.save(source)

@@ -18,8 +18,8 @@ from django.core.management.base import CommandError
 from accounts.models import ApiToken, App
 from datasources.models import DataSource
 from rules.models import AccessRule, Revision
-from rules.portable import Directory, from_text, to_text
-from rules.saving import rules_of, save_rules
+from rules.repository.files import Directory, from_text, to_text
+from rules.repository.rules import rules_of, save_rules
 from tests.random_cases import COLUMNS, SEED
 from tests.random_lists import random_list
 from tests.test_admin import make

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from rules.engine.scripts import ScriptVerdict
 from rules.sandbox import runner
-from rules.sandbox.inside.boot import COMMAND
 from rules.sandbox.limits import Limits, current_limits, limits_from
 from rules.sandbox.pool import NoWorker, Pool
 from rules.sandbox.process import Worker
+from rules.sandbox.protocol import ScriptVerdict
 from rules.sandbox.runner import close_pool, pool_for
+from rules.sandbox.worker.boot import COMMAND
 from tests.sandboxing import FOREVER, GRANTS, USER, Users, ask, limits
 
 
@@ -485,7 +485,7 @@ PROCESS = """
 import json, os, sys, threading, time
 from django.conf import settings
 settings.configure()
-from rules.engine.scripts import ScriptCall
+from rules.sandbox.protocol import ScriptCall
 from rules.sandbox import run
 from rules.sandbox.limits import current_limits
 from rules.sandbox.runner import pool_for

@@ -15,11 +15,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from rules.engine.scripts import ScriptCall, ScriptVerdict
-from rules.log.journal import journal
+from rules.decision_log.journal import journal
 from rules.sandbox import run
 from rules.sandbox.limits import Limits
 from rules.sandbox.pool import Claim, NoWorker, Pool
+from rules.sandbox.protocol import ScriptCall, ScriptVerdict
 from rules.sandbox.strikes import HALF_LIFE_SECONDS, MAX_SCRIPTS, Strikes, strikes
 from tests.http import data_source
 from tests.sandboxing import FOREVER, GRANTS, USER, Users, limits

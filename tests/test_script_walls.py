@@ -21,10 +21,10 @@ from django.core.checks import WARNING
 
 from rules.sandbox import messages
 from rules.sandbox.checks import check_scripts, check_walls, walls_told
-from rules.sandbox.inside import boot, seccomp, walls
-from rules.sandbox.inside.names import WALLS
 from rules.sandbox.limits import Limits
 from rules.sandbox.process import Breach, Gone, NotStarted, Worker, _command_line
+from rules.sandbox.worker import boot, confinement, seccomp
+from rules.sandbox.worker.names import WALLS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no workers")
 
@@ -32,10 +32,10 @@ PLAIN = """
 import sys
 sys.path += sys.argv[3:]
 import builtins, os, MODULES
-from inside import boot
+from worker import boot
 
 def prepare():
-    from inside import policy, seccomp, walls, worker
+    from worker import confinement as walls, main as worker, policy, seccomp
     fresh = worker.fresh_world
     policy.compile_script = lambda source: compile(source, "<script>", "exec")
     worker.fresh_world = lambda *a: {**fresh(*a), **globals(), "__builtins__": builtins}
@@ -267,7 +267,11 @@ def test_a_worker_as_the_system_sees_it(monkeypatch: pytest.MonkeyPatch) -> None
             if (place / "autogroup").exists():
                 # Its session gets no more of the processor than the process does.
                 assert (place / "autogroup").read_text().endswith(f" nice {LIMITS.nice}\n")
-            assert set(status["Uid"].split()) == set(status["Gid"].split()) == {str(walls.NOBODY)}
+            assert (
+                set(status["Uid"].split())
+                == set(status["Gid"].split())
+                == {str(confinement.NOBODY)}
+            )
             assert status["Groups"].strip() == ""
             assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
             assert len(list((place / "fd").iterdir())) == 1
@@ -297,7 +301,7 @@ def test_no_worker_begins_without_the_walls_that_matter() -> None:
 def test_the_delivered_program_has_no_switch() -> None:
     """What a worker is started with: nothing of it comes from a setting, a rule or a request."""
     assert boot.COMMAND == (
-        "import sys; sys.path += sys.argv[3:]; from inside.boot import begin; begin()"
+        "import sys; sys.path += sys.argv[3:]; from worker.boot import begin; begin()"
     )
     assert set(json.loads(_command_line(Limits(), boot.COMMAND, 3)[-3])) == {
         "nice",

@@ -16,11 +16,11 @@ from django.db import connection
 from datasources import store
 from datasources.models import Entry
 from rules import sandbox
+from rules.access.guard import Guard
 from rules.api import entries
-from rules.guard import Guard
-from rules.log.journal import journal
+from rules.decision_log.journal import journal
 from rules.models import LoggedDecision
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 
 from . import calls
 from .calls import READ, Answer, Api, Place, place

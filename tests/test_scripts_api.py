@@ -16,13 +16,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, remove_perm
 
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource
 from rules import sandbox
 from rules.engine import parse
-from rules.engine.scripts import ScriptCall, ScriptVerdict
 from rules.models import AccessRule
-from rules.saving import rules_of, save_rules
+from rules.repository.rules import rules_of, save_rules
+from rules.sandbox.protocol import ScriptCall, ScriptVerdict
 
 from . import calls
 from .http import DENIED, INVALID, LOGIN, Asking, body, data_source, kind
@@ -227,8 +228,8 @@ def test_commits() -> None:
 def offices() -> DataSource:
     model = DataSource.objects.create(pk=123, name="Offices", columns=["Office"])
     row = {"Office": "Rome", "Managers": ["Ann"], "Country": "In the United Kingdom, say"}
-    with store.writing(sources.source_of(model), []):
-        store.insert(sources.source_of(model), [row])
+    with store.writing(registry.source_of(model), []):
+        store.insert(registry.source_of(model), [row])
     data_source("Users", ["Email"], [{"Email": f"{n}@x.y"} for n in range(9)], [])
     return model
 
@@ -464,7 +465,7 @@ def test_what_is_wrong_with_a_script_is_told_with_its_place() -> None:
 def test_a_stored_script_that_is_not_valid_ends_all_operations() -> None:
     place = Place("return {'granted': True}", OPEN)
     AccessRule.objects.filter(position=1).update(script="import os")
-    sources.touch_rules(place.model.pk)
+    registry.touch_rules(place.model.pk)
     assert kind(place.sam.query()) == DENIED
     assert kind(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from accounts.identity import ANONYMOUS, Identity
-from datasources.where import EVERYTHING, matches, parse_where
-from rules.engine.asks import ById, ByQuery, Change, Insert, Update
+from datasources.query.where import EVERYTHING, matches, parse_where
 from rules.engine.decide import (
     Decision,
     Ruleset,
@@ -26,7 +25,8 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rules.engine.scripts import ScriptCall, ScriptVerdict
+from rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rules.sandbox.protocol import ScriptCall, ScriptVerdict
 
 BOB = Identity(user={"Email": "bob@acme.com"}, app_id=3)
 COLUMNS = ["Name", "Office", "Salary"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from datasources import checks
+from datasources.checks import settings as checks
 
 from .servers import free_port, running
 

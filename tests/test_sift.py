@@ -10,11 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
 from datasources.errors import Malformed
 from datasources.models import DataSource
-from datasources.queries import Projection, Select
-from datasources.where import Node, matches, parse_where
+from datasources.query.select import Projection, Select
+from datasources.query.where import Node, matches, parse_where
 from tests.differences import BOTH, DIFFERENCES, Difference, possible
 from tests.hostile import Hostile
 from tests.javascript import sift
@@ -36,9 +37,9 @@ def answer(rows: list[dict[str, Any]], where: Any, columns: tuple[str, ...] = ()
     return [number for number, row in enumerate(rows) if matches(node, row)]
 
 
-def stored(rows: list[dict[str, Any]]) -> tuple[sources.Source, list[int]]:
+def stored(rows: list[dict[str, Any]]) -> tuple[registry.Source, list[int]]:
     """The rows as a data source, and their ids."""
-    source = sources.source_of(DataSource.objects.create(name=uuid4().hex, columns=[]))
+    source = registry.source_of(DataSource.objects.create(name=uuid4().hex, columns=[]))
     with store.writing(source, []):
         made = store.insert(source, rows)
     kept = store.fetch(source, [entry.id for entry in made])
@@ -46,7 +47,7 @@ def stored(rows: list[dict[str, Any]]) -> tuple[sources.Source, list[int]]:
     return source, [entry.id for entry in made]
 
 
-def found(source: sources.Source, ids: list[int], node: Node) -> list[int]:
+def found(source: registry.Source, ids: list[int], node: Node) -> list[int]:
     """On the database."""
     entries = store.select(source, Select(), node, Projection()).entries
     places = {entry: place for place, entry in enumerate(ids)}

@@ -16,16 +16,16 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone
 
-from accounts import counters
 from accounts.authentication import identify
 from accounts.client import client_address
-from accounts.failures import CredentialInvalid, TooMany
+from accounts.errors import CredentialInvalid, TooMany
 from accounts.identity import Identity
-from accounts.limits import begin_attempt
+from accounts.login import counters
+from accounts.login.sign_in import SignedIn, authorize, sign_out
+from accounts.login.throttle import begin_attempt
 from accounts.models import App, LoginSession
-from accounts.people import told_columns, user_body
+from accounts.profile import told_columns, user_body
 from accounts.providers.last_use import last_uses
-from accounts.sign_in import SignedIn, authorize, sign_out
 from accounts.tokens import create_api_token, digest
 from datasources.errors import Malformed
 from datasources.models import DataSource, Entry

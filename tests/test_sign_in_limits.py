@@ -20,11 +20,12 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client, RequestFactory
 
-from accounts import checks, client, limits
+from accounts import checks, client
 from accounts.backends import PATH
 from accounts.client import client_address
-from accounts.devices import COOKIE
-from accounts.failures import TooMany
+from accounts.errors import TooMany
+from accounts.login import throttle
+from accounts.login.devices import COOKIE
 from accounts.models import LoginSession
 from datasources.models import DataSource
 from tests.calls import Answer, Api, anonymous
@@ -108,7 +109,7 @@ def test_an_attempt_that_fails_for_another_reason_does_not_count(
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("accounts.sign_in._row", fault)
+        patch.setattr("accounts.login.sign_in._row", fault)
         for _ in range(12):
             assert attempt(people).status == 500
     assert attempt(people).status == 200
@@ -175,7 +176,7 @@ def test_failures_at_the_same_time_all_count() -> None:
         if n < 16:
             barrier.wait()
         try:
-            limits.begin_attempt("somebody", HOME)
+            throttle.begin_attempt("somebody", HOME)
         except TooMany:
             return
         let_in.append(n)
@@ -187,16 +188,16 @@ def test_failures_at_the_same_time_all_count() -> None:
 
 def test_refused_and_successful_attempts_leave_nothing() -> None:
     for _ in range(10):
-        limits.begin_attempt("somebody", HOME)
+        throttle.begin_attempt("somebody", HOME)
     for _ in range(100):
         with pytest.raises(TooMany):
-            limits.begin_attempt("somebody", HOME)
+            throttle.begin_attempt("somebody", HOME)
     for n in range(200):
-        limits.begin_attempt(f"{n}", HOME).succeeded()
+        throttle.begin_attempt(f"{n}", HOME).succeeded()
     for n in range(50):
-        limits.begin_attempt(f"{n}", HOME)
+        throttle.begin_attempt(f"{n}", HOME)
     with pytest.raises(TooMany):
-        limits.begin_attempt("another", HOME)
+        throttle.begin_attempt("another", HOME)
 
 
 # -- the admin
@@ -236,7 +237,7 @@ def test_successes_in_the_admin_do_not_count(root: User) -> None:
             admin("root", "wrong")
         assert admin("root", PASSWORD).status_code == 302
         # Otherwise its network is full.
-        limits.reset(limits.key_of("sign-in:network", HOME, 900))
+        throttle.reset(throttle.key_of("sign-in:network", HOME, 900))
 
 
 def test_django_axes_is_left_to_its_work(root: User, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ from guardian.shortcuts import assign_perm
 from accounts.models import App
 from accounts.tokens import create_api_token
 from datasources.models import DataSource, Entry
-from rules.log.journal import journal
+from rules.decision_log.journal import journal
 from rules.models import LoggedDecision
-from rules.saving import rules_of, save_rules
+from rules.repository.rules import rules_of, save_rules
 from tests.people import sign_in_source
 from tests.test_admin import make, signed_in, staff, url
 

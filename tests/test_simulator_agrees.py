@@ -18,9 +18,9 @@ from django.core.cache import cache
 from django.db import connection, transaction
 
 from datasources.models import DataSource
-from rules.admin_simulator import _simulated
-from rules.saving import save_rules
-from rules.simulator.asked import parse_asked
+from rules.admin.simulator import _simulated
+from rules.repository.rules import save_rules
+from rules.simulator.request import parse_asked
 from tests import calls, reading
 from tests import random_cases as make
 from tests.calls import Api, Place, place

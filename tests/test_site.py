@@ -12,7 +12,7 @@ from django.contrib.staticfiles import finders
 from django.test import Client, override_settings
 
 from datasources.errors import Malformed
-from datasources.jsontext import loads
+from datasources.values.codec import loads
 
 ROOT = Path(__file__).parent.parent
 

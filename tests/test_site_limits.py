@@ -8,9 +8,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client, override_settings
 
-from accounts.failures import TooMany
-from accounts.limits import SITE_FACTOR, count_passwords
-from datasources import waiting
+from accounts.errors import TooMany
+from accounts.login.throttle import SITE_FACTOR, count_passwords
+from datasources.database import waiting
 from datasources.store import PAGE
 
 from .http import EVERYTHING, data_source

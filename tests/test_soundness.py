@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from accounts.identity import Identity
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
+from datasources.catalog.registry import Source
 from datasources.models import DataSource
-from datasources.queries import Projection, Select
-from datasources.sources import Source
-from datasources.where import all_of, matches, parse_where
-from rules.engine.asks import ById, ByQuery
+from datasources.query.select import Projection, Select
+from datasources.query.where import all_of, matches, parse_where
 from rules.engine.decide import Decision, compile_rules, decide_delete, decide_select
+from rules.engine.requests import ById, ByQuery
 from tests import random_cases as make
 from tests import reading
 from tests.random_cases import CASES, CHUNKS, COLUMNS, SEED
@@ -211,7 +212,7 @@ def stored(db: None, seed: str) -> tuple[Source, list[int], list[dict[str, Any]]
     rnd = Random(seed)
     rows = [make.row(rnd) for _ in range(ROWS)]
     model = DataSource.objects.create(name="Random", columns=COLUMNS)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, []):
         made = store.insert(source, rows)
     return source, [entry.id for entry in made], rows

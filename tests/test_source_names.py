@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from datasources.models import DataSource, check_name
-from datasources.values import shown
+from datasources.values.validation import shown
 from tests.calls import READ, Api, place
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, get_objects_for_user
 
 from accounts.models import App
-from datasources import rights
 from datasources.models import DataSource
+from datasources.permissions import rights
 from tests.calls import Api, bare_token, django_user, manager
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import ApiToken, App, LoginSession
-from accounts.providers import lookup
+from accounts.providers import credential_query
 from accounts.tokens import digest, revoke
 from datasources.models import DataSource
 from rules.api import entries, foresight, middleware
@@ -200,7 +200,7 @@ def test_selects(
     media = "application/json"
     sent = [(json.dumps(body).encode(), media) for body in BODIES.values()] + list(RAW.values())
     url = f"/v1/data-sources/{places[name].model.pk}/data/query"
-    lookup._kept.clear()
+    credential_query._kept.clear()
     # Everybody has asked before, so that there is something to be expected.
     for who in headers.values():
         told(who, "POST", url, sent[0][0], media)

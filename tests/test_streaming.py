@@ -15,16 +15,17 @@ from django.db import connection, transaction
 
 from accounts.models import LoginSession
 from accounts.tokens import revoke
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
+from datasources.catalog.registry import Source
 from datasources.errors import Busy
 from datasources.models import DataSource, Entry
-from datasources.queries import Projection, Select, parse_query
-from datasources.sources import Source
+from datasources.query.select import Projection, Select, parse_query
+from datasources.query.where import EVERYTHING as ALL
 from datasources.store import paging
-from datasources.where import EVERYTHING as ALL
-from rules.api import streams
-from rules.api.streams import entries_answer
-from rules.saving import save_rules
+from rules.api import responses as streams
+from rules.api.responses import entries_answer
+from rules.repository.rules import save_rules
 
 from . import calls
 from .http import EVERYTHING, Asking, data_source
@@ -65,7 +66,7 @@ def test_pages_hold_what_one_answer_would(
     marked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = made(ROWS)
-    indexed(sources.source_of(model), marked) if marked else None
+    indexed(registry.source_of(model), marked) if marked else None
     model.refresh_from_db()
     some = random.Random(20261126)
     asks: list[dict[str, Any]] = [
@@ -102,9 +103,9 @@ def test_those_beside_an_index_are_in_their_place(monkeypatch: pytest.MonkeyPatc
     rows: list[dict[str, Any]] = [{"Name": "a"}] * 4 + [{"Name": ["a"]}] + [{"Name": "a"}] * 8
     rows += [{"Name": ["b", "a"]}]
     model = made(rows)
-    indexed(sources.source_of(model), ["Name"])
+    indexed(registry.source_of(model), ["Name"])
     model.refresh_from_db()
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     small(monkeypatch)
     where = parse_query({"where": {"Name": "a"}}, source.columns).where
     found = chain.from_iterable(store.pages(source, Select(), where, Projection()))
@@ -117,7 +118,7 @@ def test_what_changes_meanwhile(order: Any, monkeypatch: pytest.MonkeyPatch) -> 
     """An entry that fits no longer, or is gone, is not answered; none is answered twice."""
     small(monkeypatch)
     model = made(ROWS)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     ask = parse_query({"where": {"Name": {"$ne": "x"}}, "order": order}, source.columns)
     assert isinstance(ask, Select)
     parts = store.pages(source, ask, ask.where, Projection())
@@ -149,7 +150,7 @@ def test_what_is_wrong_is_told_before_anything_is(monkeypatch: pytest.MonkeyPatc
 
 
 def test_few_are_one_statement(django_assert_num_queries: Any) -> None:
-    source = sources.source_of(made(ROWS))
+    source = registry.source_of(made(ROWS))
     for asked in ({}, {"order": [["Name", "ASC"]]}):
         ask = parse_query(asked, source.columns)
         assert isinstance(ask, Select)
@@ -180,7 +181,7 @@ def test_it_is_sent_as_it_is_read_under_asgi_as_well() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_nothing_stays_open_while_a_client_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     small(monkeypatch)
-    source: Source = sources.source_of(made(ROWS))
+    source: Source = registry.source_of(made(ROWS))
     for asked in ({}, {"order": [["Name", "ASC"]]}):
         ask = parse_query(asked, source.columns)
         assert isinstance(ask, Select)
@@ -194,7 +195,7 @@ def test_one_that_goes_meanwhile_does_not_end_the_answer(monkeypatch: pytest.Mon
     """It left the first page short, which was taken for the last one."""
     small(monkeypatch)
     model = made(ROWS)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     read = paging._ids
     gone: list[int] = []
 
@@ -215,9 +216,9 @@ def test_one_that_goes_meanwhile_does_not_end_the_answer(monkeypatch: pytest.Mon
 def test_those_beside_an_index_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page read all that are behind it, and a thousand pages did so a thousand times."""
     model = made([{"Name": [f"n{at}", "a"]} for at in range(20)])
-    indexed(sources.source_of(model), ["Name"])
+    indexed(registry.source_of(model), ["Name"])
     model.refresh_from_db()
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     small(monkeypatch)
     read: list[Any] = []
     ways = paging.rows_for
@@ -246,7 +247,7 @@ def _person(people: DataSource, **columns: Any) -> None:
 
 
 def _column(model: DataSource, name: str) -> None:
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     with store.writing(source, [name]):
         store.insert(source, [{name: 1}])
 

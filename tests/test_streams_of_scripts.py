@@ -9,7 +9,7 @@ import pytest
 
 from datasources.errors import Busy
 from datasources.models import DataSource, Entry
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 
 from . import calls
 from .http import EVERYTHING, Asking, data_source
@@ -104,12 +104,12 @@ def test_pages_by_cursor_are_decided_each(
 
 
 def test_rules_without_scripts_are_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rules.api import streams
+    from rules.api import responses
 
     small(monkeypatch)
     there = Asking(data_source("Some", ["Name", "Number", "Note"], ROWS, [EVERYTHING]))
     made: list[Any] = []
-    guard_of = streams.guard_of
-    monkeypatch.setattr(streams, "guard_of", lambda *args: made.append(args) or guard_of(*args))
+    guard_of = responses.guard_of
+    monkeypatch.setattr(responses, "guard_of", lambda *args: made.append(args) or guard_of(*args))
     assert b"".join(there.send("GET", "/data").streaming_content).count(b'"Number"') == 20
     assert made == []

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.engine import templates
-from rules.engine.jstext import js_text
+from rules.engine.js_text import js_text
 from rules.engine.templates import UNMET, Template, TemplateError, compile_template, is_template
 
 HOSTILE: list[dict[str, str]] = json.loads(

@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client, override_settings
 
-from datasources import waiting
+from datasources.database import waiting
 from datasources.errors import Busy
 from datasources.models import DataSource
 from datasources.store import PAGE

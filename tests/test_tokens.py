@@ -17,10 +17,10 @@ from django.urls import path
 from django.utils import timezone
 
 from accounts.authentication import identify
-from accounts.failures import CredentialInvalid
+from accounts.errors import CredentialInvalid
 from accounts.identity import Identity
 from accounts.models import ApiToken, App, LoginSession
-from accounts.people import user_body
+from accounts.profile import user_body
 from accounts.providers.last_use import last_uses
 from accounts.tokens import create_api_token, digest, is_secret, new_secret, revoke
 from datasources.models import DataSource, Entry

@@ -31,19 +31,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import LoginSession
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.errors import Failure
 from datasources.models import DataSource, Entry
-from datasources.transfer import lines, problems, uploads, xlsxelements, xlsxfile, xlsxguard
+from datasources.transfer import lines, problems, uploads
 from datasources.transfer.apply import Changed, carry_out
 from datasources.transfer.cells import CSV, MISSING, XLSX, csv_cell, header_cell, name_of
-from datasources.transfer.csvfile import CsvFile, written
+from datasources.transfer.csv import CsvFile, written
 from datasources.transfer.export import Export
 from datasources.transfer.job import Job
 from datasources.transfer.preview import in_words, preview
 from datasources.transfer.problems import Refused, Unreadable
 from datasources.transfer.table import Reading
-from datasources.values import MAX_INTEGER, MIN_INTEGER, same
+from datasources.transfer.xlsx import elements, guard
+from datasources.transfer.xlsx import file as xlsxfile
+from datasources.values.validation import MAX_INTEGER, MIN_INTEGER, same
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +59,7 @@ def make(name: str, rows: Any = (), **fields: Any) -> DataSource:
     source = DataSource(name=name, **{"columns": ["A", "B"], **fields})
     saving.save(source)
     for row in rows:
-        store.admin_save(sources.source_of(source), None, row)
+        store.admin_save(registry.source_of(source), None, row)
     return DataSource.objects.get(pk=source.pk)
 
 
@@ -66,7 +69,7 @@ def rows(source: DataSource) -> list[dict[str, Any]]:
 
 
 def ids(source: DataSource) -> list[int]:
-    return store.ids(sources.source_of(source))
+    return store.ids(registry.source_of(source))
 
 
 def file_of(folder: Path, content: str | bytes, name: str = "file.csv") -> Path:
@@ -77,7 +80,7 @@ def file_of(folder: Path, content: str | bytes, name: str = "file.csv") -> Path:
 
 def export(source: DataSource, folder: Path, kind: str, with_ids: bool = False) -> Path:
     path = folder / f"export.{kind}"
-    made = Export(sources.source_of(source), with_ids)
+    made = Export(registry.source_of(source), with_ids)
     if kind == "xlsx":
         made.as_xlsx(path)
     else:
@@ -101,19 +104,19 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
     job = Job(path, case.get("mode", "append"), case.get("key"), reading)
     before = rows(source)
     if "refused" in case:
-        for attempt in (carry_out, lambda job, pk: preview(job, sources.source_of(source))):
+        for attempt in (carry_out, lambda job, pk: preview(job, registry.source_of(source))):
             with pytest.raises(Unreadable) as refused:
                 attempt(job, source.pk)
             assert str(refused.value) == case["refused"]
     elif "problems" in case:
-        assert preview(job, sources.source_of(source)).problems == case["problems"]
+        assert preview(job, registry.source_of(source)).problems == case["problems"]
         with pytest.raises(Refused) as wrong:
             carry_out(job, source.pk)
         assert [str(problem) for problem in wrong.value.problems] == case["problems"]
     if "refused" in case or "problems" in case:
         assert rows(source) == before
         return
-    seen = preview(job, sources.source_of(source))
+    seen = preview(job, registry.source_of(source))
     assert seen.problems == []
     assert rows(source) == before
     done = carry_out(job, source.pk, seen.seen)
@@ -191,8 +194,8 @@ def test_an_export_is_imported_as_the_same_rows(
 ) -> None:
     DataSource.objects.all().delete()
     source = make("From", columns=[])
-    with store.writing(sources.source_of(source), [key for row in stored for key in row]):
-        store.insert(sources.source_of(source), stored)
+    with store.writing(registry.source_of(source), [key for row in stored for key in row]):
+        store.insert(registry.source_of(source), stored)
     before = rows(source)
     plain = export(source, tmp_path, kind)
     with_ids = export(source, tmp_path, kind, with_ids=True)
@@ -203,7 +206,7 @@ def test_an_export_is_imported_as_the_same_rows(
         assert same(rows(other), before)
     with_ids = export(source, tmp_path, kind, with_ids=True)
     for mode in ("update", "replace"):
-        found = preview(Job(with_ids, mode), sources.source_of(source))
+        found = preview(Job(with_ids, mode), registry.source_of(source))
         assert (found.problems, found.same) == ([], len(before))
         assert found.changes_nothing
 
@@ -223,7 +226,7 @@ def test_numbers_keep_their_digits(kind: str, tmp_path: Path) -> None:
     source = make("From", [{"A": number} for number in numbers])
     other = make("To")
     carry_out(Job(export(source, tmp_path, kind)), other.pk)
-    found = store.fetch(sources.source_of(other), ids(other)).values()
+    found = store.fetch(registry.source_of(other), ids(other)).values()
     assert same([entry.data["A"] for entry in found], numbers)
 
 
@@ -308,7 +311,7 @@ def test_texts_that_spreadsheets_spell_out(tmp_path: Path) -> None:
     assert rows(source) == [{"A": " one\r\ntwo <A "}]
     for wrong, said in ((b"_x0000_", "NUL"), (b"_xD800_", "lone surrogate")):
         path = with_shared_text(workbook(tmp_path, ["A"], ["x"]), wrong)
-        (problem,) = preview(Job(path), sources.source_of(source)).problems
+        (problem,) = preview(Job(path), registry.source_of(source)).problems
         assert said in problem
 
 
@@ -348,7 +351,7 @@ def test_a_spreadsheet_keeps_its_types(tmp_path: Path) -> None:
 
 def test_what_a_sheet_cannot_say_is_reported_by_line(tmp_path: Path) -> None:
     path = workbook(tmp_path, ["A", "B"], [1, "=A2+1"], [], ["#DIV/0!", 2], [1, 2, 3])
-    found = preview(Job(path), sources.source_of(make("Sheet")))
+    found = preview(Job(path), registry.source_of(make("Sheet")))
     assert found.problems == [
         "line 2, `B`: a formula without a result: open the file in a spreadsheet, and save it",
         "line 4, `A`: the cell shows the error `#DIV/0!`",
@@ -375,13 +378,13 @@ def test_other_sheets_are_named(tmp_path: Path) -> None:
     book.active.append(["A"])
     book.create_sheet("Second").append(["B"])
     book.save(tmp_path / "book.xlsx")
-    found = preview(Job(tmp_path / "book.xlsx"), sources.source_of(make("Two")))
+    found = preview(Job(tmp_path / "book.xlsx"), registry.source_of(make("Two")))
     assert found.notes == ["The sheet “Sheet” is read; 1 other sheet is not."]
 
 
 def refused(path: Path, source: DataSource) -> str:
     with pytest.raises(Unreadable) as caught:
-        preview(Job(path), sources.source_of(source))
+        preview(Job(path), registry.source_of(source))
     return str(caught.value)
 
 
@@ -419,7 +422,7 @@ def test_a_declaration_cannot_hide_in_another_encoding(tmp_path: Path) -> None:
 def test_a_declaration_across_two_pieces_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xlsxguard, "_PIECE", 5)
+    monkeypatch.setattr(guard, "_PIECE", 5)
     path = workbook(tmp_path, ["A"], ["x"])
     changed_part(path, "xl/styles.xml", lambda xml: b"<!DOCTYPE x>" + xml)
     assert "declares XML entities" in refused(path, make("Xml"))
@@ -431,15 +434,15 @@ def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     changed_part(path, "xl/styles.xml", lambda _: b"\0" * 40_000_000)
     assert path.stat().st_size < 100_000
     assert "a part of the workbook unpacks to 40 MB" in refused(path, source)
-    monkeypatch.setattr(xlsxguard, "MAX_UNPACKED", 30_000_000)
+    monkeypatch.setattr(guard, "MAX_UNPACKED", 30_000_000)
     assert "unpacks to more than 30 MB" in refused(path, source)
-    monkeypatch.setattr(xlsxguard, "MAX_PARTS", 3)
+    monkeypatch.setattr(guard, "MAX_PARTS", 3)
     path = workbook(tmp_path, ["A"], ["x"])
     assert "more than 3 parts" in refused(path, source)
 
 
 SHEET = "xl/worksheets/sheet1.xml"
-MANY = xlsxelements.MAX_OUTSIDE + 1
+MANY = elements.MAX_OUTSIDE + 1
 EMPTY_CELLS = b"<row>" + b"<c/>" * MANY + b"</row>"
 BEHIND = b"</sheetData>" + b"<a/>" * MANY + b"<sheetData>"
 FOREIGN = b'</sheetData><x xmlns="urn:x">' + b"<row/>" * MANY + b"</x><sheetData>"
@@ -536,13 +539,13 @@ def test_a_sheet_that_says_it_is_huge_is_not_believed(tmp_path: Path) -> None:
     part = "xl/worksheets/sheet1.xml"
     changed_part(path, part, lambda xml: re.sub(rb'ref="[A-Z0-9:]+"', b'ref="A1:XFD1048576"', xml))
     source = make("Huge")
-    assert preview(Job(path), sources.source_of(source)).new == 1
+    assert preview(Job(path), registry.source_of(source)).new == 1
     changed_part(path, part, lambda xml: xml.replace(b'r="A2"', b'r="XFD2"'))
-    assert preview(Job(path), sources.source_of(source)).problems == [
+    assert preview(Job(path), registry.source_of(source)).problems == [
         "line 2: reaches beyond 2000 columns"
     ]
     changed_part(path, part, lambda xml: xml.replace(b'<row r="2"', b'<row r="999999999999"'))
-    assert preview(Job(path), sources.source_of(source)).problems == [
+    assert preview(Job(path), registry.source_of(source)).problems == [
         "line 1048577: a sheet has at most 1048576 lines"
     ]
 
@@ -572,7 +575,7 @@ def test_what_is_no_workbook(content: bytes | str, tmp_path: Path) -> None:
 def test_a_sheet_that_is_damaged_halfway(tmp_path: Path) -> None:
     path = workbook(tmp_path, ["A"], ["x"], ["y"])
     changed_part(path, "xl/worksheets/sheet1.xml", lambda xml: xml.replace(b"y</t>", b"y"))
-    found = preview(Job(path), sources.source_of(make("Damaged")))
+    found = preview(Job(path), registry.source_of(make("Damaged")))
     assert found.problems
     assert "damaged" in found.problems[0]
 
@@ -601,7 +604,7 @@ def test_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_huge_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = sources.source_of(make("Huge"))
+    source = registry.source_of(make("Huge"))
     path = file_of(tmp_path, f"A,B\n1,2\n{'x' * (lines.MAX_CELL + 5)},1\n")
     (problem,) = preview(Job(path), source).problems
     assert problem.startswith("line 3: a cell has over 1000000 characters")
@@ -614,7 +617,7 @@ def test_a_huge_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_limits_of_rows_columns_and_bytes(tmp_path: Path, settings: Any) -> None:
     settings.ROWKEEPER = {"MAX_IMPORT_ROWS": 2, "MAX_IMPORT_FILE": 30_000}
     model = make("Limits")
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     path = file_of(tmp_path, "A\n1\n2\n3\n4\n")
     assert preview(Job(path), source).problems == ["line 4: a file has at most 2 rows"]
     path = file_of(tmp_path, ",".join(map(str, range(1001))) + "\n1\n")
@@ -626,7 +629,7 @@ def test_limits_of_rows_columns_and_bytes(tmp_path: Path, settings: Any) -> None
 
 def test_problems_are_not_counted_for_ever(tmp_path: Path) -> None:
     path = file_of(tmp_path, "A\n" + "1,2\n" * 10_000)
-    found = preview(Job(path), sources.source_of(make("Many")))
+    found = preview(Job(path), registry.source_of(make("Many")))
     assert len(found.problems) == problems.MAX_PROBLEMS
     assert found.stopped
 
@@ -638,11 +641,11 @@ def test_problems_are_not_counted_for_ever(tmp_path: Path) -> None:
 def test_many_rows_take_few_queries(mode: str, tmp_path: Path) -> None:
     stored = [{"K": n, "V": f"value {n}"} for n in range(5_000)]
     source = make("Many", columns=["K", "V"])
-    store.insert(sources.source_of(source), stored)
+    store.insert(registry.source_of(source), stored)
     texts = "".join(f"{n},changed {n}\n" for n in range(2_500, 7_500))
     job = Job(file_of(tmp_path, f"K,V\n{texts}"), mode, None if mode == "append" else "K")
     with CaptureQueriesContext(connection) as captured:
-        found = preview(job, sources.source_of(source))
+        found = preview(job, registry.source_of(source))
         done = carry_out(job, source.pk, found.seen)
     assert len(captured) < 120, [query["sql"][:100] for query in captured]
     expected = {
@@ -670,8 +673,8 @@ def test_a_problem_in_the_last_line_undoes_everything(tmp_path: Path) -> None:
 def test_what_changed_since_the_preview_is_not_overwritten(what: str, tmp_path: Path) -> None:
     source = make("Seen", [{"A": 1}, {"A": 2}])
     job = Job(file_of(tmp_path, "A,B\n1,x\n"), "replace", "A")
-    seen = preview(job, sources.source_of(source)).seen
-    now = sources.source_of(source)
+    seen = preview(job, registry.source_of(source)).seen
+    now = registry.source_of(source)
     first, second = ids(source)
     if what == "changed":
         store.admin_save(now, first, {"A": 1, "B": "new"})
@@ -687,7 +690,7 @@ def test_what_changed_since_the_preview_is_not_overwritten(what: str, tmp_path: 
     with pytest.raises(Changed):
         carry_out(job, source.pk, seen)
     assert rows(source) == before
-    seen = preview(job, sources.source_of(source)).seen
+    seen = preview(job, registry.source_of(source)).seen
     carry_out(job, source.pk, seen)
     assert rows(source) == [{"A": 1, "B": "x"}]
 
@@ -695,7 +698,7 @@ def test_what_changed_since_the_preview_is_not_overwritten(what: str, tmp_path: 
 def test_another_file_or_another_way_is_not_what_was_seen(tmp_path: Path) -> None:
     source = make("Seen", [{"A": 1}])
     path = file_of(tmp_path, "A\n1\n")
-    seen = preview(Job(path, "replace", "A"), sources.source_of(source)).seen
+    seen = preview(Job(path, "replace", "A"), registry.source_of(source)).seen
     other = file_of(tmp_path, "A\n2\n", "other.csv")
     for job in (Job(other, "replace", "A"), Job(path, "replace"), Job(path)):
         with pytest.raises(Changed):
@@ -705,8 +708,8 @@ def test_another_file_or_another_way_is_not_what_was_seen(tmp_path: Path) -> Non
 def test_rows_may_come_while_rows_are_added(tmp_path: Path) -> None:
     source = make("Seen")
     job = Job(file_of(tmp_path, "A\n1\n"))
-    seen = preview(job, sources.source_of(source)).seen
-    store.admin_save(sources.source_of(source), None, {"A": 0})
+    seen = preview(job, registry.source_of(source)).seen
+    store.admin_save(registry.source_of(source), None, {"A": 0})
     carry_out(job, source.pk, seen)
     assert rows(source) == [{"A": 0}, {"A": 1}]
 
@@ -714,10 +717,10 @@ def test_rows_may_come_while_rows_are_added(tmp_path: Path) -> None:
 def test_text_that_would_become_a_number_is_pointed_out(tmp_path: Path) -> None:
     source = make("Zip", [{"A": "01234"}, {"A": "12345"}])
     path = file_of(tmp_path, "A\n12345\n01234\n")
-    (note,) = preview(Job(path), sources.source_of(source)).notes
+    (note,) = preview(Job(path), registry.source_of(source)).notes
     assert note.startswith("`A` has been text so far; in 1 row of this file it is not.")
     text = Reading(text_columns=frozenset(["A"]))
-    assert preview(Job(path, reading=text), sources.source_of(source)).notes == []
+    assert preview(Job(path, reading=text), registry.source_of(source)).notes == []
 
 
 # -- data sources that people sign in against
@@ -753,7 +756,7 @@ def test_passwords_that_a_file_leaves_out_stay(
     session = LoginSession.objects.count()
     path = export(users, tmp_path, kind, with_ids=True)
     DataSource.objects.filter(pk=users.pk).update(columns=["Email", "Name", "Password", "X"])
-    found = preview(Job(path, mode), sources.source_of(users))
+    found = preview(Job(path, mode), registry.source_of(users))
     assert found.changes_nothing
     file = file_of(tmp_path, "Email,Name\nann@x.com,Anna\nbob@x.com,Bob\n")
     done = carry_out(Job(file, mode, "Email"), users.pk)
@@ -769,7 +772,7 @@ def test_passwords_are_hashed_and_never_shown(users: DataSource, tmp_path: Path)
         "Email,Name,Password\nann@x.com,Ann,12345678\nbob@x.com,Bob,\ncyd@x.com,Cyd,'=secret\n",
     )
     job = Job(file, "update", "Email")
-    found = preview(job, sources.source_of(users))
+    found = preview(job, registry.source_of(users))
     said = json.dumps(found.as_json())
     assert "12345678" not in said
     assert "secret" not in said
@@ -785,11 +788,11 @@ def test_passwords_are_hashed_and_never_shown(users: DataSource, tmp_path: Path)
 def test_a_secret_column_is_no_key(users: DataSource, tmp_path: Path) -> None:
     file = file_of(tmp_path, "Email,Password\nann@x.com,x\n")
     with pytest.raises(Unreadable, match="`Password` is secret, and no key"):
-        preview(Job(file, "update", "Password"), sources.source_of(users))
+        preview(Job(file, "update", "Password"), registry.source_of(users))
 
 
 def test_an_address_stands_in_one_row(users: DataSource, tmp_path: Path) -> None:
-    source = sources.source_of(users)
+    source = registry.source_of(users)
     file = file_of(tmp_path, "Email,Name\n ANN@x.com,1\ncyd@x.com,2\nCyd@x.com,3\n")
     with pytest.raises(Refused) as caught:
         carry_out(Job(file), users.pk)
@@ -809,7 +812,7 @@ def test_an_address_stands_in_one_row(users: DataSource, tmp_path: Path) -> None
 
 def test_not_everybody_gets_a_password_at_once(users: DataSource, tmp_path: Path) -> None:
     many = "".join(f"u{n}@x.com,pw\n" for n in range(501))
-    found = preview(Job(file_of(tmp_path, f"Email,Password\n{many}")), sources.source_of(users))
+    found = preview(Job(file_of(tmp_path, f"Email,Password\n{many}")), registry.source_of(users))
     assert found.problems == ["line 502, `Password`: only 500 passwords can be set in one import"]
 
 
@@ -952,7 +955,7 @@ def test_problems_are_shown_and_nothing_can_be_confirmed(boss: Client) -> None:
     assert 'name="seen"' not in html
     token = token_of(answer)
     seen = preview(
-        uploads.find(token, User.objects.get().pk, source.pk).job, sources.source_of(source)
+        uploads.find(token, User.objects.get().pk, source.pk).job, registry.source_of(source)
     ).seen
     done = boss.post(url("import_preview", source.pk), {"upload": token, "seen": seen})
     assert "import/preview" in done["Location"]
@@ -964,7 +967,7 @@ def test_what_changed_meanwhile_is_previewed_again(boss: Client) -> None:
     answer = upload(boss, source, "A,B\n1,x\n", mode="update", key="A")
     html = boss.get(answer["Location"]).content.decode()
     hidden = dict(re.findall(r'<input type="hidden" name="(upload|seen)" value="(\w+)">', html))
-    store.admin_save(sources.source_of(source), ids(source)[0], {"A": 1, "B": "theirs"})
+    store.admin_save(registry.source_of(source), ids(source)[0], {"A": 1, "B": "theirs"})
     done = boss.post(url("import_preview", source.pk), hidden)
     page = boss.get(done["Location"])
     assert "have changed since the preview, so nothing was imported" in text_of(page)
@@ -1160,7 +1163,7 @@ def test_exports_are_files(boss: Client) -> None:
 
 def test_an_export_streams(boss: Client) -> None:
     source = make("Many")
-    store.insert(sources.source_of(source), [{"A": "x" * 100, "B": n} for n in range(5_000)])
+    store.insert(registry.source_of(source), [{"A": "x" * 100, "B": n} for n in range(5_000)])
     answer = boss.get(url("export", source.pk), {"format": "csv"})
     assert len(list(answer.streaming_content)) > 5
 

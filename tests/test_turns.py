@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from datasources import waiting
+from datasources.database import waiting
 from datasources.errors import Busy
 from project import serve
 

@@ -14,7 +14,7 @@ from django.test import Client
 
 from datasources.models import DataSource
 from rules.models import AccessRule
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 from tests.calls import OPEN, READ, Api, Place, place
 from tests.test_admin import form_of, post, url
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from accounts.identity import Identity
-from rules.engine.asks import Change, Insert, Update
 from rules.engine.decide import (
     Decision,
     answered,
@@ -22,6 +21,7 @@ from rules.engine.decide import (
     decide_update,
     shown_of,
 )
+from rules.engine.requests import Change, Insert, Update
 from tests import random_cases as make
 from tests import reading
 from tests import reading_writes as said

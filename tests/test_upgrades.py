@@ -18,8 +18,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from datasources import pgfunctions
-from datasources.checks_schema import check_functions
+from datasources.checks.schema import check_functions
+from datasources.indexes import postgresql_functions
 
 from .databases import empty_databases
 
@@ -155,7 +155,7 @@ def test_an_index_is_made_again_when_its_function_changes() -> None:
         cursor.execute("CREATE TABLE rowkeeper_test (t text)")
         cursor.execute("INSERT INTO rowkeeper_test VALUES ('A'),('B')")
         cursor.execute("CREATE INDEX rowkeeper_test_i ON rowkeeper_test (rowkeeper_lower(t))")
-        assert pgfunctions.make(connection) == ["rowkeeper_lower(text)"]
+        assert postgresql_functions.make(connection) == ["rowkeeper_lower(text)"]
         cursor.execute("SET LOCAL enable_seqscan=off")
         cursor.execute("SELECT t FROM rowkeeper_test WHERE rowkeeper_lower(t)='b'")
         assert cursor.fetchall() == [("B",)]
@@ -190,7 +190,7 @@ def test_no_migration_is_edited_once_landed() -> None:
     edited = [name for name in landed if now.get(name) != landed[name]]
     assert not edited, (
         f"{', '.join(edited)}: sites have run these migrations; write a new one. PostgreSQL's "
-        "functions are those of `datasources/pgfunctions.py`."
+        "functions are those of `datasources/indexes/postgresql_functions.py`."
     )
     new = {name: now[name] for name in now if name not in landed}
     assert not new, f"add the new migrations to {LANDED.name}:\n{json.dumps(new, indent=2)}"

@@ -17,8 +17,8 @@ from django.test import override_settings
 
 from accounts.checks import check_verified_email
 from accounts.providers.django_user import identity_for
-from rules.simulator.asked import Who
-from rules.simulator.who import identity_for as simulated
+from rules.simulator.identity import identity_for as simulated
+from rules.simulator.request import Who
 from tests.calls import READ, anonymous, on_site, place
 
 pytestmark = pytest.mark.django_db
@@ -220,6 +220,6 @@ def test_check_has_nothing_to_say_with_allauth(allauth: Any) -> None:
 
 
 def _source(model: Any) -> Any:
-    from datasources import sources
+    from datasources.catalog import registry
 
-    return sources.source_of(model)
+    return registry.source_of(model)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from datasources.errors import Malformed
-from datasources.where import matches, parse_where
+from datasources.query.where import matches, parse_where
 from tests.differences import DIFFERENCES
 from tests.javascript import sift
 from tests.test_sift import found, stored

@@ -14,9 +14,9 @@ import pytest
 from django.db import connection
 
 from datasources import store
+from datasources.compiler.where import DIALECTS, where_sql
 from datasources.errors import Malformed
-from datasources.where import Node, matches, parse_where
-from datasources.where.sql import DIALECTS, where_sql
+from datasources.query.where import Node, matches, parse_where
 from tests.hostile import CONDITIONS, OPERANDS, OWN, PATTERNS, SCALARS, Hostile
 from tests.test_sift import found, stored
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from datasources.compiler import batching
+from datasources.compiler import where as sql
+from datasources.compiler.where import DIALECTS, where_sql
 from datasources.errors import Malformed
-from datasources.where import And, Node, many, matches, operators, parse_where, sql
-from datasources.where.sql import DIALECTS, where_sql
+from datasources.query.where import And, Node, matches, operators, parse_where
 from tests.hostile import SCALARS, Hostile
 from tests.test_sift import found, stored
 from tests.test_where_cases import GROUPS
@@ -24,7 +26,7 @@ ROWS, WHERES, ALIKE = 10, 60, 12
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two are many."""
     monkeypatch.setattr(sql, "MANY", 1)
-    monkeypatch.setattr(many, "LEAST", 2)
+    monkeypatch.setattr(batching, "LEAST", 2)
     monkeypatch.setattr(operators, "FEW_MEMBERS", 1)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from datasources.where import matches, parse_where
-from datasources.where.nodes import Elem, Field, Made, Node, fields
-from datasources.where.operators import COMPOSED, LOGICAL, OPERATORS
-from datasources.where.sql import POSTGRESQL, SQLITE, where_sql
-from datasources.where.sqltext import Sql
-from datasources.where.walk import MISSING
+from datasources.compiler.where import POSTGRESQL, SQLITE, where_sql
+from datasources.query.where import matches, parse_where
+from datasources.query.where.nodes import Elem, Field, Made, Node, fields
+from datasources.query.where.operators import COMPOSED, LOGICAL, OPERATORS
+from datasources.query.where.paths import MISSING
+from datasources.sql import Sql
 from tests.differences import DIFFERENCES, line
 
 PAGE = (Path(__file__).parent.parent / "docs" / "query-language.md").read_text(encoding="utf-8")
@@ -148,17 +148,19 @@ def test_every_difference_from_sift_has_its_line_in_the_documentation() -> None:
 
 
 def test_limits_are_as_the_documentation_says() -> None:
-    from datasources.where import budget, cost, parse, regex
+    from datasources.query.regex import compile as regex
+    from datasources.query.regex import cost
+    from datasources.query.where import limits, parse
 
     told = re.sub(r"(?<=\d),(?=\d)", "", PAGE)
     for number, words in (
         (parse.MAX_DEPTH, "at most {} deep"),
         (parse.MAX_PATH, "at most {} keys"),
-        (budget.MAX_CONDITIONS, "at most {} conditions"),
-        (budget.MAX_OPERATORS, "at most {} logical operators"),
-        (budget.MAX_NAMES, "at most {} columns and paths"),
-        (budget.MAX_PATTERNS, "at most {} together"),
-        (budget.A_PATTERN, "and {} for itself;"),
+        (limits.MAX_CONDITIONS, "at most {} conditions"),
+        (limits.MAX_OPERATORS, "at most {} logical operators"),
+        (limits.MAX_NAMES, "at most {} columns and paths"),
+        (limits.MAX_PATTERNS, "at most {} together"),
+        (limits.A_PATTERN, "and {} for itself;"),
         (regex.MAX_LENGTH, "at most {} characters"),
         (regex.MAX_REPEAT, "at most {} times"),
         (cost.MAX_SIZE, "at most {} in all"),

@@ -11,16 +11,16 @@ import pytest
 
 from accounts.identity import Identity
 from datasources.models import DataSource
-from rules.engine.asks import ById
-from rules.engine.covers import Facts
+from rules.analysis.access_matrix import Caller, Grant, access_to, callers, grants, reachable
+from rules.analysis.subsumption import Facts
+from rules.describe.access import access_in_short
+from rules.describe.overview import overviews
+from rules.describe.rule import sentence, summaries
 from rules.engine.decide import Decision
-from rules.engine.matrix import Caller, Grant, access_to, callers, grants, reachable
 from rules.engine.parse import parse_rules
+from rules.engine.requests import ById
 from rules.engine.rule import OPERATIONS, Operation
-from rules.in_short import access_in_short
-from rules.overview import overviews
-from rules.saving import save_rules
-from rules.summary import sentence, summaries
+from rules.repository.rules import save_rules
 from tests import reading
 from tests.random_lists import Request
 from tests.small_world import COLUMNS, PEOPLE, World, random_world

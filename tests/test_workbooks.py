@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasources.transfer import xlsxfile
 from datasources.transfer.lines import Line
 from datasources.transfer.problems import Unreadable
-from datasources.transfer.xlsxfile import XlsxFile, write
-from datasources.transfer.xlsxparts import Archive
-from datasources.transfer.xlsxtexts import plain, spelled_out
+from datasources.transfer.xlsx import file
+from datasources.transfer.xlsx.file import XlsxFile, write
+from datasources.transfer.xlsx.parts import Archive
+from datasources.transfer.xlsx.texts import plain, spelled_out
 from tests.test_transfer import changed_part
 
 SHARED_FOLDER = [HealthCheck.function_scoped_fixture]
@@ -265,7 +265,7 @@ def test_blank_cells_far_to_the_right_do_not_count(tmp_path: Path) -> None:
 
 
 def test_only_so_many_lines_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xlsxfile, "_MAX_WIDE", 3)
+    monkeypatch.setattr(file, "_MAX_WIDE", 3)
     path = tmp_path / "book.xlsx"
     made = openpyxl.Workbook()
     for number in range(1, 9):

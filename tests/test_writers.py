@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from datasources import writers
-from datasources.db import alias, atomic, database
+from datasources.database import sqlite_writers
+from datasources.database.connection import alias, atomic, database
+from datasources.database.sqlite_writers import Files, Queue, writing_in_turn
 from datasources.errors import Busy
 from datasources.models import DataSource
-from datasources.writers import Files, Queue, writing_in_turn
 
 only_sqlite = pytest.mark.skipif(
     "connections['default'].vendor != 'sqlite'", reason="PostgreSQL takes many writers at once"
@@ -71,7 +71,12 @@ def test_a_process_that_has_written_waits_behind_another_one(tmp_path: Path) -> 
     thread = threading.Thread(target=write)
     thread.start()
     # The other one holds `next`, and waits for this one to end.
-    wait_for(lambda: not writers._lock(mine._next, 0) or writers.flock(mine._next, writers.LOCK_UN))
+    wait_for(
+        lambda: (
+            not sqlite_writers._lock(mine._next, 0)
+            or sqlite_writers.flock(mine._next, sqlite_writers.LOCK_UN)
+        )
+    )
     mine.leave()
     assert mine.enter(time.monotonic() + 5)
     order.append("mine")
@@ -110,7 +115,7 @@ def test_transactions_begin_in_turn() -> None:
         threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
         for number, thread in enumerate(threads):
             thread.start()
-            wait_for(lambda number=number: len(writers._queue._waiting) == number + 1)
+            wait_for(lambda number=number: len(sqlite_writers._queue._waiting) == number + 1)
         # A nested transaction, and a thread that has the turn, wait for nobody.
         with atomic(), writing_in_turn(database()):
             ended.append("nested")
@@ -127,12 +132,12 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(
 ) -> None:
     options = {**database().settings_dict.get("OPTIONS", {}), "timeout": 0.05}
     monkeypatch.setitem(database().settings_dict, "OPTIONS", options)
-    assert writers._queue.enter(1)
+    assert sqlite_writers._queue.enter(1)
     try:
         with pytest.raises(Busy, match="locked by other writers"), atomic():
             pass
     finally:
-        writers._queue.leave()
+        sqlite_writers._queue.leave()
     with pytest.raises(ValueError), atomic():
         raise ValueError
     with atomic():
@@ -140,10 +145,10 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(
 
 
 def test_a_forked_process_has_a_queue_of_its_own() -> None:
-    before = writers._queue
-    writers._files["x"] = None
+    before = sqlite_writers._queue
+    sqlite_writers._files["x"] = None
     try:
-        writers._forked()
-        assert writers._queue is not before and not writers._files
+        sqlite_writers._forked()
+        assert sqlite_writers._queue is not before and not sqlite_writers._files
     finally:
-        writers._files.pop("x", None)
+        sqlite_writers._files.pop("x", None)

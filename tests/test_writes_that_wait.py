@@ -15,10 +15,11 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import ApiToken, LoginSession
-from datasources import saving, sources, store
+from datasources import store
+from datasources.catalog import registry, saving
 from datasources.models import DataSource, Entry
 from rules.models import AccessRule
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 
 from . import calls
 from .calls import OPEN, Answer, Api, Place, place
@@ -104,7 +105,7 @@ def while_it_waits(there: Place, change: Callable[[], object], write: Callable[[
     thread = threading.Thread(target=run)
     thread.start()
     with transaction.atomic():
-        sources.lock(there.model.pk)
+        registry.lock(there.model.pk)
         change()
         begun.set()
         until = time.monotonic() + (0.25 if connection.vendor == "sqlite" else 5)

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from datasources.where.nodes import fields
-from rules.engine.asks import ById, ByQuery, Insert
+from datasources.query.where.nodes import fields
+from rules.analysis.escalation import Widening
 from rules.engine.columns import Columns
 from rules.engine.decide import Decision, keeps_out
 from rules.engine.reasons import Reason
+from rules.engine.requests import ById, ByQuery, Insert
 from rules.engine.require import (
     stored_side,
     unmet_by_record,
@@ -18,7 +19,6 @@ from rules.engine.require import (
     unmet_by_submitted,
     unmet_by_where,
 )
-from rules.engine.widen import Widening
 from tests import random_cases as make
 from tests.random_lists import Request
 

@@ -8,13 +8,13 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 
-from datasources.db import connection
-from datasources.sources import Beside, fields_sql
+from datasources.catalog.registry import Beside, fields_sql
+from datasources.database.connection import connection
 
 from ..django_users import lazy_user
 from ..identity import Identity
 from ..models import ApiToken
-from . import lookup
+from . import credential_query
 
 
 def identity_of(secret: str, beside: Beside | None = None) -> Identity:
@@ -23,7 +23,7 @@ def identity_of(secret: str, beside: Beside | None = None) -> Identity:
     Raises `CredentialInvalid` for a token that is unknown, revoked, expired, or whose Django user
     is not active.
     """
-    return lookup.identity_of(KIND, secret, beside)
+    return credential_query.identity_of(KIND, secret, beside)
 
 
 def _identity(row: tuple[Any, ...]) -> Identity:
@@ -60,6 +60,6 @@ def _is_active() -> str:
     return f"u.{connection.ops.quote_name(field.column)}"
 
 
-KIND = lookup.Kind(
+KIND = credential_query.Kind(
     ApiToken, "last_used_at", 4, _sql, lambda now: now, _identity, "the token is not valid"
 )

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject, empty
 from rest_framework.authentication import CSRFCheck
 
-from ..failures import CsrfMissing
+from ..errors import CsrfMissing
 from ..identity import ANONYMOUS, Identity
 from ..verified_email import is_verified
 

@@ -14,17 +14,17 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from datasources.catalog.registry import Beside, fields_sql
 from datasources.conf import setting
-from datasources.db import connection
+from datasources.database.connection import connection
 from datasources.definition import Login, login_of, secret_columns
-from datasources.jsontext import rows_as_numbers_went_in
 from datasources.models import DataSource, Entry
-from datasources.sources import Beside, fields_sql
 from datasources.store import normal_address
+from datasources.values.codec import rows_as_numbers_went_in
 
 from ..identity import Identity
 from ..models import LoginSession
-from . import lookup
+from . import credential_query
 
 
 def identity_of(secret: str, beside: Beside | None = None) -> Identity:
@@ -34,7 +34,7 @@ def identity_of(secret: str, beside: Beside | None = None) -> Identity:
     source is no longer one to sign in against, or its row has gone, or has another address or
     password than at sign-in.
     """
-    return lookup.identity_of(KIND, secret, beside)
+    return credential_query.identity_of(KIND, secret, beside)
 
 
 def _oldest(now: datetime) -> datetime:
@@ -114,7 +114,7 @@ def _sql(vendor: str, join: str, also: str, lock: str) -> str:
     )
 
 
-KIND = lookup.Kind(
+KIND = credential_query.Kind(
     LoginSession,
     "last_seen_at",
     10,

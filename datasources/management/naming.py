@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.core.management.base import CommandError
 
+from ..catalog.registry import Source, find, reference_of
 from ..errors import Malformed
-from ..sources import Source, find, reference_of
 
 
 def source_named(text: str) -> Source:

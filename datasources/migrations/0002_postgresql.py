@@ -47,7 +47,7 @@ END
 $$;
 """
 
-# The values on a path, as `datasources.where.walk` says it; NULL where one is missing.
+# The values on a path, as `datasources.query.where.paths` says it; NULL where one is missing.
 WALK_ALL = """
 CREATE OR REPLACE FUNCTION rowkeeper_walk(item jsonb, path text[]) RETURNS TABLE (v jsonb)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -90,7 +90,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 """
 
-# The instant of a date's text in milliseconds, as `datasources.where.dates.instant` says it.
+# The instant of a date's text in milliseconds, as `datasources.query.where.dates.instant` says it.
 INSTANT = r"""
 CREATE OR REPLACE FUNCTION rowkeeper_instant(value text) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$

@@ -2,7 +2,7 @@
 
 from django.db import connections, migrations
 
-from datasources.composed import compose_stored
+from datasources.catalog.normalization import compose_stored
 from datasources.definition import login_of
 
 

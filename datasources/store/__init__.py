@@ -4,11 +4,7 @@ What it is told has been decided already: it takes the where that is to run, and
 may be shown, and gives JSON text or rows. Others import this package, never a module of it.
 """
 
-from .addresses import login_rows, normal_address
-from .attempts import is_still_expected
-from .database import TABLE, Stored, dialect, give_back, run, spelled, within
-from .few import FEW, few_in, few_sql, has_few
-from .manage import (
+from .admin import (
     admin_page,
     admin_save,
     column_counts,
@@ -19,7 +15,8 @@ from .manage import (
     state,
     text_counts,
 )
-from .others import Others
+from .attempts import is_still_expected
+from .embedded import FEW, few_in, few_sql, has_few
 from .paging import PAGE, is_long, pages, stream
 from .planner import rows_for
 from .read import (
@@ -34,7 +31,10 @@ from .read import (
     read_rows,
     select,
 )
+from .replace import Others
 from .scan import Ask, Rows
+from .statements import TABLE, Stored, dialect, give_back, run, spelled, within
+from .uniqueness import login_rows, normal_address
 from .write import Confirm, delete, delete_where, insert, update, writing
 
 __all__ = [

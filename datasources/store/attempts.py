@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..queries import OrderTerm
-from . import learned
-from .database import dialect
-from .narrowest import is_still_chosen
+from ..query.select import OrderTerm
+from . import statistics
+from .index_choice import is_still_chosen
 from .scan import Ask, Rows
+from .statements import dialect
 
 # The rows that the first lookup reads, and how many times as many each one reads after it.
 FIRST, FACTOR = 256, 4
@@ -46,9 +46,9 @@ def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
 def expected(ask: Ask) -> int:
     """The attempt to begin with."""
     least = _least(ask.first or 0)
-    if not learned.attempts:
+    if not statistics.attempts:
         return least
-    found = learned.attempts.get(_key(ask))
+    found = statistics.attempts.get(_key(ask))
     if found is None:
         return least
     attempt, is_due = found
@@ -92,24 +92,24 @@ def remember(rows: Rows, complete: bool, note: int | None) -> None:
         return
     attempt = rows.attempt
     if not complete:
-        learned.attempts.put(_key(rows.ask), attempt + 1)
+        statistics.attempts.put(_key(rows.ask), attempt + 1)
         return
     if rows.hits is not None and note is not None:
         while attempt and note <= bound(attempt - 2):
             attempt -= 2
-    if attempt == 0 and not learned.attempts:
+    if attempt == 0 and not statistics.attempts:
         # The usual case: nothing is known of any where, and there is nothing to remember.
         return
     key = _key(rows.ask)
-    known = learned.attempts.get(key) if learned.attempts else None
+    known = statistics.attempts.get(key) if statistics.attempts else None
     if attempt == 0:
         if known is not None:
-            learned.attempts.drop(key)
+            statistics.attempts.drop(key)
     elif known is None or known[0] != attempt:
-        learned.attempts.put(key, attempt)
+        statistics.attempts.put(key, attempt)
     else:
-        learned.attempts.use(key)
+        statistics.attempts.use(key)
 
 
-def _key(ask: Ask) -> learned.Key:
-    return learned.key_of(ask.source, ask.where, ask.order, ask.place is not None)
+def _key(ask: Ask) -> statistics.Key:
+    return statistics.key_of(ask.source, ask.where, ask.order, ask.place is not None)

@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ..db import atomic, connection
-from ..jsontext import dumps
-from ..queries import Projection, Select
-from ..selecting import order_sql
-from ..sources import Source
-from ..values import MAX_INTEGER
-from ..where import Node
-from ..where.sql import where_sql
-from ..where.sqltext import Sql
-from .database import TABLE, clock, dialect, of_source, spelled
+from ..catalog.registry import Source
+from ..compiler.projection import order_sql
+from ..compiler.where import where_sql
+from ..database.connection import atomic, connection
+from ..query.select import Projection, Select
+from ..query.where import Node
+from ..sql import Sql
+from ..values.codec import dumps
+from ..values.validation import MAX_INTEGER
 from .planner import following, rows_for
 from .read import entry_text_of, hits_of, is_all, part, read_rows, select
 from .scan import Ask, Rows
+from .statements import TABLE, clock, dialect, of_source, spelled
 
 PAGE = 1_000
 # Ids that are read at a time.

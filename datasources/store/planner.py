@@ -17,23 +17,23 @@ from dataclasses import dataclass, field, replace
 
 from django.utils.functional import cached_property
 
-from ..cursors_sql import behind_sql
-from ..indexing import wanted
-from ..indexing.keys import Keys
-from ..queries import OrderTerm
-from ..selecting import order_sql
-from ..values import KIND_BOOLEAN, KIND_TEXT, is_scalar
-from ..where import Field, Node
-from ..where.parts import parts_of
-from ..where.sought import is_all_sought, is_sought, sought_sql
-from ..where.spans import Span, conjuncts, spans_of
-from ..where.sql import where_sql
-from ..where.sqltext import ALWAYS, Sql
+from ..compiler.cursors import behind_sql
+from ..compiler.projection import order_sql
+from ..compiler.where import where_sql
+from ..indexes import advice
+from ..indexes.expressions import Keys
+from ..query.select import OrderTerm
+from ..query.where import Field, Node
+from ..query.where.containment import is_all_sought, is_sought, sought_sql
+from ..query.where.ranges import Span, conjuncts, spans_of
+from ..query.where.trigrams import parts_of
+from ..sql import ALWAYS, Sql
+from ..values.validation import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from . import attempts
-from .database import TABLE, by_id, condition_of, dialect
-from .learned import key_of
-from .narrowest import narrowest
+from .index_choice import narrowest
 from .scan import Ask, Rows
+from .statements import TABLE, by_id, condition_of, dialect
+from .statistics import key_of
 
 CARRIED = 'id,data,"order",data_source_id,nested,created_at,updated_at'
 # The name of the lookup by the index over whole rows; a column's name is never empty.
@@ -84,7 +84,7 @@ class _Planner:
         if not wants or ask.beside or self.attempt is not None:
             return rows
         if not ask.asks_anew:
-            wanted.note(ask.source.id, wants)
+            advice.note(ask.source.id, wants)
         return replace(rows, wants=wants)
 
     def _rows(self) -> Rows:
@@ -156,9 +156,9 @@ class _Planner:
     def _wants(self) -> tuple[tuple[str, str], ...]:
         """The columns that an index would have been of use for, and for what."""
         ask = self.ask
-        asked = [] if self._lookups else wanted.wanted_by(ask.where, dialect().name == "sqlite")
+        asked = [] if self._lookups else advice.wanted_by(ask.where, dialect().name == "sqlite")
         if ask.first is not None and ask.order and ask.order[0].is_column:
-            asked.append((ask.order[0].name, wanted.ORDER))
+            asked.append((ask.order[0].name, advice.ORDER))
         known, indexed = ask.source.columns, ask.source.indexed
         return tuple(one for one in asked if one[0] in known and one[0] not in indexed)
 

@@ -6,30 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..db import connection
-from ..jsontext import dumps, loads
-from ..queries import Attributes, Projection, Select
-from ..selecting import distinct_texts, entry_text, order_sql, row_text
-from ..sources import Source
-from ..values import MAX_INTEGER
-from ..where import Node
-from ..where.sought import is_sought
-from ..where.sql import where_sql
-from ..where.sqltext import Sql
+from ..catalog.registry import Source
+from ..compiler.projection import distinct_texts, entry_text, order_sql, row_text
+from ..compiler.where import where_sql
+from ..database.connection import connection
+from ..query.select import Attributes, Projection, Select
+from ..query.where import Node
+from ..query.where.containment import is_sought
+from ..sql import Sql
+from ..values.codec import dumps, loads
+from ..values.validation import MAX_INTEGER
 from .attempts import is_complete, remember
-from .database import (
-    TABLE,
-    Stored,
-    by_id,
-    clock,
-    condition_of,
-    dialect,
-    run,
-    spelled,
-    stored,
-)
 from .planner import following, rows_for
 from .scan import Ask, Rows
+from .statements import TABLE, Stored, by_id, clock, condition_of, dialect, run, spelled, stored
 
 # Behind so many others, entries are read when it is known which they are.
 DEEP = 1_000

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..cursors import Place
-from ..queries import OrderTerm
-from ..sources import Source
-from ..where import Node
-from ..where.sqltext import Sql
-from .learned import Key
+from ..catalog.registry import Source
+from ..query.cursors import Place
+from ..query.select import OrderTerm
+from ..query.where import Node
+from ..sql import Sql
+from .statistics import Key
 
 
 @dataclass(frozen=True, slots=True)

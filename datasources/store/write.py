@@ -9,20 +9,21 @@ from typing import Any
 
 from django.utils import timezone
 
-from .. import hashing, passwords, sources
-from ..composed import composed_row
+from ..catalog import passwords, registry
+from ..catalog.normalization import composed_row
+from ..catalog.registry import Source
 from ..conf import setting
-from ..db import atomic, connection
+from ..database import hashing
+from ..database.connection import atomic, connection
+from ..database.waiting import writers_turn
 from ..definition import problem_with_more_columns
 from ..errors import Malformed
-from ..jsontext import dumps
 from ..models import DataSource, Entry
-from ..sources import Source
-from ..values import holds_nested_list, problem_with_row
-from ..waiting import writers_turn
-from ..where import Node
-from .addresses import address_in, check_unique
-from .database import TABLE, Stored, condition_of, run
+from ..query.where import Node
+from ..values.codec import dumps
+from ..values.validation import holds_nested_list, problem_with_row
+from .statements import TABLE, Stored, condition_of, run
+from .uniqueness import address_in, check_unique
 
 WRITE_BATCH = 2_000
 # From so many new rows on, PostgreSQL's COPY is the faster way.
@@ -39,7 +40,7 @@ def writing(
     keys: Iterable[str],
     whole: bool = False,
     declares: bool = False,
-    confirm: Confirm = sources.still_stores,
+    confirm: Confirm = registry.still_stores,
 ) -> Iterator[list[str]]:
     """A transaction for a write of rows with these keys; gives those that are no columns yet.
     Who writes the `whole` may add to them.

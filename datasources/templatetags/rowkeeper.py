@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from ..quoting import quoted
+from ..admin.markup import quoted
 
 register = template.Library()
 

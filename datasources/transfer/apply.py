@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import sources, store
-from ..db import atomic
+from .. import store
+from ..catalog import registry
+from ..catalog.registry import Source
+from ..database.connection import atomic
+from ..database.hashing import outside_transactions
 from ..errors import AddressTaken, Malformed, NotFound
-from ..hashing import outside_transactions
-from ..sources import Source
 from ..store import Stored
 from .changes import Change
 from .job import Job, Progress, silent
@@ -46,8 +47,8 @@ def carry_out(
 
 def _carried_out(job: Job, source_id: int, seen: str | None, progress: Progress) -> Done:
     with atomic():
-        sources.lock(source_id)
-        source = sources.find(source_id)
+        registry.lock(source_id)
+        source = registry.find(source_id)
         if source is None:
             raise NotFound("the data source is gone")
         if seen is not None and job.seen(source, lock=True) != seen:

@@ -15,8 +15,8 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from ..errors import Malformed
-from ..jsontext import dumps, loads
-from ..values import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Json
+from ..values.codec import dumps, loads
+from ..values.validation import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Json
 from .formulas import BEGINNINGS, bare, guarded, guarded_json
 
 

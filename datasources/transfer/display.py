@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..jsontext import dumps
+from ..values.codec import dumps
 
 MAX_CELL = 80
 

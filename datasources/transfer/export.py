@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from .. import store
-from ..queries import Projection
-from ..sources import Source
-from ..where import EVERYTHING
-from . import csvfile, xlsxfile
+from ..catalog.registry import Source
+from ..query.select import Projection
+from ..query.where import EVERYTHING
+from . import csv as csvfile
 from .cells import ID, MISSING, NOTHING, csv_cell, header_cell, xlsx_cell
+from .xlsx import file
 
 CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -36,7 +37,7 @@ class Export:
     def as_xlsx(self, place: Path | IO[bytes]) -> None:
         """Write a workbook. Raises `Unreadable` for what no sheet can hold."""
         columns = self._columns()
-        xlsxfile.write(place, _header(columns), self._rows(columns, xlsx_cell))
+        file.write(place, _header(columns), self._rows(columns, xlsx_cell))
 
     def _columns(self) -> list[str]:
         """With the id where it is asked for, and where there would be no column at all."""

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from .. import store
-from ..sources import Source
+from ..catalog.registry import Source
 from .plan import Plan, check_mode
 from .table import Reading, Table
 

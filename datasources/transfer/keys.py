@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import store
-from ..passwords import MAX_HASHED_AT_ONCE, MAX_LENGTH
-from ..queries import Projection
-from ..sources import Source
+from ..catalog.passwords import MAX_HASHED_AT_ONCE, MAX_LENGTH
+from ..catalog.registry import Source
+from ..query.select import Projection
+from ..query.where import EVERYTHING
 from ..store import normal_address
-from ..values import is_scalar, shown
-from ..where import EVERYTHING
+from ..values.validation import is_scalar, shown
 from .changes import Change
 from .problems import Problem
 from .table import FileRow

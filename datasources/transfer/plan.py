@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Any
 
 from .. import store
-from ..composed import composed_row
-from ..sources import Source
+from ..catalog.normalization import composed_row
+from ..catalog.registry import Source
 from ..store import Stored
-from ..values import same, shown
+from ..values.validation import same, shown
 from .cells import ID
 from .changes import Change
 from .keys import Addresses, Keys, Passwords

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import store
-from ..queries import OrderTerm
-from ..sources import Source
+from ..catalog.registry import Source
+from ..query.select import OrderTerm
+from ..query.where import EVERYTHING
 from ..store import Stored
-from ..values import KIND_NULL, KIND_TEXT, kind, same, shown
-from ..where import EVERYTHING
+from ..values.validation import KIND_NULL, KIND_TEXT, kind, same, shown
 from .cells import ID
 from .changes import Change
 from .display import Cell, cell

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import Malformed
-from ..values import shown
+from ..values.validation import shown
 
 MAX_PROBLEMS = 100
 

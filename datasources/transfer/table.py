@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..catalog.registry import Source
 from ..conf import setting
-from ..jsontext import dumps
-from ..sources import Source
-from ..values import (
+from ..values.codec import dumps
+from ..values.validation import (
     MAX_COLUMNS,
     MAX_INTEGER,
     Json,
@@ -21,10 +21,10 @@ from ..values import (
     shown,
 )
 from .cells import CSV, ID, MISSING, XLSX, Missing, Notation, name_of
-from .csvfile import CsvFile
+from .csv import CsvFile
 from .lines import MAX_CELL, Line, LineFile
 from .problems import MAX_PROBLEMS, Problem, Unreadable
-from .xlsxfile import Wrong, XlsxFile
+from .xlsx.file import Wrong, XlsxFile
 
 FORMATS = ("csv", "xlsx")
 

@@ -10,17 +10,18 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password
 
-from accounts.failures import CredentialInvalid
+from accounts.errors import CredentialInvalid
 from accounts.models import ApiToken, App, LoginSession
 from accounts.providers import login_session
 from accounts.tokens import SESSION_PREFIX, digest, new_secret
-from datasources import saving, sources, store
-from datasources.db import atomic
+from datasources import store
+from datasources.catalog import registry, saving
+from datasources.catalog.registry import Source
+from datasources.database.connection import atomic
 from datasources.models import DataSource
-from datasources.sources import Source
-from rules.saving import save_rules
+from rules.repository.rules import save_rules
 
-from . import kept as keeping
+from . import credentials as keeping
 
 HERE = Path(__file__).parent
 APP = "Demo"
@@ -109,7 +110,7 @@ def _data_source(example: dict[str, Any], app: App, password: str = "") -> Sourc
     """The data source of an example's name, with its rows and rules where it is new."""
     found = DataSource.objects.filter(name=example["name"]).first()
     if found is not None:
-        return sources.source_of(found)
+        return registry.source_of(found)
     model = DataSource(
         name=example["name"],
         columns=example["columns"],
@@ -117,10 +118,10 @@ def _data_source(example: dict[str, Any], app: App, password: str = "") -> Sourc
         app=app,
     )
     saving.save(model)
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     _insert(source, example["entries"], password)
     save_rules(model, example["rules"])
-    return sources.source_of(model)
+    return registry.source_of(model)
 
 
 def _users(app: App, password: str) -> Source:

@@ -25,19 +25,20 @@ from accounts.authentication import (
 )
 from accounts.client import client_address
 from accounts.identity import Identity
-from accounts.limits import count_passwords
-from datasources import sources, store
+from accounts.login.throttle import count_passwords
+from datasources import store
+from datasources.catalog import registry
 from datasources.conf import setting
-from datasources.db import atomic, connection
+from datasources.database.connection import atomic, connection
+from datasources.database.hashing import outside_transactions
+from datasources.database.health import is_lost, renew
+from datasources.database.waiting import writers_turn
 from datasources.errors import Changed, NotFound, TooLarge
-from datasources.hashing import outside_transactions
-from datasources.health import is_lost, renew
-from datasources.jsontext import dumps
-from datasources.waiting import writers_turn
+from datasources.values.codec import dumps
 
-from ..guard import Guard, guard, guard_of
-from ..log import note
-from ..log.records import Trail
+from ..access.guard import Guard, guard, guard_of
+from ..decision_log import events
+from ..decision_log.records import Trail
 from .bodies import bulk_body, is_large, receive, release
 from .errors import ACCESS, REQUEST_ID, STATUS, WrongMethod, answer, failure_of
 
@@ -119,7 +120,7 @@ class Endpoint(ViewSet):
         if not failure.request_id and failure.code in ACCESS:
             identity = getattr(self.request, "_auth", None) if hasattr(self, "request") else None
             trail = trail_of(self.request._request)
-            note.refusal(trail, failure, STATUS[failure.code], identity)
+            events.refusal(trail, failure, STATUS[failure.code], identity)
             failure.request_id = trail.request_id
         response = answer(failure)
         response.exception = True  # type: ignore[attr-defined]
@@ -187,13 +188,13 @@ class Endpoint(ViewSet):
     def _decided(self, request: Request, reference: str, write: Callable[[], Answered]) -> Answered:
         with suppress(Changed):
             return write()
-        wanted = sources.reference_of(reference, is_by_name(request._request))
+        wanted = registry.reference_of(reference, is_by_name(request._request))
         for _ in range(ATTEMPTS):
-            source = sources.find(wanted)
+            source = registry.find(wanted)
             turn = nullcontext() if source is None else writers_turn(source.id)
             with suppress(Changed), turn, atomic():
                 if source is not None:
-                    sources.lock(source.id)
+                    registry.lock(source.id)
                 self.identify_again(request)
                 self.is_locked = True
                 return write()
@@ -201,7 +202,7 @@ class Endpoint(ViewSet):
 
     def guard(self, request: Request, reference: str) -> Guard:
         """The guard of the data source that the URL names."""
-        wanted = sources.reference_of(reference, is_by_name(request._request))
+        wanted = registry.reference_of(reference, is_by_name(request._request))
         beside = source_beside(request._request)
         trail = trail_of(request._request)
         if beside is not None and beside.is_read and beside.reference == wanted:

@@ -17,9 +17,9 @@ from accounts.identity import Identity
 from accounts.providers.django_user import is_read
 from datasources.conf import setting
 from datasources.errors import Malformed, TooLarge
-from datasources.jsonbulk import Limits, loads_bulk
-from datasources.jsontext import loads
-from datasources.values import MAX_COLUMNS, MAX_INTEGER, problem_with_row, shown
+from datasources.values.bulk import Limits, loads_bulk
+from datasources.values.codec import loads
+from datasources.values.validation import MAX_COLUMNS, MAX_INTEGER, problem_with_row, shown
 
 from .errors import WrongMedia
 

@@ -14,19 +14,19 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from datasources import store
+from datasources.catalog.registry import Source
 from datasources.errors import Malformed
-from datasources.jsontext import dumps
-from datasources.queries import switch
-from datasources.sources import Source
+from datasources.query.select import switch
+from datasources.query.where import EVERYTHING
 from datasources.store import Stored
-from datasources.where import EVERYTHING
+from datasources.values.codec import dumps
 
-from ..engine.asks import ById, ByQuery, Change, Insert, Update
+from ..access.guard import Guard
+from ..access.idempotency import Repeated
 from ..engine.decide import Decision, could_apply, decide_select
+from ..engine.requests import ById, ByQuery, Change, Insert, Update
 from ..engine.rule import Operation
 from ..engine.scripted import MAX_ROWS
-from ..guard import Guard
-from ..idempotency import Repeated
 from .answering import ENTRIES_OMITTED, after_write
 from .base import text_answer
 from .bodies import entry_id_of, row_of

@@ -11,23 +11,23 @@ from accounts import permissions
 from accounts.django_users import user_behind
 from accounts.identity import Identity
 from accounts.models import App
-from datasources import saving
-from datasources.db import atomic
+from datasources.catalog import saving
+from datasources.database.connection import atomic
 from datasources.definition import changes_login
 from datasources.errors import Malformed
 from datasources.models import DataSource, is_name_taken
-from datasources.queries import switch
-from datasources.values import MAX_INTEGER, shown
+from datasources.query.select import switch
+from datasources.values.validation import MAX_INTEGER, shown
 
-from ..authorship import without_writer
-from ..checking import MAX_PROBLEMS, as_json
-from ..checks import check
+from ..access.guard import Guard
+from ..analysis.site import check
+from ..describe.editor import MAX_PROBLEMS, as_json
 from ..engine.decide import keeps_out
 from ..engine.problems import Problem
-from ..guard import Guard
 from ..models import Revision
-from ..naming import check_rename, rename_in_rules
-from ..saving import rules_and_writers, rules_of, save_rules
+from ..repository.authorship import without_writer
+from ..repository.naming import check_rename, rename_in_rules
+from ..repository.rules import rules_and_writers, rules_of, save_rules
 from .answering import WARNINGS_OMITTED, after_write
 from .entry_answers import iso_time
 from .switches import contradiction

@@ -9,21 +9,22 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from accounts import permissions
-from accounts.failures import SIGN_IN, LoginRequired, PermissionMissing
+from accounts.errors import SIGN_IN, LoginRequired, PermissionMissing
 from accounts.identity import Identity
-from datasources import sources, store
-from datasources.db import atomic
+from datasources import store
+from datasources.catalog import registry
+from datasources.catalog.etags import source_tag
+from datasources.database.connection import atomic
 from datasources.errors import Malformed, NotFound
 from datasources.models import DataSource
-from datasources.queries import switch
-from datasources.queries import whole as whole_number
-from datasources.tags import source_tag
-from datasources.values import problem_with_text
+from datasources.query.select import switch
+from datasources.query.select import whole as whole_number
+from datasources.values.validation import problem_with_text
 
-from ..conflicts import require_revision
-from ..guard import Guard
-from ..idempotency import Repeated
-from ..told import first_changes
+from ..access.guard import Guard
+from ..access.idempotency import Repeated
+from ..describe.history import first_changes
+from ..repository.conflicts import require_revision
 from .base import Endpoint, hashes_outside, json_answer
 from .bodies import json_body, row_of
 from .data_source_bodies import (
@@ -119,7 +120,7 @@ class DataSources(Endpoint):
         save(model)
         identity = self.caller_now(request)
         check_rights_to_create(identity, body)
-        source = sources.source_of(model)
+        source = registry.source_of(model)
         keys = dict.fromkeys(key for row in rows for key in row)
         with store.writing(source, keys, declares=True):
             store.insert(source, rows)
@@ -171,7 +172,7 @@ class DataSources(Endpoint):
         switch(body, "renameInRules")
         check_rights_to_change(self.identity(request), model, body)
         with atomic():
-            sources.lock(model.pk)
+            registry.lock(model.pk)
             model.refresh_from_db()
             identity = self.caller_now(request)
             check_rights_to_change(identity, model, body)
@@ -204,7 +205,7 @@ class DataSources(Endpoint):
         permissions.require(self.identity(request), "delete", model)
         try:
             with atomic():
-                sources.lock(model.pk)
+                registry.lock(model.pk)
                 # Whoever adds an entry waits; else that entry would have no data source.
                 DataSource.objects.select_for_update().filter(pk=model.pk).first()
                 permissions.require(self.caller_now(request), "delete", model)

@@ -12,28 +12,28 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from datasources import reading, store
+from datasources import store
+from datasources.catalog.etags import entry_tag
+from datasources.catalog.registry import Source
 from datasources.errors import AddressTaken, Malformed
-from datasources.joins import Join, left_names, parse_joins
-from datasources.jsontext import dumps
-from datasources.queries import Delete, Projection, Select, parse_query
-from datasources.reading import Page
-from datasources.resolving import column_of
-from datasources.sources import Source
-from datasources.store import Found, Stored
-from datasources.tags import entry_tag
-from datasources.values import problem_with_name, shown
-from datasources.where import EVERYTHING, Budget, Node
+from datasources.query.column_names import column_of
+from datasources.query.joins import Join, left_names, parse_joins
+from datasources.query.select import Delete, Projection, Select, parse_query
+from datasources.query.where import EVERYTHING, Budget, Node
+from datasources.store import Found, Stored, extended
+from datasources.store.extended import Page
+from datasources.values.codec import dumps
+from datasources.values.validation import problem_with_name, shown
 
-from ..engine.asks import ById, ByQuery, Change, Insert, Update
+from ..access.guard import Guard
+from ..access.idempotency import Repeated
+from ..access.joins import Others, columns_of, with_view
 from ..engine.decide import Decision, answered
 from ..engine.reasons import ADDRESS
+from ..engine.requests import ById, ByQuery, Change, Insert, Update
 from ..engine.rule import Operation
-from ..guard import Guard
-from ..idempotency import Repeated
 from .answering import after_write
 from .base import Endpoint, json_answer, text_answer, trail_of
-from .beside import Others, columns_of, with_view
 from .bodies import entry_id_in, json_body, row_body
 from .entry_answers import (
     entry_answer,
@@ -46,7 +46,7 @@ from .entry_answers import (
 from .foresight import foreseen
 from .once import Once, is_unchanged, replayed
 from .preconditions import Precondition, refuse_precondition
-from .streams import Grant, Streamed, entries_answer
+from .responses import Grant, Streamed, entries_answer
 from .switches import QUERY_SWITCHES, with_switches
 
 NO_COLUMNS: tuple[str, ...] = ()
@@ -256,10 +256,10 @@ def answer_select(
     source, shown_columns = door.found("select"), decision.shown
     where = decision.where(where)
     if ask.distinct or ask.aggregate is not None:
-        return text_answer(_selected(ask, reading.results(source, ask, where, shown_columns)))
+        return text_answer(_selected(ask, extended.results(source, ask, where, shown_columns)))
     if joins or ask.after is not None:
         joined = others.decided(joins)
-        return text_answer(_page(ask, reading.page(source, ask, where, shown_columns, joined)))
+        return text_answer(_page(ask, extended.page(source, ask, where, shown_columns, joined)))
     if store.is_long(ask) and not (ask.count_only or ask.with_total):
         grant = None if request is None else Grant(request._request, door, query, decision)
         again = None if grant is None else grant.again

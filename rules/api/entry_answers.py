@@ -9,17 +9,17 @@ from typing import Any
 from django.http import HttpResponse
 
 from datasources import store
-from datasources.jsontext import dumps
-from datasources.queries import Projection
-from datasources.sources import Source
+from datasources.catalog.etags import entry_tag
+from datasources.catalog.registry import Source
+from datasources.query.select import Projection
 from datasources.store import Stored
-from datasources.tags import entry_tag
+from datasources.values.codec import dumps
 
-from ..engine.asks import Change, Update
+from ..access.guard import Guard
+from ..access.idempotency import Repeated
 from ..engine.decide import answered
+from ..engine.requests import Change, Update
 from ..engine.rule import Operation
-from ..guard import Guard
-from ..idempotency import Repeated
 from .base import text_answer
 from .once import is_unchanged
 from .preconditions import with_tag

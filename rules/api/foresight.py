@@ -17,19 +17,19 @@ from typing import Any
 from django.http import HttpRequest
 
 from accounts.authentication import expected_of
-from accounts.providers.lookup import Expected
+from accounts.providers.credential_query import Expected
 from datasources import store
 from datasources.errors import Failure
-from datasources.queries import Select, is_asked, parse_query
-from datasources.where import narrowed
-from datasources.where.sqltext import Sql
+from datasources.query.select import Select, is_asked, parse_query
+from datasources.query.where import narrowed
+from datasources.sql import Sql
 
-from ..engine.asks import ByQuery
+from ..access.guard import Guard, guard_of
+from ..access.plan_cache import Decided, Repeated
+from ..decision_log.records import Trail
 from ..engine.decide import decide_select
-from ..guard import Guard, guard_of
-from ..log.records import Trail
+from ..engine.requests import ByQuery
 from .bodies import json_bytes, json_in
-from .repeated import Decided, Repeated
 from .switches import QUERY_SWITCHES, names_switch
 
 # psycopg parses longer statements, and those with more parameters, anew each time.

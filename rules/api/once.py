@@ -14,12 +14,12 @@ from django.http import HttpRequest, HttpResponse
 from accounts.credentials import presented
 from accounts.identity import Identity
 from datasources import store
+from datasources.catalog.registry import Source
 from datasources.errors import Malformed
-from datasources.jsontext import dumps
-from datasources.sources import Source
+from datasources.values.codec import dumps
 
-from ..guard import Guard
-from ..idempotency import KeptKey, Repeated, clean_up, request_digests, state_of
+from ..access.guard import Guard
+from ..access.idempotency import KeptKey, Repeated, clean_up, request_digests, state_of
 from .answering import after_write
 from .bodies import IDEMPOTENCY_KEY, digest_of_body
 

@@ -19,8 +19,8 @@ from django.urls import URLPattern, get_resolver, reverse
 from rest_framework.request import Request
 
 from datasources.errors import Malformed
-from datasources.jsontext import dumps
-from datasources.values import shown
+from datasources.values.codec import dumps
+from datasources.values.validation import shown
 
 from .base import Endpoint
 from .openapi import RESPONSES, SCHEMAS, SECURITY, TEXT, Json, ref

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from datasources.errors import Malformed
 from datasources.models import DataSource
-from datasources.values import shown, whole_number
+from datasources.values.validation import shown, whole_number
 
 from .switches import only_value
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from datasources.errors import Malformed
-from datasources.values import shown
+from datasources.values.validation import shown
 
 QUERY_SWITCHES = ("includePagination", "countOnly")
 BULK_SWITCHES = ("append",)

@@ -11,8 +11,8 @@ from .base import Unknown
 from .commit import EntriesAndCommits
 from .data_sources import DataSources
 from .entries import Entries
-from .people import People
 from .schema import Schema
+from .session import People
 
 
 class Columns(StringConverter):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from datasources.queries import Projection
-from datasources.where import Elem, Field
+from datasources.query.select import Projection
+from datasources.query.where import Elem, Field
 
 
 def _above(name: str, most: int) -> list[str]:

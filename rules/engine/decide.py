@@ -10,14 +10,15 @@ from __future__ import annotations
 from functools import partial
 
 from accounts.identity import Identity
-from datasources.queries import Projection
-from datasources.where import EVERYTHING, all_of, narrowed
+from datasources.query.select import Projection
+from datasources.query.where import EVERYTHING, all_of, narrowed
 
+from ..sandbox.protocol import NO_SCRIPTS, ScriptRun
 from . import reasons, scripted
-from .asks import ById, ByQuery, Data, Insert, Update
+from .column_checks import closed_to_insert, hidden_name, undeclared
 from .decision import NOTHING_SHOWN, Decision, Granted, Judge
-from .fit import closed_to_insert, hidden_name, undeclared
 from .reasons import Reason
+from .requests import ById, ByQuery, Data, Insert, Update
 from .require import (
     Values,
     unmet_by_record,
@@ -27,7 +28,6 @@ from .require import (
 from .rule import Allow, Operation, Rule
 from .ruleset import Ruleset, compile_rules
 from .scripted import Caller, Shown
-from .scripts import NO_SCRIPTS, ScriptRun
 from .updating import UpdateJudge
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from datasources.queries import Projection
-from datasources.where import EVERYTHING, Node, narrowed
+from datasources.query.select import Projection
+from datasources.query.where import EVERYTHING, Node, narrowed
 
 from . import reasons
 from .reasons import Reason, TraceLine

@@ -10,8 +10,8 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasources.jsontext import dumps
-from datasources.values import (
+from datasources.values.codec import dumps
+from datasources.values.validation import (
     MAX_INTEGER,
     Scalar,
     composed,
@@ -21,7 +21,7 @@ from datasources.values import (
     problem_with_text,
     shown,
 )
-from rules.sandbox.inside.policy import check
+from rules.sandbox.worker.policy import check
 
 from .columns import Columns
 from .problems import Problem as Problem

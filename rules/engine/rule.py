@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from datasources.values import Scalar, same
-from datasources.where import Node, matches
-from datasources.where.nodes import column_is
+from datasources.query.where import Node, matches
+from datasources.query.where.nodes import column_is
+from datasources.values.validation import Scalar, same
 
+from ..sandbox.protocol import Operation
 from .columns import Columns
 from .reasons import Reason
-from .scripts import Operation as Operation
 from .templates import UNMET, Template, Unmet
 
 OPERATIONS: Final[tuple[Operation, ...]] = ("select", "insert", "update", "delete")

@@ -12,17 +12,15 @@ from typing import Any
 
 from accounts.identity import Identity
 from datasources.errors import Malformed
-from datasources.jsontext import dumps, loads
-from datasources.queries import Projection
-from datasources.values import problem_with_row, same, shown
-from datasources.where import EVERYTHING, Node, matches, parse_where
-from datasources.where.nodes import fields
+from datasources.query.select import Projection
+from datasources.query.where import EVERYTHING, Node, matches, parse_where
+from datasources.query.where.nodes import fields
+from datasources.values.codec import dumps, loads
+from datasources.values.validation import problem_with_row, same, shown
 
+from ..sandbox.protocol import ScriptCall, ScriptRun, ScriptVerdict
 from . import reasons
-from .asks import ById, ByQuery, Change, Data, Insert, Update
-from .columns import Columns
-from .decision import Granted
-from .fit import (
+from .column_checks import (
     NOTHING_PINNED,
     closed_to_insert,
     closed_to_update,
@@ -30,10 +28,12 @@ from .fit import (
     undeclared,
     written_row,
 )
+from .columns import Columns
+from .decision import Granted
 from .reasons import Ran, Reason
+from .requests import ById, ByQuery, Change, Data, Insert, Update
 from .rule import Operation, Rule
 from .ruleset import Ruleset
-from .scripts import ScriptCall, ScriptRun, ScriptVerdict
 
 # A delete by query shows a script at most so many stored rows.
 MAX_ROWS = 10_000

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accounts.identity import Identity
-from datasources.values import same
+from datasources.values.validation import same
 
 from . import reasons
-from .asks import Change, Update
+from .column_checks import closed_to_update, undeclared, written_row
 from .decision import Granted
-from .fit import closed_to_update, undeclared, written_row
 from .reasons import Reason
+from .requests import Change, Update
 from .require import stored_side, unmet_by_stored, unmet_by_submitted
 from .rule import Rule
 from .ruleset import Ruleset

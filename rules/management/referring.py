@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from datasources.errors import Malformed
-from datasources.jsontext import loads
 from datasources.models import DataSource
-from datasources.values import few, shown, whole_number
+from datasources.values.codec import loads
+from datasources.values.validation import few, shown, whole_number
 
 
 def data_source(reference: str) -> DataSource:

@@ -9,12 +9,12 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 
 from datasources.models import DataSource
-from rules.advice import in_lines
-from rules.authorship import scripts_of, without_writer
-from rules.checks import check
-from rules.revisions import MAX_NOTE
-from rules.saving import rules_and_writers, rules_of
-from rules.told import change
+from rules.analysis.site import check
+from rules.describe.advice import in_lines
+from rules.describe.history import change
+from rules.repository.authorship import scripts_of, without_writer
+from rules.repository.revisions import MAX_NOTE
+from rules.repository.rules import rules_and_writers, rules_of
 
 
 def add_arguments(parser: CommandParser) -> None:

@@ -1,12 +1,12 @@
-"""Script rules behind two walls: the language (`inside.policy`) and the process (`runner`)."""
+"""Script rules behind two walls: the language (`worker.policy`) and the process (`runner`)."""
 
 from __future__ import annotations
 
-from rules.engine.scripts import Budget, ScriptCall, ScriptVerdict
+from rules.sandbox.protocol import Budget, ScriptCall, ScriptVerdict
 
-from .inside.policy import ScriptProblem, check
 from .lookups import LookupFailed, Lookups
 from .runner import run_script
+from .worker.policy import ScriptProblem, check
 
 __all__ = ["LookupFailed", "Lookups", "ScriptProblem", "check", "run"]
 

@@ -14,9 +14,9 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from .inside.names import WALLS
 from .limits import Limits, current_limits
 from .process import NotStarted, Worker
+from .worker.names import WALLS
 
 
 @register()

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from datasources.values import MAX_DEPTH, problem_with_text
-from rules.engine.scripts import ScriptCall, ScriptVerdict
+from datasources.values.validation import MAX_DEPTH, problem_with_text
+from rules.sandbox.protocol import ScriptCall, ScriptVerdict
 
-from .inside.sources import MAX_OFFSET, is_reference
 from .limits import Limits
 from .process import Breach
+from .worker.data_sources import MAX_OFFSET, is_reference
 
 MAX_TEXT: Final = 1_000
 

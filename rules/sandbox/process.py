@@ -18,11 +18,11 @@ from typing import Final, NoReturn
 
 import RestrictedPython
 
-from .inside.boot import COMMAND
-from .inside.wire import LENGTH
 from .limits import Limits
+from .worker.boot import COMMAND
+from .worker.wire import LENGTH
 
-# Where the worker finds `inside`, and RestrictedPython.
+# Where the worker finds `worker`, and RestrictedPython.
 PATHS: Final = (
     str(Path(__file__).parent),
     str(Path(RestrictedPython.__file__).parent.parent),

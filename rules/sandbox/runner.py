@@ -16,15 +16,15 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
-from rules.engine.scripts import Budget, ScriptCall, ScriptVerdict
+from rules.sandbox.protocol import Budget, ScriptCall, ScriptVerdict
 
 from . import messages
-from .inside.policy import check
 from .limits import Limits, current_limits
 from .lookups import LookupFailed, Lookups
 from .pool import Claim, NoWorker, Pool
 from .process import Breach, Gone, Lost, TooLate, Worker
 from .strikes import strikes
+from .worker.policy import check
 
 logger = logging.getLogger("rowkeeper.scripts")
 

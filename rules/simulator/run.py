@@ -9,23 +9,26 @@ from typing import Any, NoReturn
 
 from accounts.identity import Identity
 from datasources import store
+from datasources.catalog.registry import Source
 from datasources.errors import Failure, Malformed
-from datasources.joins import Reference, left_names, parse_joins
-from datasources.jsontext import dumps
 from datasources.models import DataSource
-from datasources.queries import Delete, Select, parse_query
-from datasources.rights import may
-from datasources.sources import Source
+from datasources.permissions.rights import may
+from datasources.query.joins import Reference, left_names, parse_joins
+from datasources.query.select import Delete, Select, parse_query
+from datasources.query.where import Budget
 from datasources.store import Stored, normal_address
-from datasources.where import Budget
+from datasources.values.codec import dumps
 
-from ..api.beside import Others, columns_of, with_view
+from ..access.guard import Guard
+from ..access.joins import Others, columns_of, with_view
+from ..analysis.near_miss import Miss, nearest
 from ..api.bodies import row_of
 from ..api.commit import decided, first_operation, parse_commit
 from ..api.entries import answer_select
 from ..api.entry_answers import entry_value, is_own, stored_entry
 from ..api.errors import answer, failure_of
-from ..engine.asks import Ask, ById, ByQuery, Change, Insert, Update
+from ..decision_log.query import SEEING_PEOPLE
+from ..decision_log.records import Notes
 from ..engine.decide import (
     Decision,
     answered,
@@ -34,13 +37,10 @@ from ..engine.decide import (
     decide_select,
     decide_update,
 )
-from ..engine.nearest import Miss, nearest
 from ..engine.reasons import ADDRESS, NOT_REACHED, Reason
+from ..engine.requests import Ask, ById, ByQuery, Change, Insert, Update
 from ..engine.rule import Operation
-from ..guard import Guard
-from ..log.reading import SEEING_PEOPLE
-from ..log.records import Notes
-from .asked import Asked, object_of
+from .request import Asked, object_of
 
 # Seconds for all of it; the entries of an answer; the changed requests that are tried.
 SECONDS = 5.0

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from datasources.models import DataSource
-from datasources.rights import may
+from datasources.permissions.rights import may
 
 from ..engine.decide import Ruleset
-from ..engine.scripts import NO_SCRIPTS, ScriptRun
-from ..lookups import SEEING, LookupsOf
-from ..saving import rules_and_writers
-from ..scripting import Scripts
+from ..repository.rules import rules_and_writers
+from ..sandbox.protocol import NO_SCRIPTS, ScriptRun
+from ..scripts.lookups import SEEING, LookupsOf
+from ..scripts.run import Scripts
 
 
 class LookupsBothMay(LookupsOf):

@@ -237,7 +237,7 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from rules.log.journal import journal
+    from rules.decision_log.journal import journal
 
     journal.background = False
     settings.ROWKEEPER["DECISION_LOG_GRANTS"] = 0

@@ -69,15 +69,16 @@ def schema() -> dict[str, Any]:
 
 def found() -> dict[str, Any]:
     """What the code of today reads of the data of before."""
-    from datasources import sources, store
+    from datasources import store
+    from datasources.catalog import registry
     from datasources.models import DataSource
-    from datasources.where import parse_where
-    from rules.saving import rules_of
+    from datasources.query.where import parse_where
+    from rules.repository.rules import rules_of
 
     model = DataSource.objects.filter(name="Upgraded").first()
     if model is None:
         return {}
-    source = sources.source_of(model)
+    source = registry.source_of(model)
     asked = [parse_where(where, source.columns) for where in [{}, *WHERES]]
     return {
         "rows": [[row.data for row in store.admin_page(source, ask, (), 10, 0)] for ask in asked],

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from accounts.models import App
 from accounts.tokens import create_api_token
 from datasources.management.base import SiteCommand
-from datasources.values import few, shown
+from datasources.values.validation import few, shown
 
 
 class Command(SiteCommand):

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from datasources.catalog.registry import Source
 from datasources.errors import Failure
 from datasources.management.base import SiteCommand
 from datasources.management.naming import source_named
-from datasources.sources import Source
 from datasources.transfer.apply import carry_out
 from datasources.transfer.job import Job
 from datasources.transfer.plan import MODES

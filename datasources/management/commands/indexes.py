@@ -7,18 +7,18 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from datasources import saving
+from datasources.catalog import saving
 from datasources.conf import setting
-from datasources.indexing.build import BuilderAtWork, build_in_turn
-from datasources.indexing.states import FAILED
-from datasources.indexing.status import statuses
-from datasources.indexing.wanted import RECENT_DAYS, advice
+from datasources.indexes.advice import RECENT_DAYS, advice
+from datasources.indexes.build import BuilderAtWork, build_in_turn
+from datasources.indexes.states import FAILED
+from datasources.indexes.status import statuses
 from datasources.management.base import SiteCommand
 from datasources.management.naming import source_named
 from datasources.models import DataSource
-from datasources.values import shown
+from datasources.values.validation import shown
 
-from ...db import connection
+from ...database.connection import connection
 
 
 class Command(SiteCommand):

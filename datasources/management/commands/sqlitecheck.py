@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.db import connection
+from datasources.database.connection import connection
 from datasources.management.base import SiteCommand
 
 

@@ -10,11 +10,11 @@ from django.core.management.base import CommandError, CommandParser
 
 from datasources.management.base import SiteCommand
 from datasources.models import DataSource
-from rules.advice import in_lines
-from rules.checks import Site
-from rules.engine.check import check_rules
+from rules.analysis.lint import check_rules
+from rules.analysis.site import Site
+from rules.describe.advice import in_lines
 from rules.management.referring import data_source
-from rules.saving import rules_of
+from rules.repository.rules import rules_of
 
 
 class Command(SiteCommand):

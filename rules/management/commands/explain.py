@@ -15,15 +15,17 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts.identity import Identity
 from accounts.models import ApiToken
-from datasources import sources, store
+from datasources import store
+from datasources.catalog import registry
+from datasources.catalog.registry import Source
 from datasources.errors import Busy, Failure, Malformed, NotFound
-from datasources.jsontext import dumps
 from datasources.management.base import SiteCommand
-from datasources.queries import Delete, parse_query
-from datasources.sources import Source
-from datasources.values import MAX_INTEGER, problem_with_row, shown
+from datasources.query.select import Delete, parse_query
+from datasources.values.codec import dumps
+from datasources.values.validation import MAX_INTEGER, problem_with_row, shown
+from rules.access.guard import Guard, guard_of
 from rules.api.errors import STATUS
-from rules.engine.asks import Ask, ById, ByQuery, Change, Insert, Update
+from rules.describe.decision import columns_in_words, conditions_in_words, script_in_words
 from rules.engine.decide import (
     Decision,
     decide_delete,
@@ -32,9 +34,8 @@ from rules.engine.decide import (
     decide_update,
 )
 from rules.engine.reasons import TraceLine
+from rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
 from rules.engine.rule import OPERATIONS, Operation
-from rules.engine.words import columns_in_words, conditions_in_words, script_in_words
-from rules.guard import Guard, guard_of
 from rules.management.referring import data_source, json_object
 
 DECIDE: dict[Operation, Callable[..., Decision]] = {
@@ -112,7 +113,7 @@ class Command(SiteCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Decide and tell. Raises `CommandError` for what cannot be asked."""
-        source = sources.source_of(data_source(options["source"]))
+        source = registry.source_of(data_source(options["source"]))
         identity = _identity(options)
         try:
             asked = _asked(source, identity, options)

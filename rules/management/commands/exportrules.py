@@ -10,8 +10,8 @@ from django.core.management.base import CommandError, CommandParser
 from datasources.management.base import SiteCommand
 from datasources.models import DataSource
 from rules.management.referring import data_source
-from rules.portable import Directory, file_names, to_text
-from rules.saving import rules_of
+from rules.repository.files import Directory, file_names, to_text
+from rules.repository.rules import rules_of
 
 
 class Command(SiteCommand):

@@ -8,18 +8,18 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.failures import PermissionMissing
-from datasources import sources
-from datasources.db import atomic
+from accounts.errors import PermissionMissing
+from datasources.catalog import registry
+from datasources.database.connection import atomic
 from datasources.errors import Malformed
 from datasources.management.base import SiteCommand
 from datasources.models import DataSource
-from rules.conflicts import RulesChanged, require_revision
+from rules.describe.history import change, first_changes
 from rules.management import saving
 from rules.models import Revision
-from rules.portable import Directory, from_text
-from rules.saving import RulesInvalid, problems_for, rules_of, save_rules
-from rules.told import change, first_changes
+from rules.repository.conflicts import RulesChanged, require_revision
+from rules.repository.files import Directory, from_text
+from rules.repository.rules import RulesInvalid, problems_for, rules_of, save_rules
 
 
 class Command(SiteCommand):
@@ -39,7 +39,7 @@ class Command(SiteCommand):
             found = self._read(options["path"], by)
             changed = []
             for source, rules, revision in found:
-                sources.lock(source.pk)
+                registry.lock(source.pk)
                 if revision is not None and change(source, rules_of(source), rules):
                     _hold_to(source, revision)
                 is_other = saving.tell(source, rules, self.stdout.write)

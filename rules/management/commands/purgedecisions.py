@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datasources.management.base import SiteCommand
-from rules.log.writing import purge
+from rules.decision_log.writer import purge
 from rules.models import LoggedDecision, LoggedRefusal
 
 

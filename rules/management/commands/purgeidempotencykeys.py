@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datasources.management.base import SiteCommand
-from rules.idempotency import purge
+from rules.access.idempotency import purge
 
 
 class Command(SiteCommand):

@@ -8,13 +8,13 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import IntegrityError
 
-from datasources import saving, sources
-from datasources.db import atomic
+from datasources.catalog import registry, saving
+from datasources.database.connection import atomic
 from datasources.errors import Failure
 from datasources.management.base import SiteCommand
 from rules.management.referring import data_source
 from rules.models import Revision
-from rules.naming import check_rename, rename_in_rules, tested
+from rules.repository.naming import check_rename, rename_in_rules, tested
 
 
 class Command(SiteCommand):
@@ -46,7 +46,7 @@ class Command(SiteCommand):
 
     def _rename(self, reference: str, name: str, change_rules: bool) -> None:
         source = data_source(reference)
-        sources.lock(source.pk)
+        registry.lock(source.pk)
         source.refresh_from_db()
         old = source.name
         has_login = bool(source.definition.get("login"))

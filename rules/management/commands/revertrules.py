@@ -6,15 +6,15 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.failures import PermissionMissing
-from datasources.db import atomic
+from accounts.errors import PermissionMissing
+from datasources.database.connection import atomic
 from datasources.management.base import SiteCommand
 from datasources.models import DataSource
-from datasources.values import MAX_INTEGER
+from datasources.values.validation import MAX_INTEGER
 from rules.management import saving
 from rules.management.referring import data_source
 from rules.models import Revision
-from rules.saving import RulesInvalid, save_rules
+from rules.repository.rules import RulesInvalid, save_rules
 
 
 class Command(SiteCommand):

@@ -1,0 +1,120 @@
+"""How many failed attempts to sign in are allowed, and how many passwords may be compared at all.
+
+Failures are counted for the network of a client, and for an account together with that network.
+So nobody locks the account of somebody else from elsewhere. A device on which somebody has signed
+in before has a counter of its own for that account: failures from the same network do not lock it.
+All known devices of an account in a network, and all known devices of a network, share further
+counters, since everybody with an account can make any number of devices known.
+
+An attempt counts as failed as soon as it begins, before a password is compared. A success takes
+that back. Many attempts at the same time are therefore limited as if they came one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from datasources.conf import setting
+
+from ..client import network_of, site_of
+from ..errors import TooMany
+from .counters import decrement, increment, key_of, reset, seconds_left
+
+# A /48 of IPv6 may be one subscriber, or many: it gets this many times the limit of a /64.
+SITE_FACTOR = 10
+# All known devices of an account, or of a network, have so many times the limit of one account, or
+# of the network without them.
+DEVICES_FACTOR = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is counted as failed until it says otherwise.
+
+    `keys`: the counters that it was added to; the last one is that of the account.
+    """
+
+    keys: tuple[str, ...]
+
+    def undo(self) -> None:
+        """Take the attempt back: it did not get as far as comparing a password."""
+        for key in self.keys:
+            decrement(key)
+
+    def succeeded(self) -> None:
+        """Take the attempt back, and forget earlier failures of this account from here."""
+        self.undo()
+        reset(self.keys[-1])
+
+
+def begin_attempt(
+    account: str, address: str, device: str | None = None, hashes: int = 1
+) -> Attempt:
+    """Count an attempt to sign in to an account, from a client's address.
+
+    `device`: the id of a device that is known for this account, or None. `hashes`: how many hashes
+    a comparison takes at most; they stay counted for the network, also after a success. Raises
+    `TooMany` over a limit, and `Busy` if the cache fails; the attempt is not counted then.
+    """
+    window = setting("SIGN_IN_WINDOW")
+    keys: list[str] = []
+    try:
+        for kind, who, limit in _counters(account, address, device):
+            key = key_of(f"sign-in:{kind}", who, window)
+            count = increment(key, window)
+            keys.append(key)
+            if count > limit:
+                raise TooMany("too many attempts to sign in", retry_after=seconds_left(window))
+        _count_hashes(hashes, address)
+    except BaseException:
+        Attempt(tuple(keys)).undo()
+        raise
+    return Attempt(tuple(keys))
+
+
+def _count_hashes(count: int, address: str) -> None:
+    """Count passwords that are about to be compared. Each takes half a second of the processor or
+    more, whether it is right or wrong.
+    """
+    window = setting("SIGN_IN_WINDOW")
+    most: int = setting("SIGN_IN_PASSWORDS_PER_ADDRESS")
+    for kind, who, limit in _networks("hashes", address, most):
+        key = key_of(f"sign-in:{kind}", who, window)
+        if increment(key, window, count) > limit:
+            raise TooMany("too many sign-ins", retry_after=seconds_left(window))
+
+
+def count_passwords(count: int, address: str) -> None:
+    """Count passwords that are about to be hashed for a client's address, as each takes half a
+    second or more of the processor.
+
+    Raises `TooMany` over the limit, and `Busy` if the cache fails.
+    """
+    window = setting("SIGN_IN_WINDOW")
+    most: int = setting("MAX_PASSWORDS_PER_ADDRESS")
+    for kind, who, limit in _networks("passwords", address, most):
+        if increment(key_of(kind, who, window), window, count) > limit:
+            raise TooMany("too many passwords have been set", retry_after=seconds_left(window))
+
+
+def _counters(account: str, address: str, device: str | None) -> list[tuple[str, str, int]]:
+    """(kind, what is counted, limit), with the account's counter last."""
+    of_account: int = setting("SIGN_IN_ATTEMPTS_PER_ACCOUNT")
+    of_network: int = setting("SIGN_IN_ATTEMPTS_PER_ADDRESS")
+    own = f"{account} {network_of(address)}"
+    if device is None:
+        return [*_networks("network", address, of_network), ("account", own, of_account)]
+    return [
+        *_networks("devices", address, of_network * DEVICES_FACTOR),
+        ("account-devices", own, of_account * DEVICES_FACTOR),
+        ("device", device, of_account),
+    ]
+
+
+def _networks(kind: str, address: str, limit: int) -> list[tuple[str, str, int]]:
+    """The counters of the network of a client, and of the site around it."""
+    site = site_of(address)
+    return [
+        *([(f"{kind}-of-site", site, limit * SITE_FACTOR)] if site else []),
+        (kind, network_of(address), limit),
+    ]

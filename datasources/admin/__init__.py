@@ -1,0 +1,1 @@
+"""Data sources in Django's admin, without their rules, which `rules.admin` adds."""

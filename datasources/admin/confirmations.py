@@ -1,0 +1,217 @@
+"""What the admin asks before it saves a change that is easily made by mistake.
+
+A page shows the question with a checkbox, and what was typed. The checkbox holds a digest of this
+one change, so that a tick never stands for another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from .. import store
+from ..definition import Login, login_of
+from ..models import DataSource
+from ..query.column_names import is_path
+from ..values.codec import canonical
+from ..values.validation import shown
+
+# The name of the checkbox.
+FIELD = "meant"
+NOTHING_SAVED = (
+    "nothing was saved yet: read at the top of the page what this change does, and confirm it there"
+)
+_DEFINED = ("login", "views")
+# Names of which each gets a line.
+_MAX_NAMES = 20
+# New names that are compared with existing ones, how many of those, and characters of each.
+_MAX_GUESSES, _MAX_CANDIDATES, _MAX_GUESSED = 3, 200, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a change does, one line for each thing, and the digest of the change."""
+
+    lines: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, lines: Sequence[str], change: Any) -> Question:
+        """`change` is a JSON value that no other change of the site has."""
+        text = canonical([list(lines), change])
+        return cls(tuple(lines), hashlib.sha256(text.encode()).hexdigest())
+
+    def is_answered(self, sent: Mapping[str, Any]) -> bool:
+        """Return whether a form was sent with the checkbox of this question."""
+        return not self.lines or sent.get(FIELD) == self.digest
+
+
+# -- an entry
+
+
+def entry_lines(
+    source_columns: Sequence[str],
+    declared: frozenset[str],
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+) -> list[str]:
+    """Return what saving a row does to columns: values that go, and columns that are made.
+
+    `before` is the row as the form showed it, None for a new entry.
+    """
+    lost = [name for name in before or () if name not in after]
+    known = {*source_columns, *(before or ())}
+    new = [name for name in after if name not in known]
+    lines = [
+        f"`{shown(name)}` is left out: its value is deleted from this entry."
+        for name in lost[:_MAX_NAMES]
+    ]
+    lines += [_new_column(name, declared) for name in new[:_MAX_NAMES]]
+    left = max(len(lost) - _MAX_NAMES, 0) + max(len(new) - _MAX_NAMES, 0)
+    return [*lines, *([f"… and {left} more columns."] if left else [])]
+
+
+def guesses(columns: Sequence[str], after: Mapping[str, Any]) -> list[str]:
+    """Return a line for each of the first new columns of a row that is spelled much like one that
+    exists. Long names, and all but the first, are not compared: comparing takes time.
+    """
+    known = frozenset(columns)
+    new = [name for name in after if name not in known and len(name) <= _MAX_GUESSED]
+    likes = ((name, _like(name, columns)) for name in new[:_MAX_GUESSES])
+    return [f"Did you mean `{like}` instead of `{shown(name)}`?" for name, like in likes if like]
+
+
+def _like(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column that a short name is spelled most like, if there is one."""
+    short = [column for column in columns if len(column) <= _MAX_GUESSED][:_MAX_CANDIDATES]
+    found = get_close_matches(name, short, 1, 0.75) if len(name) <= _MAX_GUESSED else []
+    return found[0] if found else None
+
+
+def _new_column(name: str, declared: frozenset[str]) -> str:
+    dots = ""
+    if is_path(name, declared):
+        dots = " From then on the name means this column, and no path into another one."
+    return f"`{shown(name)}` is new: it becomes a column of the data source.{dots}"
+
+
+# -- the columns and the definition of a data source
+
+
+def column_lines(held: Mapping[str, int], added: Sequence[str]) -> list[str]:
+    """Return what taking columns out of the list does. `held` has how many entries still hold
+    each of them; `added` are the names that are new in the list.
+    """
+    lines = []
+    for name, count in list(held.items())[:_MAX_NAMES]:
+        entries = "1 entry still holds" if count == 1 else f"{count} entries still hold"
+        lines.append(
+            f"`{shown(name)}` is taken out of the columns, but {entries} a value of it and will "
+            "keep it. The API still shows it to everyone whose rule shows it; the admin's table "
+            "of entries and “Who can do what” no longer list it."
+        )
+    if len(held) > _MAX_NAMES:
+        lines.append(f"… and {len(held) - _MAX_NAMES} more columns.")
+    if lines and added:
+        names = ", ".join(f"`{shown(name)}`" for name in added[:_MAX_NAMES])
+        lines.append(f"No column is renamed: {names} will be empty in all entries.")
+    return lines
+
+
+def definition_lines(
+    before: DataSource, after: Mapping[str, Any], columns: Sequence[str] | None = None
+) -> list[str]:
+    """Return what a new definition changes about who signs in, and what it probably misspells.
+
+    `columns` are those that the same save stores, if they are not the stored ones.
+    """
+    lines = [
+        f"`{shown(key)}` has no meaning in a definition. Did you mean `{like[0]}`?"
+        for key in list(after)[:_MAX_CANDIDATES]
+        if key not in _DEFINED
+        and key not in before.definition
+        and len(key) <= _MAX_GUESSED
+        and (like := get_close_matches(key.casefold(), _DEFINED, 1, 0.7))
+    ]
+    return [*lines, *_login_lines(before, after, before.columns if columns is None else columns)]
+
+
+def _login_lines(
+    source: DataSource, definition: Mapping[str, Any], columns: Sequence[str]
+) -> list[str]:
+    old, new = login_of(source.definition), login_of(definition)
+    if old == new:
+        return []
+    if new is None:
+        return [
+            f"Nobody can sign in against `{shown(source.name)}` any more, and everybody who is "
+            "signed in against it is signed out."
+        ]
+    email, password = f"`{shown(new.email_column)}`", f"`{shown(new.password_column)}`"
+    if old is None:
+        return [
+            f"People can sign in against `{shown(source.name)}`: every entry is the account of "
+            f"the address in {email}, with the password in {password}. Passwords in plain text "
+            f"are hashed, and {password} is hidden from everyone.",
+            *_column_effects(source, (new.email_column, new.password_column), columns),
+        ]
+    lines = _replaced_columns(source, old, new, columns)
+    added = [name for name in new.session_columns if name not in old.session_columns]
+    if added:
+        names = ", ".join(f"`{shown(name)}`" for name in added[:_MAX_NAMES])
+        lines.append(f"The answer of a sign-in has the person's {names}.")
+    dropped = [name for name in old.session_columns if name not in new.session_columns]
+    if dropped:
+        names = ", ".join(f"`{shown(name)}`" for name in dropped[:_MAX_NAMES])
+        lines.append(f"The answer of a sign-in no longer has the person's {names}.")
+    return lines
+
+
+def _replaced_columns(
+    source: DataSource, old: Login, new: Login, columns: Sequence[str]
+) -> list[str]:
+    """Return what other columns of addresses and passwords do to those who sign in."""
+    lines, changed = [], []
+    if old.email_column != new.email_column:
+        changed.append(new.email_column)
+        lines.append(
+            f"People sign in with the address in `{shown(new.email_column)}` instead of "
+            f"`{shown(old.email_column)}`."
+        )
+    if old.password_column != new.password_column:
+        changed.append(new.password_column)
+        lines.append(
+            f"People sign in with the password in `{shown(new.password_column)}` instead of "
+            f"`{shown(old.password_column)}`. Passwords in plain text are hashed, and "
+            f"`{shown(new.password_column)}` is hidden from everyone."
+        )
+    if not changed:
+        return []
+    return [
+        *lines,
+        *_column_effects(source, changed, columns),
+        f"Everybody who is signed in against `{shown(source.name)}` is signed out, unless the old "
+        "and the new column have the same value.",
+    ]
+
+
+def _column_effects(source: DataSource, names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Return which of these sign-in columns are new, and how many entries lack their text."""
+    lines = []
+    for name in names:
+        if name not in columns:
+            like = _like(name, columns)
+            guess = f" Did you mean `{like}`?" if like else ""
+            lines.append(f"`{shown(name)}` is not a column yet, and will be added.{guess}")
+    total, texts = store.text_counts(source.pk, names)
+    for name in names:
+        lacking = total - texts[name]
+        if lacking:
+            lines.append(
+                f"{lacking} of {total} entries have no text in `{shown(name)}`: they cannot "
+                "sign in."
+            )
+    return lines

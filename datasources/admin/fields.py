@@ -1,0 +1,110 @@
+"""Fields of the admin's forms: JSON values, and names of columns."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from ..errors import Malformed
+from ..models import check_definition
+from ..values.codec import canonical, dumps, loads
+from ..values.format import pretty, read
+
+
+def code_area(rows: int, area: type[forms.Textarea] = forms.Textarea) -> forms.Textarea:
+    """A text area for code: monospace, no spelling marks."""
+    return area(
+        {"rows": rows, "class": "rowkeeper-code", "spellcheck": "false", "autocomplete": "off"}
+    )
+
+
+class JsonField(forms.Field):
+    """A JSON value, typed as text. Duplicate keys are refused, which `forms.JSONField` lets by."""
+
+    # An empty list is something, and may be the wrong thing.
+    empty_values = [None, ""]
+    area: ClassVar[type[forms.Textarea]] = forms.Textarea
+
+    def __init__(self, *, rows: int = 12, opened: int = 1, **kwargs: Any) -> None:
+        super().__init__(widget=code_area(rows, self.area), **kwargs)
+        self.opened = opened
+
+    def prepare_value(self, value: Any) -> Any:
+        """The text of a value; what was typed stays as it was."""
+        return value if isinstance(value, str) or value is None else pretty(value, self.opened)
+
+    def to_python(self, value: Any) -> Any:
+        """The value of the text; None for no text."""
+        if value is None or not value.strip():
+            return None
+        try:
+            return self.read(value)
+        except Malformed as error:
+            raise ValidationError(error.message) from None
+
+    def read(self, text: str) -> Any:
+        """How a text is read. Raises `Malformed`."""
+        return read(text)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compared with their types, as Python does not: `1` is not `true`."""
+        try:
+            return canonical(initial) != canonical(self.to_python(data))
+        except ValidationError:
+            return True
+
+
+class DefinitionField(JsonField):
+    """An object; no text stands for an empty one."""
+
+    def to_python(self, value: Any) -> Any:
+        """See above."""
+        found = super().to_python(value)
+        return {} if found is None else found
+
+    def validate(self, value: Any) -> None:
+        """The model's own check passes over what is empty, such as a list."""
+        super().validate(value)
+        check_definition(value)
+
+
+class ColumnsField(forms.Field):
+    """Names of columns, one a line.
+
+    A name that would not survive that is written as a JSON string: one that begins with `"`,
+    begins or ends with a blank, or holds a line end.
+    """
+
+    def __init__(self, *, rows: int = 8, **kwargs: Any) -> None:
+        super().__init__(widget=code_area(rows), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        """The lines of a list; what was typed stays as it was."""
+        return "\n".join(map(_line, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[Any]:
+        """The names; empty lines do not count."""
+        text = (value or "").replace("\r\n", "\n").replace("\r", "\n")
+        return [
+            _name(line.strip(), number)
+            for number, line in enumerate(text.split("\n"), 1)
+            if line.strip()
+        ]
+
+
+def _line(name: str) -> str:
+    plain = name == name.strip() and name[:1] != '"' and "\n" not in name and "\r" not in name
+    return name if plain else dumps(name)
+
+
+def _name(line: str, number: int) -> Any:
+    if not line.startswith('"'):
+        return line
+    try:
+        return loads(line)
+    except Malformed:
+        raise ValidationError(
+            f'line {number}: a name that begins with `"` is written as a JSON string'
+        ) from None

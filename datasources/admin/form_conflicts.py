@@ -1,0 +1,53 @@
+"""Fields of a form that two people have changed at once.
+
+The form carries the value that each field had when it was opened. A field that the person did not
+touch keeps what is stored; one that both have changed is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from ..values.validation import same
+
+MESSAGE = (
+    "somebody else has changed this since you opened the page, and nothing was saved: open the "
+    "page again to see how it is now, then make your change there"
+)
+
+
+def changed_by_both(form: Any, stored: dict[str, Any]) -> Iterator[str]:
+    """The names of fields that the person changed, and that hold something else in `stored` than
+    when the form was opened. Fields that both have changed to the same value are not among them.
+    """
+    for name, now in stored.items():
+        if name not in form.changed_data or name not in form.cleaned_data:
+            continue
+        key = form.add_initial_prefix(name)
+        if key not in form.data or _are_same(form.cleaned_data[name], now):
+            continue
+        if not _is_as_opened(form.fields[name], form.data.get(key), now):
+            yield name
+
+
+def _is_as_opened(field: forms.Field, text: Any, now: Any) -> bool:
+    try:
+        opened = field.to_python(text)
+    except ValidationError:
+        return False
+    if isinstance(now, list) and isinstance(opened, list):
+        # What was only added is kept: the form adds it to what was typed.
+        now = _among(now, opened)
+    return _are_same(opened, now)
+
+
+def _among(names: Iterable[Any], known: list[Any]) -> list[Any]:
+    return [name for name in names if name in known]
+
+
+def _are_same(left: Any, right: Any) -> bool:
+    return same(left, right) or (left.__class__ is right.__class__ and bool(left == right))

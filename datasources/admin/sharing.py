@@ -1,0 +1,127 @@
+"""The admin's page on who has rights on one data source, and which.
+
+Whoever may share gives and takes only what they hold themselves, for this data source alone;
+`set_login`, which is site-wide, can be given by nobody here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from guardian.shortcuts import assign_perm, remove_perm
+
+from ..database.connection import atomic
+from ..models import DataSource
+from ..permissions.rights import OBJECT_RIGHTS, given, permission, rights_on
+from .entries import EntryPages
+from .forms import PersonForm, RightsForm
+
+
+@dataclass(slots=True)
+class Holder:
+    """Somebody who has rights on a data source, or a group that has."""
+
+    name: str
+    rights: list[str] = field(default_factory=list)
+
+
+class SharingPage(EntryPages):
+    """Who has which rights on this data source; and, for one user, which they are to be."""
+
+    def get_urls(self) -> list[Any]:
+        """With the page on rights."""
+        view = self.admin_site.admin_view(self.rights_view)
+        name = self.url_name("rights").removeprefix("admin:")
+        return [path("<int:source_id>/rights/", view, name=name), *super().get_urls()]
+
+    def rights_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
+        """Without `?user=` who has rights; with it that user's, to be ticked."""
+        obj = self.own_source(request, source_id, "share")
+        chosen = PersonForm(request.GET if "user" in request.GET else None)
+        person = _person(chosen) if chosen.is_bound else None
+        offered = rights_on(request.user, obj)
+        form = None
+        if person is not None:
+            form = _form(request, obj, person, offered)
+            if form.is_bound and form.is_valid():
+                self._give(request, obj, person, offered, form.cleaned_data["rights"])
+                return HttpResponseRedirect(request.path)
+        return self.page(
+            request,
+            obj,
+            "rights",
+            "Rights",
+            subtitle=obj.name,
+            chosen=chosen,
+            person=person,
+            form=form,
+            fixed=[OBJECT_RIGHTS[r] for r in _held(obj, person) if r not in offered],
+            people=_holders("user", obj),
+            groups=_holders("group", obj),
+        )
+
+    def _give(
+        self, request: HttpRequest, obj: DataSource, person: Any, offered: list[str], wanted: Any
+    ) -> None:
+        with atomic():
+            held = _held(obj, person)
+            gained = [right for right in offered if right in wanted and right not in held]
+            lost = [right for right in offered if right not in wanted and right in held]
+            for right in gained:
+                assign_perm(permission(right), person, obj)
+            for right in lost:
+                remove_perm(permission(right), person, obj)
+            name = person.get_username()
+            words = [f"gave {name} `{right}`" for right in gained]
+            words += [f"took `{right}` from {name}" for right in lost]
+            if words:
+                self.log_change(request, obj, f"Rights: {', '.join(words)}.")
+        messages.success(request, f"Rights of {name}: {', '.join(_held(obj, person)) or 'none'}.")
+
+
+def _person(chosen: PersonForm) -> Any:
+    """The active user of the name that was typed, or None, which the form then says."""
+    if not chosen.is_valid():
+        return None
+    users = get_user_model()._default_manager.filter(is_active=True)
+    name = chosen.cleaned_data["user"]
+    person = users.filter(**{get_user_model().USERNAME_FIELD: name}).first()
+    if person is None:
+        chosen.add_error("user", "there is no active user of this name")
+    return person
+
+
+def _form(request: HttpRequest, obj: DataSource, person: Any, offered: list[str]) -> RightsForm:
+    choices = [(right, OBJECT_RIGHTS[right]) for right in offered]
+    if request.method == "POST":
+        return RightsForm(request.POST, choices=choices)
+    return RightsForm(initial={"rights": _held(obj, person)}, choices=choices)
+
+
+def _held(obj: DataSource, person: Any) -> list[str]:
+    """The rights that this user was given for this data source, not by way of a group."""
+    if person is None:
+        return []
+    rows = given("user", obj.pk).filter(user_id=person.pk)
+    names = set(rows.values_list("permission__codename", flat=True))
+    return [right for right in OBJECT_RIGHTS if f"{right}_datasource" in names]
+
+
+def _holders(kind: str, obj: DataSource) -> list[Holder]:
+    """Everybody of a kind who was given rights on this data source, in one query."""
+    found: dict[Any, Holder] = {}
+    for row in given(kind, obj.pk).select_related(kind, "permission").order_by(f"{kind}_id"):
+        holder = getattr(row, kind)
+        name = holder.get_username() if kind == "user" else str(holder)
+        right = row.permission.codename.removesuffix("_datasource")
+        if right in OBJECT_RIGHTS:
+            found.setdefault(holder.pk, Holder(name)).rights.append(right)
+    order = list(OBJECT_RIGHTS)
+    for each in found.values():
+        each.rights.sort(key=order.index)
+    return sorted(found.values(), key=lambda each: each.name)

@@ -1,0 +1,1 @@
+"""Data sources as requests need them: found, locked, and saved."""

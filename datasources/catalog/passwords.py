@@ -1,0 +1,139 @@
+"""Passwords in the rows of data sources that people sign in against: never stored in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.hashers import BasePasswordHasher, identify_hasher
+
+from ..conf import setting
+from ..database.hashing import hash_all, is_counted
+from ..errors import Malformed, TooLarge
+from ..models import Entry
+from ..query.where import Field, matches
+from ..query.where.nodes import column_is
+from ..values.validation import composed, shown
+from .registry import Source
+
+MAX_HASHED_AT_ONCE = 500
+MAX_LENGTH = 4_096
+
+
+def hashed(
+    source: Source, rows: Sequence[tuple[dict[str, Any], Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Rows to be written, each secret that differs from the row before hashed. `rows` has each row
+    with the one before, which is empty for a new one.
+
+    Raises `Malformed` for a password that is not text, and `NotHashed` (see `hashing`).
+    """
+    places = [
+        (at, column)
+        for at, (row, before) in enumerate(rows)
+        for column in sorted(source.secret)
+        if row.get(column) not in (None, "") and row[column] != before.get(column)
+    ]
+    ready = [row for row, _ in rows]
+    made = hash_all([_password(column, ready[at][column]) for at, column in places])
+    for (at, column), encoded in zip(places, made, strict=True):
+        ready[at] = {**ready[at], column: encoded}
+    return ready
+
+
+def _password(column: str, password: Any) -> str:
+    """What is hashed of a password. Raises `Malformed` for what is not one."""
+    if not isinstance(password, str) or len(password) > MAX_LENGTH:
+        raise Malformed(f"`{shown(column)}`: a password is text of at most {MAX_LENGTH} characters")
+    return composed(password)
+
+
+def spellings(password: str) -> tuple[str, ...]:
+    """What to compare a password as: composed, as it is stored, then as it was sent. Hashes that
+    were made before passwords were composed are of what was sent.
+    """
+    return tuple(dict.fromkeys((composed(password), password)))
+
+
+def is_hash(value: Any) -> bool:
+    """Whether a stored value is one of Django's password hashes."""
+    try:
+        identify_hasher(value)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+# A hash may take so many times the work of a new one.
+MOST_WORK = 8
+_WORK = ("iterations", "work_factor", "block_size", "parallelism", "time_cost", "memory_cost")
+
+
+def takes_too_long(encoded: str) -> bool:
+    """Whether a hash asks for far more work than a new one: who could write the column before it
+    held passwords would else say how long a sign-in takes. One that does not tell its work (a
+    site's own kind, or one that cannot be read) is not judged.
+    """
+    hasher = identify_hasher(encoded)
+    try:
+        return _work(hasher, hasher.decode(encoded)) > MOST_WORK
+    except OverflowError:
+        return True
+    except (ValueError, TypeError, AttributeError, AssertionError, NotImplementedError):
+        return False
+
+
+def _work(hasher: BasePasswordHasher, told: dict[str, Any]) -> float:
+    """How many times the work of a new hash."""
+    rounds = getattr(hasher, "rounds", None)
+    if rounds is not None:
+        # bcrypt's doubles with each.
+        doubled: int = told.get("work_factor", rounds) - rounds
+        return float(2.0**doubled)
+    work = 1.0
+    for name in _WORK:
+        usual = getattr(hasher, name, None)
+        if usual and name in told:
+            work *= told[name] / usual
+    return work
+
+
+def hash_plain(source_id: int, column: str) -> None:
+    """Hash what a column that becomes the password column holds in plain text.
+
+    Raises `Malformed` for what is no text and for a hash that takes far too much work, `TooLarge`
+    where there is too much to do in one request, and `NotHashed` (see `hashing`).
+    """
+    plain = []
+    for entry in Entry.objects.filter(data_source_id=source_id):
+        value = entry.data.get(column)
+        if value in (None, ""):
+            continue
+        if not is_hash(value):
+            plain.append(entry)
+        elif takes_too_long(value):
+            raise Malformed(
+                f"the column `{shown(column)}` holds a password hash, in entry {entry.pk}, that "
+                f"takes more than {MOST_WORK} times the work of a new one; clear it"
+            )
+    most: int = setting("MAX_PASSWORDS") if is_counted() else MAX_HASHED_AT_ONCE
+    if len(plain) > most:
+        raise TooLarge(
+            f"the column `{shown(column)}` holds {len(plain)} passwords in plain text; clear it, "
+            "or import the rows anew once people sign in against this data source"
+        )
+    made = hash_all([_password(column, entry.data[column]) for entry in plain])
+    for entry, encoded in zip(plain, made, strict=True):
+        entry.data[column] = encoded
+        entry.save(update_fields=["data", "nested"])
+
+
+def still_held(source_id: int, columns: Iterable[str]) -> list[str]:
+    """Those of the columns that some row still has a value in."""
+    return [column for column in columns if _is_held(source_id, column)]
+
+
+def _is_held(source_id: int, column: str) -> bool:
+    empty: Field = column_is(column, "$in", [None, ""])
+    rows = Entry.objects.filter(data_source_id=source_id).values_list("data", flat=True)
+    return any(not matches(empty, row) for row in rows.iterator())

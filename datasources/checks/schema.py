@@ -1,0 +1,85 @@
+"""System checks of what the database holds: `manage.py check --database default`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.checks import CheckMessage, Tags, Warning, register
+
+from ..conf import setting
+from ..database.connection import alias, connection, database
+from ..indexes.build import invalid
+from ..indexes.postgresql_functions import different
+from ..models import DataSource
+
+
+@register(Tags.database)
+def check_functions(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
+) -> list[CheckMessage]:
+    """Are PostgreSQL's functions those of this release?
+
+    A warning and not an error, because `migrate` runs this check before it makes them.
+    """
+    if alias() not in (databases or ()):
+        return []
+    return [
+        Warning(
+            f"The database `{alias()}` has {'another' if is_there else 'no'} function `{name}`; "
+            "queries that need it fail or find other rows.",
+            hint="Run `manage.py migrate`: it makes what is missing or different.",
+            id="rowkeeper.W020",
+        )
+        for name, is_there in different(database()).items()
+    ]
+
+
+@register(Tags.database)
+def check_indexes(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
+) -> list[CheckMessage]:
+    """Was the building of an index cut short?"""
+    if alias() not in (databases or ()):
+        return []
+    return [
+        Warning(
+            f"The index `{name}` is invalid: PostgreSQL does not use it, and writes keep it up to "
+            "date all the same. It is left from a crash, or is being built at this moment.",
+            hint="Run `manage.py indexes --build`: it makes the index again.",
+            id="rowkeeper.W021",
+        )
+        for name in invalid()
+    ]
+
+
+@register(Tags.database)
+def check_marks(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
+) -> list[CheckMessage]:
+    """Do more columns have an index than inserts can bear?"""
+    from ..indexes.marks import marks
+
+    if alias() not in (databases or ()) or not _has_table():
+        return []
+    found, most = marks(), setting("MAX_INDEXES")
+    if found <= most:
+        return []
+    return [
+        Warning(
+            f"{found} columns are marked as indexed in all data sources together, more than the "
+            f"{most} of `MAX_INDEXES`; every insert on the site looks at each of their indexes.",
+            hint="Remove marks that are not needed (`manage.py indexes SOURCE --unmark COLUMN`), "
+            "or raise `MAX_INDEXES` in `ROWKEEPER`.",
+            id="rowkeeper.W022",
+        )
+    ]
+
+
+def _has_table() -> bool:
+    """Whether the table is there with its columns: `migrate` checks before it makes them."""
+    model = DataSource._meta
+    with connection.cursor() as cursor:
+        if model.db_table not in connection.introspection.table_names(cursor):
+            return False
+        columns = connection.introspection.get_table_description(cursor, model.db_table)
+    return {field.column for field in model.local_fields} <= {column.name for column in columns}

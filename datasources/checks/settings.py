@@ -1,0 +1,200 @@
+"""System checks: what would go wrong later, said at start-up with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import packages_distributions
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.db import DatabaseError, connections, router
+from django.db.models import Model
+
+from ..conf import DEFAULTS, setting
+from ..database.connection import alias, connection, is_joined, is_own
+from ..package_conflicts import PACKAGES
+from ..values.validation import few, shown
+
+
+def packages_of_two(found: Mapping[str, Sequence[str]]) -> list[CheckMessage]:
+    """An error for each of our packages whose files two distributions have written."""
+    return [
+        Error(
+            f"The package `{package}` was installed by two distributions: "
+            f"{', '.join(sorted(set(found[package])))}. The one installed last has overwritten "
+            "files of the other.",
+            hint="Uninstall the other distribution and reinstall rowkeeper.",
+            id="rowkeeper.E001",
+        )
+        for package in PACKAGES
+        if len(set(found.get(package, ()))) > 1
+    ]
+
+
+def apps_of_the_same_label(labels: Mapping[str, str]) -> list[CheckMessage]:
+    """A warning for each app that is labelled like one of our packages."""
+    return [
+        Warning(
+            f"The app `{labels[package]}` has the label `{package}`, the name of a package of "
+            "Rowkeeper.",
+            hint=f"Nothing collides as long as no package of yours is named `{package}`; "
+            f"Rowkeeper's own label is `rowkeeper_{package}`.",
+            id="rowkeeper.W001",
+        )
+        for package in PACKAGES
+        if package in labels
+    ]
+
+
+@register()
+def check_names(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Are our packages ours?"""
+    labels = {config.label: config.name for config in apps.get_app_configs()}
+    return packages_of_two(packages_distributions()) + apps_of_the_same_label(labels)
+
+
+@register()
+def check_settings(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Does `ROWKEEPER` hold known settings only?"""
+    unknown = sorted(set(getattr(settings, "ROWKEEPER", {})) - set(DEFAULTS))
+    return [
+        Error(
+            f"`ROWKEEPER` has no setting `{name}`.",
+            hint=f"There are {', '.join(sorted(DEFAULTS))}.",
+            id="rowkeeper.E002",
+        )
+        for name in unknown
+    ]
+
+
+@register(deploy=True)
+def check_cache(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """Can counters of sign-in attempts be pushed out of the cache by others?"""
+    config = settings.CACHES.get(setting("CACHE"), {})
+    local = str(config.get("BACKEND", "")).endswith(".LocMemCache")
+    kept = config.get("OPTIONS", {}).get("MAX_ENTRIES", config.get("MAX_ENTRIES", 300))
+    if not local or int(kept) >= 10_000:
+        return []
+    return [
+        Warning(
+            f"The cache of the sign-in limits keeps {kept} entries: whoever has many addresses "
+            "can push counters out of it, and guess on.",
+            hint='Give it OPTIONS {"MAX_ENTRIES": 200000}, or name another in ROWKEEPER["CACHE"].',
+            id="rowkeeper.W002",
+        )
+    ]
+
+
+@register()
+def check_database(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
+    """Is the database one that the query language is written for?"""
+    names = sorted(name for name in connections if connections[name].vendor != "unknown")
+    if alias() not in names:
+        return [
+            Error(
+                f'`ROWKEEPER["DATABASE"]` is `{alias()}`, and `DATABASES` has no database of that '
+                "name.",
+                hint=f"Name one of {', '.join(f'`{name}`' for name in names)}: the one that is "
+                "written to.",
+                id="rowkeeper.E004",
+            )
+        ]
+    vendor = connection.vendor
+    if vendor in ("sqlite", "postgresql"):
+        return routed_elsewhere()
+    return [
+        Error(
+            f"Rowkeeper keeps entries on SQLite or PostgreSQL; this database is `{vendor}`.",
+            id="rowkeeper.E003",
+        )
+    ]
+
+
+def routed_elsewhere() -> list[CheckMessage]:
+    """An error for each model that a decision rests on and that a router puts elsewhere."""
+    found: list[CheckMessage] = []
+    for model in apps.get_models(include_auto_created=True):
+        if not (is_own(model) or is_joined(model)):
+            continue
+        places = {router.db_for_write(model), router.db_for_read(model)}
+        if router.allow_migrate_model(alias(), model):
+            places.discard(alias())
+        if places:
+            found.append(_elsewhere(model, places))
+    return found
+
+
+def _elsewhere(model: type[Model], places: set[str]) -> Error:
+    where = " and ".join(f"`{place}`" for place in sorted(places))
+    problem = f"to {where}" if places != {alias()} else "to a database that it may not migrate to"
+    return Error(
+        f"The database routers send `{model._meta.label}` {problem}; Rowkeeper's decisions are "
+        f"read from `{alias()}`.",
+        hint='Name the database that is written to in ROWKEEPER["DATABASE"], and keep users and '
+        "permissions there.",
+        id="rowkeeper.E005",
+    )
+
+
+@register(Tags.database)
+def check_dotted_columns(
+    app_configs: object, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Which declared columns have dots in their names, so that no path of that name is looked up?
+
+    One message for each data source that has such columns. Runs with `check --database`.
+    """
+    from ..models import DataSource
+
+    if alias() not in (databases or ()):
+        return []
+    try:
+        sources = list(DataSource.objects.only("name", "columns", "written_columns"))
+    except DatabaseError:
+        # The tables are not migrated yet.
+        return []
+    return [
+        Info(
+            f"The data source `{shown(source.name)}` declares columns with dots in their "
+            f"names: {few([f'`{shown(name)}`' for name in dotted])}.",
+            hint="Such a name means that column, and never a path into the value of another. "
+            "If no administrator wanted this column, move it to the columns made by writers "
+            "on the data source's page in the admin.",
+            id="rowkeeper.I001",
+        )
+        for source in sources
+        if (dotted := [name for name in source.declared_columns if "." in name])
+    ]
+
+
+@register()
+def check_time_zones(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Are times stored with their time zone?"""
+    if settings.USE_TZ:
+        return []
+    return [
+        Error(
+            "`USE_TZ` is `False`: times would be stored as local times and answered as UTC.",
+            hint="Set `USE_TZ = True`. `TIME_ZONE` may be any zone.",
+            id="rowkeeper.E006",
+        )
+    ]
+
+
+@register(deploy=True)
+def check_requests_are_buffered(app_configs: object, **kwargs: object) -> list[CheckMessage]:
+    """Is there a proxy in front that reads requests before a thread works on them?"""
+    if setting("TRUSTED_PROXIES"):
+        return []
+    return [
+        Warning(
+            "No proxy is declared. A client that sends its request slowly holds a thread or a "
+            "process of most servers, and a few such clients stop the site.",
+            hint="Put a proxy that buffers requests, such as nginx, in front, and set "
+            'ROWKEEPER["TRUSTED_PROXIES"]. If your server buffers requests itself, as waitress '
+            "does, silence this check.",
+            id="rowkeeper.W006",
+        )
+    ]

@@ -1,0 +1,1 @@
+"""From the values of the query language to SQL."""

@@ -1,0 +1,147 @@
+"""Many conditions of one shape as a single one, over a list of what differs in them.
+
+A database reads and plans the text of every condition, which takes it far longer than asking one
+of a row. Conditions that a client writes by the thousand differ in their values alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..sql import Sql, text_array
+from ..values.codec import dumps
+
+# So many of one shape are worth a list.
+LEAST = 16
+_MARK = re.compile("%s(::[a-z]+(?:\\[\\])?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """How one database has a list of values in a condition.
+
+    `column`: the SQL type of a parameter, from its cast and the classes of its values; None where
+    it cannot be one of a list.
+    """
+
+    column: Callable[[str, frozenset[type]], str | None]
+    # The JSON text of a value, from that type; None where it cannot be in a list.
+    member: Callable[[str, Any], str | None]
+    # The table of a list, whose one parameter is JSON: (its name, the types of its columns).
+    table: Callable[[str, Sequence[str]], str]
+
+
+def folded(parts: Sequence[Sql], word: str, lists: Lists) -> list[Sql]:
+    """The same conditions, which `word` joins, fewer where many have one shape."""
+    by_text: dict[str, list[Sql]] = {}
+    for part in parts:
+        by_text.setdefault(part.text, []).append(part)
+    found: list[Sql] = []
+    for text, alike in by_text.items():
+        found += alike if len(alike) < LEAST else _folded(text, alike, word, lists)
+    return found
+
+
+def _folded(text: str, alike: list[Sql], word: str, lists: Lists) -> list[Sql]:
+    """One condition in place of those that are alike, and the few that cannot be in it."""
+    values = list(zip(*(part.params for part in alike), strict=True))
+    differ = [at for at, column in enumerate(values) if not _is_one(column)]
+    if not differ:
+        return alike[:1]
+    casts = _MARK.findall(text)
+    types = [lists.column(casts[at][2:], frozenset(map(type, values[at]))) for at in differ]
+    if None in types:
+        return alike
+    kinds = [kind for kind in types if kind is not None]
+    members, others = [], []
+    for part in alike:
+        texts = [
+            lists.member(kind, part.params[at]) for at, kind in zip(differ, kinds, strict=True)
+        ]
+        if None in texts:
+            others.append(part)
+        else:
+            members.append(_object(text for text in texts if text is not None))
+    # Inside of another list its name has to be another.
+    name = f"many{text.count('AS many')}"
+    marks = iter(range(len(values)))
+    columns = {at: f"{name}.p{number}" for number, at in enumerate(differ)}
+    inside = _MARK.sub(lambda mark: columns.get(next(marks)) or mark[0], text)
+    same = tuple(column[0] for at, column in enumerate(values) if at not in columns)
+    table, params = lists.table(name, kinds), (f"[{','.join(members)}]", *same)
+    if word == " OR ":
+        return [Sql(f"((EXISTS(SELECT 1 FROM {table} WHERE {inside})) IS TRUE)", params), *others]
+    # All of them hold where none of them does not.
+    condition = f"((EXISTS(SELECT 1 FROM {table} WHERE ({inside}) IS NOT TRUE)) IS NOT TRUE)"
+    return [Sql(condition, params), *others]
+
+
+def _is_one(column: Sequence[Any]) -> bool:
+    first = column[0]
+    return all(value.__class__ is first.__class__ and value == first for value in column)
+
+
+def _object(texts: Iterable[str]) -> str:
+    return "{" + ",".join(f'"p{number}":{text}' for number, text in enumerate(texts)) + "}"
+
+
+# -- SQLite
+
+
+def _column_sqlite(cast: str, classes: frozenset[type]) -> str | None:
+    if classes <= {str}:
+        return "text"
+    return "number" if classes <= {int, float} else None
+
+
+def _member_sqlite(kind: str, value: Any) -> str | None:
+    # As text: SQLite before 3.43 may miss the nearest double in the last place.
+    return dumps(repr(value) if value.__class__ is float else value)
+
+
+def _table_sqlite(name: str, kinds: Sequence[str]) -> str:
+    columns = []
+    for number, kind in enumerate(kinds):
+        value = f"json_extract(value,'$.p{number}')"
+        if kind == "number":
+            value = (
+                f"CASE typeof({value}) WHEN 'text' THEN rowkeeper_real({value}) ELSE {value} END"
+            )
+        columns.append(f"{value} AS p{number}")
+    return f"(SELECT {','.join(columns)} FROM json_each(%s)) AS {name}"
+
+
+SQLITE = Lists(_column_sqlite, _member_sqlite, _table_sqlite)
+
+
+# -- PostgreSQL
+
+_TYPES: dict[type, str] = {str: "text", int: "bigint", bool: "boolean"}
+
+
+def _column_postgresql(cast: str, classes: frozenset[type]) -> str | None:
+    if cast:
+        return cast
+    return _TYPES.get(next(iter(classes))) if len(classes) == 1 else None
+
+
+def _member_postgresql(kind: str, value: Any) -> str | None:
+    # JSON's null would be SQL's in such a table.
+    if kind == "jsonb":
+        return None if value == "null" else str(value)
+    # As the text of an array. A JSON array would become one of several dimensions where it nests:
+    # `[[1,2]]` would have the members 1 and 2.
+    if kind == "jsonb[]":
+        return dumps(text_array(value))
+    return dumps(value)
+
+
+def _table_postgresql(name: str, kinds: Sequence[str]) -> str:
+    columns = ",".join(f"p{number} {kind}" for number, kind in enumerate(kinds))
+    return f"jsonb_to_recordset(%s::jsonb) AS {name}({columns})"
+
+
+POSTGRESQL = Lists(_column_postgresql, _member_postgresql, _table_postgresql)

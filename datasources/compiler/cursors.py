@@ -1,0 +1,123 @@
+"""The SQL of `after`: the values that a cursor keeps of a row, and what comes behind them.
+
+It follows `selecting.order_sql`: over types, then by number or text; lists and objects are alike
+there, so that the next term or the id decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..query.cursors import Place
+from ..query.select import OrderTerm
+from ..sql import Sql
+from ..values.codec import loads, rows_as_numbers_went_in
+from .json_values import VALUES
+from .projection import FIELD_COLUMNS, order_keys
+from .where import Dialect
+
+_TIMES = ("createdAt", "updatedAt")
+
+
+# -- the place of a row
+
+
+def place_sql(dialect: Dialect, order: Sequence[OrderTerm]) -> list[Sql]:
+    """The columns of a query that hold a row's place, the id last."""
+    return [*(_held(dialect, term) for term in order), Sql("id")]
+
+
+def _held(dialect: Dialect, term: OrderTerm) -> Sql:
+    if not term.is_column:
+        column = FIELD_COLUMNS[term.name]
+        if term.name not in _TIMES:
+            return Sql(column)
+        if dialect.name == "postgresql":
+            return Sql(f"to_char({column} AT TIME ZONE 'UTC','YYYY-MM-DD HH24:MI:SS.US')")
+        # As it is stored: Django makes a time of a plain column.
+        return Sql(f"{column}||''")
+    value = VALUES[dialect.name].at("data", (term.name,))
+    kind, cast = ("json_type", "") if dialect.name == "sqlite" else ("jsonb_typeof", "::text")
+    return Sql(
+        f"CASE WHEN {kind}({value.text}) IN ('array','object') THEN '[]' ELSE {value.text}{cast} "
+        "END",
+        value.params * 2,
+    )
+
+
+def place_of(order: Sequence[OrderTerm], row: Sequence[Any]) -> Place:
+    """The same as values: a column's come as JSON text."""
+    found = [
+        loads(rows_as_numbers_went_in(item)) if term.is_column and item is not None else item
+        for term, item in zip(order, row, strict=False)
+    ]
+    return (*found, row[-1])
+
+
+# -- what comes behind it
+
+
+def behind_sql(dialect: Dialect, order: Sequence[OrderTerm], place: Place) -> Sql:
+    """The condition of the rows that stand behind a place in this order. It has `+id` for `id`:
+    SQLite would choose an index for it, and read every row behind the place, of which few fit.
+    """
+    ways, alike = [], Sql("1=1")
+    for term, value in zip(order, place, strict=False):
+        sign = "<" if term.descending else ">"
+        beyond, level = (_by_column if term.is_column else _by_field)(dialect, term, value, sign)
+        ways.append(_both(alike, beyond))
+        alike = _both(alike, level)
+    ways.append(_both(alike, Sql("+id>%s", (place[-1],))))
+    # Side by side, as SQLite's parser takes no deep nesting.
+    text = " OR ".join(way.text for way in ways)
+    return Sql(f"({text})", tuple(param for way in ways for param in way.params))
+
+
+def _both(one: Sql, other: Sql) -> Sql:
+    return Sql(f"{one.text} AND {other.text}", (*one.params, *other.params))
+
+
+def _by_field(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple[Sql, Sql]:
+    column, given = FIELD_COLUMNS[term.name], "%s"
+    if term.name == "id":
+        column = "+id"
+    if term.name in _TIMES and dialect.name == "postgresql":
+        given = "(%s::timestamp AT TIME ZONE 'UTC')"
+    return Sql(f"{column}{sign}{given}", (value,)), Sql(f"{column}={given}", (value,))
+
+
+def _by_column(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple[Sql, Sql]:
+    """(behind the value, level with it)."""
+    kind, number, text = order_keys(dialect, term.name)
+    rank = _rank(value)
+    beyond = Sql(f"({kind.text}){sign}{rank}", kind.params)
+    level = Sql(f"({kind.text})={rank}", kind.params)
+    if rank < 3 or rank > 4:
+        return beyond, level
+    key = number if rank == 3 else text
+    given, param = "%s", value
+    if rank == 3 and dialect.name == "postgresql":
+        given, param = "%s::numeric", repr(value)
+
+    def compared(by: str) -> Sql:
+        return Sql(
+            f"({level.text} AND ({key.text}){by}{given})", (*level.params, *key.params, param)
+        )
+
+    further = compared(sign)
+    return (
+        Sql(f"({beyond.text} OR {further.text})", (*beyond.params, *further.params)),
+        compared("="),
+    )
+
+
+def _rank(value: Any) -> int:
+    """As in `order`: null, false, true, numbers, text, the rest."""
+    if value is None:
+        return 0
+    if value.__class__ is bool:
+        return 2 if value else 1
+    if value.__class__ is str:
+        return 4
+    return 5 if value.__class__ is list else 3

@@ -1,0 +1,205 @@
+"""The SQL of `join`: one query for the joined rows of a whole page of entries.
+
+A value joins what `{column: {"$eq": value}}` finds in the other data source, so a member of a
+list there will do. What is missing, null, a list or an object on the entry's side joins nothing.
+
+What others have stored in lists may cost time in proportion to its length, not more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..query.joins import Join, Pair
+from ..query.select import Projection
+from ..sql import Sql
+from ..values.codec import dumps
+from .json_values import VALUES, Values, listed
+from .projection import entry_text, order_sql
+from .where import Dialect
+
+_CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
+
+# Of one join: lines of an answer.
+MAX_JOINED = 1_000_000
+
+# The JSON texts of an entry's values, one for each pair of `on`.
+Key = tuple[str, ...]
+
+
+def keys_sql(dialect: Dialect, joins: Sequence[Join]) -> list[Sql]:
+    """The columns of a query that hold an entry's values for all joins, as JSON text."""
+    values = VALUES[dialect.name]
+    cast = "" if dialect.name == "sqlite" else "::text"
+    found = [values.scalar(pair.left) for join in joins for pair in join.on]
+    return [Sql(f"({item.text}){cast}", item.params) for item in found]
+
+
+def required_sql(dialect: Dialect, join: Join, rows: Sql, ours: Sql) -> Sql:
+    """The condition of an entry that at least one of `rows` joins: a table with its WHERE, as
+    `ours` is, the entries that are asked about.
+    """
+    values, on = VALUES[dialect.name], join.on
+    sides = listed([values.scalar(pair.left) for pair in on])
+    theirs = _found(values, on, rows)
+    within = Sql(f"SELECT {_keys(on)} FROM ({theirs.text}) AS x", theirs.params)
+    if len(on) > 1:
+        mine = listed(
+            [
+                Sql(f"{side.text} AS k{at}", side.params)
+                for at, side in enumerate(values.scalar(pair.left) for pair in on)
+            ]
+        )
+        lists, several = _lists(values, on, rows), _of_lists(values, on, _keys(on, "w."))
+        within = Sql(
+            f"WITH l AS MATERIALIZED ({lists.text}),w AS MATERIALIZED (SELECT DISTINCT {mine.text} "
+            f"FROM {ours.text} AND EXISTS(SELECT 1 FROM l)) {within.text} "
+            f"UNION ALL SELECT {_keys(on)} FROM ({several.text}) AS s",
+            (*lists.params, *mine.params, *ours.params, *within.params, *several.params),
+        )
+    return Sql(f"({sides.text}) IN ({within.text})", (*sides.params, *within.params))
+
+
+def _keys(on: Sequence[Pair], of: str = "") -> str:
+    return ",".join(f"{of}k{at}" for at in range(len(on)))
+
+
+def _found(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
+    """The joined columns' values: (id, `k0`, `k1` …), a row for each member of a list.
+
+    Rows without a list, which are nearly all, need no function. Those with several lists are left
+    to `_of_lists`.
+    """
+    types = [values.type_at(pair.right) for pair in on]
+    plain = _conditions(types, f" IN {values.scalars}", " AND ")
+    one = _number_of_lists(types, "=1")
+    direct = [values.at("data", (pair.right,)) for pair in on]
+    reached = listed([Sql(f"{item.text} AS l{at}", item.params) for at, item in enumerate(direct)])
+    leaves = listed([values.leaves("j.data", pair.right, f"t{at}") for at, pair in enumerate(on)])
+    places = range(len(on))
+    of_plain = ",".join(f"{values.key(f'l{at}')} AS k{at}" for at in places)
+    of_lists = ",".join(f"{values.key(values.leaf(f't{at}'))} AS k{at}" for at in places)
+    return Sql(
+        f"SELECT found,{of_plain} FROM (SELECT id AS found,{reached.text} FROM {rows.text} "
+        f"AND {plain.text}) AS p UNION ALL SELECT found,{of_lists} FROM (SELECT id AS found,data "
+        f"FROM {rows.text} AND {one.text}) AS j,{leaves.text}",
+        (
+            *reached.params,
+            *rows.params,
+            *plain.params,
+            *rows.params,
+            *one.params,
+            *leaves.params,
+        ),
+    )
+
+
+def _number_of_lists(types: Sequence[Sql], test: str) -> Sql:
+    counted = "+".join(f"CASE WHEN {item.text}='array' THEN 1 ELSE 0 END" for item in types)
+    return Sql(f"({counted}){test}", tuple(param for item in types for param in item.params))
+
+
+def _lists(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
+    """The rows with lists in several of the columns."""
+    several = _number_of_lists([values.type_at(pair.right) for pair in on], ">1")
+    return Sql(
+        f"SELECT id AS found,data FROM {rows.text} AND {several.text}",
+        (*rows.params, *several.params),
+    )
+
+
+def _of_lists(values: Values, on: Sequence[Pair], told: str) -> Sql:
+    """What rows of `l`, with several lists, are joined to in `w`: (`told` of that, id).
+
+    Column by column: two lists in one row of a megabyte have ten billion pairs of members.
+    """
+    parts = []
+    for at, pair in enumerate(on):
+        leaves = values.leaves("l.data", pair.right, "t")
+        parts.append(
+            Sql(
+                f"SELECT {told},l.found FROM l,{leaves.text},w "
+                f"WHERE {values.key(values.leaf('t'))}=w.k{at}",
+                leaves.params,
+            )
+        )
+    return Sql(
+        " INTERSECT ".join(part.text for part in parts),
+        tuple(param for part in parts for param in part.params),
+    )
+
+
+def _conditions(types: Sequence[Sql], test: str, word: str) -> Sql:
+    text = word.join(f"{item.text}{test}" for item in types)
+    return Sql(f"({text})", tuple(param for item in types for param in item.params))
+
+
+def joined_sql(
+    dialect: Dialect, join: Join, table: str, rows: Sql, shown: Projection, keys: Sequence[Key]
+) -> Sql:
+    """What is joined to each key, as (place of the key, JSON text); of entries, as (place, id,
+    JSON text or NULL where another line of the same id has it), and no more than MAX_JOINED.
+
+    `table` is that of all entries, `rows` those of the joined data source that may be listed.
+    """
+    values = VALUES[dialect.name]
+    theirs, wanted = _found(values, join.on, rows), _wanted(dialect, keys)
+    equal = " AND ".join(f"x.k{at}=w.k{at}" for at in range(len(join.on)))
+    found = Sql(
+        f"WITH w AS MATERIALIZED ({wanted.text}),x AS ({theirs.text}),",
+        (*wanted.params, *theirs.params),
+    )
+    matches = Sql(f"SELECT DISTINCT w.at,x.found FROM x JOIN w ON {equal}")
+    if len(join.on) > 1:
+        lists, several = _lists(values, join.on, rows), _of_lists(values, join.on, "w.at")
+        found = Sql(
+            f"{found.text}l AS MATERIALIZED ({lists.text}),", (*found.params, *lists.params)
+        )
+        matches = Sql(
+            f"{matches.text} UNION ALL SELECT at,found FROM ({several.text}) AS s", several.params
+        )
+    rest = _answer(dialect, join, f"m JOIN {table} ON id=found", shown)
+    return Sql(
+        f"{found.text}m AS ({matches.text}){rest.text}",
+        (*found.params, *matches.params, *rest.params),
+    )
+
+
+def _wanted(dialect: Dialect, keys: Sequence[Key]) -> Sql:
+    """The keys as a table: their place, then their values."""
+    width = range(len(keys[0]))
+    if dialect.name == "sqlite":
+        columns = ",".join(f"json_extract(value,'$[{at}]') AS k{at}" for at in width)
+        return Sql(f"SELECT key AS at,{columns} FROM json_each(%s)", (dumps(list(keys)),))
+    columns = ",".join(["at", *(f"k{at}" for at in width)])
+    given = ",".join(["%s::integer[]", *("%s::jsonb[]" for _ in width)])
+    return Sql(
+        f"SELECT {columns} FROM unnest({given}) AS u({columns})",
+        (list(range(len(keys))), *([key[at] for key in keys] for at in width)),
+    )
+
+
+def _answer(dialect: Dialect, join: Join, both: str, shown: Projection) -> Sql:
+    values = VALUES[dialect.name]
+    if join.kind in ("has", "count"):
+        return Sql(" SELECT at,count(*) FROM m GROUP BY at")
+    if join.kind == "sum":
+        value = values.at("data", (join.sum,))
+        total = values.text(f"({values.accumulators['$sum']('v')})")
+        return Sql(
+            f",t AS (SELECT at,{value.text} AS v FROM {both}) SELECT at,{total} FROM t GROUP BY at",
+            value.params,
+        )
+    order = order_sql(dialect, join.order)
+    columns = join.attributes.columns
+    text = entry_text(
+        dialect, shown.narrowed(columns), join.attributes.fields, columns is None or columns != ()
+    )
+    limit = Sql("") if join.limit is None else Sql(" WHERE n<=%s", (join.limit,))
+    return Sql(
+        f",t AS (SELECT at,{_CARRIED},row_number() OVER (PARTITION BY at{order.text}) AS n "
+        f"FROM {both}),o AS (SELECT at,n,{_CARRIED},row_number() OVER (PARTITION BY id "
+        f"ORDER BY at) AS time FROM t{limit.text}) SELECT at,id,CASE WHEN time=1 THEN {text.text} "
+        f"END FROM o ORDER BY at,n LIMIT {MAX_JOINED + 1}",
+        (*order.params, *limit.params, *text.params),
+    )

@@ -1,0 +1,185 @@
+"""The SQL of an answer: which columns of a row, in which order, as the JSON text of entries.
+
+Rows go from the database to the answer as text. The two databases stand side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from ..query.select import OrderTerm, Projection
+from ..sql import Sql, text_array
+from ..values.codec import dumps, path_of
+from ..values.validation import BLANKS
+from .where import Dialect
+
+FIELD_COLUMNS = {
+    "id": "id",
+    "order": '"order"',
+    "dataSourceId": "data_source_id",
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+}
+
+
+# Characters of the columns that are picked: clients name them, and longer texts are not kept.
+_MAX_KEPT = 5_000
+
+
+def entry_text(dialect: Dialect, projection: Projection, fields: tuple[str, ...], row: bool) -> Sql:
+    """The JSON text of an entry: `fields` of it, and with `row` its `data`."""
+    short = projection.pick is None or sum(map(len, projection.pick)) <= _MAX_KEPT
+    return (_kept_text if short else _entry_text)(dialect, projection, fields, row)
+
+
+def _entry_text(
+    dialect: Dialect, projection: Projection, fields: tuple[str, ...], row: bool
+) -> Sql:
+    parts: list[Sql] = []
+    for name in fields:
+        parts.append(Sql(f"'\"{name}\":'||{field_text(dialect, name)}"))
+    if row:
+        data = row_text(dialect, projection)
+        parts.insert(min(1, len(parts)), Sql(f"'\"data\":'||{data.text}", data.params))
+    text = "||','||".join(part.text for part in parts)
+    return Sql(f"'{{'||{text}||'}}'", tuple(param for part in parts for param in part.params))
+
+
+_kept_text = lru_cache(maxsize=1_000)(_entry_text)
+
+
+def field_text(dialect: Dialect, name: str) -> str:
+    """The JSON text of a field of an entry."""
+    column = FIELD_COLUMNS[name]
+    if name not in ("createdAt", "updatedAt"):
+        return column
+    if dialect.name == "sqlite":
+        # Django writes `2026-01-31 12:00:00`, and `.123456` behind it unless that is nought.
+        return f"'\"'||substr({column},1,10)||'T'||substr({column}||'.000',12,12)||'Z\"'"
+    return f"to_char({column} AT TIME ZONE 'UTC',{_TIME_POSTGRESQL})"
+
+
+# In quotes, as JSON has it: a format writes `\\"` for one that is meant.
+_TIME_POSTGRESQL = '\'\\"YYYY-MM-DD"T"HH24:MI:SS.MS"Z\\"\''
+
+
+def row_text(dialect: Dialect, projection: Projection) -> Sql:
+    """The JSON text of a row without what the projection does not show."""
+    sqlite = dialect.name == "sqlite"
+    if projection.pick is not None:
+        shown = sorted(filter(projection.shows, projection.pick))
+        return _picked_sqlite(shown) if sqlite else _picked_postgresql(shown)
+    if not projection.drop:
+        return Sql("data" if sqlite else "data::text")
+    hidden = sorted(projection.drop)
+    if not sqlite:
+        return Sql("(data-%s::text[])::text", (text_array(hidden),))
+    # A function of SQLite takes at most 127 arguments.
+    text = "data"
+    for at in range(0, len(hidden), 100):
+        text = f"json_remove({text}{',%s' * len(hidden[at : at + 100])})"
+    return Sql(text, tuple(path_of(column) for column in hidden))
+
+
+def _picked_postgresql(columns: list[str]) -> Sql:
+    return Sql(
+        "coalesce((SELECT jsonb_object_agg(c,data->c) FROM unnest(%s::text[]) AS c "
+        "WHERE data ? c),'{}')::text",
+        (text_array(columns),),
+    )
+
+
+def _picked_sqlite(columns: list[str]) -> Sql:
+    """Each column as `,"name":value`, or nothing; a balanced tree, as SQLite's depth is bounded.
+
+    Not `json_group_object`: it would write numbers again, with fewer digits.
+    """
+    if not columns:
+        return Sql("'{}'")
+    items = [
+        Sql(
+            "CASE WHEN json_type(data,%s) IS NULL THEN '' ELSE %s||(data->%s) END",
+            (path_of(column), f",{path_of(column)[2:]}:", path_of(column)),
+        )
+        for column in columns
+    ]
+    while len(items) > 1:
+        items = [_joined(items[at : at + 8]) for at in range(0, len(items), 8)]
+    return Sql(f"'{{'||substr({items[0].text},2)||'}}'", items[0].params)
+
+
+def _joined(items: list[Sql]) -> Sql:
+    text = "||".join(item.text for item in items)
+    return Sql(f"({text})", tuple(param for item in items for param in item.params))
+
+
+def order_sql(dialect: Dialect, terms: Sequence[OrderTerm]) -> Sql:
+    """`ORDER BY`, always unique by id at the end."""
+    parts = [_order_term(dialect, term) for term in terms]
+    text = ",".join([*(part.text for part in parts), "id"])
+    return Sql(f" ORDER BY {text}", tuple(param for part in parts for param in part.params))
+
+
+def _order_term(dialect: Dialect, term: OrderTerm) -> Sql:
+    direction = " DESC" if term.descending else ""
+    if not term.is_column:
+        return Sql(FIELD_COLUMNS[term.name] + direction)
+    keys = order_keys(dialect, term.name)
+    text = ",".join(f"{key.text}{direction}" for key in keys)
+    return Sql(text, tuple(param for key in keys for param in key.params))
+
+
+def order_keys(dialect: Dialect, column: str) -> tuple[Sql, ...]:
+    """What a column is sorted by: the kind of its value, then the number, then the text."""
+    key: Any = path_of(column) if dialect.name == "sqlite" else column
+    keys = _ORDER_SQLITE if dialect.name == "sqlite" else _ORDER_POSTGRESQL
+    return tuple(Sql(text, (key,) * text.count("%s")) for text in keys)
+
+
+# Missing and null, false, true, numbers, text by code point, then the rest.
+_ORDER_SQLITE = (
+    "CASE json_type(data,%s) WHEN 'false' THEN 1 WHEN 'true' THEN 2 WHEN 'integer' THEN 3 "
+    "WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 ELSE 0 END",
+    "CASE json_type(data,%s) WHEN 'integer' THEN json_extract(data,%s) "
+    "WHEN 'real' THEN rowkeeper_real(data->%s) END",
+    "CASE json_type(data,%s) WHEN 'text' THEN json_extract(data,%s) END",
+)
+_ORDER_POSTGRESQL = (
+    "CASE jsonb_typeof(data->%s) WHEN 'boolean' THEN CASE WHEN data->%s='true' THEN 2 ELSE 1 END "
+    "WHEN 'number' THEN 3 WHEN 'string' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 "
+    "ELSE 0 END",
+    "CASE jsonb_typeof(data->%s) WHEN 'number' THEN (data->%s)::numeric END",
+    "CASE jsonb_typeof(data->%s) WHEN 'string' THEN data->>%s END COLLATE \"C\"",
+)
+
+
+def distinct_texts(dialect: Dialect, column: str) -> Sql:
+    """The FROM and SELECT of the distinct values of a column, as JSON text, lists opened."""
+    if dialect.name == "sqlite":
+        return Sql(
+            "SELECT DISTINCT leaf.value FROM {entries},"
+            "json_each(rowkeeper_walk(data,%s)) AS leaf WHERE leaf.value IS NOT NULL AND ",
+            (dumps([column]),),
+        )
+    return Sql(
+        "SELECT DISTINCT leaf.v::text FROM {entries},"
+        "rowkeeper_walk(data,%s::text[]) AS leaf WHERE leaf.v IS NOT NULL AND ",
+        (text_array([column]),),
+    )
+
+
+def address_is(dialect: Dialect, column: str, address: str) -> Sql:
+    """The condition that a column holds this address, which is an `address_key`."""
+    if dialect.name == "sqlite":
+        return Sql(
+            "CASE json_type(data,%s) WHEN 'text' THEN "
+            "rowkeeper_address(json_extract(data,%s)) END=%s",
+            (path_of(column), path_of(column), address),
+        )
+    return Sql(
+        "CASE jsonb_typeof(data->%s) WHEN 'string' THEN "
+        "btrim(normalize(rowkeeper_lower(normalize(data->>%s,NFC)),NFC),%s) END=%s",
+        (column, column, BLANKS, address),
+    )

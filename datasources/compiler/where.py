@@ -1,0 +1,277 @@
+"""What a where means as SQL: the tree becomes fixed text, values and column names parameters.
+
+The two databases stand side by side in `SQLITE` and `POSTGRESQL`: how a column is reached, how
+the members of lists are, and which of an operator's two texts is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from ..query.where.containment import equals_path, has_equals, is_all_sought, sought_sql
+from ..query.where.nodes import And, Elem, Field, Made, Node, Not, Or
+from ..query.where.operators import OPERATORS, Operator
+from ..sql import ALWAYS, NEVER, Sql, joined, text_array
+from ..values.codec import dumps, path_of
+from . import batching as lists
+from .batching import Lists, folded
+
+# A request asks for a where with and without its data source's index.
+_MAX_KEPT = 4
+# So many conditions are worth a look whether some have one shape.
+MANY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A database, as far as the query language is concerned. `item` is the SQL of what is looked
+    at: the row, or inside an `$elemMatch` a member of a list.
+    """
+
+    name: str
+    # A test on one column: on the value, or where that is a list on its members and itself.
+    on_column: Callable[[Operator, Field, str], Sql]
+    # A test on all that a dotted path leads to.
+    on_path: Callable[[Operator, Field, str], Sql]
+    elem: Callable[[Elem, str, int], Sql]
+    lists: Lists
+
+
+def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
+    """The SQL condition of a where, over a row in the column `data`.
+
+    `source`: the id of the data source whose rows are sought by it, where `sought.is_sought`. The
+    index over whole rows finds these then; they are of that data source, or have lists in lists.
+    NULL does for false there, except below a negation. Without, no index has to do with it.
+    """
+    if not isinstance(node, And | Or):
+        return _where_sql(node, dialect, source)
+    named = (dialect.name, source)
+    found: Sql | None = node.kept.get(named)
+    if found is None:
+        found = _where_sql(node, dialect, source)
+        # Few, as there are nodes that outlive a request.
+        if len(node.kept) < _MAX_KEPT:
+            node.kept[named] = found
+    return found
+
+
+def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
+    found = _sql(node, dialect, source is None, "data", 0)
+    if source is None:
+        return found
+    sought = sought_sql(node, source)
+    # Where the index is asked the whole where, its own second look at a row has answered it.
+    rest = f"(NOT nested OR {found.text})" if is_all_sought(node) else found.text
+    return Sql(f"{sought.text} AND {rest}", (*sought.params, *found.params))
+
+
+def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
+    """The same; `exact`: never NULL. `depth`: how many `$elemMatch` it stands in."""
+    if isinstance(node, Field):
+        return _field(node, dialect, exact, item)
+    if isinstance(node, Made):
+        return _sql(node.item, dialect, exact, item, depth)
+    if isinstance(node, Elem):
+        return dialect.elem(node, item, depth)
+    if isinstance(node, Not):
+        if isinstance(node.item, Not):
+            return _sql(node.item.item, dialect, True, item, depth)
+        inner = _sql(node.item, dialect, True, item, depth)
+        return Sql(f"NOT ({inner.text})", inner.params)
+    word, empty = (" AND ", ALWAYS) if isinstance(node, And) else (" OR ", NEVER)
+    parts = [_sql(part, dialect, exact, item, depth) for part in _merged(node)]
+    if len(parts) > MANY:
+        parts = folded(parts, word, dialect.lists)
+    return joined(parts, word, empty)
+
+
+def _merged(node: And | Or) -> Sequence[Node]:
+    """Many equalities of one column, as one of them with a list: a condition costs, a member of
+    a list does not.
+    """
+    one, many = ("$eq", "$in") if isinstance(node, Or) else ("$ne", "$nin")
+    operands: dict[tuple[str, ...], list[Any]] = {}
+    others: list[Node] = []
+    firsts: dict[tuple[str, ...], Field] = {}
+    for item in node.items:
+        if isinstance(item, Field) and item.op == one:
+            operands.setdefault(item.path, []).append(item.operand)
+            firsts.setdefault(item.path, item)
+        else:
+            others.append(item)
+    for path, found in operands.items():
+        single = len(found) == 1
+        operand = found[0] if single else found
+        others.append(replace(firsts[path], op=one if single else many, operand=operand))
+    return others
+
+
+def _field(field: Field, dialect: Dialect, exact: bool, item: str) -> Sql:
+    row = OPERATORS[field.op]
+    test = dialect.on_column if len(field.path) == 1 else dialect.on_path
+    found = test(row, field, item)
+    if row.negates(field.operand):
+        return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
+    return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
+
+
+def filled(test: Sql, value: Sql) -> Sql:
+    """A test with `{v}` replaced by a value, whose parameters go where it stands."""
+    if not value.params:
+        return Sql(test.text.replace("{v}", value.text), test.params)
+    parts = test.text.split("{v}")
+    params: list[object] = []
+    own = list(test.params)
+    for index, part in enumerate(parts):
+        if index:
+            params.extend(value.params)
+        count = part.count("%s")
+        params.extend(own[:count])
+        del own[:count]
+    return Sql(value.text.join(parts), tuple(params))
+
+
+# -- SQLite
+
+
+def _on_column_sqlite(row: Operator, field: Field, item: str) -> Sql:
+    path = path_of(field.path[0])
+    plain = filled(row.as_sqlite(field.operand), Sql("(data->%s)", (path,)))
+    holds = _by_function("rowkeeper_holds(data->%s,%s,%s)", path, row, field)
+    return Sql(
+        "CASE WHEN json_type(data,%s) IN ('array','object') "
+        f"THEN {holds.text} ELSE {plain.text} END",
+        (path, *holds.params, *plain.params),
+    )
+
+
+def _on_path_sqlite(row: Operator, field: Field, item: str) -> Sql:
+    path = _path_list(field.path)
+    return _by_function("rowkeeper_holds_on_path(data,%s,%s,%s)", path, row, field)
+
+
+# An operand of so many characters costs a call of a function, which is given it anew for each row,
+# more than the length of the row does.
+_LONG_OPERAND = 1_000
+
+
+def _by_function(text: str, path: str, row: Operator, field: Field) -> Sql:
+    """A test by a function of ours; with a long list or object to be equal to, it is asked only of
+    rows that are long enough to hold it.
+    """
+    operand = dumps(field.operand)
+    params = (path, row.name, operand)
+    if row.name not in ("$eq", "$ne") or len(operand) <= _LONG_OPERAND:
+        return Sql(text, params)
+    return Sql(
+        f"CASE WHEN length(data)>=%s THEN {text} ELSE 0 END", (_least(field.operand), *params)
+    )
+
+
+def _least(value: Any) -> int:
+    """How many characters the JSON text of a value has at least, however it is written."""
+    if isinstance(value, list):
+        return 1 + sum(1 + _least(member) for member in value)
+    if isinstance(value, dict):
+        return 1 + sum(4 + len(key) + _least(member) for key, member in value.items())
+    return 2 + len(value) if isinstance(value, str) else 1
+
+
+def _elem_sqlite(node: Elem, item: str, depth: int) -> Sql:
+    # All that is inside is the function's, too: `item` is always the row.
+    return Sql("rowkeeper_elem(data,%s,%s)", (_path_list(node.path), dumps(node.operand)))
+
+
+# -- PostgreSQL
+
+_LEAF_POSTGRESQL = Sql("leaf.v")
+
+
+def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
+    column = field.path[0]
+    test = row.as_postgresql(field.operand)
+    members = filled(test, _LEAF_POSTGRESQL)
+    if item == "data" and has_equals(field):
+        return _contained_postgresql(field, members)
+    plain = filled(test, Sql(f"({item}->%s)", (column,)))
+    if item != "data":
+        return _below_member(row, item, column, members, plain)
+    # One step instead of two, for every row that is looked at.
+    plain = Sql(plain.text.replace("(data->%s)#>>'{}'", "(data->>%s)"), plain.params)
+    if not row.opens_lists:
+        return plain
+    return Sql(
+        f"CASE jsonb_typeof({item}->%s) WHEN 'array' THEN EXISTS(SELECT 1 FROM "
+        f"rowkeeper_walk({item}->%s,'{{}}') AS leaf WHERE {members.text}) "
+        f"ELSE {plain.text} END",
+        (column, column, *members.params, *plain.params),
+    )
+
+
+def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) -> Sql:
+    """The same below a member of a list, which may be a list itself: the key leads into that."""
+    walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
+    opened = f"jsonb_typeof({item})='array'"
+    if row.opens_lists:
+        opened += f" OR jsonb_typeof({item}->%s)='array'"
+    return Sql(
+        f"CASE WHEN {opened} THEN EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf "
+        f"WHERE {members.text}) ELSE {plain.text} END",
+        (*[key] * row.opens_lists, text_array([key]), *members.params, *plain.params),
+    )
+
+
+def _contained_postgresql(field: Field, members: Sql) -> Sql:
+    """Equality with scalars. A JSON path finds the value itself and a member of a list, also on its
+    way; what is deeper is in the few rows in which a list stands in a list.
+    """
+    return Sql(
+        "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
+        f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
+        (equals_path(field, field.path), _path_array(field.path), *members.params),
+    )
+
+
+def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
+    test = filled(row.as_postgresql(field.operand), _LEAF_POSTGRESQL)
+    if item == "data" and has_equals(field):
+        return _contained_postgresql(field, test)
+    walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
+    return Sql(
+        f"EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf WHERE {test.text})",
+        (_path_array(field.path), *test.params),
+    )
+
+
+def _elem_postgresql(node: Elem, item: str, depth: int) -> Sql:
+    inside = _sql(node.item, POSTGRESQL, False, f"member{depth}.v", depth + 1)
+    return Sql(
+        f"EXISTS(SELECT 1 FROM rowkeeper_ends({item},%s::text[]) AS list{depth},"
+        f"jsonb_array_elements(CASE jsonb_typeof(list{depth}.v) WHEN 'array' THEN list{depth}.v "
+        f"ELSE '[]' END) AS member{depth}(v) WHERE {inside.text})",
+        (_path_array(node.path), *inside.params),
+    )
+
+
+# -- paths, which thousands of conditions can share
+
+
+@lru_cache(maxsize=1_000)
+def _path_array(path: tuple[str, ...]) -> str:
+    return text_array(path)
+
+
+@lru_cache(maxsize=1_000)
+def _path_list(path: tuple[str, ...]) -> str:
+    return dumps(list(path))
+
+
+SQLITE = Dialect("sqlite", _on_column_sqlite, _on_path_sqlite, _elem_sqlite, lists.SQLITE)
+POSTGRESQL = Dialect(
+    "postgresql", _on_column_postgresql, _on_path_postgresql, _elem_postgresql, lists.POSTGRESQL
+)
+DIALECTS = {dialect.name: dialect for dialect in (SQLITE, POSTGRESQL)}

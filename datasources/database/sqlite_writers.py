@@ -1,0 +1,177 @@
+"""A queue for the writers of SQLite, which takes one at a time.
+
+SQLite itself has none: a writer that finds the database locked sleeps and tries again, for longer
+each time, and whoever comes meanwhile goes first. Here the threads of a process wait in the order
+in which they came. Between processes, two locked files decide whose turn it is: a process that has
+just written waits behind the one that holds `next`.
+
+The queue affects the order only. SQLite's own lock still excludes writers that are not in it, such
+as Django's admin or another program.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+from typing import Any
+
+from ..errors import Busy
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+except ImportError:  # pragma: no cover  (not on Windows)
+    flock = None  # type: ignore[assignment]
+
+# Seconds that a writer waits, where the database's options have no `timeout`, as SQLite's driver.
+PATIENCE = 5.0
+# Seconds between two tries to lock a file, at first and at most.
+_SHORT, _LONG = 0.0001, 0.0005
+LOCKED = "the database is locked by other writers; try again in a moment"
+
+
+class Queue:
+    """The threads of this process that want to write, first come, first served."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = False
+        self._waiting: deque[threading.Event] = deque()
+
+    def enter(self, seconds: float) -> bool:
+        """Wait for the turn; whether it came within so many seconds."""
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return True
+            mine = threading.Event()
+            self._waiting.append(mine)
+        if mine.wait(seconds):
+            return True
+        with self._lock:
+            # It may have come just now.
+            if mine.is_set():
+                return True
+            self._waiting.remove(mine)
+        return False
+
+    def leave(self) -> None:
+        """Give the turn to the one who has waited for the longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
+class Files:
+    """Two files beside the database that the processes lock in turn."""
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._next = os.open(f"{path}-writers-next", flags, 0o666)
+        self._now = os.open(f"{path}-writers", flags, 0o666)
+
+    def enter(self, until: float) -> bool:
+        """Wait for the turn of this process until a moment; whether it came."""
+        if not _lock(self._next, until):
+            return False
+        try:
+            return _lock(self._now, until)
+        finally:
+            flock(self._next, LOCK_UN)
+
+    def leave(self) -> None:
+        """Give the turn to the process that holds `next`."""
+        flock(self._now, LOCK_UN)
+
+    def close(self) -> None:
+        """Close both."""
+        for file in (self._next, self._now):
+            with suppress(OSError):
+                os.close(file)
+
+
+def _lock(file: int, until: float) -> bool:
+    pause = _SHORT
+    while True:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except OSError:
+            if monotonic() > until:
+                return False
+            sleep(pause)
+            pause = min(2 * pause, _LONG)
+        else:
+            return True
+
+
+class _Mine(threading.local):
+    """Whether this thread has the turn."""
+
+    held = False
+
+
+_mine = _Mine()
+_queue = Queue()
+_files: dict[str, Files | None] = {}
+
+
+@contextmanager
+def writing_in_turn(database: Any) -> Iterator[None]:
+    """The turn to write to a SQLite database, for a transaction that is about to begin.
+
+    A thread that has the turn, or is in a transaction, goes on at once: nobody waits for itself. On
+    other databases, nobody waits. Raises `Busy` if the turn does not come in time.
+    """
+    if database.vendor != "sqlite" or database.in_atomic_block or _mine.held:
+        yield
+        return
+    seconds = float(database.settings_dict.get("OPTIONS", {}).get("timeout", PATIENCE))
+    until = monotonic() + seconds
+    queue = _queue
+    if not queue.enter(seconds):
+        raise Busy(LOCKED)
+    files = None
+    try:
+        files = _files_of(database)
+        if files is not None and not files.enter(until):
+            files = None
+            raise Busy(LOCKED)
+        _mine.held = True
+        yield
+    finally:
+        _mine.held = False
+        if files is not None:
+            files.leave()
+        queue.leave()
+
+
+def _files_of(database: Any) -> Files | None:
+    """The files of a database; None if it is in memory, or files cannot be locked beside it."""
+    path = str(database.settings_dict["NAME"])
+    if path not in _files:
+        found: Files | None = None
+        if flock is not None and not database.is_in_memory_db():
+            with suppress(OSError):
+                found = Files(path)
+        _files[path] = found
+    return _files[path]
+
+
+def _forked() -> None:
+    """A process that is forked shares no turn and no locked file with its parent."""
+    global _queue
+    _queue = Queue()
+    _mine.held = False
+    for files in _files.values():
+        if files is not None:
+            files.close()
+    _files.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

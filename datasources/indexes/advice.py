@@ -1,0 +1,117 @@
+"""Which indexes recent queries would have wanted: counted in memory, written down now and then.
+
+Names of declared columns and what was asked of them, never a value. Nothing is written while a
+request is answered; what a process has not written down when it ends is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from time import monotonic
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from ..conf import setting
+from ..database.background import Worker
+from ..database.connection import atomic, connection
+from ..models import DataSource, WantedIndex
+from ..query.where import Node
+from ..query.where.ranges import spans_of
+from ..query.where.trigrams import parts_of
+
+EQUALITY, RANGE, ORDER, PART = "equality", "range", "order", "part of a text"
+KINDS = (EQUALITY, RANGE, ORDER, PART)
+RECENT_DAYS = 30
+_MAX_COUNTED = 1_000
+_TABLE = WantedIndex._meta.db_table
+_SOURCES = DataSource._meta.db_table
+_counted: Counter[tuple[int, str, str]] = Counter()
+_lock = threading.Lock()
+_written = monotonic()
+_log = logging.getLogger("rowkeeper.indexes")
+
+
+def note(source_id: int, columns: Iterable[tuple[str, str]]) -> None:
+    """Count what a query would have wanted: (column, kind)."""
+    for column, kind in columns:
+        key = (source_id, column, kind)
+        if key in _counted or len(_counted) < _MAX_COUNTED:
+            _counted[key] += 1
+
+
+def wanted_by(where: Node, equality: bool) -> list[tuple[str, str]]:
+    """What a where would have wanted; `equality`: that as well, as no other index knows of it."""
+    found = [(column, PART) for column, _ in parts_of(where)]
+    for column, span in spans_of(where).items():
+        if span.points is None:
+            found.append((column, RANGE))
+        elif equality:
+            found.append((column, EQUALITY))
+    return found
+
+
+def wake() -> None:
+    """Has a thread write down what was counted, if it is time. Called after each request."""
+    if _is_time():
+        _worker.wake()
+
+
+def _is_time() -> bool:
+    if not _counted:
+        return False
+    pause = setting("INDEX_ADVICE_SECONDS")
+    return pause is not None and monotonic() - _written >= pause
+
+
+def write_down() -> None:
+    """Put what was counted into the table, if it is time. A fault of the database loses it."""
+    global _written
+    if not _is_time():
+        return
+    if _lock.acquire(blocking=False):
+        try:
+            _written = monotonic()
+            _write()
+        except DatabaseError as error:
+            _log.warning("what recent queries would have wanted is lost: %s", error)
+        finally:
+            _lock.release()
+
+
+def _write() -> None:
+    found = dict(_counted)
+    _counted.clear()
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    with atomic(), connection.cursor() as cursor:
+        cursor.executemany(
+            f'INSERT INTO {_TABLE} (data_source_id,"column",kind,times,last_at) '
+            f"SELECT id,%s,%s,%s,%s FROM {_SOURCES} WHERE id=%s "
+            'ON CONFLICT (data_source_id,"column",kind) '
+            f"DO UPDATE SET times={_TABLE}.times+excluded.times,last_at=excluded.last_at",
+            [(column, kind, times, now, key) for (key, column, kind), times in found.items()],
+        )
+    old = timezone.now() - timedelta(days=RECENT_DAYS)
+    WantedIndex.objects.filter(last_at__lt=old).delete()
+
+
+_worker = Worker("wanted indexes", lambda last: write_down())
+os.register_at_fork(after_in_child=_worker.reset)
+
+
+def advice(source: DataSource) -> list[tuple[str, list[tuple[str, int]]]]:
+    """(column, [(kind, times)]) of what queries of the last days wanted and still have not, the
+    most wanted first.
+    """
+    since = timezone.now() - timedelta(days=RECENT_DAYS)
+    hidden = {*source.indexed_columns, *source.secret_columns}
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in WantedIndex.objects.filter(data_source=source, last_at__gte=since):
+        if row.column in source.columns and row.column not in hidden:
+            found.setdefault(row.column, []).append((row.kind, row.times))
+    return sorted(found.items(), key=lambda item: (-sum(n for _, n in item[1]), item[0]))

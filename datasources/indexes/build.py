@@ -1,0 +1,299 @@
+"""Indexes of marked columns: made, dropped and told of, without keeping anybody from the table.
+
+On PostgreSQL an index is made beside the traffic, outside of any transaction. A builder that is
+stopped half-way leaves an index that nothing uses; the next one makes it anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import sleep
+from typing import Any
+
+from django.db import DatabaseError, transaction
+
+from ..conf import setting
+from ..database.connection import alias, atomic, connection
+from ..models import DataSource, Entry
+from ..query.where.ranges import Span
+from ..values.validation import KIND_TEXT
+from .expressions import NAMES, Keys, keys_of, name_of, pieces_name_of
+from .states import BUILDING, FAILED, READY
+
+# The name of threads that build.
+BUILDER = "rowkeeper-indexes"
+TABLE = Entry._meta.db_table
+# Of PostgreSQL's advisory locks: one builder at a time, as two would wait for each other.
+_LOCK = 7_305_412_260_931
+# Seconds that a builder beside a request waits for others.
+_PATIENCE = 3_600
+_here = threading.Lock()
+_log = logging.getLogger("rowkeeper.indexes")
+
+
+class BuilderAtWork(Exception):
+    """Another process is making indexes."""
+
+
+def build(source_id: int, again: bool = False) -> None:
+    """Bring the indexes of a data source in line with its marks; those of one that is gone go,
+    too. `again`: what failed is tried once more. Raises `BuilderAtWork`.
+    """
+    with _alone():
+        _drop_what_nobody_wants()
+        _mend_others()
+        source = DataSource.objects.filter(pk=source_id).first()
+        if source is None:
+            return
+        there = existing()
+        made = False
+        for column in source.indexed_columns:
+            state = source.indexes.get(column, {}).get("state")
+            names = [name_of(source_id, column)]
+            if source.indexes.get(column, {}).get("pieces"):
+                names.append(pieces_name_of(source_id, column))
+            ready = state == READY and all(there.get(name, False) for name in names)
+            if not ready and (state != FAILED or again):
+                made |= _make(source_id, column)
+        if made and connection.vendor == "postgresql":
+            # A planner knows nothing of the values in a new index before.
+            _run(f"ANALYZE {TABLE}")
+
+
+def build_in_turn(source_id: int, seconds: int) -> None:
+    """The same, what failed included, once others are done. Raises `BuilderAtWork`."""
+    for left in range(seconds, -1, -1):
+        try:
+            return build(source_id, again=True)
+        except BuilderAtWork:
+            if not left:
+                raise
+            sleep(1)
+
+
+def build_later(source_id: int) -> None:
+    """The same beside the request, once its transaction is over."""
+    if setting("INDEXES_ON_SAVE") and not setting("POOLER"):
+        thread = threading.Thread(
+            target=_build_beside, args=(source_id,), name=BUILDER, daemon=True
+        )
+        transaction.on_commit(thread.start, using=alias())
+
+
+def _build_beside(source_id: int) -> None:
+    try:
+        build_in_turn(source_id, _PATIENCE)
+    except BuilderAtWork:
+        _log.warning("indexes of data source %s: others were at work all the time", source_id)
+    except Exception:
+        _log.exception("indexes of data source %s", source_id)
+    finally:
+        connection.close()
+
+
+def existing() -> dict[str, bool]:
+    """The indexes of marked columns that the database has, and whether they can be used."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(
+                "SELECT name,1 FROM sqlite_master WHERE type='index' AND substr(name,1,%s)=%s",
+                [len(NAMES), NAMES],
+            )
+        else:
+            cursor.execute(
+                "SELECT c.relname,i.indisvalid FROM pg_index i JOIN pg_class c "
+                "ON c.oid=i.indexrelid WHERE i.indrelid=%s::regclass "
+                "AND starts_with(c.relname,%s)",
+                [TABLE, NAMES],
+            )
+        return {row[0]: bool(row[1]) for row in cursor.fetchall()}
+
+
+def invalid() -> list[str]:
+    """The indexes of the table of entries that PostgreSQL does not use: their building was cut
+    short, by a crash for instance.
+    """
+    if connection.vendor != "postgresql":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid=i.indexrelid "
+            "WHERE i.indrelid=to_regclass(%s) AND NOT i.indisvalid ORDER BY 1",
+            [TABLE],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _mend_others() -> None:
+    """Those of `invalid` that are not indexes of marked columns. What `REINDEX CONCURRENTLY` left
+    behind has the suffix `_ccnew` or `_ccold`, and the index itself beside it.
+    """
+    for name in invalid():
+        if re.search(r"_cc(new|old)\d*$", name):
+            _drop(name)
+        elif not name.startswith(NAMES):
+            _run(f"REINDEX INDEX{_beside()} {connection.ops.quote_name(name)}")
+
+
+def drop_all() -> None:
+    """Drop the indexes of all marked columns; the marks stay."""
+    for name in existing():
+        _drop(name)
+
+
+def before_migrate(
+    sender: object, using: str, plan: Sequence[tuple[Any, bool]] = (), **kwargs: object
+) -> None:
+    """Receives `pre_migrate`: the indexes of marked columns go before the functions that they use.
+
+    Migrating forward again leaves the columns marked, without an index until one is built.
+    """
+    ours = DataSource._meta.app_label
+    goes_back = any(back and step.app_label == ours for step, back in plan)
+    if using == alias() and goes_back and TABLE in connection.introspection.table_names():
+        drop_all()
+
+
+def after_delete(sender: object, instance: DataSource, **kwargs: object) -> None:
+    """Receives `post_delete`: the indexes of a data source go after it.
+
+    They are dropped once the transaction is over. A field that was never loaded cannot be read any
+    more, so such a data source counts as one with indexes.
+    """
+    fields = {"indexes", "indexed_columns"}
+    if fields & instance.get_deferred_fields() or instance.indexes or instance.indexed_columns:
+        build_later(instance.pk)
+
+
+def is_at_work() -> bool:
+    """Whether somebody is making indexes just now."""
+    if connection.vendor == "sqlite":
+        return _here.locked()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_locks WHERE locktype='advisory' AND classid=%s AND objid=%s "
+            "AND database=(SELECT oid FROM pg_database WHERE datname=current_database())",
+            [_LOCK >> 32, _LOCK & 0xFFFFFFFF],
+        )
+        return cursor.fetchone() is not None
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else makes indexes, and no time limit of the connection ends it."""
+    if not _here.acquire(blocking=False):
+        raise BuilderAtWork
+    try:
+        if connection.vendor != "postgresql" or connection.in_atomic_block:
+            yield
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
+            if not cursor.fetchone()[0]:
+                raise BuilderAtWork
+        try:
+            _run("SET statement_timeout=0")
+            _run("SET lock_timeout=0")
+            yield
+        finally:
+            _run("RESET statement_timeout")
+            _run("RESET lock_timeout")
+            _run(f"SELECT pg_advisory_unlock({_LOCK})")
+    finally:
+        _here.release()
+
+
+def _drop_what_nobody_wants() -> None:
+    """Indexes of columns that are no longer marked, or of data sources that are gone."""
+    wanted: set[str] = set()
+    for source in DataSource.objects.only("id", "indexed_columns", "indexes"):
+        _forget_unmarked(source)
+        for column in source.indexed_columns:
+            wanted |= {name_of(source.pk, column), pieces_name_of(source.pk, column)}
+    for name in existing():
+        if name not in wanted:
+            _drop(name)
+
+
+def _forget_unmarked(source: DataSource) -> None:
+    """No query uses an index from here on that is about to go."""
+    if set(source.indexes) - set(source.indexed_columns):
+        _change(source.pk, lambda indexes, marked: {c: indexes[c] for c in indexes if c in marked})
+
+
+def _make(source_id: int, column: str) -> bool:
+    """Make the indexes of one column; whether that went well."""
+    _told(source_id, column, {"state": BUILDING})
+    try:
+        pieces = _has_pieces()
+        keys = keys_of(connection.vendor, source_id, column, pieces)
+        for name, text in _statements(keys):
+            _drop(name)
+            _run(text)
+    except DatabaseError as error:
+        _log.warning("index of `%s` in data source %s: %s", column, source_id, error)
+        _told(source_id, column, {"state": FAILED, "problem": str(error).split("\n")[0]})
+        return False
+    _told(source_id, column, {"state": READY, "pieces": pieces})
+    return True
+
+
+def _has_pieces() -> bool:
+    """Whether there can be an index of the pieces of texts."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_extension WHERE extname='pg_trgm'")
+        return cursor.fetchone() is not None
+
+
+def _statements(keys: Keys) -> Iterator[tuple[str, str]]:
+    """(name, statement) of each index of a column."""
+    make, on = f"CREATE INDEX{_beside()}", f"ON {TABLE}"
+    name, only = name_of(keys.source_id, keys.column), f"WHERE {keys.of_source()}"
+    columns = f"{keys.leading}{keys.first},{keys.second},id"
+    yield name, f"{make} {name} {on} ({columns}) {only}"
+    if keys.pieces:
+        name = pieces_name_of(keys.source_id, keys.column)
+        texts = keys.within(Span(KIND_TEXT)).text
+        yield name, f"{make} {name} {on} USING gin ({keys.pieces} gin_trgm_ops) {only} AND {texts}"
+
+
+def _beside() -> str:
+    """In a transaction there is no beside: whoever opened one waits, and others for them."""
+    if connection.vendor != "postgresql":
+        return ""
+    if connection.in_atomic_block:
+        connection.check_constraints()
+        return ""
+    return " CONCURRENTLY"
+
+
+def _drop(name: str) -> None:
+    _run(f"DROP INDEX{_beside()} IF EXISTS {connection.ops.quote_name(name)}")
+
+
+def _run(text: str) -> None:
+    with connection.cursor() as cursor:
+        # Without parameters a `%` is itself.
+        cursor.execute(text.replace("%%", "%"))
+
+
+def _told(source_id: int, column: str, told: dict[str, Any]) -> None:
+    """Note the state of a column's index, if it is still marked."""
+    _change(
+        source_id,
+        lambda indexes, marked: {**indexes, **({column: told} if column in marked else {})},
+    )
+
+
+def _change(source_id: int, change: Any) -> None:
+    with atomic():
+        source = DataSource.objects.select_for_update().filter(pk=source_id).first()
+        if source is not None:
+            indexes = change(source.indexes, set(source.indexed_columns))
+            DataSource.objects.filter(pk=source_id).update(indexes=indexes)

@@ -1,0 +1,322 @@
+"""The keys of an indexed column: two expressions over a row that are in its index, in this order.
+
+They say the kind of a value and the value; together with the id they stand in the order of
+`order`. A query finds an index only by the same expressions, so that the column's name is in the
+text of the SQL: spelled here, by the driver's own quoting, from what an administrator marked.
+What a client sends is looked up among the marked columns, and is never spelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+from ..query.where.ranges import Span
+from ..sql import Sql
+from ..values.codec import path_of
+from ..values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, kind
+
+# What the names of all these indexes begin with.
+NAMES = "rowkeeper_col_"
+# Longer texts, in bytes, are not in the key on PostgreSQL, whose indexes do not take them.
+MAX_TEXT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a query says to use the index of one column of one data source. The texts stand in
+    statements with parameters, so that every `%` is doubled.
+    """
+
+    column: str
+    source_id: int
+    first: str
+    second: str
+    # Of a text, in lower case: what an index of its pieces is over; empty where there is none.
+    pieces: str
+    # Rows whose value is not told by the keys (lists, objects, very long texts), and the others.
+    rest: str
+    told: str
+    # What stands before the keys in the index.
+    leading: str
+    _dialect: _Dialect
+
+    def of_source(self) -> str:
+        """The condition that makes the index usable: its own."""
+        return f"data_source_id={self.source_id:d}{self._dialect.cast}"
+
+    def order(self, descending: bool, one_kind: bool = False) -> str:
+        """The order of the index, for rows that are told, without the id. `one_kind`: a condition
+        beside it has the rows of one kind alone, which SQLite wants to be said once.
+        """
+        direction = " DESC" if descending else ""
+        if one_kind and self.leading:
+            return f"{self.second}{direction}"
+        return f"{self.first}{direction},{self.second}{direction}"
+
+    def within(self, span: Span) -> Sql:
+        """The condition that a row that is told lies in a span."""
+        return self._dialect.within(self, span)
+
+    def point(self, span: Span, descending: bool = False) -> tuple[Sql, str]:
+        """The condition that a row has the one value of a span, and the order that has its rows
+        by id.
+        """
+        return self._dialect.point(self, span, descending)
+
+    def beside(self, span: Span) -> str:
+        """Rows outside of `within` that may fit all the same."""
+        return self._dialect.texts_and_rest(self) if span.texts else self.rest
+
+    def level(self, value: Any, sign: str) -> Sql:
+        """Rows of the same kind as a value that stand at it or behind it; `sign` is > or <."""
+        return self._dialect.level(self, value, sign)
+
+    def beyond(self, value: Any, sign: str) -> Sql:
+        """Rows of the kinds behind that of a value that are told."""
+        return self._dialect.beyond(self, value, sign)
+
+
+class _Dialect(Protocol):
+    cast: str
+
+    def within(self, keys: Keys, span: Span) -> Sql: ...
+    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]: ...
+    def texts_and_rest(self, keys: Keys) -> str: ...
+    def level(self, keys: Keys, value: Any, sign: str) -> Sql: ...
+    def beyond(self, keys: Keys, value: Any, sign: str) -> Sql: ...
+
+
+def keys_of(vendor: str, source_id: int, column: str, pieces: bool = False) -> Keys:
+    """The keys of a column that is marked. `pieces`: there is an index of its texts' pieces."""
+    if vendor == "sqlite":
+        return _sqlite_keys(source_id, column)
+    return _postgresql_keys(source_id, column, pieces)
+
+
+def name_of(source_id: int, column: str) -> str:
+    """The name of a column's index: of letters and digits, whatever the column is called."""
+    digest = sha256(column.encode()).hexdigest()[:16]
+    return f"{prefix_of(source_id)}{digest}"
+
+
+def prefix_of(source_id: int) -> str:
+    """What the names of all indexes of a data source begin with."""
+    return f"{NAMES}{source_id:d}_"
+
+
+def pieces_name_of(source_id: int, column: str) -> str:
+    """The name of the index of its texts' pieces."""
+    return f"{name_of(source_id, column)}_p"
+
+
+def _spelled(vendor: str, text: str) -> str:
+    """A text as SQL: the one place where a name becomes part of a statement."""
+    if vendor == "postgresql":
+        from psycopg import sql
+
+        quoted = sql.Literal(text).as_string(None).strip() + "::text"
+    else:
+        quoted = "'" + text.replace("'", "''") + "'"
+    return quoted.replace("%", "%%")
+
+
+def _bounds(span: Span, column: str, given: str) -> list[Sql]:
+    """The conditions on a key of a span's own kind."""
+    if span.points is not None and len(span.points) == 1:
+        return [Sql(f"{column}={given}", (span.points[0],))]
+    if span.points is not None:
+        places = ",".join([given] * len(span.points))
+        return [Sql(f"{column} IN ({places})", span.points)]
+    found = [(">=", span.low), ("<=", span.high)]
+    return [Sql(f"{column}{sign}{given}", (value,)) for sign, value in found if value is not None]
+
+
+def _all(parts: Sequence[Sql]) -> Sql:
+    return Sql(
+        " AND ".join(part.text for part in parts),
+        tuple(param for part in parts for param in part.params),
+    )
+
+
+# -- PostgreSQL: the kind, or the number, as a numeric; then the text.
+
+_NULL, _FALSE, _TRUE = "'-Infinity'::numeric", "'-3e308'::numeric", "'-2e308'::numeric"
+_TEXT, _REST = "'Infinity'::numeric", "'NaN'::numeric"
+
+
+def _postgresql_keys(source_id: int, column: str, pieces: bool) -> Keys:
+    name = _spelled("postgresql", column)
+    value, text = f"data->{name}", f"data->>{name}"
+    first = (
+        f"(CASE jsonb_typeof({value}) WHEN 'number' THEN ({value})::numeric WHEN 'string' THEN "
+        f"CASE WHEN octet_length({text})<={MAX_TEXT} THEN {_TEXT} ELSE {_REST} END "
+        f"WHEN 'boolean' THEN CASE WHEN {value}='true'::jsonb THEN {_TRUE} ELSE {_FALSE} END "
+        f"WHEN 'array' THEN {_REST} WHEN 'object' THEN {_REST} ELSE {_NULL} END)"
+    )
+    second = (
+        f"((CASE WHEN jsonb_typeof({value})='string' AND octet_length({text})<={MAX_TEXT} "
+        f"THEN {text} ELSE '' END) COLLATE \"C\")"
+    )
+    return Keys(
+        column,
+        source_id,
+        first,
+        second,
+        f"(rowkeeper_lower({second}))" if pieces else "",
+        f"{first}={_REST}",
+        f"{first}<{_REST}",
+        "",
+        _PostgreSQL(),
+    )
+
+
+def _is_placed(value: Any) -> bool:
+    """Whether the key of a value is one for all of its kind."""
+    return value is None or value.__class__ in (bool, str)
+
+
+class _PostgreSQL:
+    cast = "::bigint"
+
+    def within(self, keys: Keys, span: Span) -> Sql:
+        if span.kind == KIND_NULL:
+            return Sql(f"{keys.first}={_NULL}")
+        if span.kind == KIND_BOOLEAN:
+            return self._boolean(keys, span)
+        if span.kind == KIND_TEXT:
+            if span.is_range():
+                return self._between(keys, span)
+            return _all([Sql(f"{keys.first}={_TEXT}"), *_bounds(span, keys.second, "%s")])
+        if span.points is None:
+            return self._between(keys, span)
+        found = _all(_bounds(span, keys.first, "%s::numeric"))
+        return Sql(found.text, tuple(map(repr, found.params)))
+
+    def _between(self, keys: Keys, span: Span) -> Sql:
+        """Both keys in pairs: a planner that does not know the values takes a pair for a third of
+        all rows, and so reads the first few in the order of the index. Key by key it would take
+        them for next to none, and read and sort all that there are.
+        """
+        text = span.kind == KIND_TEXT
+        given = f"({_TEXT},%s)" if text else "(%s::numeric,'')"
+        low, high = (
+            (f">=({_TEXT},'')", f"<({_REST},'')") if text else (f">({_TRUE},'')", f"<({_TEXT},'')")
+        )
+        parts = [
+            Sql(f"({keys.first},{keys.second}){open_end}")
+            if value is None
+            else Sql(
+                f"({keys.first},{keys.second}){sign}{given}", (value if text else repr(value),)
+            )
+            for sign, value, open_end in ((">=", span.low, low), ("<=", span.high, high))
+        ]
+        return _all(parts)
+
+    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]:
+        """As ranges: by equal keys any index on the id could give this order, and the one of all
+        entries be walked for it.
+        """
+        value = None if span.points is None else span.points[0]
+        order = f"{keys.order(descending)},id{' DESC' if descending else ''}"
+        if value.__class__ is str:
+            text = f"{keys.first}={_TEXT} AND {keys.second}>=%s AND {keys.second}<=%s"
+            return Sql(text, (value, value)), order
+        place = Sql(self._place(value)) if _is_placed(value) else Sql("%s::numeric", (repr(value),))
+        text = f"{keys.first}>={place.text} AND {keys.first}<={place.text}"
+        return Sql(text, place.params * 2), order
+
+    def _boolean(self, keys: Keys, span: Span) -> Sql:
+        if span.is_point():
+            assert span.points is not None
+            return Sql(f"{keys.first}={_TRUE if span.points[0] else _FALSE}")
+        return Sql(f"{keys.first}>={_FALSE} AND {keys.first}<={_TRUE}")
+
+    def texts_and_rest(self, keys: Keys) -> str:
+        return f"{keys.first}>={_TEXT}"
+
+    def level(self, keys: Keys, value: Any, sign: str) -> Sql:
+        if value.__class__ is str:
+            return Sql(f"{keys.first}={_TEXT} AND {keys.second}{sign}=%s", (value,))
+        if value.__class__ not in (int, float):
+            return Sql(f"{keys.first}={self._place(value)}")
+        if sign == ">":
+            return Sql(f"{keys.first}>=%s::numeric AND {keys.first}<{_TEXT}", (repr(value),))
+        return Sql(f"{keys.first}<=%s::numeric AND {keys.first}>{_TRUE}", (repr(value),))
+
+    def beyond(self, keys: Keys, value: Any, sign: str) -> Sql:
+        if value.__class__ not in (int, float):
+            place = self._place(value)
+        else:
+            place = f"{_TEXT}" if sign == ">" else _TRUE
+            sign += "="
+        told = f" AND {keys.told}" if sign[0] == ">" else ""
+        return Sql(f"{keys.first}{sign}{place}{told}")
+
+    def _place(self, value: Any) -> str:
+        if value is None:
+            return _NULL
+        if value.__class__ is bool:
+            return _TRUE if value else _FALSE
+        return _TEXT if value.__class__ is str else _REST
+
+
+# -- SQLite: the kind as a small number; then the number or the text. The data source is in the
+# index as well, or the planner takes another one that has it.
+
+_RANKS = {KIND_NULL: 0, KIND_NUMBER: 3, KIND_TEXT: 4}
+
+
+def _sqlite_keys(source_id: int, column: str) -> Keys:
+    path = _spelled("sqlite", path_of(column))
+    first = (
+        f"(CASE json_type(data,{path}) WHEN 'false' THEN 1 WHEN 'true' THEN 2 "
+        "WHEN 'integer' THEN 3 WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 "
+        "WHEN 'object' THEN 5 ELSE 0 END)"
+    )
+    second = (
+        f"(CASE json_type(data,{path}) WHEN 'integer' THEN json_extract(data,{path}) "
+        f"WHEN 'real' THEN rowkeeper_real(data->{path}) "
+        f"WHEN 'text' THEN json_extract(data,{path}) ELSE 0 END)"
+    )
+    rest, told = f"{first}=5", f"{first}<5"
+    return Keys(column, source_id, first, second, "", rest, told, "data_source_id,", _SQLite())
+
+
+class _SQLite:
+    cast = ""
+
+    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]:
+        return self.within(keys, span), "id DESC" if descending else "id"
+
+    def within(self, keys: Keys, span: Span) -> Sql:
+        if span.kind == KIND_BOOLEAN:
+            if span.is_point():
+                assert span.points is not None
+                return Sql(f"{keys.first}={_rank(span.points[0])}")
+            return Sql(f"{keys.first} IN (1,2)")
+        kind_of = Sql(f"{keys.first}={_RANKS[span.kind]}")
+        if span.kind == KIND_NULL:
+            return kind_of
+        return _all([kind_of, *_bounds(span, keys.second, "%s")])
+
+    def texts_and_rest(self, keys: Keys) -> str:
+        return f"{keys.first}>=4"
+
+    def level(self, keys: Keys, value: Any, sign: str) -> Sql:
+        rank = _rank(value)
+        if rank not in (3, 4):
+            return Sql(f"{keys.first}={rank}")
+        return Sql(f"{keys.first}={rank} AND {keys.second}{sign}=%s", (value,))
+
+    def beyond(self, keys: Keys, value: Any, sign: str) -> Sql:
+        told = f" AND {keys.told}" if sign == ">" else ""
+        return Sql(f"{keys.first}{sign}{_rank(value)}{told}")
+
+
+def _rank(value: Any) -> int:
+    if value.__class__ is bool:
+        return 2 if value else 1
+    return _RANKS.get(kind(value), 5)

@@ -1,0 +1,62 @@
+"""What there is of each marked column's index, for the admin and the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..database.connection import connection
+from ..models import DataSource
+from .build import existing, is_at_work
+from .expressions import name_of, pieces_name_of
+from .states import BUILDING, FAILED, READY, WANTED
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One marked column. `problem` says what is wrong; `size` is in bytes, where it is known."""
+
+    column: str
+    state: str
+    problem: str = ""
+    size: int | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f", {_in_words(self.size)}"
+        return f"{self.state}{size}{f': {self.problem}' if self.problem else ''}"
+
+
+def statuses(source: DataSource) -> list[Status]:
+    """The state of each marked column's index, as it is told and as the database has it."""
+    if not source.indexed_columns:
+        return []
+    there, at_work = existing(), is_at_work()
+    return [_status(source, column, there, at_work) for column in source.indexed_columns]
+
+
+def _status(source: DataSource, column: str, there: dict[str, bool], at_work: bool) -> Status:
+    told = source.indexes.get(column, {})
+    state = told.get("state", WANTED)
+    usable = there.get(name_of(source.pk, column), False)
+    if state == BUILDING and not at_work:
+        return Status(column, FAILED, "the work was interrupted")
+    if state == READY and not usable:
+        return Status(column, FAILED, "the database has no such index any more")
+    if state == READY:
+        return Status(column, READY, "", _size(source.pk, column))
+    return Status(column, state, told.get("problem", ""))
+
+
+def _size(source_id: int, column: str) -> int | None:
+    if connection.vendor != "postgresql":
+        return None
+    names = [name_of(source_id, column), pieces_name_of(source_id, column)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(pg_relation_size(to_regclass(n))),0) FROM unnest(%s::text[]) n",
+            [names],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB" if size >= 100_000 else f"{size / 1_000:.0f} kB"

@@ -1,0 +1,1 @@
+"""Who may do what to data sources by Django's permissions."""

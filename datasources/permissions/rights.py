@@ -1,0 +1,142 @@
+"""Who may do what to data sources in the admin: Django's permissions, site-wide or for one alone.
+
+Those for one data source alone are django-guardian's. Answers are kept on the user, who lives as
+long as a request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Cast
+from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
+
+from ..models import DataSource
+
+# What may be given for one data source alone, and in which words.
+OBJECT_RIGHTS = {
+    "view": "see the data source and its entries",
+    "change": "change the data source and its entries",
+    "delete": "delete the data source",
+    "change_rules": "see and change the access rules and the definition",
+    "write_scripts": "put scripts into the access rules, and switch them on",
+    "simulate": "try out the access rules, and see why they grant or deny",
+    "view_log": "see the decision log: who was denied what, and why",
+    "share": "give others the rights that one has oneself",
+}
+
+# As in Django's admin, who may change something may see it. The other rights show a name alone.
+SEEING = ("view", "change", "change_rules")
+
+
+def permission(right: str) -> str:
+    """Django's name of a right: `change` is `rowkeeper_datasources.change_datasource`."""
+    return f"{DataSource._meta.app_label}.{right}_datasource"
+
+
+def may(user: Any, right: str, source: DataSource | None = None) -> bool:
+    """Whether the user has a right on all data sources, or on this one."""
+    if user.has_perm(permission(right)):
+        return True
+    if source is None or source.pk is None or right not in OBJECT_RIGHTS or not user.is_active:
+        return False
+    kept = _kept(user)
+    if (right, source.pk) not in kept:
+        kept[right, source.pk] = user.has_perm(permission(right), source)
+    return kept[right, source.pk]
+
+
+def rights_on(user: Any, source: DataSource) -> list[str]:
+    """The rights that the user has on this data source, site-wide ones included."""
+    return [right for right in OBJECT_RIGHTS if may(user, right, source)]
+
+
+def may_see(user: Any, source: DataSource) -> bool:
+    """Whether the user may see more of a data source than its name."""
+    return any(may(user, right, source) for right in SEEING)
+
+
+def may_somewhere(user: Any, *rights: str) -> bool:
+    """Whether the user has one of the rights on any data source at all."""
+    kept = _kept(user)
+    if (rights, None) not in kept:
+        kept[rights, None] = (
+            any(may(user, right) for right in rights)
+            or _given(user, rights, DataSource.objects.all()).exists()
+        )
+    return kept[rights, None]
+
+
+def visible(user: Any, sources: QuerySet[DataSource]) -> QuerySet[DataSource]:
+    """Those of the data sources on which the user has any right."""
+    return having(user, tuple(OBJECT_RIGHTS), sources)
+
+
+def having(
+    user: Any, rights: tuple[str, ...], sources: QuerySet[DataSource]
+) -> QuerySet[DataSource]:
+    """Those of the data sources on which the user has one of these rights."""
+    if any(may(user, right) for right in rights):
+        return sources
+    return _given(user, rights, sources)
+
+
+def look_again(user: Any) -> None:
+    """Forget the answers that were kept: the user has just been given rights."""
+    _kept(user).clear()
+
+
+def given(kind: str, source_id: int) -> QuerySet[Any]:
+    """Guardian's rows of rights on this data source alone, of kind `user` or `group`."""
+    find = get_user_obj_perms_model if kind == "user" else get_group_obj_perms_model
+    found: QuerySet[Any] = find(DataSource())._default_manager.filter(
+        content_type=ContentType.objects.get_for_model(DataSource), object_pk=str(source_id)
+    )
+    return found
+
+
+def forget(source_id: int) -> None:
+    """Remove what was given for a data source that is gone: its number could come again."""
+    given("user", source_id).delete()
+    given("group", source_id).delete()
+
+
+def forget_deleted(sender: object, instance: DataSource, **kwargs: object) -> None:
+    """Receives `post_delete`."""
+    forget(instance.pk)
+
+
+def _given(
+    user: Any, rights: tuple[str, ...], sources: QuerySet[DataSource]
+) -> QuerySet[DataSource]:
+    """Those on which the user, or a group of the user, has one of these rights for one alone.
+
+    Not guardian's `get_objects_for_user`: its statement compares each row of rights with each data
+    source where PostgreSQL has no statistics yet.
+    """
+    if not user.is_active:  # nor is anybody who has not signed in
+        return sources.none()
+    kind = ContentType.objects.get_for_model(DataSource)
+    wanted = {
+        "content_type": kind,
+        "permission__content_type": kind,
+        "permission__codename__in": [f"{right}_datasource" for right in rights],
+    }
+    own = get_user_obj_perms_model(DataSource())._default_manager.filter(user=user, **wanted)
+    shared = get_group_obj_perms_model(DataSource())._default_manager.filter(
+        group__in=user.groups.all(), **wanted
+    )
+    # Guardian keeps ids as text; those of other models may be no numbers.
+    this = Cast(OuterRef("pk"), CharField())
+    return sources.filter(
+        Q(Exists(own.filter(object_pk=this))) | Q(Exists(shared.filter(object_pk=this)))
+    )
+
+
+def _kept(user: Any) -> dict[Any, bool]:
+    kept: dict[Any, bool] | None = getattr(user, "_rowkeeper_rights", None)
+    if kept is None:
+        kept = user._rowkeeper_rights = {}
+    return kept

@@ -1,0 +1,193 @@
+"""`join`: what of other data sources stands beside each entry. Raw JSON stops here.
+
+{"Comments": {"dataSourceId": 12, "on": {"ID": "ArticleID"}, "count": true}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ..errors import Malformed
+from ..values.validation import MAX_INTEGER, problem_with_name, problem_with_text, shown
+from .select import (
+    Attributes,
+    OrderTerm,
+    Select,
+    column_of,
+    parse_attributes,
+    parse_order,
+    switch,
+    whole,
+)
+from .where import EVERYTHING, Budget, Node, parse_where
+
+MAX_JOINS = 10
+MAX_PAIRS = 10
+
+# A number, or a name, as the client sent it.
+Reference: TypeAlias = "int | str"
+Kind: TypeAlias = Literal["entries", "has", "count", "sum"]
+ColumnsOf: TypeAlias = Callable[[Reference], Container[str]]
+
+
+class TooMuchJoined(Malformed):
+    """What is joined would fill the memory: few rows that all fit each other do."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"`join.{shown(name)}` joins too much for one answer: ask for fewer entries, or give "
+            "the join a `limit`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A column of the entry, and the column of the joined data source that equals it."""
+
+    left: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """What of one other data source is asked for; without `on` its entries follow the others."""
+
+    name: str
+    reference: Reference
+    on: tuple[Pair, ...] = ()
+    required: bool = False
+    kind: Kind = "entries"
+    # The column whose numbers are added up.
+    sum: str = ""
+    where: Node = EVERYTHING
+    order: tuple[OrderTerm, ...] = ()
+    attributes: Attributes = field(default_factory=Attributes)
+    limit: int | None = None
+    # The where as JSON.
+    written: Any = None
+
+    def names(self) -> Iterator[str]:
+        """Every name of a column of the joined data source that stands outside the where."""
+        yield from (pair.right for pair in self.on)
+        yield from self.as_select().names()
+        if self.sum:
+            yield self.sum
+
+    def as_select(self) -> Select:
+        """The same read of the joined data source, by itself."""
+        return Select(self.where, self.order, self.attributes, self.limit)
+
+
+def left_names(joins: tuple[Join, ...]) -> Iterator[str]:
+    """Every column of the entry that joins name."""
+    for join in joins:
+        yield from (pair.left for pair in join.on)
+
+
+def parse_joins(
+    value: Any, columns: Container[str], columns_of: ColumnsOf, budget: Budget
+) -> tuple[Join, ...]:
+    """An object of joins by their names. `columns_of`: those of a joined data source; `budget`:
+    what the query beside them has left.
+
+    Raises `Malformed`, naming the place.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, dict) or len(value) > MAX_JOINS:
+        raise Malformed(f"`join` is an object of at most {MAX_JOINS} joins, by their names")
+    return tuple(_join(name, item, columns, columns_of, budget) for name, item in value.items())
+
+
+def _join(
+    name: str, value: Any, columns: Container[str], columns_of: ColumnsOf, budget: Budget
+) -> Join:
+    place = f"join.{shown(name)}"
+    problem = problem_with_name(name)
+    if problem:
+        raise Malformed(f"`{place}`: the name {problem}")
+    if not isinstance(value, dict):
+        raise Malformed(f'`{place}` is an object such as {{"dataSourceId": 1, "on": {{…}}}}')
+    reference = _reference(value, place)
+    theirs = columns_of(reference)
+    try:
+        join = Join(
+            name,
+            reference,
+            _pairs(value.get("on"), columns, theirs),
+            switch(value, "required"),
+            _kind(value),
+            _sum(value.get("sum"), theirs),
+            parse_where(value.get("where"), theirs, budget=budget),
+            parse_order(_terms(value.get("order")), theirs),
+            parse_attributes(value.get("attributes"), theirs),
+            whole(value, "limit"),
+            value.get("where"),
+        )
+        if not join.on and (join.required or join.kind != "entries"):
+            raise Malformed("`on` is missing; only a join that adds entries goes without")
+    except Malformed as error:
+        raise Malformed(f"in `{place}`: {error.message}") from None
+    return join
+
+
+def _reference(value: dict[str, Any], place: str) -> Reference:
+    number, name = value.get("dataSourceId"), value.get("dataSourceName")
+    if (number is None) == (name is None):
+        raise Malformed(f"`{place}` needs `dataSourceId` or `dataSourceName`, one of them")
+    if name is not None:
+        if not isinstance(name, str) or problem_with_text(name):
+            raise Malformed(f"`{place}.dataSourceName` is text")
+        return name
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number[:30])
+    if number.__class__ is not int or not 0 < number <= MAX_INTEGER:
+        raise Malformed(f"`{place}.dataSourceId` is a whole number from 1")
+    return int(number)
+
+
+def _pairs(value: Any, ours: Container[str], theirs: Container[str]) -> tuple[Pair, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, dict) or not 1 <= len(value) <= MAX_PAIRS:
+        raise Malformed(
+            f"`on` is an object of 1 to {MAX_PAIRS} columns of the entry, each with the column "
+            "of the joined data source that it equals"
+        )
+    pairs = []
+    for left, right in value.items():
+        if not isinstance(right, str):
+            raise Malformed(f"`on.{shown(left)}` is the name of a column, as text")
+        here = f"on.{shown(left)}"
+        pairs.append(Pair(column_of(left, here, ours), column_of(right, here, theirs)))
+    return tuple(pairs)
+
+
+def _kind(value: dict[str, Any]) -> Kind:
+    asked: list[Kind] = []
+    if switch(value, "has"):
+        asked.append("has")
+    if switch(value, "count"):
+        asked.append("count")
+    if value.get("sum") is not None:
+        asked.append("sum")
+    if len(asked) > 1:
+        raise Malformed("`has`, `count` and `sum`: one of them")
+    return asked[0] if asked else "entries"
+
+
+def _sum(value: Any, theirs: Container[str]) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Malformed("`sum` is the name of a column, as text")
+    return column_of(value, "sum", theirs)
+
+
+def _terms(value: Any) -> Any:
+    """A join's order may be one pair by itself: `["createdAt", "DESC"]`."""
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [value]
+    return value

@@ -1,0 +1,1 @@
+"""Regular expressions of the query language, which take linear time."""

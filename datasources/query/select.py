@@ -1,0 +1,288 @@
+"""What is asked of a data source, as values: a body is read once, here, and then is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Malformed
+from ..values.validation import MAX_INTEGER, problem_with_name, shown
+from .aggregate import ENTRY_FIELDS, MAX_GIVEN, Pipeline, given_by, parse_aggregate
+from .column_names import column_of as column_named
+from .cursors import After, parse_after
+from .where import EVERYTHING, Budget, Field, Node, parse_where
+
+ANSWERED_FIELDS = ("id", "dataSourceId", "createdAt", "updatedAt")
+MAX_ORDER = 100
+MAX_ATTRIBUTES = 1_000
+MAX_DISTINCT = 100
+# Views that one request may name; each of their filters may be as large as a where.
+MAX_NAMED_VIEWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerm:
+    """One term of an order: a field of the entry, or (with `is_column`) a column of its row."""
+
+    name: str
+    is_column: bool
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What of an entry is asked for. `columns` None: all; empty: no row at all."""
+
+    columns: tuple[str, ...] | None = None
+    fields: tuple[str, ...] = ANSWERED_FIELDS
+    # Some field of the entry was asked for by name.
+    named_fields: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """The columns that go into an answer: those of `pick` (None: all) that are not in `drop`."""
+
+    pick: frozenset[str] | None = None
+    drop: frozenset[str] = frozenset()
+
+    def of(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The same for a row in memory."""
+        return {key: value for key, value in row.items() if self.shows(key)}
+
+    def shows(self, column: str) -> bool:
+        """Whether a column goes into the answer."""
+        return (self.pick is None or column in self.pick) and column not in self.drop
+
+    def narrowed(self, columns: tuple[str, ...] | None) -> Projection:
+        """The same, but of these columns alone; None: as it is."""
+        if columns is None:
+            return self
+        return Projection(frozenset(filter(self.shows, columns)))
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """A read by query."""
+
+    where: Node = EVERYTHING
+    order: tuple[OrderTerm, ...] = ()
+    attributes: Attributes = field(default_factory=Attributes)
+    limit: int | None = None
+    offset: int = 0
+    with_total: bool = False
+    count_only: bool = False
+    # The distinct combinations of the attributes' columns, rather than entries.
+    distinct: bool = False
+    aggregate: Pipeline | None = None
+    # Views of the data source as (place in the body, name). The filters of all of them count as
+    # part of the where.
+    views: tuple[tuple[str, str], ...] = ()
+    after: After | None = None
+    # The where as JSON.
+    written: Any = None
+
+    def names(self) -> Iterator[str]:
+        """Every column that is named outside the where."""
+        for term in self.order:
+            if term.is_column:
+                yield term.name
+        yield from self.attributes.columns or ()
+        if self.aggregate is not None:
+            yield from (item.name for item in self.aggregate.columns() if len(item.path) == 1)
+
+    def paths(self) -> Iterator[Field]:
+        """Every path below a column that stands outside the where."""
+        if self.aggregate is not None:
+            for item in self.aggregate.columns():
+                if len(item.path) > 1:
+                    yield Field(item.name, item.path, "$exists", True, item.path[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A delete by query."""
+
+    where: Node
+    views: tuple[tuple[str, str], ...] = ()
+    written: Any = None
+
+
+# A client that sends one of these expects fewer entries to be deleted than the where says, or none.
+_SELECT_ONLY = ("aggregate", "distinct", "join", "after", "limit", "offset", "countOnly")
+
+
+def parse_query(
+    body: Any, columns: Container[str], budget: Budget | None = None
+) -> Select | Delete:
+    """The body of `data/query`; `budget`: that of its joins, which are read after it.
+
+    Raises `Malformed`.
+    """
+    if not isinstance(body, dict):
+        raise Malformed('the body is an object, such as {"type": "select", "where": {}}')
+    kind = body.get("type", "select")
+    if kind == "delete":
+        if body.get("where") is None:
+            raise Malformed("a delete by query needs `where`; {} means every entry")
+        for key in _SELECT_ONLY:
+            if is_asked(body, key):
+                raise Malformed(f"`{key}` is for a select, not for a delete")
+        # These change nothing about a delete, but still have to be well-formed.
+        parse_order(body.get("order"), columns)
+        parse_attributes(body.get("attributes"), columns)
+        switch(body, "includePagination")
+        return Delete(parse_where(body["where"], columns), parse_views(body), body["where"])
+    if kind != "select":
+        raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
+    order = parse_order(body.get("order"), columns)
+    ask = Select(
+        where=parse_where(body.get("where"), columns, budget=budget),
+        order=order,
+        attributes=parse_attributes(body.get("attributes"), columns),
+        limit=whole(body, "limit"),
+        offset=whole(body, "offset") or 0,
+        with_total=switch(body, "includePagination"),
+        count_only=switch(body, "countOnly"),
+        distinct=switch(body, "distinct"),
+        aggregate=_aggregate(body, columns),
+        views=parse_views(body),
+        after=parse_after(body.get("after"), order),
+        written=body.get("where"),
+    )
+    if ask.aggregate is not None:
+        _refuse_beside(body, "aggregate", ("order", "attributes", "distinct", "join", "after"))
+    if ask.distinct:
+        _refuse_beside(body, "distinct", ("join", "after"))
+        _check_distinct(ask)
+    if ask.after is not None and ask.offset:
+        _refuse_beside(body, "after", ("offset",))
+    return ask
+
+
+def _aggregate(body: dict[str, Any], columns: Container[str]) -> Pipeline | None:
+    value = body.get("aggregate")
+    return None if value is None else parse_aggregate(value, columns)
+
+
+def parse_views(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The names in `view` (one name) and `views` (a list), each once and with its place in the
+    body, such as `("views[0]", "Mine")`. Raises `Malformed`.
+    """
+    one, several = body.get("view"), body.get("views")
+    if one is None and several is None:
+        return ()
+    if one is not None and not isinstance(one, str):
+        raise Malformed("`view` is the name of one view, as text; `views` is a list of names")
+    if several is None:
+        several = []
+    if not isinstance(several, list) or not all(isinstance(name, str) for name in several):
+        raise Malformed('`views` is a list of names of views, such as ["Mine"]')
+    places = {} if one is None else {one: "view"}
+    for at, name in enumerate(several):
+        places.setdefault(name, f"views[{at}]")
+    if len(places) > MAX_NAMED_VIEWS:
+        raise Malformed(f"`views` has at most {MAX_NAMED_VIEWS} names")
+    return tuple((place, name) for name, place in places.items())
+
+
+def is_asked(body: dict[str, Any], key: str) -> bool:
+    """Whether a key is there and says something, if only what cannot be read."""
+    return body.get(key) is not None and body[key] is not False
+
+
+def _refuse_beside(body: dict[str, Any], what: str, others: tuple[str, ...]) -> None:
+    for key in others:
+        if is_asked(body, key):
+            raise Malformed(f"`{key}` cannot stand beside `{what}`")
+
+
+def _check_distinct(ask: Select) -> None:
+    """What is distinct are the combinations of columns; nothing else of an entry is in them."""
+    columns = ask.attributes.columns
+    if not columns or ask.attributes.named_fields:
+        raise Malformed("`distinct` needs `attributes` with at least one column, and no others")
+    if len(columns) > MAX_DISTINCT:
+        raise Malformed(f"`distinct` takes at most {MAX_DISTINCT} columns")
+    # Each combination has the names of all of them, also of columns that no row has.
+    if given_by(columns) > MAX_GIVEN:
+        raise Malformed(f"`distinct` takes columns whose names have {MAX_GIVEN} characters at most")
+    for at, term in enumerate(ask.order):
+        if not term.is_column or term.name not in columns:
+            raise Malformed(f"`order[{at}]`: with `distinct` it is one of the `attributes`")
+
+
+def parse_order(value: Any, columns: Container[str]) -> tuple[OrderTerm, ...]:
+    """`[["data.Name", "ASC"], ["createdAt", "DESC"]]`. Raises `Malformed`."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > MAX_ORDER:
+        raise Malformed(
+            f"`order` is a list of at most {MAX_ORDER} pairs of a column and ASC or DESC"
+        )
+    return tuple(_order_term(term, f"order[{at}]", columns) for at, term in enumerate(value))
+
+
+def _order_term(term: Any, place: str, columns: Container[str]) -> OrderTerm:
+    if not isinstance(term, list) or not 1 <= len(term) <= 2 or not isinstance(term[0], str):
+        raise Malformed(f'`{place}` is a pair such as ["data.Name", "ASC"]')
+    direction = term[1] if len(term) == 2 else "ASC"
+    if not isinstance(direction, str) or direction.upper() not in ("ASC", "DESC"):
+        raise Malformed(f'`{place}[1]` is "ASC" or "DESC"')
+    descending = direction.upper() == "DESC"
+    if term[0] in ENTRY_FIELDS:
+        return OrderTerm(term[0], False, descending)
+    return OrderTerm(column_of(term[0], place, columns), True, descending)
+
+
+def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
+    """`["id", "data.Name"]` or `["Name"]`. Raises `Malformed`.
+
+    Where no field of the entry is named, an answer has the usual ones; where no column is, it
+    has no `data`.
+    """
+    if value is None:
+        return Attributes()
+    if not isinstance(value, list) or len(value) > MAX_ATTRIBUTES:
+        raise Malformed(f"`attributes` is a list of at most {MAX_ATTRIBUTES} names")
+    kept: list[str] = []
+    picked: list[str] = []
+    for at, name in enumerate(value):
+        if not isinstance(name, str):
+            raise Malformed(f"`attributes[{at}]` is the name of a column or field, as text")
+        if name in (*ENTRY_FIELDS, "dataSourceId"):
+            kept.append(name)
+        else:
+            picked.append(column_of(name, f"attributes[{at}]", columns))
+    fields_of_entry = tuple(name for name in (*ENTRY_FIELDS, "dataSourceId") if name in kept)
+    return Attributes(tuple(picked), fields_of_entry or ANSWERED_FIELDS, bool(kept))
+
+
+def column_of(written: str, place: str, columns: Container[str]) -> str:
+    """The column that a name means; see `resolving.column_of`. Raises `Malformed`."""
+    name = column_named(written, columns)
+    problem = problem_with_name(name)
+    if problem:
+        raise Malformed(f"`{place}`: the column {problem}")
+    return name
+
+
+def whole(body: dict[str, Any], key: str) -> int | None:
+    """A whole number from 0, or None. Raises `Malformed`."""
+    value = body.get(key)
+    if value is None:
+        return None
+    if value.__class__ is not int or not 0 <= value <= MAX_INTEGER:
+        raise Malformed(f"`{key}` is a whole number from 0, or null")
+    return int(value)
+
+
+def switch(body: dict[str, Any], key: str, default: bool = False) -> bool:
+    """A switch of a body: `true` or `false` alone. Raises `Malformed`."""
+    value = body.get(key)
+    if value is None:
+        return default
+    if value.__class__ is not bool:
+        raise Malformed(f"`{key}` is true or false, not `{shown(value)}`")
+    return bool(value)

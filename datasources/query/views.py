@@ -1,0 +1,216 @@
+"""Views: filters with a name, in `definition.views`, whose values may come from the session.
+
+    {"views": {"Mine": {"where": {"Owner": "session.Email"}}}}
+
+or as a list of `{"name": …, "filter": …}`. A value from the session is put in place as a value:
+it may stand where it is only compared, never as a pattern or a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Malformed
+from ..values.validation import is_scalar, problem_with_name, shown
+from .where import Budget, Node, any_of, parse_where
+
+SESSION = "session."
+MAX_VIEWS = 100
+# All filters together ask for at most so many times what the where of a request may.
+TOGETHER = 10
+# The operators that only compare, and those that hold conditions.
+_COMPARE = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"})
+_CONTAIN = frozenset({"$and", "$or", "$nor", "$not", "$elemMatch"})
+# No row fits: what a view means for whom the session lacks a value.
+NOTHING: Node = any_of(())
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A filter as its definition has it."""
+
+    name: str
+    filter: dict[str, Any] = field(hash=False)
+
+    def where(
+        self,
+        session: Mapping[str, Any] | None,
+        columns: Container[str],
+        budget: Budget | None = None,
+    ) -> Node:
+        """The where for this session; `NOTHING` where it lacks a value that the view names.
+
+        `budget` bounds this view and the others of the same request together. Raises `Malformed`
+        for a filter that no save accepts, and for one that exceeds the budget.
+        """
+        _check(self)
+        try:
+            return parse_where(_bound(self.filter, session or {}), columns, budget=budget)
+        except _Lacking:
+            return NOTHING
+
+    def written(self, session: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The same as JSON."""
+        try:
+            found: dict[str, Any] = _bound(self.filter, session or {})
+        except _Lacking:
+            found = {"$nor": [{}]}
+        return found
+
+
+class _Lacking(Exception):
+    """The session does not have a value."""
+
+
+def problem_with_views(views: object) -> str | None:
+    """Why a value is no set of views, or None."""
+    try:
+        together = 0.0
+        for view in _read(views):
+            together += _check(view).share()
+            if together > TOGETHER:
+                return f"the filters of `views` are too large together, as of `{shown(view.name)}`"
+    except Malformed as error:
+        return error.message
+    return None
+
+
+def views_of(definition: object) -> tuple[View, ...]:
+    """The views of a definition; none where they cannot be read. Their filters are looked at when
+    they are used: each process reads the views anew whenever the data source changes.
+    """
+    views = definition.get("views") if isinstance(definition, dict) else None
+    try:
+        return () if views is None else _read(views)
+    except Malformed:
+        return ()
+
+
+def _read(views: object) -> tuple[View, ...]:
+    """The views, but for their filters. Raises `Malformed`."""
+    read = tuple(_each(views))
+    if len(read) > MAX_VIEWS:
+        raise Malformed(f"`views` has more than {MAX_VIEWS} views")
+    if len({view.name for view in read}) != len(read):
+        raise Malformed("`views` has two views of one name")
+    return read
+
+
+def _each(views: object) -> Iterator[View]:
+    if isinstance(views, dict):
+        for name, view in views.items():
+            yield _view(name, view, "where", f"views.{shown(name)}")
+    elif isinstance(views, list):
+        for at, view in enumerate(views):
+            name = view.get("name") if isinstance(view, dict) else None
+            yield _view(name, view, "filter", f"views[{at}]")
+    else:
+        raise Malformed('`views` is an object: {"Mine": {"where": {"Owner": "session.Email"}}}')
+
+
+def _view(name: object, view: object, key: str, place: str) -> View:
+    if not isinstance(view, dict) or not isinstance(view.get(key), dict):
+        raise Malformed(f"`{place}.{key}` is an object of columns and conditions")
+    problem = problem_with_name(name)
+    if problem:
+        raise Malformed(f"`{place}`: the name {problem}")
+    unknown = set(view) - {"name", key, "bundle"}
+    if unknown:
+        raise Malformed(f"`{place}` has no property `{shown(min(unknown))}`")
+    return View(str(name), view[key])
+
+
+def _check(view: View) -> Budget:
+    """What its filter asks for. Raises `Malformed` for a where that is none, whatever the session
+    holds.
+    """
+    budget = Budget()
+    try:
+        parse_where(view.filter, budget=budget)
+        for place, text in _unbound(view.filter, "where"):
+            raise Malformed(
+                f"`{place}`: `{shown(text)}` does not stand here; a value of the session stands "
+                f"under a column, or under one of {', '.join(sorted(_COMPARE))}"
+            )
+        for text in _texts(view.filter):
+            if text == SESSION:
+                raise Malformed("`session.` names no column; it is such as `session.Email`")
+    except Malformed as error:
+        raise Malformed(f"the view `{shown(view.name)}`: {error.message}") from None
+    return budget
+
+
+# -- putting the session's values in place
+
+
+def _bound(value: Any, session: Mapping[str, Any]) -> Any:
+    """A where, or what stands under a column or a logical operator, with the session's values."""
+    if isinstance(value, list):
+        return [_bound(item, session) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _bound_below(key, item, session) for key, item in value.items()}
+
+
+def _bound_below(key: str, item: Any, session: Mapping[str, Any]) -> Any:
+    if key == "$not" and not isinstance(item, dict):
+        # As `$ne`, with a value or a list.
+        return _filled(item, session)
+    if key in _CONTAIN:
+        return _bound(item, session)
+    if key.startswith("$"):
+        return _filled(item, session) if key in _COMPARE else item
+    return (_bound if _has_operators(item) else _filled)(item, session)
+
+
+def _filled(operand: Any, session: Mapping[str, Any]) -> Any:
+    """What is compared with, with the session's values in it."""
+    if isinstance(operand, str):
+        return _value(operand[len(SESSION) :], session) if _is_session(operand) else operand
+    if isinstance(operand, list):
+        return [_filled(item, session) for item in operand]
+    if isinstance(operand, dict):
+        return {key: _filled(item, session) for key, item in operand.items()}
+    return operand
+
+
+def _is_session(text: str) -> bool:
+    return text.startswith(SESSION)
+
+
+def _value(column: str, session: Mapping[str, Any]) -> Any:
+    value = session.get(column)
+    if not is_scalar(value) or value == "":
+        raise _Lacking
+    return value
+
+
+def _unbound(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """The texts that look like a value of the session where `_bound` puts none, with places."""
+    if isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from _unbound(item, f"{place}[{at}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            here = f"{place}.{shown(key)}"
+            if key in _CONTAIN or (not key.startswith("$") and _has_operators(item)):
+                yield from _unbound(item, here)
+            elif key.startswith("$") and key not in _COMPARE:
+                yield from ((here, text) for text in _texts(item) if _is_session(text))
+
+
+def _has_operators(item: Any) -> bool:
+    return isinstance(item, dict) and any(name.startswith("$") for name in item)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,43 @@
+"""What a where means in memory: the reading that the databases have to agree with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .nodes import And, Elem, Field, Made, Node, Not, Or
+from .operators import OPERATORS
+from .paths import ends, walk
+
+
+def matches(node: Node, row: Any) -> bool:
+    """Whether a row fits a where, or a member of a list the inside of an `$elemMatch`."""
+    if node.__class__ is Field:
+        return _field_matches(node, row)
+    if node.__class__ is And:
+        return all(matches(item, row) for item in node.items)
+    if node.__class__ is Or:
+        return any(matches(item, row) for item in node.items)
+    if node.__class__ is Not:
+        return not matches(node.item, row)
+    if node.__class__ is Made:
+        return matches(node.item, row)
+    assert isinstance(node, Elem)
+    return elem_matches(node, row)
+
+
+def elem_matches(node: Elem, item: Any) -> bool:
+    """Whether a list on the path has a member that fits."""
+    return any(
+        matches(node.item, member)
+        for value in ends(item, node.path)
+        if value.__class__ is list
+        for member in value
+    )
+
+
+def _field_matches(field: Field, row: Any) -> bool:
+    row_of_table = OPERATORS[field.op]
+    holds, operand = row_of_table.holds, field.operand
+    values = walk if row_of_table.opens_lists else ends
+    found = any(holds(value, operand) for value in values(row, field.path))
+    return row_of_table.negates(operand) != found

@@ -1,0 +1,195 @@
+"""Where an index of a column has to be looked into for a condition: a stretch of its order.
+
+A span is never narrower than the condition, and the condition is asked beside it: an index saves
+rows to look at, and cannot change what is found. Lists, objects and very long texts stand in no
+span; whoever uses one looks at them as well. Pure Python; `indexes.expressions` writes the SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ...values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, is_scalar, kind
+from . import filters
+from .dates import DAY_MS, day_text
+from .nodes import And, Field, Made, Node
+from .operators import OPERATORS
+
+# More members of a list than these are not looked up one by one.
+MAX_POINTS = 64
+KINDS: Final = (KIND_NULL, KIND_BOOLEAN, KIND_NUMBER, KIND_TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Values of one kind: these `points`, or all from `low` to `high`, both included where they
+    are not None. `texts`: a text may fit, too, in a span of numbers.
+    """
+
+    kind: str
+    points: tuple[Any, ...] | None = None
+    low: Any = None
+    high: Any = None
+    texts: bool = False
+
+    def is_point(self) -> bool:
+        """One value alone."""
+        return self.kind == KIND_NULL or (self.points is not None and len(self.points) == 1)
+
+    def is_range(self) -> bool:
+        """Whether it has an end."""
+        return self.low is not None or self.high is not None
+
+
+def conjuncts(node: Node) -> Iterator[Node]:
+    """The conditions of a where that all have to hold."""
+    if isinstance(node, And):
+        for item in node.items:
+            yield from conjuncts(item)
+    elif isinstance(node, Made):
+        yield from conjuncts(node.item)
+    else:
+        yield node
+
+
+def spans_of(node: Node) -> dict[str, Span]:
+    """By column: the span in which a row has to be for the where to hold."""
+    found: dict[str, Span] = {}
+    for item in conjuncts(node):
+        if isinstance(item, Field) and len(item.path) == 1:
+            span = span_of(item)
+            if span is not None:
+                known = found.get(item.path[0])
+                found[item.path[0]] = span if known is None else _both(known, span)
+    return found
+
+
+def span_of(field: Field) -> Span | None:
+    """The span of one condition; None where no index helps."""
+    make = _SPANS.get(field.op)
+    if make is None or OPERATORS[field.op].negates(field.operand):
+        return _missing(field)
+    return make(field.operand)
+
+
+def _missing(field: Field) -> Span | None:
+    if field.op == "$exists" and OPERATORS["$exists"].negates(field.operand):
+        return Span(KIND_NULL)
+    return None
+
+
+def _both(one: Span, other: Span) -> Span:
+    """A span that holds what is in both; either will do where they cannot be put together."""
+    if one.points is not None or other.kind != one.kind:
+        return one
+    if other.points is not None:
+        return other
+    lows = [span.low for span in (one, other) if span.low is not None]
+    highs = [span.high for span in (one, other) if span.high is not None]
+    return replace(
+        one,
+        low=max(lows, default=None),
+        high=min(highs, default=None),
+        texts=one.texts or other.texts,
+    )
+
+
+def _equal(operand: Any) -> Span | None:
+    return _among([operand])
+
+
+def _among(operand: Any) -> Span | None:
+    kinds = {kind(member) for member in operand}
+    if len(kinds) != 1 or len(operand) > MAX_POINTS:
+        return None
+    (found,) = kinds
+    return Span(found, tuple(operand)) if found in KINDS else None
+
+
+def _from(operand: Any) -> Span | None:
+    return Span(kind(operand), low=operand) if is_scalar(operand) else _equal_null(operand)
+
+
+def _to(operand: Any) -> Span | None:
+    return Span(kind(operand), high=operand) if is_scalar(operand) else _equal_null(operand)
+
+
+def _equal_null(operand: Any) -> Span | None:
+    return Span(KIND_NULL) if operand is None else None
+
+
+def _like(operand: Any) -> Span | None:
+    prefix, found, _ = operand.partition("%")
+    if not found or not prefix:
+        return None
+    return Span(KIND_TEXT, low=prefix, high=text_after(prefix))
+
+
+def text_after(prefix: str) -> str | None:
+    """The first text behind all that begin with a prefix, by code point, or None."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last <= 0x10FFFF:
+            return prefix[:-1] + chr(0xE000 if 0xD800 <= last < 0xE000 else last)
+        prefix = prefix[:-1]
+    return None
+
+
+def _has_type(operand: Any) -> Span | None:
+    found = "boolean" if operand == "bool" else operand
+    return Span(found) if found in KINDS else None
+
+
+def _equal_any_case(operand: Any) -> Span | None:
+    return None if operand.__class__ is str else _equal(operand)
+
+
+def _number_or_text(low: Any, high: Any) -> Span:
+    """Numbers written as text fit as well; a bound is one of them, as text."""
+    return Span(KIND_NUMBER, low=_wide(low, -1), high=_wide(high, 1), texts=True)
+
+
+def _wide(bound: str | None, sign: int) -> float | None:
+    """A double on the far side of a decimal; None beyond all doubles."""
+    if bound is None:
+        return None
+    value = float(bound)
+    value += sign * (abs(value) * 1e-9 + 1e-300)
+    return value if abs(value) < 1.7e308 else None
+
+
+def _dates(condition: str) -> Callable[[Any], Span | None]:
+    def make(operand: Any) -> Span | None:
+        low, high = filters.limits(condition, operand)
+        return Span(
+            KIND_TEXT,
+            low=None if low is None else day_text(low - DAY_MS),
+            high=None if high is None else day_text(high + 2 * DAY_MS),
+        )
+
+    return make
+
+
+_SPANS: dict[str, Callable[[Any], Span | None]] = {
+    "$eq": _equal,
+    "$in": _among,
+    "$gt": _from,
+    "$gte": _from,
+    "$lt": _to,
+    "$lte": _to,
+    "$like": _like,
+    "$type": _has_type,
+    "$filters ==": _equal_any_case,
+    "$filters oneof": _among,
+    "$filters >": lambda operand: _number_or_text(operand, None),
+    "$filters >=": lambda operand: _number_or_text(operand, None),
+    "$filters <": lambda operand: _number_or_text(None, operand),
+    "$filters <=": lambda operand: _number_or_text(None, operand),
+    "$filters between": lambda operand: _number_or_text(*operand),
+    **{
+        f"$filters {name}": _dates(name)
+        for name in ("dateis", "datebefore", "dateafter", "datebetween")
+    },
+}

@@ -1,0 +1,149 @@
+"""What those need whom Django's permissions let in: the admin's tables, import and export.
+
+Past the rules, but never past the secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import Any
+
+from django.db.models import Count
+
+from ..catalog.registry import Source
+from ..compiler.projection import order_sql, row_text
+from ..database.connection import connection
+from ..models import Entry
+from ..query.select import OrderTerm, Projection
+from ..query.where import Node, any_of
+from ..query.where.nodes import column_is
+from ..values.codec import path_of
+from .read import fetch
+from .statements import TABLE, Stored, condition_of, dialect, run, stored
+from .write import WRITE_BATCH, insert, update, writing
+
+# Columns that one statement counts.
+_MOST_COUNTED = 50
+
+
+def admin_save(
+    source: Source, entry_id: int | None, row: dict[str, Any], order: int = 0
+) -> Stored | None:
+    """Write one row past the rules; secrets that are not sent stay. None: it is gone."""
+    # An administrator who types a new column declares it. A column that a write made stays one.
+    new = [name for name in row if name not in source.columns]
+    with writing(source, new, declares=True):
+        if entry_id is None:
+            saved = insert(source, [row])[0]
+        else:
+            before = fetch(source, [entry_id], lock=True).get(entry_id)
+            if before is None:
+                return None
+            kept = {key: before.data[key] for key in source.secret if key in before.data}
+            saved = update(source, [(before, {**kept, **row})])[0]
+        Entry.objects.filter(pk=saved.id).update(order=order)
+    return saved
+
+
+def admin_page(
+    source: Source, where: Node, order: Sequence[OrderTerm], limit: int, offset: int
+) -> list[Stored]:
+    """A page of entries past the rules, without secrets."""
+    condition = condition_of(source.id, where)
+    sorting = order_sql(dialect(), order)
+    text = row_text(dialect(), Projection(drop=source.secret))
+    rows = run(
+        f'SELECT id,{text.text},created_at,updated_at,"order" FROM {TABLE} '
+        f"WHERE {condition.text}{sorting.text} LIMIT %s OFFSET %s",
+        (*text.params, *condition.params, *sorting.params, limit, offset),
+    )
+    return [stored(row) for row in rows]
+
+
+def holds_text(columns: Iterable[str], text: str) -> Node:
+    """A where for the admin's search: some column has the text in it, in any case."""
+    pattern = f"%{text}%"
+    return any_of(column_is(column, "$iLike", pattern) for column in columns)
+
+
+def counts(source_ids: Iterable[int]) -> dict[int, int]:
+    """How many entries each of these data sources has; one without any is absent."""
+    found = Entry.objects.filter(data_source_id__in=list(source_ids)).order_by()
+    return dict(found.values_list("data_source_id").annotate(Count("id")))
+
+
+def column_counts(source_id: int, names: Sequence[str]) -> dict[str, int]:
+    """Return how many entries hold each of these columns, null included; columns that no entry
+    holds are left out.
+    """
+    found: dict[str, int] = {}
+    for at in range(0, len(names), _MOST_COUNTED):
+        part = names[at : at + _MOST_COUNTED]
+        if connection.vendor == "sqlite":
+            holds, params = "json_type(data,%s) IS NOT NULL", [path_of(name) for name in part]
+        else:
+            holds, params = "data ? %s", list(part)
+        counted = ",".join(f"count(*) FILTER (WHERE {holds})" for _ in part)
+        row = run(f"SELECT {counted} FROM {TABLE} WHERE data_source_id=%s", (*params, source_id))[0]
+        found |= {name: count for name, count in zip(part, row, strict=True) if count}
+    return found
+
+
+def text_counts(source_id: int | None, names: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """Return how many entries there are, and how many have a text that is not empty in each of
+    these few columns. A data source that is not saved yet (None) has no entries.
+    """
+    if source_id is None:
+        return 0, dict.fromkeys(names, 0)
+    params: list[str] = []
+    for name in names:
+        params += [path_of(name)] * 2 if connection.vendor == "sqlite" else [name] * 2
+    if connection.vendor == "sqlite":
+        holds = "json_type(data,%s)='text' AND json_extract(data,%s)<>''"
+    else:
+        holds = "jsonb_typeof(data->(%s::text))='string' AND data->>(%s::text)<>''"
+    counted = "".join(f",count(*) FILTER (WHERE {holds})" for _ in names)
+    sql = f"SELECT count(*){counted} FROM {TABLE} WHERE data_source_id=%s"
+    total, *found = run(sql, (*params, source_id))[0]
+    return int(total), {name: int(count) for name, count in zip(names, found, strict=True)}
+
+
+def column_names(source: Source) -> list[str]:
+    """Every column that a row has, secrets aside: the declared ones first, in their order."""
+    if connection.vendor == "sqlite":
+        keys = "SELECT DISTINCT k.key FROM {entries} e, json_each(e.data) k WHERE e."
+    else:
+        keys = "SELECT DISTINCT jsonb_object_keys(e.data) FROM {entries} e WHERE e."
+    with connection.cursor() as cursor:
+        cursor.execute(f"{keys.format(entries=TABLE)}data_source_id=%s", [source.id])
+        held = {row[0] for row in cursor.fetchall()}
+    declared = [name for name in source.columns if name not in source.secret]
+    return [*declared, *sorted(held - {*source.columns, *source.secret})]
+
+
+def ids(source: Source) -> list[int]:
+    """The id of every entry."""
+    found = Entry.objects.filter(data_source_id=source.id).order_by("id")
+    return list(found.values_list("pk", flat=True))
+
+
+def state(source: Source, lock: bool = False) -> str:
+    """A text that is another one after any entry has come, gone or been written.
+
+    With `lock` no entry is written by anybody else until the transaction ends.
+    """
+    wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
+    listed = f"SELECT id,updated_at FROM {TABLE} WHERE data_source_id=%s ORDER BY id{wait}"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            each = "hashtextextended(id::text||' '||extract(epoch FROM updated_at)::text,0)"
+            summed = f"SELECT count(*)::text||' '||coalesce(sum({each}::numeric),0)::text"
+            cursor.execute(f"{summed} FROM ({listed}) AS e", [source.id])
+            found: str = cursor.fetchone()[0]
+            return found
+        digest = sha256()
+        cursor.execute(listed, [source.id])
+        while rows := cursor.fetchmany(WRITE_BATCH):
+            digest.update(repr(rows).encode())
+        return digest.hexdigest()

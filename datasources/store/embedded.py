@@ -1,0 +1,88 @@
+"""A few entries as one more item of another statement, so that a request needs no second one."""
+
+from __future__ import annotations
+
+from ..catalog.registry import Source
+from ..compiler.projection import order_sql
+from ..indexes import advice
+from ..query.select import Projection, Select
+from ..query.where import Node
+from ..sql import Sql
+from ..values.validation import MAX_INTEGER
+from .attempts import ENDED, is_complete, remember
+from .planner import rows_for
+from .read import DEEP, entry_text_of
+from .scan import Ask, Rows
+from .statements import dialect, spelled
+
+# What is answered at once; more is better read in pages.
+FEW = 1_000
+
+
+def has_few() -> bool:
+    """Whether the database in use can be asked like that."""
+    return dialect().name == "postgresql"
+
+
+def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tuple[Sql, Rows] | None:
+    """The entries that `select` gives, as one text of PostgreSQL, `number:entries`, which `few_in`
+    reads. The number is that of the hits, where the rows have such, or else that of the entries.
+
+    None for what is better asked by itself.
+    """
+    if not has_few() or not _is_plain(ask):
+        return None
+    limit = _limit(ask)
+    first = min(limit + ask.offset, MAX_INTEGER)
+    rows = rows_for(Ask(source, where, ask.order, first, asks_anew=True))
+    if rows.has_parts:
+        return None
+    text = entry_text_of(ask.attributes, shown)
+    order = order_sql(dialect(), ask.order)
+    # An array keeps the order of its subquery; an aggregate need not.
+    found = f"ARRAY(SELECT {text.text} FROM {rows.sql.text}{order.text} LIMIT %s OFFSET %s)"
+    params = (*text.params, *rows.sql.params, *order.params, limit, ask.offset)
+    if rows.hits is not None:
+        opening = rows.opening
+        found = (
+            f"({opening.text}SELECT (SELECT count(*) FROM hits)||':'||array_to_string({found},','))"
+        )
+        return Sql(found, (*opening.params, *params)), rows
+    number, on = "cardinality(a)", rows.goes_on
+    if on is not None:
+        # A walk that has passed every row has found all that there is.
+        number = f"CASE WHEN cardinality(a)<%s AND NOT {on.text} THEN {ENDED} ELSE {number} END"
+        params = (limit, *on.params, *params)
+    # Without the OFFSET a planner puts the array into both places, and has it made twice.
+    told = f"SELECT {number}||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
+    return Sql(f"({told} AS found)", params), rows
+
+
+def few_in(text: str, source: Source, ask: Select, rows: Rows) -> str | None:
+    """The entries that were found, as the inside of a JSON list; None: there are more than a few,
+    or the attempt has failed, and they are to be asked for again.
+
+    What would have been of use to find them is counted.
+    """
+    number, _, entries = text.partition(":")
+    found = int(number)
+    complete = is_complete(rows, found, _limit(ask), found)
+    remember(rows, complete, found)
+    told = found if rows.hits is None else found - ask.offset
+    if not complete or (ask.limit is None and told > FEW):
+        return None
+    advice.note(source.id, rows.wants)
+    return spelled([f"[{entries}]"])[0][1:-1]
+
+
+def _limit(ask: Select) -> int:
+    """How many are asked for; of any number, one more than a few."""
+    return FEW + 1 if ask.limit is None else ask.limit
+
+
+def _is_plain(ask: Select) -> bool:
+    """Whether a few entries are all that is asked for."""
+    if (ask.limit is not None and ask.limit > FEW) or ask.offset > DEEP:
+        return False
+    beside = ask.count_only or ask.with_total or ask.distinct or ask.aggregate is not None
+    return not beside and ask.after is None

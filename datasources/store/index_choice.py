@@ -1,0 +1,57 @@
+"""Which of several indexes finds the fewest rows: counted in each of them, up to a bound.
+
+Neither database has statistics that would say: SQLite gathers none by itself, and PostgreSQL plans
+a statement once for all values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..sql import Sql
+from . import statistics
+from .statements import TABLE, run
+from .statistics import Key
+
+# How many rows are counted in each index at first, at last, and how many times as many each time.
+FIRST, LAST, FACTOR = 64, 20_000, 16
+
+
+def narrowest(key: Key, lookups: Mapping[str, Sql]) -> str:
+    """The name of the index that finds the fewest rows, about.
+
+    `key`: what the answer is remembered by. `lookups`: the condition of each index, by its name.
+    Where all of them find many, the first one.
+    """
+    known = statistics.narrowest.get(key)
+    if known is not None and not known[1] and known[0] in lookups:
+        statistics.narrowest.use(key)
+        return known[0]
+    found = _counted(lookups)
+    statistics.narrowest.put(key, found)
+    return found
+
+
+def is_still_chosen(key: Key, name: str) -> bool:
+    """Whether the index would be chosen again without counting."""
+    known = statistics.narrowest.get(key)
+    if known is None or known[1]:
+        return False
+    statistics.narrowest.use(key)
+    return known[0] == name
+
+
+def _counted(lookups: Mapping[str, Sql]) -> str:
+    most = FIRST
+    while most <= LAST:
+        counts = [
+            f"(SELECT count(*) FROM (SELECT 1 FROM {TABLE} WHERE {one.text} LIMIT {most:d}) AS c)"
+            for one in lookups.values()
+        ]
+        params = tuple(param for one in lookups.values() for param in one.params)
+        (row,) = run(f"SELECT {','.join(counts)}", params)
+        fewest, name = min(zip(row, lookups, strict=True), key=lambda pair: int(pair[0]))
+        if fewest < most:
+            return name
+        most *= FACTOR
+    return next(iter(lookups))

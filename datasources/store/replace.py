@@ -1,0 +1,128 @@
+"""The entries of a data source except some: decided on and deleted in pieces.
+
+A bulk write without `append` replaces everything. How many entries that is has no bound, so that
+they are never all in memory, and no statement takes as long as all of them need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, overload
+
+from ..catalog.registry import Source
+from ..database.connection import connection
+from ..models import Entry
+from ..sql import Sql
+from ..values.codec import dumps
+from .read import fetched
+from .statements import TABLE, Stored, by_id, run
+
+# Rows that are in memory at a time.
+PIECE = 2_000
+# Entries that one statement deletes: far from the limits of time for a statement.
+DELETED = 50_000
+
+
+class Others(Sequence[dict[str, Any]]):
+    """The rows of a data source's entries except those with the ids `kept`, as `{column: value}`.
+
+    They are read from the database each time that they are iterated over. The caller holds the lock
+    of the data source, so that they stay the same until the transaction ends.
+    """
+
+    def __init__(self, source: Source, kept: Iterable[int], lock: bool) -> None:
+        self._source = source
+        self._kept = dumps(sorted(set(kept)))
+        self._lock = lock
+        self._count: int | None = None
+
+    def __len__(self) -> int:
+        if self._count is None:
+            condition = self._condition()
+            found = run(f"SELECT count(*) FROM {TABLE} WHERE {condition.text}", condition.params)
+            self._count = int(found[0][0])
+        return self._count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for entry in self._entries():
+            yield entry.data
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[dict[str, Any]]: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        """One row, or some of the first ones."""
+        if isinstance(at, slice):
+            return list(islice(self, at.start, at.stop, at.step))
+        for row in islice(self, at, None):
+            return row
+        raise IndexError(at)
+
+    def ids(self) -> Iterator[int]:
+        """The ids of the entries, in their order."""
+        last = 0
+        while True:
+            within, order = by_id(self._source.id, last=last)
+            rest = self._not_kept()
+            rows = run(
+                f"SELECT id FROM {TABLE} WHERE {within.text} AND {rest.text} "
+                f"ORDER BY {order} LIMIT {PIECE:d}",
+                (*within.params, *rest.params),
+            )
+            yield from (row[0] for row in rows)
+            if len(rows) < PIECE:
+                return
+            last = rows[-1][0]
+
+    def delete(self) -> None:
+        """Delete the entries, and the sessions of those who signed in with them."""
+        condition = self._condition()
+        for related in Entry._meta.related_objects:
+            model = related.related_model
+            table, column = model._meta.db_table, related.field.column
+            among = f"SELECT id FROM {TABLE} WHERE {condition.text}"
+            found = run(f"SELECT id FROM {table} WHERE {column} IN ({among})", condition.params)
+            ids = [row[0] for row in found]
+            for start in range(0, len(ids), PIECE):
+                model._base_manager.filter(pk__in=ids[start : start + PIECE]).delete()
+        last: int | None = 0
+        while last is not None:
+            last = self._delete_first(last)
+        self._count = 0
+
+    def _delete_first(self, last: int) -> int | None:
+        """Delete the first entries behind the id `last`; the id behind which there are more."""
+        within, order = by_id(self._source.id, last=last)
+        rest = self._not_kept()
+        first = f"SELECT id FROM {TABLE} WHERE {within.text} AND {rest.text} ORDER BY {order} LIMIT"
+        params = (*within.params, *rest.params)
+        with connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {TABLE} WHERE id IN ({first} {DELETED:d})", params)
+            if cursor.rowcount < DELETED:
+                return None
+        if connection.vendor == "postgresql":
+            # Deferred, they would all be checked by `COMMIT`, which has the time of one statement.
+            connection.check_constraints()
+        found = run(f"{first} 1", params)
+        return found[0][0] - 1 if found else None
+
+    def _entries(self) -> Iterator[Stored]:
+        last = 0
+        while True:
+            piece = fetched(self._source, self._not_kept(), self._lock, PIECE, last)
+            yield from piece.values()
+            if len(piece) < PIECE:
+                return
+            last = max(piece)
+
+    def _condition(self) -> Sql:
+        rest = self._not_kept()
+        return Sql(f"data_source_id=%s AND {rest.text}", (self._source.id, *rest.params))
+
+    def _not_kept(self) -> Sql:
+        among = "SELECT value FROM json_each(%s)"
+        if connection.vendor == "postgresql":
+            among = "SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb) AS kept(value)"
+        return Sql(f"id NOT IN ({among})", (self._kept,))

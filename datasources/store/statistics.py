@@ -1,0 +1,85 @@
+"""What earlier reads of a where have shown: which attempt found its rows, and which index is the
+narrowest. It is in memory, and affects speed only.
+
+A value is checked again after `USES` reads, because rows come and go.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from hashlib import sha256
+from threading import Lock
+from typing import Generic, TypeVar
+
+from ..catalog.registry import Source
+from ..compiler.where import where_sql
+from ..query.select import OrderTerm
+from ..query.where import Node
+from .statements import dialect
+
+USES = 16
+# The most wheres that are remembered.
+MAX_KEPT = 10_000
+Key = tuple[Hashable, ...]
+Value = TypeVar("Value")
+
+
+class Memory(Generic[Value]):
+    """A bounded table of values by key, the least recently stored dropped first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Key) -> tuple[Value, bool] | None:
+        """The value, and whether it is due to be checked again; None if there is none."""
+        found = self._kept.get(key)
+        return None if found is None else (found[0], found[1] <= 0)
+
+    def use(self, key: Key) -> None:
+        """Count a read for which the value was right."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept[key] = (found[0], found[1] - 1)
+
+    def put(self, key: Key, value: Value) -> None:
+        """Store a value that is good for the next `USES` reads."""
+        # Another thread may drop the key between two of these steps.
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = (value, USES)
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+
+    def drop(self, key: Key) -> None:
+        """Remove a value, if there is one."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        with self._lock:
+            self._kept.clear()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+# The number of the attempt that found the rows of a where in an order.
+attempts: Memory[int] = Memory()
+# The name of the narrowest index of a where.
+narrowest: Memory[str] = Memory()
+
+
+def key_of(
+    source: Source, where: Node, order: Sequence[OrderTerm] = (), behind: bool = False
+) -> Key:
+    """The key of a where. A digest, because clients send the values, up to a megabyte of them.
+
+    `behind`: the rows behind a cursor, which can lie otherwise than the first ones.
+    """
+    sql = where_sql(where, dialect())
+    digest = sha256(f"{sql.text}\0{sql.params!r}".encode()).digest()
+    return (source.id, digest, tuple(order[:1]), behind)

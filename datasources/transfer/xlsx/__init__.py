@@ -1,0 +1,1 @@
+"""XLSX workbooks: read with limits, and written."""

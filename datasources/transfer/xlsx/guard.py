@@ -1,0 +1,112 @@
+"""A look at an XLSX file before a parser meets it: a ZIP archive of XML, and both can be bombs.
+
+Every part that is read later (`xlsxparts`) is unpacked once, in pieces that are thrown away: what
+is unpacked later is bounded by what the archive says of itself, sheets alone are large (they are
+read line by line), no XML declares a document type or an entity, and none has more elements than
+can be held. The parts that are not read count by their size only.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...values.validation import shown
+from ..problems import Unreadable
+from .elements import ROW, TEXT, Elements
+from .parts import NO_WORKBOOK, Parts, parts_of
+
+# Bytes: of all parts together, of the table of texts, and of any other part but a sheet.
+MAX_UNPACKED = 500_000_000
+MAX_TEXTS = 50_000_000
+MAX_PART = 10_000_000
+MAX_PARTS = 5_000
+_PIECE = 1 << 18
+_OVERLAP = 64
+_DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_ENCODING = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([^"']*)""")
+# The names of elements in a workbook that is saved as “Strict Open XML”.
+_STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
+STRICT = (
+    "the workbook is saved as “Strict Open XML”, which is not read: save it as “Excel Workbook "
+    "(.xlsx)”, or as “CSV UTF-8”"
+)
+_FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What there is to read, and whether there can be formulas in it."""
+
+    parts: Parts
+    has_formulas: bool
+
+
+def look_through(path: Path) -> Looked:
+    """Look at every part that is read. Raises `Unreadable` for what is not to be opened."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_size(archive)
+            parts = parts_of(archive)
+            found = [
+                _look_at(archive, part, parts)
+                for part in archive.infolist()
+                if part.filename in parts.lines
+            ]
+            return Looked(parts, any(found))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
+        raise Unreadable(NO_WORKBOOK) from None
+
+
+def _check_size(archive: zipfile.ZipFile) -> None:
+    """All parts together, those that are not read included."""
+    parts = archive.infolist()
+    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
+        raise Unreadable(
+            f"the workbook unpacks to more than {MAX_UNPACKED // 1_000_000} MB or to more than "
+            f"{MAX_PARTS} parts; a CSV file may be larger"
+        )
+
+
+def _check_part(part: zipfile.ZipInfo, line: str | None) -> None:
+    limit = MAX_TEXTS if line == TEXT else MAX_PART
+    if part.file_size > limit and line != ROW:
+        raise Unreadable(
+            f"a part of the workbook unpacks to {part.file_size // 1_000_000} MB "
+            f"(`{shown(part.filename)}`), at most {limit // 1_000_000} are allowed; a CSV file may "
+            "be larger"
+        )
+
+
+def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo, parts: Parts) -> bool:
+    """Whether a part may hold formulas. Raises `Unreadable` for declarations, and for more than
+    can be held.
+    """
+    found, end = False, b""
+    line = parts.lines[part.filename]
+    _check_part(part, line)
+    elements = Elements(line)
+    with archive.open(part) as source:
+        while piece := source.read(_PIECE):
+            if not end:
+                _check_encoding(piece)
+            text = end + piece
+            if _DECLARATION.search(text):
+                raise Unreadable("the workbook declares XML entities or a document type")
+            if part.filename == parts.book and _STRICT in text:
+                raise Unreadable(STRICT)
+            elements.feed(piece)
+            found = found or _FORMULA.search(text) is not None
+            end = text[-_OVERLAP:]
+    return found
+
+
+def _check_encoding(head: bytes) -> None:
+    """In any other encoding than UTF-8 a declaration could hide."""
+    declared = _ENCODING.match(head.removeprefix(b"\xef\xbb\xbf"))
+    wide = head[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"<" in head[:4] and b"\x00" in head[:4])
+    if wide or (declared and declared[1].lower() != b"utf-8"):
+        raise Unreadable("the workbook holds XML in another encoding than UTF-8")

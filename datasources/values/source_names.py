@@ -1,0 +1,85 @@
+"""Names of data sources: what one can hold, and what exactly is wrong with one that it cannot be.
+
+Two names that look alike must not be two data sources, as rules and people refer to them by name.
+So a name holds no character that nobody sees, but for the joiners where a script needs them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from .validation import problem_with_text
+
+ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER = "\u200c", "\u200d"
+JOINERS = frozenset({ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER})
+IDEOGRAPHIC_SPACE = "\u3000"
+# In these scripts a joiner changes nothing that anybody sees: the first words of Unicode's names.
+_NOT_JOINED = frozenset(
+    {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "GEORGIAN", "ETHIOPIC", "CHEROKEE"}
+    | {"THAI", "LAO", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"}
+    | {"YI", "FULLWIDTH", "HALFWIDTH", "IDEOGRAPHIC", "ZERO"}
+)
+# The combining class of a virama, behind which a joiner chooses the form of a letter, also where
+# a word ends (RFC 5892, appendix A).
+_VIRAMA = 9
+
+
+def problem_with_source_name(name: str) -> str | None:
+    """Return what is wrong with the name of a data source, as what follows "the name"; or None."""
+    problem = problem_with_text(name)
+    if problem:
+        return problem
+    for at, word in ((0, "begins"), (len(name) - 1, "ends")):
+        end = name[at : at + 1]
+        if end.isspace() or (end in JOINERS and not _is_behind_virama(name, at)):
+            return f"{word} with {_called(end)}; leave it out"
+    for at, character in enumerate(name):
+        problem = _problem_with(name, at, character)
+        if problem:
+            return problem
+    if "/" in name:
+        return "holds a `/`, which no address of the API can carry"
+    return None
+
+
+def _problem_with(name: str, at: int, character: str) -> str | None:
+    if character.isprintable() or character == IDEOGRAPHIC_SPACE:
+        return None
+    if character in JOINERS:
+        if _is_behind_virama(name, at):
+            return None
+        if _is_joined(name[at - 1 :: -1]) and _is_joined(name[at + 1 :]):
+            return None
+        return (
+            f"holds {_called(character)}, which nobody sees in this place, so that another name "
+            "could look the same; leave it out"
+        )
+    kind = unicodedata.category(character)
+    if kind == "Zs":
+        return f"holds {_called(character)}, which looks like an ordinary blank; write one"
+    if kind in ("Cc", "Zl", "Zp"):
+        return f"holds the control character {_called(character)}; leave it out"
+    if kind == "Cf":
+        return f"holds {_called(character)}, which nobody sees; leave it out"
+    return f"holds {_called(character)}, which stands for no character that is known here"
+
+
+def _is_behind_virama(name: str, at: int) -> bool:
+    return at > 0 and unicodedata.combining(name[at - 1]) == _VIRAMA
+
+
+def _is_joined(rest: str) -> bool:
+    """Whether what is next to a joiner is of a script that has joined forms, or an emoji; marks
+    belong to the letter that they are written on.
+    """
+    for character in rest:
+        if unicodedata.category(character) not in ("Mn", "Mc", "Me"):
+            first = unicodedata.name(character, "ZERO").split(" ")[0]
+            return not character.isascii() and first not in _NOT_JOINED
+    return False
+
+
+def _called(character: str) -> str:
+    """A character as people look it up: `U+200B (ZERO WIDTH SPACE)`."""
+    name = unicodedata.name(character, "")
+    return f"U+{ord(character):04X}" + (f" ({name})" if name else "")

@@ -1,0 +1,1 @@
+"""Between a request and the engine: which rules decide, and what is refused."""

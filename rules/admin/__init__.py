@@ -1,0 +1,5 @@
+"""Rules in Django's admin. Django imports this package, and so registers what it has."""
+
+from __future__ import annotations
+
+from . import data_sources  # noqa: F401  (registers the admin of data sources)

@@ -1,0 +1,174 @@
+"""The admin's form of a data source with its rules: one ordered list in one JSON field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from django import forms
+
+from accounts.errors import PermissionMissing
+from datasources.admin.fields import JsonField
+from datasources.admin.forms import DataSourceForm
+from datasources.admin.markup import quoted
+from datasources.errors import Malformed
+from datasources.values.codec import canonical, dumps
+
+from ..describe.escalation import digest, review
+from ..describe.history import Conflict
+from ..engine.parse import Problem
+from ..models import Revision
+from ..repository.canonical import in_order
+from ..repository.revisions import MAX_NOTE
+from ..repository.rules import problems_for, rules_of
+
+MAX_PROBLEMS = 20
+
+
+class RulesArea(forms.Textarea):
+    """The text of the rules. The editor's script lays its list over it; without, it works alone."""
+
+    class Media:
+        css = {"all": ["rowkeeper/rules.css"]}
+        js = [forms.Script("rowkeeper/rules/editor.js", type="module")]
+
+
+class RulesField(JsonField):
+    """A list of rules; no text stands for no rule."""
+
+    area = RulesArea
+
+    def prepare_value(self, value: Any) -> Any:
+        """The text of a list of rules; what was typed stays as it was."""
+        return super().prepare_value(in_order(value))
+
+    def read(self, text: str) -> Any:
+        """The list. Raises `Malformed` for what is none, such as `null`."""
+        found = super().read(text)
+        if not isinstance(found, list):
+            raise Malformed("the rules are a list of objects: [{…}, {…}]")
+        return found
+
+    def to_python(self, value: Any) -> Any:
+        """The list."""
+        found = super().to_python(value)
+        return [] if found is None else found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """The order of properties is no difference, that of rules is."""
+        return super().has_changed(initial or [], data)
+
+
+class RuledDataSourceForm(DataSourceForm):
+    """A data source and its rules."""
+
+    rules = RulesField(
+        required=False,
+        rows=24,
+        opened=2,
+        label="Rules",
+        help_text="A list of rules, tried from top to bottom: the first that grants is used, and "
+        "where none does, access is denied. No rule at all: nobody gets in. For example, those who "
+        'are signed in may read: [{"type": ["select"], "allow": "loggedIn"}]',
+    )
+    # What the editor offers as one types; set by the admin, on a subclass for each request.
+    offers: ClassVar[dict[str, Any] | None] = None
+    # Who saves; set along with the offers.
+    user: ClassVar[Any] = None
+    note = forms.CharField(
+        required=False,
+        max_length=MAX_NOTE,
+        help_text="Why the rules are changed, for their history. May be left out.",
+        widget=forms.TextInput({"class": "vTextField"}),
+    )
+    rename_in_rules = forms.BooleanField(
+        required=False,
+        label="Change the name in rules",
+        help_text="Rules that test the name of this data source as `Source` are changed "
+        "along with the name.",
+    )
+    # The number of the rules that the form was opened with.
+    opened_revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    # What is to be looked at, and ticked, before it is saved; a tick stands for one change alone.
+    conflict: Conflict | None = None
+    widens: Sequence[str] = ()
+    digest = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "rules" in self.fields and self.offers is not None:
+            self.fields["rules"].widget.attrs["data-rowkeeper-rules"] = dumps(self.offers)
+        if self.instance.pk is not None and "rules" in self.fields:
+            self.initial["rules"] = rules_of(self.instance)
+            self.initial["opened_revision"] = self.instance.revision
+
+    def clean(self) -> dict[str, Any]:
+        """Are these rules, does nobody else's change get lost, and is what they open meant?"""
+        super().clean()
+        if "rules" in self.fields:
+            self._check_revision()
+        if "rules" in self.cleaned_data and "rules" in self.changed_data:
+            columns = self.declared_columns()
+            rules = self.cleaned_data["rules"]
+            self._refuse_invalid(rules, columns)
+            if self.instance.pk is not None and not self.errors.get("rules"):
+                self._ask_what_is_meant(rules, columns)
+        return self.cleaned_data
+
+    def _refuse_invalid(self, rules: list[Any], columns: Sequence[str]) -> None:
+        # Who makes a data source gets every right on it.
+        user = None if self.instance.pk is None else self.user
+        try:
+            self.refuse_rules(problems_for(user, self.instance, rules, columns=columns))
+        except PermissionMissing as error:
+            self.add_error("rules", error.message)
+
+    def refuse_rules(self, problems: Iterable[Problem]) -> None:
+        """Say what is wrong with the rules, each with its place."""
+        for error in rule_errors(problems):
+            self.add_error("rules", error)
+
+    def _check_revision(self) -> None:
+        """Where somebody else has saved the rules since the form was opened: what one did not
+        touch stays theirs, what one did is compared with it.
+        """
+        opened, now = self.cleaned_data.get("opened_revision"), self.instance.revision
+        if self.instance.pk is None or opened == now or "rules" not in self.cleaned_data:
+            return
+        kept = Revision.objects.filter(data_source=self.instance)
+        base = None if opened is None else kept.filter(number=opened).first()
+        typed, stored = self.cleaned_data["rules"], rules_of(self.instance)
+        if base is not None and canonical(base.rules) == canonical(typed):
+            self.cleaned_data["rules"] = stored
+            if "rules" in self.changed_data:
+                self.changed_data.remove("rules")
+            return
+        if self.data.get("replaces") == str(now):
+            return
+        self.conflict = Conflict.of(self.instance, base, typed)
+        self.add_error(
+            "rules",
+            f"somebody else has changed the rules meanwhile (they are now at revision {now}), and "
+            "nothing was saved: what they changed is shown on top, and this field has what you "
+            "typed",
+        )
+
+    def _ask_what_is_meant(self, rules: list[Any], columns: Sequence[str]) -> None:
+        """A save that lets people do more than before is saved once somebody has said so."""
+        self.digest = digest(self.instance, rules)
+        widens = review(self.instance, rules, columns)
+        if widens and self.data.get("confirmed") != self.digest:
+            self.widens = widens
+            self.add_error(
+                "rules",
+                "these rules let people do more than those in force, and nothing was saved yet: "
+                "look at what is new, on top, and say that it is meant",
+            )
+
+
+def rule_errors(problems: Iterable[Problem]) -> list[str]:
+    """The first problems as messages for a page, and how many more there are."""
+    texts: list[str] = [quoted(str(problem)) for problem in problems]
+    more = len(texts) - MAX_PROBLEMS
+    return [*texts[:MAX_PROBLEMS], *([f"… and {more} more"] if more > 0 else [])]

@@ -1,0 +1,86 @@
+"""The address in the admin that checks rules as somebody types them. It saves nothing.
+
+It is asked again and again while one types, so that it answers what it is sent whatever that is:
+a text that is no JSON is a problem with a place in it, not a failure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    JsonResponse,
+    RawPostDataException,
+)
+from django.urls import path
+
+from datasources.admin.data_sources import DataSourceAdmin
+from datasources.definition import problem_with_columns
+from datasources.errors import Failure, Malformed, TooLarge
+from datasources.models import DataSource
+from datasources.values.codec import loads
+from datasources.values.validation import MAX_INTEGER
+
+from ..describe.editor import answer
+
+# Of a request: the rules may be written with many blanks, and stand in it as a JSON text.
+MAX_BYTES = 2 * 1024 * 1024
+
+
+class CheckPages(DataSourceAdmin):
+    """`POST check-rules/`."""
+
+    def get_urls(self) -> list[Any]:
+        """With the address of the checks."""
+        view = self.admin_site.admin_view(self.check_view)
+        return [path("check-rules/", view, name="rowkeeper_rules_check"), *super().get_urls()]
+
+    def check_view(self, request: HttpRequest) -> HttpResponse:
+        """See `checking.answer`."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not (self.has_add_permission(request) or self._has(request, None, "change_rules")):
+            raise PermissionDenied
+        try:
+            body = _body(request)
+            source = self._checked_source(request, body["dataSource"])
+            return JsonResponse(answer(body["rules"], source, body["columns"], request.user))
+        except Failure as error:
+            status = 413 if isinstance(error, TooLarge) else 400
+            return JsonResponse({"message": error.message, "type": error.code}, status=status)
+
+    def _checked_source(self, request: HttpRequest, reference: Any) -> DataSource | None:
+        """The data source whose rules are typed; None for one that is being made."""
+        if reference is None:
+            if not self.has_add_permission(request):
+                raise PermissionDenied
+            return None
+        if reference.__class__ is not int or not 0 < reference <= MAX_INTEGER:
+            raise Malformed("`dataSource` is the number of a data source, or null")
+        return self.own_source(request, reference, "change_rules")
+
+
+def _body(request: HttpRequest) -> dict[str, Any]:
+    if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BYTES:
+        raise TooLarge(f"the body is too large; at most {MAX_BYTES} bytes are allowed")
+    try:
+        body = loads(request.body)
+    except RequestDataTooBig:
+        raise TooLarge("the body is too large for this site") from None
+    except RawPostDataException:
+        # A form, which has been read as one.
+        raise Malformed("the body is JSON, not a form") from None
+    if not isinstance(body, dict):
+        raise Malformed('the body is an object: {"dataSource": 1, "columns": [], "rules": "[]"}')
+    if not isinstance(body.get("rules"), str):
+        raise Malformed("`rules` is the text of a list of rules")
+    columns = body.get("columns")
+    if columns is not None:
+        problem = problem_with_columns(columns)
+        if problem:
+            raise Malformed(problem)
+    return {"dataSource": body.get("dataSource"), "columns": columns, "rules": body["rules"]}

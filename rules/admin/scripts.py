@@ -1,0 +1,110 @@
+"""The admin's page on the scripts of a data source: who wrote each, and how to take one over.
+
+To take a script over means that its look-ups have one's own rights. It is a step of its own, on a
+page that shows the script, since a save of the whole list may bring back what nobody has read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+
+from accounts.errors import PermissionMissing
+from datasources.admin.data_sources import DataSourceAdmin
+from datasources.catalog import registry
+from datasources.database.connection import atomic
+from datasources.models import DataSource
+from datasources.permissions.rights import may
+
+from ..decision_log.over_limit import over_limit
+from ..describe.advice import in_lines
+from ..models import Revision
+from ..repository.authorship import digest
+from ..repository.rules import RulesInvalid, rules_and_writers, save_rules
+
+_NOT_TICKED = "Nothing was changed: tick the box above the button first."
+_GONE = "Nothing was changed: no rule has this script any more."
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptRow:
+    """A script as the page shows it. `writer` is a user name, empty where it is not known."""
+
+    positions: str
+    text: str
+    digest: str
+    writer: str
+    is_own: bool
+
+
+class ScriptPages(DataSourceAdmin):
+    """The scripts of a data source's rules, each with its writer."""
+
+    def get_urls(self) -> list[Any]:
+        """With the page on scripts."""
+        view = self.admin_site.admin_view(self.scripts_view)
+        name = self.url_name("rules_scripts").removeprefix("admin:")
+        return [path("<int:source_id>/rules/scripts/", view, name=name), *super().get_urls()]
+
+    def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
+        """With the scripts, where there are some, for those who may see the rules."""
+        links = super().page_links(request, obj)
+        if self._has(request, obj, "change_rules") and obj.rules.exclude(script=None).exists():
+            links.append(("Scripts", reverse(self.url_name("rules_scripts"), args=[obj.pk])))
+        return links
+
+    def scripts_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
+        """All scripts; a POST takes one of them over."""
+        obj = self.own_source(request, source_id, "change_rules")
+        if request.method == "POST":
+            self._take_over(request, obj)
+            return HttpResponseRedirect(request.path)
+        return self.page(
+            request,
+            obj,
+            "rules_scripts",
+            "Scripts",
+            subtitle=obj.name,
+            warnings=in_lines(over_limit(obj)),
+            scripts=script_rows(request.user, obj),
+            may_take_over=may(request.user, "write_scripts", obj),
+        )
+
+    def _take_over(self, request: HttpRequest, obj: DataSource) -> None:
+        if not request.user.is_authenticated:
+            raise PermissionDenied
+        with atomic():
+            registry.lock(obj.pk)
+            rules, writers, _ = rules_and_writers(obj.pk)
+            wanted = request.POST.get("script")
+            texts = [text for text in writers if digest(text) == wanted]
+            if not texts or "read" not in request.POST:
+                messages.warning(request, _NOT_TICKED if texts else _GONE)
+                return
+            try:
+                save_rules(obj, rules, request.user, origin=Revision.Origin.ADMIN, take_over=texts)
+            except (PermissionMissing, RulesInvalid) as error:
+                messages.error(request, error.message)
+                return
+        self.log_change(request, obj, "Rules: took over a script.")
+        messages.success(request, "The look-ups of the script have your rights from now on.")
+
+
+def script_rows(user: Any, obj: DataSource) -> list[ScriptRow]:
+    """The scripts in the rules, each text once."""
+    rules, writers, _ = rules_and_writers(obj.pk)
+    people = get_user_model()._default_manager.in_bulk(
+        [key for key in writers.values() if key is not None]
+    )
+    found = []
+    for text, writer in writers.items():
+        places = [str(at) for at, rule in enumerate(rules, 1) if rule.get("script") == text]
+        name = people[writer].get_username() if writer in people else ""
+        found.append(ScriptRow(", ".join(places), text, digest(text), name, writer == user.pk))
+    return found

@@ -1,0 +1,213 @@
+"""The admin's simulator: a page of its own, and the address that both it and the panel beside the
+rules ask. For those who hold `simulate`; it writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import path, reverse
+
+from accounts.errors import PermissionMissing
+from accounts.models import ApiToken, App
+from datasources.admin.base import GuardedPages
+from datasources.catalog import registry
+from datasources.catalog.registry import Source
+from datasources.conf import setting
+from datasources.definition import login_of
+from datasources.errors import Failure, Malformed, TooLarge
+from datasources.models import DataSource
+from datasources.permissions.rights import having, may, may_see
+from datasources.values.codec import dumps, loads
+
+from ..access.guard import ruleset_from, ruleset_of
+from ..api.errors import STATUS
+from ..decision_log.query import SEEING_PEOPLE
+from ..engine.decide import Ruleset
+from ..models import LoggedDecision
+from ..repository.rules import problems_for
+from ..simulator.identity import identity_for
+from ..simulator.request import Asked, parse_asked
+from ..simulator.result import told
+from ..simulator.run import Rehearsal, sees_entries_of, simulate
+from ..simulator.scripts import scripts_for
+
+MANY = 200
+
+
+class SimulatorPages(GuardedPages):
+    """What would the rules say?"""
+
+    def get_urls(self) -> list[Any]:
+        """With the page, and what it asks."""
+        own = [
+            path(
+                f"<int:source_id>/{address}/",
+                self.admin_site.admin_view(view),
+                name=self.url_name(address).removeprefix("admin:"),
+            )
+            for address, view in (("simulator", self.simulator_view), ("simulate", self.simulate))
+        ]
+        return [*own, *super().get_urls()]
+
+    def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
+        """With the way there."""
+        links = super().page_links(request, obj)
+        url = self.simulator_url(request, obj)
+        return [*links, ("Simulator", url)] if url else links
+
+    def simulator_url(self, request: HttpRequest, obj: DataSource) -> str:
+        """The address of the page, for those who may open it; else nothing."""
+        if not may(request.user, "simulate", obj):
+            return ""
+        return reverse(self.url_name("simulator"), args=[obj.pk])
+
+    def simulator_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
+        """The page; with `?decision=` it begins as that line of the log was asked."""
+        obj = self.own_source(request, source_id, "simulate")
+        return self.page(
+            request,
+            obj,
+            "simulator",
+            "Simulator",
+            subtitle=obj.name,
+            links=[link for link in self.page_links(request, obj) if link[0] != "Simulator"],
+            simulator={
+                **self.simulator_context(request, obj),
+                "state": dumps(_state(request, obj)),
+                "alone": True,
+            },
+        )
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """With the panel beside the rules, for those who see both."""
+        obj = kwargs.get("obj")
+        if obj is not None and obj.pk is not None:
+            rights = ("simulate", "change_rules")
+            if all(may(request.user, right, obj) for right in rights):
+                context["simulator"] = self.simulator_context(request, obj)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def simulator_context(self, request: HttpRequest, obj: DataSource) -> dict[str, Any]:
+        """What the panel's template wants."""
+        return {
+            "ask_url": reverse(self.url_name("simulate"), args=[obj.pk]),
+            "page_url": reverse(self.url_name("simulator"), args=[obj.pk]),
+            "may_change_rules": may(request.user, "change_rules", obj),
+            "may_see_entries": any(may(request.user, right, obj) for right in SEEING_PEOPLE),
+        }
+
+    def simulate(self, request: HttpRequest, source_id: int) -> HttpResponse:
+        """GET: whom one can ask as. POST: what the rules would say."""
+        obj = self.own_source(request, source_id, "simulate")
+        if request.method == "GET":
+            return _json(_people(request.user))
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["GET", "POST"])
+        try:
+            return _json(_simulated(request.user, obj, parse_asked(_sent(request))))
+        except Failure as error:
+            return _json({"message": error.message}, STATUS[error.code])
+
+
+def _json(value: Any, status: int = 200) -> HttpResponse:
+    response = HttpResponse(dumps(value), status=status, content_type="application/json")
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _sent(request: HttpRequest) -> dict[str, Any]:
+    limit = setting("MAX_BODY")
+    try:
+        data = request.read(limit + 1)
+    except RequestDataTooBig:
+        data = b" " * (limit + 1)
+    if len(data) > limit:
+        raise TooLarge(f"what is to be simulated is over the limit of {limit} bytes")
+    value = loads(data)
+    if not isinstance(value, dict):
+        raise Malformed("the body is a JSON object")
+    return value
+
+
+def _simulated(user: Any, obj: DataSource, asked: Asked) -> dict[str, Any]:
+    source = registry.source_of(obj)
+    problems, ruleset = _rules(user, obj, source, asked)
+    if problems:
+        return {"problems": problems}
+    sees_entries = sees_entries_of(user, source)
+    if asked.needs_entries and not sees_entries:
+        raise PermissionMissing("what the rules say of entries is for those who may see them")
+    identity = identity_for(user, asked.who, source)
+    door = Rehearsal(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
+    outcome = simulate(door, asked, user, sees_entries)
+    return told(door, outcome, may_see(user, obj), sees_entries)
+
+
+def _rules(user: Any, obj: DataSource, source: Source, asked: Asked) -> tuple[list[str], Ruleset]:
+    """The rules to try, compiled as they would be once saved; or what is wrong with them."""
+    if asked.rules is None:
+        return [], ruleset_of(source)
+    if not may(user, "change_rules", obj):
+        raise PermissionMissing(
+            "other rules than those stored are tried by those who may change them"
+        )
+    problems = problems_for(user, obj, asked.rules)
+    if problems:
+        return [str(problem) for problem in problems[:20]], ruleset_of(source)
+    return [], ruleset_from(asked.rules, source)
+
+
+# -- what the panel offers
+
+
+def _people(user: Any) -> dict[str, Any]:
+    """Whom this user can ask as: the data sources, tokens and apps that they may see."""
+    there = having(user, SEEING_PEOPLE, DataSource.objects.exclude(definition={}).order_by("name"))
+    logins = [one for one in there if login_of(one.definition) is not None]
+    tokens: list[Any] = []
+    if user.has_perm("rowkeeper_accounts.view_apitoken"):
+        rows = ApiToken.objects.filter(revoked_at=None).values_list("pk", "name", "app_id")
+        tokens = [{"id": key, "name": name, "app": app} for key, name, app in rows[:MANY]]
+    apps: list[Any] = []
+    if user.has_perm("rowkeeper_accounts.view_app"):
+        apps = [{"id": key, "name": n} for key, n in App.objects.values_list("pk", "name")[:MANY]]
+    return {
+        "sources": [{"id": one.pk, "name": one.name} for one in logins[:MANY]],
+        "tokens": tokens,
+        "apps": apps,
+        "me": user.get_username(),
+    }
+
+
+def _state(request: HttpRequest, obj: DataSource) -> dict[str, Any]:
+    """What the page begins with: what a line of the log can tell of its request, no values."""
+    number = request.GET.get("decision", "")
+    if not (number.isascii() and number.isdigit() and may(request.user, "view_log", obj)):
+        return {}
+    rows = LoggedDecision.objects.filter(data_source=obj)
+    found = rows.filter(pk=int(number[:18])).first()
+    return {} if found is None else _state_of(found)
+
+
+def _state_of(found: LoggedDecision) -> dict[str, Any]:
+    who: dict[str, Any] = {"kind": "row" if found.kind == "session" else found.kind}
+    if found.kind == "session":
+        source, _, entry = found.person.partition(":")
+        who |= {"source": int(source), "name": entry}
+    elif found.kind == "token":
+        who |= {"token": found.token_id, "app": found.app_id}
+    columns = dict.fromkeys(found.columns)
+    by_where = found.operation in ("select", "delete")
+    asks = {"where": columns} if by_where and found.address == "query" else columns
+    return {
+        "as": who,
+        "operation": found.operation,
+        "entry": found.entry_id if found.address == "id" else None,
+        "body": dumps(asks) if columns else "",
+        "logged": True,
+    }

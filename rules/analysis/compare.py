@@ -1,0 +1,129 @@
+"""Compare two rules for one operation: what the new rule grants that the old rule does not.
+
+Script rules and invalid rules cannot be compared this way; callers leave them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..engine.rule import Operation, Provided, Requirement, Rule
+from .subsumption import Facts, key
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The columns that a new rule opens and an old rule does not.
+
+    `others` is true where this includes every column that is neither declared nor named in one of
+    the two rules.
+    """
+
+    names: frozenset[str] = frozenset()
+    others: bool = False
+
+    def __bool__(self) -> bool:
+        return self.others or bool(self.names)
+
+
+NOTHING = Opened()
+
+
+def opened(new: Facts, old: Facts, operation: Operation, declared: Sequence[str]) -> Opened:
+    """The columns that only `new` opens: for reading, or for writing."""
+    if operation in ("select", "delete"):
+        return _opened_for_reading(new.rule, old.rule, declared)
+    return _opened_for_writing(new.rule, old.rule, operation, declared)
+
+
+def _opened_for_reading(new: Rule, old: Rule, declared: Sequence[str]) -> Opened:
+    wide, narrow = new.columns, old.columns
+    if wide.include is not None:
+        if wide.include == narrow.include:
+            return NOTHING
+        # A column that the old rule shows can be one that no request may name: a path below it
+        # is hidden.
+        shown = (name for name in wide.include if wide.shows(name))
+        return Opened(frozenset(n for n in shown if not narrow.shows(n) or narrow.hides_column(n)))
+    if narrow.include is None:
+        return Opened(narrow.hidden - wide.hidden)
+    names = (name for name in declared if wide.shows(name) and name not in narrow.include)
+    return Opened(frozenset(names), others=True)
+
+
+def _opened_for_writing(
+    new: Rule, old: Rule, operation: Operation, declared: Sequence[str]
+) -> Opened:
+    wide, narrow = new.columns, old.columns
+    names = _pinned(new, operation)
+    others = False
+    if wide.include is not None:
+        names |= wide.include - (narrow.include or frozenset())
+    elif narrow.include is None:
+        names |= (narrow.excluded | narrow.secret) - wide.excluded
+    else:
+        names |= frozenset(declared) | wide.secret
+        others = True
+    return Opened(
+        frozenset(name for name in names if _writes_more(new, old, name, operation)), others
+    )
+
+
+def _writes_more(new: Rule, old: Rule, name: str, operation: Operation) -> bool:
+    rows = (False,) if operation == "insert" else (False, True)
+    return any(
+        _writes(new, name, operation, own) and not _writes(old, name, operation, own)
+        for own in rows
+    )
+
+
+def _writes(rule: Rule, name: str, operation: Operation, own_row: bool) -> bool:
+    """Whether a write can send the column; `own_row`: in the row of the session itself."""
+    if rule.columns.opens(name, own_row):
+        return True
+    return name in _pinned(rule, operation) and name not in rule.columns.secret
+
+
+def _pinned(rule: Rule, operation: Operation) -> frozenset[str]:
+    return rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
+
+
+def requires_less(new: Facts, old: Facts, operation: Operation, rejected: bool = False) -> bool:
+    """Whether `dropped` finds anything; this is quicker."""
+    if operation == "update":
+        return not (old.sent <= new.sent and (rejected or old.stored <= new.stored))
+    return not old.required <= new.required
+
+
+def dropped(
+    new: Facts, old: Facts, operation: Operation, rejected: bool = False
+) -> tuple[Requirement, ...]:
+    """What `old` requires and `new` does not.
+
+    The conditions of an update say which side is meant: what `on_stored` and `on_submitted` of
+    an item say is what was dropped. With `rejected`, only what makes the old rule reject a write
+    counts, and not what makes it pass over a record.
+    """
+    found: list[Requirement] = []
+    for item in old.rule.require:
+        known = key(item)
+        if operation != "update" or isinstance(item, Provided):
+            missing = known not in (new.sent if operation == "update" else new.required)
+            found += [item] if missing else []
+            continue
+        stored = item.on_stored and known not in new.stored and not rejected
+        sent = item.on_submitted and known not in new.sent
+        if stored or sent:
+            found.append(replace(item, on_stored=stored, on_submitted=sent))
+    return tuple(found)
+
+
+def named(new: Facts, old: Facts) -> Iterator[str]:
+    """The columns that a query can name by the new rule only, though neither rule shows them:
+    repeating a requirement of a rule is allowed even where the rule hides the column.
+    """
+    for column, items in new.wants.items():
+        hidden = old.rule.columns.hides_column(column) and not new.rule.columns.shows(column)
+        if hidden and any(key(item) not in old.required for item in items):
+            yield column

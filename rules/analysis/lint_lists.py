@@ -1,0 +1,131 @@
+"""Checks of a rule's lists: two that exclude each other, empty ones, unknown columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any
+
+from datasources.values.validation import shown
+
+from ..engine.problems import CheckCode, Fix, Problem, Severity
+from ..engine.rule import Rule
+from .context import Surroundings
+
+# Names that are told one by one, of one rule; and those for which a like one is looked for.
+MAX_NAMES = 10
+MAX_GUESSES = 30
+
+
+def list_problems(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
+    """What the lists of one rule say that was hardly meant."""
+    if rule.script is not None:
+        yield from _no_app(raw, rule)
+        return
+    if "include" in raw and "exclude" in raw:
+        yield _problem(
+            rule,
+            "exclude",
+            "both-lists",
+            "`include` stands beside it, and counts alone: this list hides nothing",
+            fix=_dropped(raw, rule, "exclude"),
+        )
+    elif raw.get("exclude") == []:
+        yield _problem(
+            rule,
+            "exclude",
+            "empty-list",
+            "is empty, and hides nothing",
+            "info",
+            _dropped(raw, rule, "exclude"),
+        )
+    if raw.get("include") == []:
+        yield _problem(rule, "include", "empty-list", "is empty, and opens no column")
+    if raw.get("require") == []:
+        yield _problem(
+            rule,
+            "require",
+            "empty-list",
+            "is empty, and requires nothing",
+            "info",
+            _dropped(raw, rule, "require"),
+        )
+    yield from _no_app(raw, rule)
+
+
+def _no_app(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
+    if raw.get("appId") == []:
+        fix = Fix(f"remove rule {rule.position}", rule.position, None)
+        yield _problem(
+            rule, "appId", "empty-list", "is empty, and fits no app: nobody gets in by it", fix=fix
+        )
+    elif rule.script is None and rule.app_ids is not None and rule.allow.kind == "all":
+        yield _problem(
+            rule,
+            "appId",
+            "app-without-login",
+            "no request without a login or an API token can reach this rule, since such a request "
+            "belongs to no app; write whom you mean in `allow`, or remove `appId`",
+        )
+
+
+def _problem(
+    rule: Rule,
+    path: str,
+    code: CheckCode,
+    message: str,
+    severity: Severity = "warning",
+    fix: Fix | None = None,
+) -> Problem:
+    return Problem(rule.position, path, message, code, severity, fix)
+
+
+def _dropped(raw: dict[str, Any], rule: Rule, name: str) -> Fix:
+    left = {key: value for key, value in raw.items() if key != name}
+    return Fix(f"remove `{name}`", rule.position, left)
+
+
+class UnknownColumns:
+    """Finds the columns that rules name and that there are none of, and what may be meant."""
+
+    def __init__(self, place: Surroundings) -> None:
+        self._columns = frozenset(place.columns) | place.secret
+        self._users = place.user_columns
+        self._guesses = MAX_GUESSES
+
+    def problems(self, raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
+        """Of one rule."""
+        if rule.script is not None:
+            return
+        found = self._in_lists(raw) if self._columns else iter(())
+        for path, name in islice(found, MAX_NAMES):
+            text = f"there is no column `{shown(name)}`{self._meant(name)}"
+            yield _problem(rule, path, "unknown-column", text)
+        for path, name in islice(self._on_user(rule), MAX_NAMES):
+            text = f"no user has a column `{shown(name)}`"
+            yield _problem(rule, path, "unknown-column", text)
+
+    def _in_lists(self, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        for key in ("include", "exclude", "require"):
+            for at, item in enumerate(raw.get(key, ())):
+                for name in item if isinstance(item, dict) else (item,):
+                    if name not in self._columns:
+                        below = f".{shown(name)}" if isinstance(item, dict) else ""
+                        yield f"{key}[{at}]{below}", name
+
+    def _on_user(self, rule: Rule) -> Iterator[tuple[str, str]]:
+        if self._users is None:
+            return
+        for name in dict.fromkeys(test.column for test in rule.allow.conditions):
+            if name not in self._users:
+                yield f"allow.user.{shown(name)}", name
+
+    def _meant(self, name: str) -> str:
+        """A column of nearly that name. Looking for one takes time, so that not all are."""
+        if self._guesses <= 0:
+            return ""
+        self._guesses -= 1
+        folded = {column.casefold(): column for column in sorted(self._columns)}
+        like = get_close_matches(name.casefold(), folded, 1, 0.75)
+        return f"; did you mean `{shown(folded[like[0]])}`?" if like else ""

@@ -1,0 +1,148 @@
+"""Checks of how rules stand to each other: what is never reached, what is never tried, what is left
+to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datasources.values.validation import few
+
+from ..engine.problems import Fix, Problem
+from ..engine.rule import OPERATIONS, Operation, Provided, Rule
+from .satisfiable import is_for_nobody
+from .subsumption import Facts, covers, may_meet
+
+
+def order_problems(raw: Sequence[Any], rules: Sequence[Rule]) -> Iterator[Problem]:
+    """Of all enabled rules of a list; those that are not valid cover nothing."""
+    facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
+    # A rule that lets nobody in decides nothing, and is reported by itself.
+    active = [each for each in facts if not is_for_nobody(each.rule)]
+    for at, each in enumerate(active):
+        yield from _unreachable(raw, active[:at], each)
+        yield from _stops_later(each, active[at + 1 :])
+    if len(facts) == sum(rule.enabled for rule in rules):
+        yield from _left_to_nobody(facts)
+
+
+def _unreachable(raw: Sequence[Any], earlier: Sequence[Facts], late: Facts) -> Iterator[Problem]:
+    settled: dict[Operation, int] = {}
+    for operation in _operations(late.rule):
+        for first in earlier:
+            if operation in first.rule.operations and covers(first, late, operation):
+                settled[operation] = first.rule.position
+                break
+    if not settled:
+        return
+    yield Problem(
+        late.rule.position,
+        "" if len(settled) == len(late.rule.operations) else "type",
+        f"{_scope(late.rule, settled)}no request gets as far as this rule: "
+        f"{_settlers(settled)} it first",
+        "unreachable",
+        "warning",
+        _without(raw, late.rule, settled),
+    )
+
+
+def _operations(rule: Rule) -> list[Operation]:
+    return [operation for operation in OPERATIONS if operation in rule.operations]
+
+
+def _scope(rule: Rule, settled: dict[Operation, int]) -> str:
+    if len(settled) == len(rule.operations):
+        return ""
+    return f"for {' and '.join(f'`{operation}`' for operation in settled)} "
+
+
+def _settlers(settled: dict[Operation, int]) -> str:
+    numbers = sorted(set(settled.values()))
+    if len(numbers) == 1:
+        return f"rule {numbers[0]} settles"
+    return f"rules {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} settle"
+
+
+def _without(raw: Sequence[Any], rule: Rule, settled: dict[Operation, int]) -> Fix | None:
+    """The rule goes, or the operations do: it has never been asked for them."""
+    if len(settled) == len(rule.operations):
+        return Fix(f"remove rule {rule.position}", rule.position, None)
+    if rule.script is not None:
+        return None
+    written = raw[rule.position - 1]
+    left = [operation for operation in written["type"] if operation not in settled]
+    words = " and ".join(f"`{operation}`" for operation in settled)
+    return Fix(f"remove {words} from `type`", rule.position, {**written, "type": left})
+
+
+def _stops_later(first: Facts, later: Sequence[Facts]) -> Iterator[Problem]:
+    """A write that a rule is about is rejected by it, where others would have granted it."""
+    for operation in _operations(first.rule):
+        path = _rejects(first.rule, operation)
+        stopped = [
+            each.rule.position
+            for each in later
+            if operation in each.rule.operations
+            and may_meet(first, each)
+            and not covers(first, each, operation)
+            and (path is not None or _opens_password(each.rule, first.rule, operation))
+        ]
+        if stopped:
+            yield Problem(
+                first.rule.position,
+                path or "",
+                f"an {operation} that this rule is about and that does not meet it is denied at "
+                f"once: {_named(stopped)} not tried for it, which reads would be",
+                "stops-later",
+                "warning",
+            )
+            return
+
+
+def _opens_password(later: Rule, first: Rule, operation: Operation) -> bool:
+    """Whether a later rule lets a password be written, and the first rule rejects that."""
+    if operation not in ("insert", "update") or first.script is not None:
+        return False
+    include = later.columns.include or frozenset()
+    return not include.isdisjoint(first.columns.secret)
+
+
+def _named(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"rule {numbers[0]} is"
+    return f"rules {few([str(number) for number in numbers])} are"
+
+
+def _rejects(rule: Rule, operation: Operation) -> str | None:
+    """The property for which a rule rejects a write that it is about, or None."""
+    if operation not in ("insert", "update") or rule.script is not None:
+        return None
+    inserts = operation == "insert"
+    for item in rule.require:
+        if isinstance(item, Provided) or item.on_submitted or inserts:
+            return "require"
+    if rule.columns.include is not None:
+        return "include"
+    return "exclude" if rule.columns.excluded else None
+
+
+def _or(words: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def _left_to_nobody(facts: Sequence[Facts]) -> Iterator[Problem]:
+    asked = {
+        operation
+        for each in facts
+        if not is_for_nobody(each.rule)
+        for operation in each.rule.operations
+    }
+    missing = [f"`{operation}`" for operation in OPERATIONS if operation not in asked]
+    if not facts:
+        text = "no rule is switched on: nobody gets in"
+    elif missing:
+        text = f"no rule is about {_or(missing)}: nobody may do that"
+    else:
+        return
+    yield Problem(0, "", text, "nobody", "info")

@@ -1,0 +1,86 @@
+"""What is allowed in a rule, and most likely not meant: said after a save, refused never.
+
+Disabled rules and scripts are left out: the one does nothing, the other cannot be read this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..engine.parse import parse_rules
+from ..engine.problems import Problem
+from ..engine.rule import Condition, Rule
+from ..engine.templates import Template
+
+SOURCE = "Source"
+
+
+def warnings_with(
+    rules: list[dict[str, Any]], columns: Sequence[str], several_kinds: bool
+) -> list[Problem]:
+    """The warnings of this module about a list of rules; those that are not valid are passed over.
+
+    `several_kinds`: whether users of more than one kind can sign in (see `Source` in the rules).
+    """
+    return [
+        problem
+        for rule in parse_rules(rules, frozenset(columns))[0]
+        if rule.enabled and rule.broken is None
+        for problem in warnings(rule, several_kinds)
+    ]
+
+
+def warnings(rule: Rule, several_kinds: bool) -> Iterator[Problem]:
+    """The same of one rule that is enabled and valid."""
+    if rule.script is None:
+        yield from _any_record(rule)
+        if several_kinds:
+            yield from _any_kind(rule)
+
+
+def _any_record(rule: Rule) -> Iterator[Problem]:
+    """An update rule that looks at nothing that is stored lets every record be changed."""
+    if "update" not in rule.operations:
+        return
+    if any(condition.on_stored for condition in _conditions(rule)):
+        return
+    yield Problem(
+        rule.position,
+        "require" if rule.require else "",
+        "every record can be updated: no condition is on what is stored; add one with a template, "
+        'a `notequals`, or `"on": "both"`',
+        "any-record",
+        # Some people, or a program, may well be meant to change everything.
+        "info" if rule.allow.kind in ("user", "tokens") and not rule.require else "warning",
+    )
+
+
+def _any_kind(rule: Rule) -> Iterator[Problem]:
+    """A test of the user that does not say whose users are meant."""
+    if rule.allow.kind == "tokens":
+        return  # no user at all
+    if any(condition.column == SOURCE for condition in rule.allow.conditions):
+        return
+    templates = [item for item in _conditions(rule) if isinstance(item.operand, Template)]
+    if not rule.allow.conditions and not templates:
+        return
+    yield Problem(
+        rule.position,
+        "allow",
+        "the user is tested without `Source`, while users of more than one kind can sign in: "
+        f"{_with_source(rule)}, or the users of another data source may pass for these",
+        "any-kind-of-user",
+        "warning",
+    )
+
+
+def _with_source(rule: Rule) -> str:
+    """What to write for it: into the conditions that there are, or in place of a word."""
+    if rule.allow.kind == "user":
+        return 'add "Source": {"equals": "…"} to `allow.user`'
+    return 'write {"user": {"Source": {"equals": "…"}}} as `allow`'
+
+
+def _conditions(rule: Rule) -> list[Condition]:
+    return [item for item in rule.require if isinstance(item, Condition)]

@@ -1,0 +1,199 @@
+"""Checks of whom rules let in: tests of the user that test nothing, rights that people can give
+themselves, columns that should not be open to all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasources.values.validation import few, shown
+
+from ..engine.problems import Fix, Problem
+from ..engine.rule import Allow, Condition, Operation, Rule
+from ..engine.templates import UNMET, Template
+from .context import Surroundings
+from .sensitive_names import looks_sensitive
+from .subsumption import Facts, Key, excludes, follows, key, may_meet
+
+_WRITES: tuple[Operation, ...] = ("insert", "update")
+_READS = frozenset(("select", "delete"))
+SOURCE = "Source"
+
+
+def people_problems(
+    raw: Sequence[Any], rules: Sequence[Rule], place: Surroundings
+) -> Iterator[Problem]:
+    """Of the enabled rules of a list that are valid and no scripts."""
+    facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
+    tests = _tests_of_users(facts, place)
+    sensitive = [name for name in place.columns if looks_sensitive(name)]
+    for each in facts:
+        if each.rule.script is None:
+            yield from _tests_themselves(each.rule)
+            yield from _promotes(raw, each, facts, tests)
+            yield from _open_to_all(raw, each, facts, sensitive)
+
+
+# -- a user compared with themselves
+
+
+def _tests_themselves(rule: Rule) -> Iterator[Problem]:
+    for test in rule.allow.conditions:
+        operand = test.operand
+        if not isinstance(operand, Template) or operand.sole_path != (test.column,):
+            continue
+        column = shown(test.column)
+        if test.op == "notequals":
+            text = f"compares `{column}` of the user with itself, so that it holds for nobody"
+        else:
+            text = (
+                f"compares `{column}` of the user with itself, and so lets in everyone who has "
+                "one; write a value, or say in `require` which entries are meant"
+            )
+        path = f"allow.user.{column}.{test.op}"
+        yield Problem(rule.position, path, text, "template-in-allow", "warning")
+
+
+# -- rights that people can give themselves
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A test of the users by which some rule tells who they are."""
+
+    by: str
+    test: Condition
+
+
+def _promotes(
+    raw: Sequence[Any], writer: Facts, facts: Sequence[Facts], tests: dict[str, list[_Told]]
+) -> Iterator[Problem]:
+    """A column of the people who sign in, by which rules tell who they are, may be written by them.
+
+    A rule for those alone who have the right anyway gives it to nobody new. Tokens are programs.
+    """
+    if writer.allow.kind == "tokens":
+        return
+    for column, found in tests.items():
+        for told in found:
+            if _can_write(writer, told.test) and not follows(told.test, writer):
+                yield Problem(
+                    writer.rule.position,
+                    "exclude" if writer.rule.columns.include is None else "include",
+                    f"`{shown(column)}` can be written by the people whom {told.by} tests for it, "
+                    "so that they can give themselves that right",
+                    "self-promotion",
+                    "warning",
+                    closing(raw, writer, [column], facts),
+                )
+                break
+
+
+def _tests_of_users(facts: Sequence[Facts], place: Surroundings) -> dict[str, list[_Told]]:
+    """By column, the tests that rows of this data source may meet; none if nobody signs in."""
+    if place.signs_in_as is None:
+        return {}
+    allows = [(f"rule {each.rule.position}", each.allow) for each in facts]
+    allows += [("a rule of another data source", allow) for allow in place.elsewhere]
+    found: dict[str, dict[Key, _Told]] = {}
+    for by, allow in allows:
+        for test in _tests_of(allow, place.signs_in_as):
+            if test.column in place.columns and test.column not in place.secret:
+                found.setdefault(test.column, {}).setdefault(key(test), _Told(by, test))
+    return {column: list(tests.values()) for column, tests in found.items()}
+
+
+def _tests_of(allow: Allow, name: str) -> list[Condition]:
+    """The tests that rows of the data source `name` may meet; `Source` and `ID` are in no row."""
+    sources = [test for test in allow.conditions if test.column == SOURCE]
+    if any(test.value({}) is not UNMET and not test.met_by({SOURCE: name}, {}) for test in sources):
+        return []
+    return [test for test in allow.conditions if test.column not in (SOURCE, "ID")]
+
+
+def _can_write(writer: Facts, test: Condition) -> bool:
+    """Whether a request by the rule can give a row a value that meets the test."""
+    rule = writer.rule
+    for operation in _WRITES:
+        pinned = rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
+        writable = rule.columns.opens(test.column) or test.column in pinned
+        if operation in rule.operations and writable and not _kept(writer, test, operation):
+            return True
+    return False
+
+
+def _kept(writer: Facts, test: Condition, operation: Operation) -> bool:
+    """Whether the rule requires a value that does not meet the test, or the one held already."""
+    for item in writer.wants.get(test.column, ()):
+        if not (item.on_submitted or operation == "insert"):
+            continue
+        if isinstance(item.operand, Template):
+            if item.op == "equals" and item.operand.sole_path == (test.column,):
+                return True
+        elif excludes(item, test):
+            return True
+    return False
+
+
+# -- columns that are open to all
+
+
+def _open_to_all(
+    raw: Sequence[Any], reader: Facts, facts: Sequence[Facts], sensitive: Sequence[str]
+) -> Iterator[Problem]:
+    """Everyone's reading, or that of everyone who signs in, of entries that are not their own."""
+    rule = reader.rule
+    if "select" not in rule.operations or rule.app_ids == frozenset():
+        return
+    if reader.allow.kind not in ("all", "loggedIn") or _is_about_own(rule):
+        return
+    names = [name for name in sensitive if rule.columns.shows(name)]
+    if not names:
+        return
+    open_to_all = reader.allow.kind == "all" and rule.app_ids is None
+    who = "everyone" if open_to_all else "everyone who is signed in"
+    if rule.app_ids is not None:
+        who += f" in app {' or '.join(map(str, sorted(rule.app_ids)))}"
+    yield Problem(
+        rule.position,
+        "exclude" if rule.columns.include is None else "include",
+        f"{who} can read {few([f'`{shown(name)}`' for name in names])}",
+        "sensitive",
+        "warning" if open_to_all else "info",
+        closing(raw, reader, names, facts),
+    )
+
+
+def _is_about_own(rule: Rule) -> bool:
+    return any(
+        isinstance(item, Condition) and isinstance(item.operand, Template) for item in rule.require
+    )
+
+
+# -- closing columns
+
+
+def closing(
+    raw: Sequence[Any], closed: Facts, names: Sequence[str], facts: Sequence[Facts]
+) -> Fix | None:
+    """The rule without these columns; None where the change could open something else.
+
+    A read that does not fit any more goes on to the later rules, which may show other columns; a
+    column that is required would be named, or written, all the same.
+    """
+    rule, written = closed.rule, raw[closed.rule.position - 1]
+    reads = rule.operations & _READS
+    later = [each for each in facts if each.rule.position > rule.position]
+    if any(reads & each.rule.operations and may_meet(closed, each) for each in later):
+        return None
+    if any(item.column in names for item in rule.require):
+        return None
+    if "include" in written:
+        left = [name for name in written["include"] if name not in names]
+        becomes = {**written, "include": left}
+    else:
+        becomes = {**written, "exclude": [*written.get("exclude", ()), *names]}
+    words = few([f"`{shown(name)}`" for name in names])
+    return Fix(f"close {words} in rule {rule.position}", rule.position, becomes)

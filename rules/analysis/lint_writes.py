@@ -1,0 +1,122 @@
+"""Check for columns that people can write although the select rules hide the columns from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datasources.values.validation import few, shown
+
+from ..engine.problems import Problem
+from ..engine.rule import Operation, Rule
+from .context import Surroundings
+from .lint_users import closing
+from .satisfiable import is_for_nobody
+from .subsumption import Facts, covers, covers_apps, covers_people, may_meet, overlap
+
+_WRITES: tuple[Operation, ...] = ("update", "insert")
+# Pairs of a rule that writes and a kind of readers. Longer lists are compared up to here.
+MAX_PAIRS = 2_000
+
+
+def hidden_and_writable(
+    raw: Sequence[Any], rules: Sequence[Rule], place: Surroundings
+) -> Iterator[Problem]:
+    """Find the columns that a rule lets people write and that no select rule shows these people.
+
+    People who can read nothing are left out: a form that anybody can send needs no answer. With a
+    script among the select rules nothing is found, since a script can show any column.
+    """
+    valid = (rule for rule in rules if rule.enabled and rule.broken is None)
+    facts = [Facts.of(rule) for rule in valid if not is_for_nobody(rule)]
+    readers = _kinds([each for each in facts if "select" in each.rule.operations])
+    if any(each.rule.script is not None for each in readers):
+        return
+    names = [name for name in place.columns if name not in place.secret]
+    pairs = 0
+    for writer in facts:
+        if writer.rule.script is not None or writer.rule.operations.isdisjoint(_WRITES):
+            continue
+        pairs += len(readers)
+        if pairs > MAX_PAIRS:
+            return
+        yield from _of_writer(raw, writer, readers, facts, names)
+
+
+def _kinds(readers: Sequence[Facts]) -> list[Facts]:
+    """One rule for each kind of people and set of columns."""
+    found: dict[Any, Facts] = {}
+    for each in readers:
+        rule, allow = each.rule, each.allow
+        people = (allow.kind, each.tested, allow.tokens, rule.app_ids, rule.script)
+        found.setdefault((people, rule.columns.projection), each)
+    return list(found.values())
+
+
+def _of_writer(
+    raw: Sequence[Any],
+    writer: Facts,
+    readers: Sequence[Facts],
+    facts: Sequence[Facts],
+    names: Sequence[str],
+) -> Iterator[Problem]:
+    hidden: dict[str, int] = {}
+    severe = False
+    for operation in _WRITES:
+        if operation not in writer.rule.operations:
+            continue
+        open_names = [name for name in names if _is_free(writer.rule, name, operation)]
+        earlier = [each for each in facts if _is_before(each, writer, operation)]
+        for reader in readers if open_names else ():
+            for name in _hidden_from(writer, reader, readers, earlier, operation, open_names):
+                hidden.setdefault(name, reader.rule.position)
+                severe = severe or operation == "update"
+    if not hidden:
+        return
+    rule = writer.rule
+    them = "it" if len(hidden) == 1 else "them"
+    yield Problem(
+        rule.position,
+        "exclude" if rule.columns.include is None else "include",
+        f"{few([f'`{shown(name)}`' for name in hidden])} can be written by people who cannot read "
+        f"{them}: {_readers(hidden.values())} {them} from these people",
+        "hidden-and-writable",
+        "warning" if severe else "info",
+        closing(raw, writer, list(hidden), facts),
+    )
+
+
+def _readers(positions: Any) -> str:
+    numbers = [str(number) for number in sorted(set(positions))]
+    return f"rule {numbers[0]} hides" if len(numbers) == 1 else f"rules {few(numbers)} hide"
+
+
+def _is_before(each: Facts, writer: Facts, operation: Operation) -> bool:
+    return each.rule.position < writer.rule.position and operation in each.rule.operations
+
+
+def _is_free(rule: Rule, name: str, operation: Operation) -> bool:
+    """Whether a write can give the column a value that no requirement names."""
+    pinned = rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
+    return rule.columns.opens(name) and name not in pinned
+
+
+def _hidden_from(
+    writer: Facts,
+    reader: Facts,
+    readers: Sequence[Facts],
+    earlier: Sequence[Facts],
+    operation: Operation,
+    names: Sequence[str],
+) -> list[str]:
+    """Those of the names that are hidden from the people whom both rules let in."""
+    names = [name for name in names if not reader.rule.columns.shows(name)]
+    if not names or not may_meet(writer, reader):
+        return []
+    both = overlap(writer, reader)
+    if both is None or any(covers(each, both, operation) for each in earlier):
+        return []  # these people's writes do not get as far as this rule
+    for other in readers:
+        if covers_apps(other.rule, both.rule) and covers_people(other, both):
+            names = [name for name in names if not other.rule.columns.shows(name)]
+    return names

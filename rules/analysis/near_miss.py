@@ -1,0 +1,331 @@
+"""The nearest miss: the smallest change to a denied request that a rule would have granted.
+
+Each rule is taken for what it asks, the request is changed until it fits, and the changed request
+is really decided: what is told here is so. Scripts cannot be read this way, and are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+from accounts.identity import Identity
+from datasources.query.where import And, Field, Node, all_of
+from datasources.query.where.nodes import column_is, fields
+from datasources.values.codec import dumps
+from datasources.values.validation import Scalar, shown
+
+from ..engine.column_checks import hidden_name, undeclared
+from ..engine.decision import Decision
+from ..engine.requests import Ask, ById, ByQuery, Change, Insert
+from ..engine.require import IMPLIES, Values, any_condition, equality, implied
+from ..engine.rule import Condition, Operation, Provided, Rule
+from ..engine.ruleset import Ruleset
+from ..engine.templates import UNMET, Template
+
+Decide: TypeAlias = Callable[[Identity, Any], Decision]
+# What stands for a value that nobody can know.
+SOME = "…"
+_WORDS = {"equals": "=", "notequals": "other than", "contains": "with"}
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """The rule that would have granted, and in words what would have had to be otherwise."""
+
+    rule: int
+    steps: tuple[str, ...]
+    cost: int
+
+
+class _CannotFit(Exception):
+    """No change of ours makes the request fit the rule."""
+
+
+def nearest(
+    ruleset: Ruleset,
+    operation: Operation,
+    identity: Identity,
+    ask: Ask,
+    decide: Decide,
+    most: int = 400,
+) -> Miss | None:
+    """The miss of fewest changes, the first rule's among equals; `most` decisions are tried.
+
+    To ask for something else is nearer than to be somebody else.
+    """
+    best: Miss | None = None
+    for rule in ruleset.by_operation[operation]:
+        if rule.broken is not None or rule.script is not None:
+            continue
+        for the_user_gives in (True, False):
+            fitting = _Fitting(ruleset, rule, operation, identity, ask, the_user_gives)
+            try:
+                fitting.make_fit()
+            except _CannotFit:
+                continue
+            if not fitting.steps or (best and fitting.cost >= best.cost):
+                continue
+            most -= 1
+            if most < 0:
+                return best
+            if decide(fitting.identity, fitting.ask).granted:
+                best = Miss(rule.position, tuple(fitting.steps), fitting.cost)
+    return best
+
+
+@dataclass(slots=True)
+class _Fitting:
+    """A request on its way to fit a rule; `steps` says what was changed."""
+
+    ruleset: Ruleset
+    rule: Rule
+    operation: Operation
+    identity: Identity
+    ask: Any
+    the_user_gives: bool
+    steps: list[str] = field(default_factory=list)
+
+    @property
+    def cost(self) -> int:
+        """How far it is: changes of who asks, or of what is stored, count double."""
+        return sum(2 if step.startswith(("to ", "on ")) else 1 for step in self.steps)
+
+    def make_fit(self) -> None:
+        """Raises `_CannotFit`."""
+        self._fit_app()
+        self._fit_who()
+        if isinstance(self.ask, ByQuery):
+            self._fit_query(self.ask)
+        elif isinstance(self.ask, ById):
+            self._fit_record()
+        elif isinstance(self.ask, Insert):
+            self._fit_new_row()
+        else:
+            self._fit_change()
+
+    # -- who
+
+    def _fit_app(self) -> None:
+        apps = self.rule.app_ids
+        if apps is None or self.identity.app_id in apps:
+            return
+        if not apps or self.identity.is_anonymous:
+            raise _CannotFit
+        self.identity = replace(self.identity, app_id=min(apps))
+        self.steps.append(f"to app {min(apps)}")
+
+    def _fit_who(self) -> None:
+        allow = self.rule.allow
+        if allow.kind == "tokens":
+            if self.identity.token_id not in allow.tokens:
+                self.identity = Identity(token_id=min(allow.tokens), app_id=self.identity.app_id)
+                self.steps.append(f"to API token {min(allow.tokens)}")
+        elif allow.kind == "loggedIn" and self.identity.user is None:
+            self._sign_in()
+            self.steps.append("to somebody who is signed in")
+        for condition in allow.conditions:
+            if self.identity.user is None:
+                self._sign_in()
+            if not condition.met_by(self._user, self._user):
+                self._set_user(condition.column, condition.op, condition.value(self._user))
+
+    @property
+    def _user(self) -> dict[str, Any]:
+        return dict(self.identity.user or {})
+
+    def _sign_in(self) -> None:
+        self.identity = replace(self.identity, user={}, token_id=None)
+
+    def _set_user(self, column: str, op: str, value: Any) -> None:
+        if value is UNMET:
+            raise _CannotFit
+        changed = {**self._user, column: None if op == "notequals" else value}
+        self.identity = replace(self.identity, user=changed, token_id=None)
+        self.steps.append(f"to a user whose {_said(column, op, value)}")
+
+    def _user_for(self, condition: Condition, held: Any) -> None:
+        """Let the user have what a template is to give. Raises `_CannotFit`."""
+        operand = condition.operand
+        if not isinstance(operand, Template) or operand.source != _only(operand):
+            raise _CannotFit
+        if not isinstance(held, str | int | float) or held == "" or condition.op == "notequals":
+            raise _CannotFit
+        self._set_user(operand.paths[0][0], "equals", held)
+        if condition.value(self._user) is UNMET:
+            raise _CannotFit
+
+    def _value(self, condition: Condition, held: Any) -> Scalar:
+        """What a condition wants, of a user who can fill its template. Raises `_CannotFit`."""
+        if condition.value(self.identity.user) is UNMET:
+            self._user_for(condition, held)
+        value = condition.value(self.identity.user)
+        if value is UNMET:
+            raise _CannotFit
+        return value
+
+    # -- by query
+
+    def _fit_query(self, ask: ByQuery) -> None:
+        values: Values = []
+        for item in self.rule.require:
+            if isinstance(item, Provided):
+                self._provide(item)
+            else:
+                values.append((item, self._imply(item)))
+        for _ in range(20):
+            name = hidden_name(self.rule.columns, self.ask, values)
+            if name is None:
+                return
+            self._drop(name)
+        raise _CannotFit
+
+    def _provide(self, item: Provided) -> None:
+        test = equality if self.operation == "delete" else any_condition
+        if implied(self.ask.where, item.column, test):
+            return
+        found: Node = column_is(item.column, "$exists", True)
+        if self.operation == "delete":
+            found = column_is(item.column, "$eq", SOME)
+        self._ask_for(found)
+        what = "an equality" if self.operation == "delete" else "a condition"
+        self.steps.append(f"with {what} on `{shown(item.column)}`")
+
+    def _imply(self, item: Condition) -> Scalar:
+        value = self._value(item, _asked_equal(self.ask.where, item.column))
+        if implied(self.ask.where, item.column, partial(IMPLIES[item.op], value)):
+            return value
+        self._without_conditions_on(item.column)
+        if item.op == "contains":
+            found = column_is(item.column, "$like" if isinstance(value, str) else "$eq", value)
+        else:
+            found = column_is(item.column, "$eq" if item.op == "equals" else "$ne", value)
+        self._ask_for(found)
+        self.steps.append(f"with {_said(item.column, item.op, value)}")
+        return value
+
+    def _ask_for(self, node: Node) -> None:
+        self.ask = replace(self.ask, where=all_of([self.ask.where, node]))
+
+    def _without_conditions_on(self, column: str) -> None:
+        kept = [
+            i for i in _items(self.ask.where) if not (isinstance(i, Field) and i.path == (column,))
+        ]
+        self.ask = replace(self.ask, where=all_of(kept))
+
+    def _drop(self, name: str) -> None:
+        ask = self.ask
+        changed = replace(
+            ask,
+            columns=tuple(column for column in ask.columns if column != name),
+            paths=tuple(path for path in ask.paths if path.name != name),
+            where=all_of(
+                item for item in _items(ask.where) if all(f.name != name for f in fields(item))
+            ),
+        )
+        if changed == ask:
+            raise _CannotFit
+        self.ask = changed
+        self.steps.append(f"without `{shown(name)}`")
+
+    # -- one entry
+
+    def _fit_record(self) -> None:
+        if len(self.ask.stored) != 1 or self.ask.stored[0] is None:
+            raise _CannotFit
+        stored = dict(self.ask.stored[0])
+        for item in self.rule.require:
+            if isinstance(item, Provided):
+                raise _CannotFit
+            self._fit_stored(item, stored)
+        self.ask = replace(self.ask, stored=[stored])
+
+    def _fit_stored(self, item: Condition, stored: dict[str, Any]) -> None:
+        if item.met_by_stored(stored, self.identity.user):
+            return
+        held = stored.get(item.column)
+        if self.the_user_gives and isinstance(item.operand, Template):
+            self._user_for(item, held)
+            return
+        value = self._value(item, held)
+        if item.met_by_stored(stored, self.identity.user):
+            return
+        stored[item.column] = None if item.op == "notequals" else value
+        self.steps.append(f"on an entry whose {_said(item.column, item.op, value)}")
+
+    # -- what is sent
+
+    def _fit_new_row(self) -> None:
+        if len(self.ask.rows) != 1:
+            raise _CannotFit
+        row = dict(self.ask.rows[0])
+        self._fit_row(row, {}, inserts=True)
+        self._open_only(row, lambda name: self.rule.columns.opens(name) or self._pins(name, True))
+        self.ask = replace(self.ask, rows=[row])
+
+    def _fit_change(self) -> None:
+        if len(self.ask.changes) != 1:
+            raise _CannotFit
+        change: Change = self.ask.changes[0]
+        row, stored = dict(change.submitted), dict(change.stored)
+        for item in self.rule.require:
+            if isinstance(item, Condition) and item.on_stored:
+                self._fit_stored(item, stored)
+        self._fit_row(row, stored, inserts=False)
+        opens = self.rule.columns.opens
+        self._open_only(row, lambda n: opens(n, change.own_row) or self._pins(n, False))
+        self.ask = replace(self.ask, changes=[replace(change, submitted=row, stored=stored)])
+
+    def _fit_row(self, row: dict[str, Any], stored: dict[str, Any], inserts: bool) -> None:
+        for item in self.rule.require:
+            if isinstance(item, Provided):
+                if row.get(item.column) in (None, ""):
+                    row[item.column] = SOME
+                    self.steps.append(f"with a value in `{shown(item.column)}`")
+            elif item.on_submitted or inserts:
+                self._fit_sent(item, row, stored)
+
+    def _fit_sent(self, item: Condition, row: dict[str, Any], stored: dict[str, Any]) -> None:
+        looked_at = {**stored, **row} if item.op == "notequals" else row
+        if item.met_by(looked_at, self.identity.user):
+            return
+        value = self._value(item, row.get(item.column))
+        if item.met_by(looked_at, self.identity.user):
+            return
+        row[item.column] = None if item.op == "notequals" else value
+        self.steps.append(f"with {_said(item.column, item.op, value)}")
+
+    def _open_only(self, row: dict[str, Any], opens: Callable[[str], bool]) -> None:
+        for name in list(row):
+            if not opens(name) or undeclared(self.ruleset, self.identity, {name: row[name]}):
+                del row[name]
+                self.steps.append(f"without `{shown(name)}`")
+
+    def _pins(self, name: str, inserts: bool) -> bool:
+        pinned = self.rule.pinned_on_insert if inserts else self.rule.pinned_on_update
+        return name in pinned and name not in self.rule.columns.secret
+
+
+def _items(node: Node) -> tuple[Node, ...]:
+    return node.items if isinstance(node, And) else (node,)
+
+
+def _asked_equal(where: Node, column: str) -> Any:
+    """The value that a where wants a column to have."""
+    for item in _items(where):
+        if isinstance(item, Field) and item.path == (column,) and item.op == "$eq":
+            return item.operand
+    return None
+
+
+def _only(template: Template) -> str | None:
+    """The source of a template that is one column of the user and nothing else, or None."""
+    one = len(template.paths) == 1 and len(template.paths[0]) == 1
+    inside = template.source.strip("{} ")
+    return template.source if one and inside.startswith("user.") and "}" not in inside else None
+
+
+def _said(column: str, op: str, value: Any) -> str:
+    return f"`{shown(column)}` {_WORDS[op]} `{value if isinstance(value, str) else dumps(value)}`"

@@ -1,0 +1,99 @@
+"""The API tokens and apps that rules name: which are not in use, and which rules name a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from accounts.models import ApiToken, App
+from datasources.models import DataSource
+from datasources.permissions.rights import having
+from datasources.values.validation import MAX_INTEGER, shown
+
+from ..models import AccessRule
+
+_VIEW = ("rowkeeper_accounts.view_apitoken", "rowkeeper_accounts.change_apitoken")
+# Rules that are listed for a token.
+MAX_RULES = 50
+
+
+def dead_tokens(user: Any, numbers: frozenset[int]) -> Mapping[int, str]:
+    """Those of the API tokens that authenticate nobody, each with what to say of it.
+
+    The name, and whether a token was revoked, expired or never made, are told only to users who
+    may see API tokens; None may see everything.
+    """
+    stored = ApiToken.objects.filter(pk__in=_storable(numbers)).select_related("user")
+    found = {token.pk: token for token in stored}
+    states = {number: state_of(found.get(number)) for number in numbers}
+    tells = user is None or any(user.has_perm(permission) for permission in _VIEW)
+    return {
+        number: _said(found.get(number), state) if tells else "does not exist or is not in use"
+        for number, state in states.items()
+        if state
+    }
+
+
+def state_of(token: ApiToken | None) -> str:
+    """Why a token authenticates nobody; empty for one in use."""
+    if token is None:
+        return "does not exist"
+    if token.revoked_at is not None:
+        return "is revoked"
+    if token.expires_at is not None and token.expires_at <= timezone.now():
+        return "has expired"
+    if token.user is not None and not token.user.is_active:
+        return "belongs to a user who is not active"
+    return ""
+
+
+def _said(token: ApiToken | None, state: str) -> str:
+    return state if token is None else f"(“{shown(token.name)}”) {state}"
+
+
+def unknown_apps(numbers: frozenset[int]) -> frozenset[int]:
+    """Those of the numbers that are no app's."""
+    known = App.objects.filter(pk__in=_storable(numbers)).values_list("pk", flat=True)
+    return numbers - frozenset(known)
+
+
+def _storable(numbers: frozenset[int]) -> list[int]:
+    return [number for number in numbers if 0 < number <= MAX_INTEGER]
+
+
+# -- which rules name a token
+
+
+def uses_of_token(token: ApiToken, user: Any) -> tuple[list[str], bool]:
+    """The enabled rules that name a token, as lines of text, and whether other data sources, whose
+    rules `user` may not see, could have more. That is said without looking there.
+    """
+    sources = DataSource.objects.order_by()
+    seen = having(user, ("change_rules",), sources)
+    rules = _naming_tokens().filter(data_source__in=seen.values("pk"))
+    lines = [
+        f"{rule.data_source.name}: rule {rule.position}{_named(rule)}"
+        for rule in rules.select_related("data_source").order_by("data_source__name", "position")
+        if token.pk in _tokens(rule.allow)
+    ]
+    hidden = sources.exclude(pk__in=seen.values("pk")).exists()
+    more = len(lines) - MAX_RULES
+    return [*lines[:MAX_RULES], *([f"… and {more} more"] if more > 0 else [])], hidden
+
+
+def _naming_tokens() -> QuerySet[Any]:
+    written = AccessRule.objects.annotate(written=Cast("allow", TextField()))
+    return written.filter(written__contains='"tokens"').exclude(enabled=False)
+
+
+def _tokens(allow: Any) -> list[Any]:
+    tokens = allow.get("tokens") if isinstance(allow, dict) else None
+    return tokens if isinstance(tokens, list) else []
+
+
+def _named(rule: AccessRule) -> str:
+    return f" ({shown(rule.name)})" if isinstance(rule.name, str) and rule.name else ""

@@ -1,0 +1,225 @@
+"""When one rule leaves nothing for another: who it lets in, what it asks for, what it shows.
+
+Every answer is on the safe side: "yes" is meant, "no" may mean that it could not be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from datasources.values.codec import canonical
+from datasources.values.validation import same
+
+from ..engine.rule import Allow, Condition, Operation, Provided, Requirement, Rule
+from ..engine.templates import Template
+
+# What makes two requirements the same.
+Key: TypeAlias = tuple[str, ...]
+# The tests of the user that are compared one by one; a longer list is only looked at as a whole.
+MAX_TESTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What comparing a rule with others needs, made once: a list is compared each with each."""
+
+    rule: Rule
+    allow: Allow
+    # The conditions on the user, by column.
+    tests: dict[str, list[Condition]]
+    tested: frozenset[Key]
+    # The conditions on entries, by column.
+    wants: dict[str, list[Condition]]
+    # Everything that is required, and what an update looks at in the stored record and in what is
+    # sent.
+    required: frozenset[Key]
+    stored: frozenset[Key]
+    sent: frozenset[Key]
+    # The names that are hidden, and that `include` opens, with the paths above them. A secret name
+    # that `include` has is hidden from reads all the same.
+    hidden: frozenset[str]
+    opened: frozenset[str]
+
+    @classmethod
+    def of(cls, rule: Rule) -> Facts:
+        """Of a rule; a script lets in whom it likes, whatever stands beside it."""
+        scripted = rule.script is not None
+        allow = Allow("all") if scripted else rule.allow
+        require = () if scripted else rule.require
+        conditions = [item for item in require if isinstance(item, Condition)]
+        return cls(
+            rule,
+            allow,
+            _by_column(allow.conditions),
+            frozenset(map(key, allow.conditions)),
+            _by_column(conditions),
+            frozenset(map(key, require)),
+            frozenset(key(item) for item in conditions if item.on_stored),
+            frozenset(
+                key(item) for item in require if isinstance(item, Provided) or item.on_submitted
+            ),
+            _paths(rule.columns.hidden),
+            _paths((rule.columns.include or frozenset()) - rule.columns.hidden),
+        )
+
+
+def _by_column(conditions: Iterable[Condition]) -> dict[str, list[Condition]]:
+    found: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        found.setdefault(condition.column, []).append(condition)
+    return found
+
+
+def _paths(names: Iterable[str]) -> frozenset[str]:
+    """Names and all paths above them, in either reading of `data.`."""
+    found: set[str] = set()
+    for name in names:
+        for reading in {name, name.removeprefix("data.")}:
+            parts = reading.split(".")
+            found.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return frozenset(found)
+
+
+def key(item: Requirement) -> Key:
+    """See `Key`."""
+    if isinstance(item, Provided):
+        return ("provided", item.column)
+    if isinstance(item.operand, Template):
+        return (item.op, item.column, "template", item.operand.source)
+    return (item.op, item.column, "value", canonical(item.operand))
+
+
+def covers(first: Facts, second: Facts, operation: Operation) -> bool:
+    """Whether no request for the operation that `second` could settle gets past `first`."""
+    if first.rule.broken is not None or first.rule.script is not None:
+        return False
+    if not (covers_apps(first.rule, second.rule) and covers_people(first, second)):
+        return False
+    if operation == "insert":
+        return True  # whom it is for, it grants or rejects
+    if operation == "update":
+        return first.stored <= second.stored
+    return reads_all(first, second)
+
+
+def covers_apps(first: Rule, second: Rule) -> bool:
+    """Whether the first rule is for every app that the second is for."""
+    if first.app_ids is None:
+        return True
+    return second.app_ids is not None and second.app_ids <= first.app_ids
+
+
+def covers_people(first: Facts, second: Facts) -> bool:
+    """Whether everyone whom the second rule lets in is let in by the first."""
+    if first.allow.kind == "all":
+        return True
+    if first.allow.kind == "tokens":
+        return second.allow.kind == "tokens" and second.allow.tokens <= first.allow.tokens
+    if second.allow.kind not in ("loggedIn", "user"):
+        return False
+    if first.tested <= second.tested:
+        return True
+    few = len(first.allow.conditions) <= MAX_TESTS
+    return few and all(follows(test, second) for test in first.allow.conditions)
+
+
+def follows(test: Condition, known: Facts) -> bool:
+    """Whether a condition on the user holds for everyone whom the rule `known` lets in."""
+    return any(_implies(item, test) for item in known.tests.get(test.column, ()))
+
+
+def _implies(known: Condition, test: Condition) -> bool:
+    if key(known) == key(test):
+        return True
+    if known.op == test.op == "equals" and _is_own_value(test):
+        return known.operand != ""
+    if isinstance(known.operand, Template) or isinstance(test.operand, Template):
+        return False
+    return known.op == "equals" and test.met_by({test.column: known.operand}, {})
+
+
+def _is_own_value(test: Condition) -> bool:
+    """Whether a user is compared with themselves, so that everyone who has a value passes."""
+    return isinstance(test.operand, Template) and test.operand.sole_path == (test.column,)
+
+
+def may_meet(first: Facts, second: Facts) -> bool:
+    """Whether one request may be for both rules; false only where that cannot be."""
+    apps, others = first.rule.app_ids, second.rule.app_ids
+    if apps is not None and others is not None and apps.isdisjoint(others):
+        return False
+    kinds = {first.allow.kind, second.allow.kind}
+    if kinds == {"tokens"}:
+        return not first.allow.tokens.isdisjoint(second.allow.tokens)
+    if "tokens" in kinds:
+        return "all" in kinds  # a token is nobody's login
+    if len(first.allow.conditions) > MAX_TESTS:
+        return True
+    return not any(
+        excludes(left, right)
+        for left in first.allow.conditions
+        for right in second.tests.get(left.column, ())
+    )
+
+
+def overlap(rule: Facts, other: Facts) -> Facts | None:
+    """The first rule, for the people whom both rules let in; None where there are none."""
+    first, second = rule.allow, other.allow
+    tokens = first.tokens & second.tokens if first.kind == second.kind else frozenset()
+    conditions = {key(test): test for test in (*first.conditions, *second.conditions)}
+    kind = max(first.kind, second.kind, key=["all", "loggedIn", "user", "tokens"].index)
+    if kind == "tokens":
+        tokens = tokens or first.tokens or second.tokens
+    apps, others = rule.rule.app_ids, other.rule.app_ids
+    both = others if apps is None else apps if others is None else apps & others
+    if both == frozenset():
+        return None
+    allow = Allow(kind, tuple(conditions.values()), tokens)
+    return Facts.of(replace(rule.rule, allow=allow, app_ids=both))
+
+
+def excludes(left: Condition, right: Condition) -> bool:
+    """Whether no value of a column that both are about meets both."""
+    if left.column != right.column:
+        return False
+    if isinstance(left.operand, Template) or isinstance(right.operand, Template):
+        return False
+    if left.op == right.op == "equals":
+        return not same(left.operand, right.operand)
+    held, test = (left, right) if left.op == "equals" else (right, left)
+    return held.op == "equals" and not test.met_by({held.column: held.operand}, {})
+
+
+def reads_all(first: Facts, second: Facts) -> bool:
+    """Whether a read that fits the second rule fits the first: it asks for no more, and hides
+    no more.
+    """
+    if not first.required <= second.required:
+        return False
+    if first.rule.columns.include is None and not first.rule.columns.hidden:
+        return True
+    scripted = second.rule.script is not None
+    return not scripted and _shows_all(first, second) and _names_all(first, second)
+
+
+def _names_all(first: Facts, second: Facts) -> bool:
+    """What a requirement says may be named though it is hidden: whether that is so for the first
+    rule, too.
+    """
+    return not any(
+        key(item) not in first.required and first.rule.columns.hides_column(item.column)
+        for items in second.wants.values()
+        for item in items
+    )
+
+
+def _shows_all(first: Facts, second: Facts) -> bool:
+    """Whether the first rule shows, and lets be named, all that the second does."""
+    wide, narrow = first.rule.columns, second.rule.columns
+    if wide.include is not None:
+        return narrow.include is not None and narrow.include <= wide.include
+    if narrow.include is None:
+        return wide.hidden <= narrow.hidden
+    return first.hidden.isdisjoint(second.opened)

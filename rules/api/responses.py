@@ -1,0 +1,161 @@
+"""Entries as an answer: at once where they are one page, and streamed where they are more."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+from weakref import finalize
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+
+from accounts.authentication import identity_now
+from accounts.client import client_address, network_of, site_of
+from accounts.errors import LoginRequired
+from datasources.catalog import registry
+from datasources.catalog.registry import Beside
+from datasources.database.waiting import give, take, threads
+from datasources.errors import Busy
+from datasources.query.select import Projection
+from datasources.query.where import Node
+from datasources.store import PAGE, give_back
+
+from ..access.guard import Denied, Guard, guard_of
+from ..engine.decide import Decision
+from ..engine.requests import ByQuery
+from .base import text_answer
+
+# A thread sends a long answer for as long as its client takes to read it.
+SENDING = "send"
+CHANGED = "who may see what has just been changed; ask again"
+
+
+class Streamed(StreamingHttpResponse):
+    """JSON text, sent as it is read, under ASGI as well: Django would hold all of it there first,
+    as what is read comes from an iterator that waits.
+    """
+
+    # Gives back one of the turns of long answers, once.
+    sending: finalize[..., Streamed] | None = None
+
+    def close(self) -> None:
+        """The server calls this once the answer was sent, or its client has gone."""
+        if self.sending is not None:
+            self.sending()
+        super().close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        parts = cast(Iterator[bytes], self.streaming_content)
+
+        def following() -> bytes | None:
+            return next(parts, None)
+
+        while (part := await sync_to_async(following)()) is not None:
+            yield part
+
+
+@dataclass(slots=True)
+class Grant:
+    """What an answer rests on that is sent for as long as its client likes to take."""
+
+    request: HttpRequest
+    door: Guard
+    query: ByQuery
+    decision: Decision
+
+    def again(self) -> tuple[Node, Projection]:
+        """The where and the columns of the next page. Scripts decide for each page, as what they
+        look up can change while the rules do not.
+
+        Raises `Busy` if they no longer grant.
+        """
+        if self.door.ruleset.has_scripts:
+            door = guard_of(self.door.reference, self.door.source, self.door.identity)
+            try:
+                self.decision = door.select(self.query)
+            except (Denied, LoginRequired):
+                raise Busy(CHANGED) from None
+        return self.decision.where(self.query.where), self.decision.shown
+
+    def shares(self) -> dict[object, int]:
+        """The turns that a long answer takes: of all, of those from the data source, and of those
+        to the client's network, so that no client and no data source has all of them. The /48
+        around the network may be one client, or many: it has three quarters.
+        """
+        source, most = self.door.source, max(1, threads() // 2)
+        assert source is not None
+        address = client_address(self.request)
+        part = max(1, most // 2)
+        shares: dict[object, int] = {
+            SENDING: most,
+            (SENDING, source.id): part,
+            (SENDING, network_of(address)): part,
+        }
+        site = site_of(address)
+        if site is not None:
+            shares[SENDING, site] = max(1, most * 3 // 4)
+        return shares
+
+    def holds(self) -> bool:
+        """Whether the same is granted now. Rules are asked again only where they, or the columns,
+        are others than before.
+        """
+        source = self.door.source
+        assert source is not None
+        beside = Beside(source.id, "id")
+        if identity_now(self.request, beside) != self.door.identity:
+            return False
+        now = beside.source if beside.is_read else registry.find(source.id)
+        if now is None or now.key == source.key:
+            return now is not None
+        door = guard_of(self.door.reference, now, self.door.identity)
+        try:
+            decision = door.select(self.query)
+        except (Denied, LoginRequired):
+            return False
+        where, then = self.query.where, self.decision
+        if (decision.where(where), decision.shown) != (then.where(where), then.shown):
+            return False
+        self.door = door
+        return True
+
+
+def always() -> bool:
+    """For an answer that nobody waits for."""
+    return True
+
+
+def entries_answer(
+    pages: Iterator[list[str]], grant: Grant | None = None
+) -> HttpResponse | Streamed:
+    """`{"entries": [...]}` of the pages of `store.pages`. The first one is read before there is an
+    answer, so that what is wrong with the whole is told in its place; each further one is sent if
+    `grant` holds still. Raises what reading raises, and `Busy` for one of too many long answers.
+    """
+    first = next(pages)
+    if len(first) < PAGE:
+        return text_answer(f'{{"entries":[{",".join(first)}]}}')
+    if grant is None:
+        return Streamed(_joined(first, pages, always), content_type="application/json")
+    shares = grant.shares()
+    take(shares, "many long answers are being sent at once")
+    response = Streamed(_joined(first, pages, grant.holds), content_type="application/json")
+    response.sending = finalize(response, give, shares)
+    return response
+
+
+def _joined(
+    first: list[str], pages: Iterator[list[str]], holds: Callable[[], bool]
+) -> Iterator[str]:
+    # A client may take its time with each part: nobody is to wait for its connection meanwhile.
+    give_back()
+    yield '{"entries":[' + ",".join(first)
+    for page in pages:
+        # Asked after the page was read, so that nothing can have changed between.
+        if not holds():
+            raise Busy(CHANGED)
+        give_back()
+        if page:
+            yield "," + ",".join(page)
+    yield "]}"

@@ -1,0 +1,90 @@
+"""Who am I, signing in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from accounts.errors import SIGN_IN, LoginRequired
+from accounts.identity import Identity
+from accounts.login.devices import presented_cookie, set_cookie
+from accounts.login.sign_in import authorize, client_address, sign_out
+from accounts.profile import told_columns, user_body
+from datasources import store
+from datasources.catalog.registry import Source, find
+from datasources.definition import Login
+
+from ..access.guard import guard_of
+from .base import Endpoint, json_answer
+from .bodies import json_body
+
+
+class People(Endpoint):
+    """The one who asks, about themselves."""
+
+    def user(self, request: Request) -> HttpResponse:
+        """`GET user`."""
+        identity = _somebody(self.identity(request))
+        login, visible = _own_row(identity)
+        return json_answer({"user": user_body(identity, login, visible)})
+
+    def session(self, request: Request) -> HttpResponse:
+        """`GET session`."""
+        return json_answer({"session": _session(_somebody(self.identity(request)))})
+
+    def authorize(self, request: Request) -> HttpResponse:
+        """`POST session/authorize`."""
+        body = json_body(request._request)
+        signed_in = authorize(
+            body, client_address(request._request), presented_cookie(request._request)
+        )
+        response = json_answer(
+            {"session": {"auth_token": signed_in.secret, **_session(signed_in.identity)}}
+        )
+        set_cookie(response, signed_in.device_cookie)
+        return response
+
+    def logout(self, request: Request) -> HttpResponse:
+        """`POST session/logout`: the session that was presented ends."""
+        _somebody(self.identity(request))
+        sign_out(request._request)
+        return json_answer({})
+
+
+def _somebody(identity: Identity) -> Identity:
+    if identity.is_anonymous:
+        raise LoginRequired(SIGN_IN)
+    return identity
+
+
+def _own_row(identity: Identity) -> tuple[Login | None, Mapping[str, Any]]:
+    """How the session's source signs in, and what a select shows the user of their own entry."""
+    source = _source(identity)
+    if source is None or identity.entry_id is None:
+        return None, {}
+    entry = store.fetch(source, [identity.entry_id]).get(identity.entry_id)
+    if entry is None:
+        return source.login, {}
+    return source.login, guard_of(source.id, source, identity).shown(entry.data).of(entry.data)
+
+
+def _source(identity: Identity) -> Source | None:
+    return None if identity.source_id is None else find(identity.source_id)
+
+
+def _session(identity: Identity) -> dict[str, Any]:
+    """The session without its token. Rules may see more of the user than the client is told."""
+    login, visible = _own_row(identity)
+    body: dict[str, Any] = {"user": user_body(identity, login, visible)}
+    if login is not None:
+        body["entries"] = {
+            "dataSource": {
+                "id": identity.entry_id,
+                "dataSourceId": identity.source_id,
+                "data": told_columns(identity, login, visible),
+            }
+        }
+    return body

@@ -1,0 +1,146 @@
+"""From a guard to the journal: what is noted of a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from accounts.identity import ANONYMOUS, Identity
+from datasources.errors import Failure
+
+from ..engine.requests import Ask
+from ..engine.rule import Operation
+from .journal import journal, keeps
+from .records import (
+    NO_SOURCE,
+    Notes,
+    Record,
+    Trail,
+    address_of,
+    clean,
+    columns_of,
+    kind_of,
+    lines_of,
+    person_of,
+    settled_by,
+)
+
+STEPS = {
+    "auth.invalid": "the credential",
+    "auth.required": "no credential",
+    "auth.forbidden": "the permission",
+    "auth.csrf": "the CSRF token of the site's session",
+    "datasource.access": "no such data source",
+}
+STATUS = {"auth.required": 401, "datasource.access": 400}
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionEvent:
+    """What a guard has decided, as the log is told of it. One is made for what is logged only."""
+
+    trail: Trail
+    identity: Identity
+    source_id: int
+    operation: Operation
+    # None where the request itself was not looked at.
+    ask: Ask | None
+    notes: Notes
+    # In seconds.
+    took: float
+    # Whether the caller may know that the data source exists. Who is granted something does.
+    is_known: bool = True
+
+
+def denial(event: DecisionEvent, failure: Failure) -> None:
+    """Note that the rules denied it. Called only if the log `keeps` anything.
+
+    For a caller who may not know of the data source, the denial counts towards the same limit as
+    that of a data source that does not exist. Otherwise the ids of denials would differ.
+    """
+    status, trail = STATUS[failure.code], event.trail
+    # A data source that does not exist adds nothing when a join names it: the id of a denied join
+    # never tells of the joined data source, but its use of the limit would.
+    hidden = not event.is_known and not trail.is_joined
+    _add(event, status, _refusal(trail, failure, status, event.identity) if hidden else None)
+
+
+def grant(event: DecisionEvent) -> None:
+    """Note that the rules granted it."""
+    _add(event, 200)
+
+
+def _add(event: DecisionEvent, status: int, counted: Record | None = None) -> None:
+    trail, identity, ask = event.trail, event.identity, event.ask
+    rule = settled_by(event.notes, status == 200)
+    _keep(
+        trail,
+        Record(
+            at=timezone.now(),
+            source_id=event.source_id,
+            request_id=trail.request_id,
+            status=status,
+            operation=event.operation,
+            address=address_of(ask),
+            entry_id=trail.entry_id,
+            columns=columns_of(ask),
+            kind=kind_of(identity),
+            token_id=identity.token_id,
+            person=person_of(identity),
+            app_id=identity.app_id,
+            rule=None if rule is None else rule.position,
+            rule_name="" if rule is None else clean(rule.name, 255),
+            lines=lines_of(event.notes),
+            took=event.took * 1_000,
+            network="" if status == 200 else trail.network,
+        ),
+        counted,
+    )
+
+
+def refusal(trail: Trail, failure: Failure, status: int, identity: Identity | None) -> None:
+    """Note a refusal that no data source's rules decided; `failure` gets its id."""
+    if not keeps():
+        return
+    _keep(trail, _refusal(trail, failure, status, ANONYMOUS if identity is None else identity))
+    failure.request_id = trail.request_id
+
+
+def _refusal(trail: Trail, failure: Failure, status: int, asked: Identity) -> Record:
+    """The record of a refusal that no data source's rules decided."""
+    step = failure.step or STEPS.get(failure.code, "")
+    if failure.code == "auth.forbidden":
+        message = failure.message
+        step = message if message.startswith(step) else f"{step}: {message}"
+    return Record(
+        at=timezone.now(),
+        source_id=NO_SOURCE,
+        request_id=trail.request_id,
+        status=status,
+        operation="",
+        address="",
+        entry_id=None,
+        columns=(),
+        kind=kind_of(asked),
+        token_id=asked.token_id,
+        person=person_of(asked),
+        app_id=asked.app_id,
+        rule=None,
+        rule_name="",
+        lines=(),
+        took=0.0,
+        code=failure.code,
+        step=clean(step, 250),
+        network=trail.network,
+    )
+
+
+def _keep(trail: Trail, record: Record, counted: Record | None = None) -> None:
+    """Add it to the journal. Where it is only counted, the request has the id of the count."""
+    found = journal.add(record, counted)
+    if found != record.request_id:
+        if found and not trail.logged:
+            trail.request_id = found
+        return
+    trail.logged = True

@@ -1,0 +1,194 @@
+"""Where a request leaves what was decided: a bounded list in memory, and a thread that empties it.
+
+It costs a request no statement and no wait. What is too much is counted instead of listed, so
+that nobody can fill a disk by being denied. One journal a process; a forked one begins anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic, time
+from typing import TypeAlias
+
+from django.db import DatabaseError
+
+from datasources.conf import setting
+from datasources.database.background import Worker
+
+from .records import Record
+
+logger = logging.getLogger("rowkeeper.log")
+
+MAX_WAITING = 5_000
+BATCH = 200
+# Seconds between two batches.
+PAUSE = 1.0
+PURGE_EVERY = 3_600
+
+Write: TypeAlias = Callable[[list[Record]], None]
+# What is counted together: data source, minute, operation, status, code, kind of caller, and the
+# caller (an API token or a person), or the network where there is no credential.
+_Key: TypeAlias = tuple[int, int, str, int, str, str, int | None, str, str]
+
+
+class Journal:
+    """Records that wait to be written. `background` False: until somebody calls `flush`."""
+
+    def __init__(self, write: Write, purge: Callable[[], None]) -> None:
+        self._write, self._purge = write, purge
+        self.background = True
+        self._worker = Worker("decision log", self._round, lambda: PAUSE)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: at the start, in a forked process, between tests."""
+        self._lock = threading.Lock()
+        self._worker.reset()
+        self._purge_at: float | None = None
+        self._waiting: list[Record] = []
+        self._minute = 0
+        self._listed: Counter[tuple[int, bool, bool]] = Counter()
+        self._counted: dict[_Key, Record] = {}
+        self.dropped = 0
+
+    def add(self, record: Record, counted: Record | None = None) -> str:
+        """Take a record. Returns the id that finds it: its own, or that of the record which counts
+        the like of it from its network in this minute; empty if there is no room for either.
+
+        `counted` takes the place of `record` in all that decides on the answer: the limit per
+        minute, and the count. It has the same id.
+        """
+        with self._lock:
+            found = self._taken(record, counted or record)
+        if self.background:
+            self._worker.wake()
+        return found
+
+    def _taken(self, record: Record, counted: Record) -> str:
+        minute = int(record.at.timestamp()) // 60
+        if minute != self._minute:
+            self._settle()
+            self._minute = minute
+        # Whoever floods it without a credential takes no room from those who have one.
+        share = counted.source_id, counted.granted, counted.kind == "anonymous"
+        self._listed[share] += 1
+        is_full = len(self._waiting) >= MAX_WAITING
+        if is_full or self._listed[share] > setting("DECISION_LOG_PER_MINUTE"):
+            return self._count(counted, minute)
+        self._waiting.append(record)
+        return record.request_id
+
+    def _count(self, record: Record, minute: int) -> str:
+        kind = record.source_id, minute, record.operation, record.status, record.code, record.kind
+        is_anonymous = record.kind == "anonymous"
+        if not is_anonymous:
+            record = replace(record, network="")
+        key: _Key = (*kind, record.token_id, record.person, record.network)
+        # Networks without a credential leave half of the room to those who have one.
+        room = MAX_WAITING // 2 if is_anonymous else MAX_WAITING
+        if key not in self._counted and len(self._counted) >= room:
+            # Too many callers or networks: all that are left are counted as one.
+            record = replace(record, token_id=None, person="", network="")
+            key = (*kind, None, "", "")
+        before = self._counted.get(key)
+        if before is not None:
+            self._counted[key] = replace(before, count=before.count + 1)
+            return before.request_id
+        if len(self._counted) >= MAX_WAITING * 2:
+            self.dropped += 1
+            return ""
+        self._counted[key] = _counted(record)
+        return record.request_id
+
+    def _settle(self) -> None:
+        """A minute is over: its counts are records now."""
+        self._listed.clear()
+        room = MAX_WAITING * 3 - len(self._waiting)
+        counted = list(self._counted.values())
+        self._waiting += counted[:room]
+        self.dropped += len(counted[room:])
+        self._counted = {}
+
+    # -- towards the database
+
+    def flush(self, everything: bool = True) -> None:
+        """Write what waits, with `everything` the counts of this minute, too.
+
+        Raises `DatabaseError`; what was not written then waits on.
+        """
+        with self._lock:
+            if everything or self._minute != _this_minute():
+                self._settle()
+            waiting, self._waiting = self._waiting, []
+        while waiting:
+            try:
+                self._write(waiting[:BATCH])
+            except DatabaseError:
+                with self._lock:
+                    self._waiting = (waiting + self._waiting)[: MAX_WAITING * 3]
+                raise
+            waiting = waiting[BATCH:]
+
+    def _round(self, last: bool) -> None:
+        """What the thread does: write what waits, and purge now and then."""
+        if self._purge_at is None:
+            # Processes that start together do not purge together.
+            self._purge_at = monotonic() + random.uniform(60, 600)  # noqa: S311
+        try:
+            self.flush(everything=last)
+            if monotonic() > self._purge_at:
+                self._purge_at = monotonic() + PURGE_EVERY
+                self._purge()
+        finally:
+            dropped, self.dropped = self.dropped, 0
+            if dropped:
+                logger.warning("%s decisions were not logged: too many at once", dropped)
+
+    def close(self) -> None:
+        """Write what waits before the process ends."""
+        self._worker.close()
+
+
+def _this_minute() -> int:
+    return int(time()) // 60
+
+
+def _counted(record: Record) -> Record:
+    """What stays of a record that is only counted: nothing of the single request."""
+    return replace(
+        record,
+        entry_id=None,
+        columns=(),
+        app_id=None,
+        rule=None,
+        rule_name="",
+        lines=(),
+        took=0.0,
+    )
+
+
+def is_sampled() -> bool:
+    """Whether this grant is one of those that are logged."""
+    share: float = setting("DECISION_LOG_GRANTS")
+    return share > 0 and (share >= 1 or random.random() < share) and keeps()  # noqa: S311
+
+
+def keeps() -> bool:
+    """Whether anything is logged at all."""
+    return bool(setting("DECISION_LOG_DAYS") > 0)
+
+
+def _make() -> Journal:
+    from .writer import purge, write
+
+    return Journal(write, purge)
+
+
+journal = _make()
+os.register_at_fork(after_in_child=journal.reset)

@@ -1,0 +1,1 @@
+"""Rules, their changes and decisions in English."""

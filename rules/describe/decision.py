@@ -1,0 +1,70 @@
+"""A decision in words: which columns it opens, and which conditions it adds to the query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from datasources.query.select import Projection
+from datasources.query.where import And, Elem, Field, Node, Not, Or
+from datasources.query.where.nodes import Made
+from datasources.values.codec import dumps
+from datasources.values.validation import shown
+
+from ..engine.reasons import Ran
+
+LONG = 1_000
+_WORDS = {"$eq": "is", "$ne": "is not", "contains": "contains"}
+
+
+def conditions_in_words(node: Node) -> list[str]:
+    """The conditions that rules add to a query: `` `Department` is "Engineering" ``."""
+    items = node.items if isinstance(node, And) else (node,)
+    return [
+        f"`{shown(item.name)}` {_WORDS.get(item.op, item.op)} {shown(dumps(item.operand))}"
+        for item in items
+        if isinstance(item, Field)
+    ]
+
+
+def script_in_words(ran: Ran) -> list[str]:
+    """What a script did, a line each; nothing that it did not do."""
+    lines = [f"took {ran.milliseconds:.1f} ms"] if ran.milliseconds else []
+    if ran.changed:
+        lines.append(f"changed {_listed(ran.changed)} in `query`")
+    if ran.where is not None:
+        lines.append(f"asks for {shown(dumps(ran.where), LONG)}")
+    for word, columns in (("opens", ran.include), ("hides", ran.exclude)):
+        if columns is not None:
+            lines.append(f"{word} {_listed(columns) or 'no column'}")
+    lines += [f"looked up {shown(line, LONG)}" for line in ran.lookups]
+    return [*lines, *(f"printed: {shown(line, LONG)}" for line in ran.printed.splitlines())]
+
+
+def where_in_words(node: Node) -> str:
+    """A where as one line: `` `Age` $gt 3 and (`Name` is "Ann" or not (…)) ``."""
+    if isinstance(node, Field):
+        return conditions_in_words(node)[0]
+    if isinstance(node, Elem):
+        return f"`{shown(node.name)}` has a member with ({where_in_words(node.item)})"
+    if isinstance(node, Not):
+        return f"not ({where_in_words(node.item)})"
+    if isinstance(node, Made):
+        return where_in_words(node.item)
+    if not node.items:
+        return "every entry" if isinstance(node, And) else "no entry"
+    word = " and " if isinstance(node, And) else " or "
+    return word.join(
+        f"({where_in_words(item)})" if isinstance(item, And | Or) else where_in_words(item)
+        for item in node.items
+    )
+
+
+def columns_in_words(projection: Projection) -> str:
+    """Which columns an answer shows."""
+    if projection.pick is not None:
+        return _listed(projection.pick - projection.drop) or "none"
+    return f"all but {_listed(projection.drop)}" if projection.drop else "all"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{shown(name)}`" for name in sorted(names))

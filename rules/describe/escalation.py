@@ -1,0 +1,118 @@
+"""What a new list of rules lets people do that they could not do before, in words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from datasources.models import DataSource
+from datasources.values.codec import canonical
+from datasources.values.validation import shown
+
+from ..analysis.escalation import Listed, Widening, widenings
+from ..engine.parse import parse_rules
+from ..engine.rule import written
+from ..repository.revisions import plain
+from ..repository.rules import rules_of
+from .rule import allowed_in_words, as_subject, columns_in_words, requirements_in_words
+
+# Column names in one line. Ten would be shorter, but a name that is left out is not reviewed.
+MAX_NAMES = 100
+_DOES = {"select": "read", "insert": "add", "update": "change", "delete": "delete"}
+
+
+def review(
+    data_source: DataSource, rules: Sequence[Any], columns: Sequence[str] | None = None
+) -> list[str]:
+    """What these rules grant that the stored ones do not; nothing where that is nothing."""
+    stored = data_source.nameable_columns
+    names = stored if columns is None else columns
+    known = [*stored, *(name for name in names if name not in stored)]
+    return opened(plain(rules_of(data_source)), rules, known, data_source.secret_columns)
+
+
+def opened(
+    before: Sequence[Any], after: Sequence[Any], columns: Sequence[str], secret: Sequence[str] = ()
+) -> list[str]:
+    """The same between two lists: one line for each thing that is new."""
+    old, new = _listed(before, columns, secret), _listed(after, columns, secret)
+    return [_in_words(each, after) for each in widenings(old, new, columns)]
+
+
+def closed(
+    before: Sequence[Any], after: Sequence[Any], columns: Sequence[str], secret: Sequence[str] = ()
+) -> list[str]:
+    """What the old list lets other people do, or with other columns, and the new one does not."""
+    old, new = _listed(before, columns, secret), _listed(after, columns, secret)
+    found = [each for each in widenings(new, old, columns) if each.kind in ("people", "columns")]
+    return [_in_words(each, before, "can no longer") for each in found]
+
+
+def digest(data_source: DataSource, rules: Sequence[Any]) -> str:
+    """A text for exactly this change: these rules in place of those that are stored now."""
+    text = canonical([data_source.pk, data_source.rules_tag, list(rules)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _listed(rules: Sequence[Any], columns: Sequence[str], secret: Sequence[str]) -> Listed:
+    return Listed.of(rules, parse_rules(rules, frozenset(columns), frozenset(secret))[0])
+
+
+def _in_words(each: Widening, rules: Sequence[Any], can: str = "can") -> str:
+    rule, raw = each.rule, rules[each.rule.position - 1]
+    if each.kind == "script":
+        return (
+            f"rule {rule.position} is a script: whom it lets in, and to what, cannot be told here"
+        )
+    who = as_subject(allowed_in_words(raw))
+    what = f"{_does(each, raw)}{_condition(raw)} (rule {rule.position})"
+    return f"{who} {can} {what}{_compared(each)}{_deletes(each, can)}"
+
+
+def _does(each: Widening, raw: Any) -> str:
+    verbs = [_DOES[operation] for operation in each.operations]
+    does = " and ".join(filter(None, [", ".join(verbs[:-1]), verbs[-1]]))
+    if each.kind == "columns" and each.operations == ("delete",):
+        return f"choose entries to delete by {_names(each)}"
+    if each.kind == "named":
+        return f"choose entries to {does} by {_names(each)}, which they do not see"
+    if each.kind == "columns":
+        return f"{does} {_names(each)}"
+    if each.kind == "conditions":
+        sides = each.operations == ("update",)
+        require = [written(item, sides) for item in each.dropped]
+        words = requirements_in_words({"require": require})
+        return f"{does} entries without the condition that {' and '.join(words)}"
+    return f"{does} {'entries' if each.operations == ('delete',) else columns_in_words(raw)}"
+
+
+def _names(each: Widening) -> str:
+    names = [f"`{shown(name)}`" for name in sorted(each.columns.names)]
+    names = [*names[:MAX_NAMES], *(["…"] if len(names) > MAX_NAMES else [])]
+    return ", ".join(
+        [*names, *(["every column that is added later"] if each.columns.others else [])]
+    )
+
+
+def _compared(each: Widening) -> str:
+    """The old rule that a finding is about, where that is not the one that grants as much."""
+    if each.instead_of is None or not (each.first or each.kind == "unblocked"):
+        return ""
+    old = f"rule {each.instead_of.position} of the old rules"
+    if each.kind == "unblocked":
+        return f", without the script that was asked first ({old})"
+    return f", where {old} decided first"
+
+
+def _deletes(each: Widening, can: str) -> str:
+    if not each.deletes:
+        return ""
+    by = _names(each) if each.kind in ("columns", "named") else "these columns"
+    also = "can then also" if can == "can" else "can then no longer"
+    return f"; people who can delete entries {also} select by {by} which ones to delete"
+
+
+def _condition(raw: Any) -> str:
+    words = requirements_in_words(raw)
+    return f", if {' and '.join(words)}" if words else ""

@@ -1,0 +1,98 @@
+"""What became of a list of rules, as people are told it: rule by rule, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasources.models import DataSource
+
+from ..models import Revision
+from ..repository.revisions import plain
+from ..repository.rules import rules_of
+from .diff import differences
+from .escalation import closed, opened
+
+# Of longer lists only the changes are told: what follows takes each rule with each.
+MAX_FOLLOWED = 60
+# Of the changes; what they let people do is never left out.
+MAX_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A revision for a page: what it made of the one before."""
+
+    revision: Revision
+    lines: list[str]
+    more: int
+
+    @property
+    def who(self) -> str:
+        """By whom, through which door."""
+        origin = Revision.Origin(self.revision.origin).label
+        name = self.revision.saved_by_name
+        return f"{name}, through {origin}" if name else origin
+
+
+def change(
+    data_source: DataSource, before: Sequence[Any] | None, after: Sequence[Any]
+) -> list[str]:
+    """The differences between two lists of a data source, and who can do what by them."""
+    if before is None:
+        return ["the first that is known"]
+    before, after = plain(list(before)), plain(list(after))
+    return [*differences(before, after), *_followed(data_source, before, after)]
+
+
+def first_changes(
+    data_source: DataSource, before: Sequence[Any], after: Sequence[Any]
+) -> list[str]:
+    """At most `MAX_LINES` of the lines of `change`."""
+    return change(data_source, before, after)[:MAX_LINES]
+
+
+def _followed(data_source: DataSource, before: Sequence[Any], after: Sequence[Any]) -> list[str]:
+    """What people can do by a new list that they could not do by the old one, and the reverse."""
+    if max(len(before), len(after)) > MAX_FOLLOWED:
+        return []
+    columns, secret = data_source.nameable_columns, data_source.secret_columns
+    return [*opened(before, after, columns, secret), *closed(before, after, columns, secret)]
+
+
+def history(data_source: DataSource, revisions: Sequence[Revision], count: int) -> list[Told]:
+    """The first `count` of some revisions, the newest first, each with what it changed."""
+    found = []
+    for at, revision in enumerate(revisions[:count]):
+        if at + 1 == len(revisions):
+            found.append(Told(revision, change(data_source, None, revision.rules), 0))
+            continue
+        before, after = plain(list(revisions[at + 1].rules)), plain(list(revision.rules))
+        lines = differences(before, after)
+        shown = [*lines[:MAX_LINES], *_followed(data_source, before, after)]
+        found.append(Told(revision, shown, max(len(lines) - MAX_LINES, 0)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two people who changed the rules at once: what the other saved, and what one has typed."""
+
+    # The number of what is stored now, and its revision, if that is known.
+    number: int
+    theirs: Told | None
+    changed: list[str]
+    typed: list[str]
+
+    @classmethod
+    def of(cls, data_source: DataSource, base: Revision | None, typed: Sequence[Any]) -> Conflict:
+        """`base` is what both began with; without it, what is typed is compared with theirs."""
+        number, stored = data_source.revision, rules_of(data_source)
+        last = Revision.objects.filter(data_source=data_source, number=number).first()
+        return cls(
+            number,
+            None if last is None else Told(last, [], 0),
+            [] if base is None else first_changes(data_source, base.rules, stored),
+            first_changes(data_source, stored if base is None else base.rules, typed),
+        )

@@ -1,0 +1,106 @@
+"""Does what a request names and sends fit the columns that a rule opens?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from accounts.identity import Identity
+from datasources.query.where.nodes import fields
+from datasources.values.validation import same
+
+from . import reasons
+from .columns import Columns
+from .reasons import Reason
+from .requests import ByQuery, Change, Data
+from .require import Values, is_requirement
+from .ruleset import Ruleset
+
+NOTHING_PINNED: frozenset[str] = frozenset()
+NOTHING_STORED: Mapping[str, Any] = {}
+
+
+def hidden_name(columns: Columns, ask: ByQuery, values: Values) -> str | None:
+    """The first hidden column that the request names, or None."""
+    if columns.include is None and not columns.hidden:
+        return None
+    for name in ask.columns:
+        if columns.hides_column(name):
+            return name
+    for path in ask.paths:
+        if columns.hides_field(path):
+            return path.name
+    # Thousands of conditions can be on one path.
+    open_: set[tuple[str, str]] = set()
+    for item in fields(ask.where):
+        named = (item.name, item.column)
+        if named in open_:
+            continue
+        if not columns.hides_field(item):
+            open_.add(named)
+        elif not is_requirement(item, values):
+            return item.name
+    return None
+
+
+def undeclared(
+    ruleset: Ruleset, identity: Identity, row: Data, stored: Data = NOTHING_STORED
+) -> Reason | None:
+    """Return why a row has a column that this identity may not make, or None.
+
+    In a data source that people sign in against, only declared columns are written. Elsewhere a
+    caller without a credential may only write columns that exist, or send back what an entry
+    already holds.
+    """
+    if ruleset.writable is not None:
+        for column in row:
+            if column not in ruleset.writable:
+                return reasons.undeclared(column)
+    elif ruleset.writable_by_anonymous is not None and identity.is_anonymous:
+        for column, value in row.items():
+            if column in ruleset.writable_by_anonymous:
+                continue
+            if not (column in stored and same(stored[column], value)):
+                return reasons.new_column(column)
+    return None
+
+
+def closed_to_insert(columns: Columns, row: Data, pinned: frozenset[str]) -> Reason | None:
+    """The first column of a new row that may not be sent, as a reason."""
+    for column in row:
+        if not columns.opens(column) and not _is_pinned(columns, column, pinned):
+            return reasons.closed(column)
+    return None
+
+
+def closed_to_update(
+    columns: Columns, change: Change, shown: Callable[[str], bool], pinned: frozenset[str]
+) -> Reason | None:
+    """The same for an entry that is changed. A form may send back what it read."""
+    stored = change.stored
+    for column, value in change.submitted.items():
+        if columns.opens(column, change.own_row) or _is_pinned(columns, column, pinned):
+            continue
+        if not (column in stored and same(stored[column], value) and shown(column)):
+            return reasons.closed(column)
+    return None
+
+
+def _is_pinned(columns: Columns, column: str, pinned: frozenset[str]) -> bool:
+    return column in pinned and column not in columns.secret
+
+
+def written_row(
+    columns: Columns, change: Change, shown: Callable[[str], bool], replaces: bool
+) -> dict[str, Any]:
+    """The row that would be stored. Replacing a record leaves what the caller may not set, and
+    what the caller does not see.
+    """
+    if not replaces:
+        return {**change.stored, **change.submitted}
+    kept = {
+        column: value
+        for column, value in change.stored.items()
+        if not (columns.opens(column, change.own_row) and shown(column))
+    }
+    return {**kept, **change.submitted}

@@ -1,0 +1,1 @@
+"""Rules as they are stored: read, saved, renamed, and carried to files."""

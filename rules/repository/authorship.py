@@ -1,0 +1,126 @@
+"""Who wrote a script: the look-ups of a script have the rights of its writer, and of nobody else.
+
+The writer of a text is kept for each data source after the text is gone from its rules. A text that
+comes back (by a revert, an import, or because somebody pastes it) keeps its writer. So nobody lends
+their rights to a script of another person without reading it: to take a script over is an action of
+its own. What is not known stays unknown, and an unknown writer has no look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from ..engine.problems import Problem
+from ..models import ScriptWriter
+
+# The id of a Django user by the text of the script; None: not known.
+Writers = Mapping[str, int | None]
+
+
+def digest(script: str) -> str:
+    """What a script's text is found by."""
+    return sha256(script.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def scripts_of(rules: Sequence[Any]) -> list[str]:
+    """The texts of the scripts in a list of rules, each once."""
+    found = (rule.get("script") for rule in rules if isinstance(rule, dict))
+    return list(dict.fromkeys(text for text in found if isinstance(text, str)))
+
+
+def writers_of(
+    data_source_id: int,
+    rules: Sequence[Any],
+    current: Writers,
+    author: Any,
+    take_over: Collection[str] = (),
+    by: Any = None,
+) -> dict[str, int | None]:
+    """Who is the writer of each script once `rules` are saved.
+
+    `current`: the writers of the scripts in force. `author`: the Django user who typed the scripts
+    that are new to the site, None where that is not known. `take_over`: the texts that the user
+    `by` makes theirs.
+    """
+    found: dict[str, int | None] = {}
+    unsettled = []
+    for text in scripts_of(rules):
+        if text in take_over:
+            found[text] = None if by is None else by.pk
+        elif text in current:
+            found[text] = current[text]
+        else:
+            unsettled.append(text)
+    return found | _known(data_source_id, unsettled, None if author is None else author.pk)
+
+
+def _known(data_source_id: int, texts: Sequence[str], author: int | None) -> dict[str, int | None]:
+    """The writers of texts that are not in force.
+
+    A text that another data source knows gets no writer, unless it is the author who wrote it
+    there: the writer did not put it here, and whoever copied it may never have read it.
+    """
+    by_digest = {digest(text): text for text in texts}
+    here: dict[str, int | None] = {}
+    elsewhere: dict[str, set[int | None]] = {}
+    rows = ScriptWriter.objects.filter(digest__in=by_digest)
+    for key, source_id, writer in rows.values_list("digest", "data_source_id", "writer_id"):
+        if source_id == data_source_id:
+            here[key] = writer
+        else:
+            elsewhere.setdefault(key, set()).add(writer)
+    found: dict[str, int | None] = {}
+    for key, text in by_digest.items():
+        if key in here:
+            found[text] = here[key]
+        else:
+            is_own = key not in elsewhere or author in elsewhere[key]
+            found[text] = author if is_own else None
+    return found
+
+
+def remember(data_source_id: int, writers: Writers) -> None:
+    """Keep the writers of these texts, also once no rule has them any more."""
+    if not writers:
+        return
+    ScriptWriter.objects.bulk_create(
+        [
+            ScriptWriter(data_source_id=data_source_id, digest=digest(text), writer_id=writer)
+            for text, writer in writers.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["data_source", "digest"],
+        update_fields=["writer"],
+    )
+
+
+def without_writer(rules: Sequence[Any], writers: Writers) -> list[Problem]:
+    """The scripts whose look-ups find nothing, as their writer is not known."""
+    return [
+        Problem(position, "script", _UNKNOWN, "script-writer-unknown", "warning")
+        for position, text in _positions(rules)
+        if "DataSources" in text and writers.get(text) is None
+    ]
+
+
+_UNKNOWN = (
+    "it is not known who wrote this script, so its look-ups are refused; read it, and take it "
+    "over on the page `Scripts` of the data source or by `--take-over-scripts`"
+)
+
+
+def _positions(rules: Sequence[Any]) -> Iterator[tuple[int, str]]:
+    for position, rule in enumerate(rules, 1):
+        if isinstance(rule, dict) and isinstance(rule.get("script"), str):
+            yield position, rule["script"]
+
+
+def taken_over(rules: Sequence[Any], texts: Collection[str]) -> str:
+    """A line for the history about scripts that somebody took over; empty if there is none."""
+    positions = [str(position) for position, text in _positions(rules) if text in texts]
+    if not positions:
+        return ""
+    rule = "rule" if len(positions) == 1 else "rules"
+    return f"took over the script of {rule} {', '.join(positions)}"

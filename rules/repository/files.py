@@ -1,0 +1,211 @@
+"""Rules as files: made for git, and for another site, where the same names have other numbers.
+
+One file a data source. API tokens and apps are named; a script is a list of lines, so that a change
+shows where it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from accounts.models import ApiToken, App
+from datasources.errors import Malformed
+from datasources.models import DataSource
+from datasources.query.select import whole
+from datasources.values.format import pretty, read
+from datasources.values.validation import shown
+
+from ..engine.problems import Problem
+from .canonical import in_order
+
+_KEYS = ("dataSource", "rules")
+# The revision that the rules in the file are based on; may be left out.
+_REVISION = "revision"
+_LONGEST = 200
+
+
+class _Named(Protocol):
+    pk: Any
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The names of all things of a kind, and their numbers."""
+
+    # "API token" or "app".
+    kind: str
+    names: dict[int, str]
+
+    @classmethod
+    def of(cls, kind: str, things: Iterable[_Named]) -> Numbers:
+        """Of what is there."""
+        return cls(kind, {thing.pk: thing.name for thing in things})
+
+    def name_of(self, number: Any) -> Any:
+        """What a file calls it: its name, with the number where others have that name, too; the
+        number alone of what is gone.
+        """
+        if number.__class__ is not int or number not in self.names:
+            return number
+        name = self.names[number]
+        if Counter(self.names.values())[name] == 1:
+            return name
+        return f"{name} ({number})"
+
+    def number_of(self, name: Any) -> int:
+        """Its number. Raises `Malformed` for a name of nothing, or of several things."""
+        if isinstance(name, str):
+            found = [number for number, known in self.names.items() if known == name]
+            found = found or [n for n in self.names if name == f"{self.names[n]} ({n})"]
+            if len(found) == 1:
+                return found[0]
+            problem = "there is more than one" if found else "there is no"
+            raise Malformed(f"{problem} {self.kind} `{shown(name)}`")
+        if name.__class__ is int and name not in self.names:
+            return int(name)
+        raise Malformed(f"an {self.kind} is named here, and its number is of this site alone")
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The API tokens and apps of this site."""
+
+    tokens: Numbers
+    apps: Numbers
+
+    @classmethod
+    def now(cls) -> Directory:
+        """As it is now, by two queries."""
+        return cls(
+            Numbers.of("API token", ApiToken.objects.order_by("pk")),
+            Numbers.of("app", App.objects.order_by("pk")),
+        )
+
+
+# -- to a file
+
+
+def to_text(
+    source: DataSource, rules: list[Any], directory: Directory, with_revision: bool = False
+) -> str:
+    """The text of a data source's file. With its revision, it is another one on each site."""
+    named = [_named(rule, directory) for rule in in_order(rules)]
+    revision = {_REVISION: source.revision} if with_revision else {}
+    return pretty({"dataSource": source.name, **revision, "rules": named}, 3) + "\n"
+
+
+def file_names() -> dict[str, str]:
+    """Return the name of the file of each data source, by the name of the data source.
+
+    Every file system takes these names, and they differ by more than upper and lower case, which
+    many file systems do not tell apart.
+    """
+    names = sorted(DataSource.objects.values_list("name", flat=True))
+    plain = {name: _file_name(name) for name in names}
+    alike = Counter(file.lower() for file in plain.values())
+    found: dict[str, str] = {}
+    taken = {file.lower() for file in plain.values() if alike[file.lower()] == 1}
+    # Of several that are alike, the one in lower case comes last by name, and keeps its name.
+    for name, file in reversed(plain.items()):
+        if alike[file.lower()] > 1:
+            length = 0
+            while file.lower() in taken:
+                length += 8
+                file = _file_name(name, length)
+            taken.add(file.lower())
+        found[name] = f"{file}.json"
+    return found
+
+
+def _file_name(name: str, digits: int = 0) -> str:
+    """A file's name without its ending, with so many digits of a digest of the whole name."""
+    quoted = quote(name, safe=" ")
+    digest = hashlib.sha256(quoted.encode()).hexdigest()
+    if len(quoted) > _LONGEST:
+        return f"{quoted[:_LONGEST]}-{digest[: max(digits, 8)]}"
+    return f"{quoted}-{digest[:digits]}" if digits else quoted
+
+
+def _named(rule: Any, directory: Directory) -> Any:
+    if not isinstance(rule, dict):
+        return rule
+    found = dict(rule)
+    allow = found.get("allow")
+    if isinstance(allow, dict) and isinstance(allow.get("tokens"), list):
+        tokens = [directory.tokens.name_of(token) for token in allow["tokens"]]
+        found["allow"] = {**allow, "tokens": tokens}
+    if isinstance(found.get("appId"), list):
+        found["appId"] = [directory.apps.name_of(app) for app in found["appId"]]
+    if isinstance(found.get("script"), str) and "\n" in found["script"]:
+        found["script"] = found["script"].split("\n")
+    return found
+
+
+# -- from a file
+
+
+@dataclass(frozen=True, slots=True)
+class RulesFile:
+    """What a file says: of which data source, and its rules with numbers in them."""
+
+    name: str
+    rules: list[Any]
+    # The revision that the rules are based on, if the file says so.
+    revision: int | None
+    # What could not be found, with its place.
+    problems: list[Problem]
+
+
+def from_text(text: str, directory: Directory) -> RulesFile:
+    """What a file says. Raises `Malformed` for what is none."""
+    found = read(text)
+    if not isinstance(found, dict) or not set(_KEYS) <= set(found):
+        raise Malformed('the file is an object: {"dataSource": "…", "rules": […]}')
+    keys = (*_KEYS, _REVISION)
+    unknown = set(found) - set(keys)
+    if unknown:
+        raise Malformed(f"there is no `{shown(min(unknown))}`; there are {', '.join(keys)}")
+    if not isinstance(found["dataSource"], str) or not isinstance(found["rules"], list):
+        raise Malformed("`dataSource` is a name, and `rules` a list of rules")
+    revision = whole(found, _REVISION)
+    problems: list[Problem] = []
+    rules = [
+        _numbered(rule, directory, position, problems)
+        for position, rule in enumerate(found["rules"], 1)
+    ]
+    return RulesFile(found["dataSource"], rules, revision, problems)
+
+
+def _numbered(rule: Any, directory: Directory, position: int, problems: list[Problem]) -> Any:
+    if not isinstance(rule, dict):
+        return rule
+    found = dict(rule)
+
+    def numbers(names: Any, known: Numbers, path: str) -> Any:
+        if not isinstance(names, list):
+            return names
+        return [number(name, known, f"{path}[{at}]") for at, name in enumerate(names)]
+
+    def number(name: Any, known: Numbers, path: str) -> Any:
+        try:
+            return known.number_of(name)
+        except Malformed as error:
+            problems.append(Problem(position, path, error.message, "unknown-name"))
+            return name
+
+    allow = found.get("allow")
+    if isinstance(allow, dict) and "tokens" in allow:
+        tokens = numbers(allow["tokens"], directory.tokens, "allow.tokens")
+        found["allow"] = {**allow, "tokens": tokens}
+    if "appId" in found:
+        found["appId"] = numbers(found["appId"], directory.apps, "appId")
+    lines = found.get("script")
+    if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+        found["script"] = "\n".join(lines)
+    return found

@@ -1,0 +1,121 @@
+"""What is to be simulated, out of the panel's JSON: who asks for what, under which rules.
+
+Numbers of a body may be larger than a browser can hold, so that it travels as text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from datasources.errors import Malformed
+from datasources.values.codec import loads
+from datasources.values.format import read
+from datasources.values.validation import MAX_INTEGER, shown
+
+from ..engine.rule import Operation
+
+Kind: TypeAlias = Literal["anonymous", "row", "data", "token", "django"]
+Action: TypeAlias = Literal["select", "insert", "update", "delete", "commit"]
+KINDS: tuple[str, ...] = get_args(Kind)
+ACTIONS: tuple[str, ...] = get_args(Action)
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whom to ask as. `name`: an address or row, a user name; `data`: session data as text."""
+
+    kind: str = "anonymous"
+    source_id: int | None = None
+    name: str = ""
+    data: str = ""
+    token_id: int | None = None
+    app_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to be simulated. `rules` None: as they are stored."""
+
+    who: Who
+    action: str
+    body: str = ""
+    entry_id: int | None = None
+    rules: Any = None
+
+    @property
+    def operation(self) -> Operation:
+        """The operation, of anything but a commit."""
+        return self.action  # type: ignore[return-value]
+
+    @property
+    def needs_entries(self) -> bool:
+        """Whether the answer depends on entries that are stored, and so tells of them."""
+        return self.entry_id is not None or self.action in ("update", "commit")
+
+
+def parse_asked(sent: dict[str, Any]) -> Asked:
+    """The panel's JSON. Raises `Malformed`, naming the place."""
+    return Asked(
+        _who(sent.get("as") or {}),
+        _one_of(sent, "operation", ACTIONS),
+        _text(sent, "body"),
+        _number(sent, "entry"),
+        rules_of_text(_text(sent, "rules")) if sent.get("rules") is not None else None,
+    )
+
+
+def rules_of_text(text: str) -> list[Any]:
+    """The rules as the form takes them: no text is no rule. Raises `Malformed`."""
+    found = read(text) if text.strip() else []
+    if not isinstance(found, list):
+        raise Malformed("the rules are a list of objects: [{…}, {…}]")
+    return found
+
+
+def object_of(text: str, what: str) -> dict[str, Any]:
+    """A JSON object as text; none at all is `{}`, as in the API. Raises `Malformed`."""
+    value = loads(text, what) if text.strip() else {}
+    if not isinstance(value, dict):
+        raise Malformed(f"{what} is a JSON object")
+    return value
+
+
+def _who(sent: Any) -> Who:
+    if not isinstance(sent, dict):
+        raise Malformed("`as` is an object")
+    return Who(
+        _one_of(sent, "kind", KINDS),
+        _number(sent, "source"),
+        _text(sent, "name").strip(),
+        _text(sent, "data"),
+        _number(sent, "token"),
+        _number(sent, "app"),
+    )
+
+
+def _one_of(sent: dict[str, Any], key: str, names: tuple[str, ...]) -> str:
+    value = sent.get(key)
+    if not isinstance(value, str) or value not in names:
+        raise Malformed(f"`{key}` is one of {', '.join(names)}, not `{shown(value)}`")
+    return value
+
+
+def _text(sent: dict[str, Any], key: str) -> str:
+    value = sent.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Malformed(f"`{key}` is text")
+    return value
+
+
+def _number(sent: dict[str, Any], key: str) -> int | None:
+    value = sent.get(key)
+    if value in (None, ""):
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:30])
+    if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
+        raise Malformed(f"`{key}` is a whole number from 1, not `{shown(value)}`")
+    return int(value)

@@ -1,0 +1,182 @@
+"""What came of a simulated request, as the panel's JSON; hidden columns are marked, and what is
+secret is in no part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasources import store
+from datasources.catalog.registry import Source
+from datasources.query.select import Select
+from datasources.query.where import Node
+from datasources.transfer.display import cell
+from datasources.values.codec import dumps
+
+from ..describe.decision import (
+    columns_in_words,
+    conditions_in_words,
+    script_in_words,
+    where_in_words,
+)
+from ..engine.decide import Decision
+from ..engine.reasons import TraceLine
+from ..engine.requests import ByQuery
+from .run import SECONDS, Outcome, Rehearsal
+
+ROWS = 10
+MAX_TEXT = 200_000
+MAX_WORDS = 4_000
+
+
+def told(
+    door: Rehearsal, outcome: Outcome, sees_columns: bool, sees_entries: bool
+) -> dict[str, Any]:
+    """See above. Columns are listed for those who may see the data source, rows for those who may
+    see its entries.
+    """
+    source = door.source
+    assert source is not None
+    decisions = [decision for decision, _ in outcome.heard]
+    last = decisions[-1] if decisions else None
+    granted = outcome.status < 400
+    found: dict[str, Any] = {
+        "granted": granted,
+        "status": outcome.status,
+        "body": _cut(outcome.text),
+        "cut": outcome.cut,
+        "decisions": [_decision(one) for one in decisions],
+        "lines": _lines(door, decisions),
+        "nearest": _nearest(outcome),
+        "columns": _columns(source, last) if granted and sees_columns and last else [],
+        "query": _query(outcome) if granted else None,
+    }
+    if granted and sees_entries:
+        found["table"] = _table(source, outcome)
+        found["written"] = [_written(source, key, row) for key, row in outcome.written[:ROWS]]
+        found["more"] = max(0, len(outcome.written) - ROWS)
+        found["gone"] = outcome.gone
+    return found
+
+
+def _cut(text: str | None) -> str | None:
+    if text is None or len(text) <= MAX_TEXT:
+        return text
+    return f"{text[:MAX_TEXT]}…"
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    rule = decision.rule
+    return {
+        "operation": decision.operation,
+        "granted": decision.granted,
+        "rule": None if rule is None else rule.position,
+        "name": "" if rule is None else rule.name,
+    }
+
+
+def _nearest(outcome: Outcome) -> dict[str, Any] | None:
+    miss = outcome.miss
+    return None if miss is None else {"rule": miss.rule, "steps": list(miss.steps)}
+
+
+# -- what each rule said
+
+
+def _lines(door: Rehearsal, decisions: list[Decision]) -> list[dict[str, Any]]:
+    """One line a rule; of several decisions, what each said of it."""
+    several = len({decision.operation for decision in decisions}) > 1
+    found: dict[int, list[tuple[str, TraceLine]]] = {}
+    # What was said last of an operation is what counts.
+    for operation, decision in {one.operation: one for one in decisions}.items():
+        for line in decision.trace:
+            found.setdefault(line.position, []).append((operation, line))
+    return [
+        _line(rule.position, rule.name, found.get(rule.position, []), several)
+        for rule in door.ruleset.rules
+    ]
+
+
+def _line(
+    position: int, name: str, said: list[tuple[str, TraceLine]], several: bool
+) -> dict[str, Any]:
+    spoken = [item for item in said if item[1].code not in ("type", "unreached")] or said[:1]
+    granted = [line for _, line in spoken if line.code == "granted"]
+    texts = [f"{operation}: {line.text}" if several else line.text for operation, line in spoken]
+    ran = next((line.script for _, line in reversed(spoken) if line.script is not None), None)
+    return {
+        "position": position,
+        "name": name,
+        "code": "granted" if granted else spoken[0][1].code if spoken else "unreached",
+        "text": "; ".join(dict.fromkeys(texts)) or "was not reached",
+        "granted": bool(granted),
+        "script": [] if ran is None else script_in_words(ran),
+    }
+
+
+# -- columns, the query, rows
+
+
+def _columns(source: Source, decision: Decision) -> list[dict[str, Any]]:
+    """Each column, and whether the rule opens it to what was asked."""
+    rule = decision.rule
+    reads = decision.operation == "select"
+    return [
+        {
+            "name": column,
+            "open": decision.shown.shows(column)
+            if reads or rule is None
+            else rule.columns.opens(column),
+        }
+        for column in source.columns
+        if decision.operation != "delete"
+    ]
+
+
+def _query(outcome: Outcome) -> dict[str, Any] | None:
+    """The query that would run, in words: what was asked, and what the rule adds to it."""
+    decision, ask = outcome.heard[-1] if outcome.heard else (None, None)
+    if decision is None or not isinstance(ask, ByQuery):
+        return None
+    return {
+        "where": where_in_words(decision.where(ask.where))[:MAX_WORDS],
+        "added": conditions_in_words(decision.conditions),
+        "columns": columns_in_words(decision.shown) if decision.operation == "select" else "",
+        "rewritten": decision.rewritten is not None,
+    }
+
+
+def _table(source: Source, outcome: Outcome) -> dict[str, Any] | None:
+    """The first rows of a read, with every column, and those that the rule hides marked."""
+    ask = outcome.select
+    decision, asked = outcome.heard[-1] if outcome.heard else (None, None)
+    if ask is None or decision is None or not isinstance(asked, ByQuery):
+        return None
+    if ask.aggregate is not None or ask.distinct or ask.count_only:
+        return None
+    columns = [name for name in source.columns if name not in source.secret]
+    rows = _rows(source, decision.where(asked.where), ask)
+    return {
+        "columns": [{"name": name, "open": decision.shown.shows(name)} for name in columns],
+        "rows": [
+            {"id": str(entry.id), "cells": [_cell(entry.data.get(name)) for name in columns]}
+            for entry in rows
+        ],
+    }
+
+
+def _rows(source: Source, where: Node, ask: Select) -> list[store.Stored]:
+    limit = ROWS if ask.limit is None else min(ROWS, ask.limit)
+    with store.within(SECONDS):
+        return store.admin_page(source, where, ask.order, limit, ask.offset)
+
+
+def _cell(value: Any) -> dict[str, str]:
+    shown = cell(value)
+    return {"kind": shown.kind, "text": shown.text}
+
+
+def _written(source: Source, entry_id: int | None, row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it would be stored, without secrets, as text: its numbers may be large."""
+    seen = {name: value for name, value in row.items() if name not in source.secret}
+    return {"id": None if entry_id is None else str(entry_id), "row": _cut(dumps(seen))}
