@@ -8,7 +8,7 @@ from typing import Any
 def post_worker_init(worker: Any) -> None:
     """Called in each process once the site is loaded."""
     # Imported here: gunicorn's main process keeps what it imports when it reloads the site.
-    from datasources.database.waiting import served_by
+    from rowkeeper.datasources.database.waiting import served_by
 
     if getattr(worker, "tpool", None) is not None:
         served_by(worker.cfg.threads)

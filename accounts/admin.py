@@ -15,7 +15,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from datasources.admin.filters import OwnFilters
+from rowkeeper.datasources.admin.filters import OwnFilters
 
 from . import tokens
 from .models import ApiToken, App, LoginSession

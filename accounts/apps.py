@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-try:
-    from datasources.package_conflicts import SiblingCheck
-except ImportError as error:
-    from .siblings import hidden_datasources
 
-    raise hidden_datasources() from error
-
-
-class AccountsConfig(SiblingCheck, AppConfig):
+class AccountsConfig(AppConfig):
     """Apps, API tokens and login sessions."""
 
-    name = "accounts"
+    name = "rowkeeper.accounts"
     label = "rowkeeper_accounts"
     verbose_name = "Apps and access"
     default_auto_field = "django.db.models.BigAutoField"

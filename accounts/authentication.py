@@ -8,10 +8,10 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from datasources.catalog import registry
-from datasources.catalog.registry import Beside, Source, reference_of
-from datasources.database.connection import connection
-from datasources.errors import Changed, Malformed
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Beside, Source, reference_of
+from rowkeeper.datasources.database.connection import connection
+from rowkeeper.datasources.errors import Changed, Malformed
 
 from .credentials import presented
 from .django_users import lazy_user, user_behind

@@ -29,13 +29,13 @@ from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception, request_finished
 from django.http import HttpRequest
 
-from datasources.errors import Busy
+from rowkeeper.datasources.errors import Busy
 
 from .client import client_address
 from .errors import TooMany
 from .login.throttle import Attempt, begin_attempt
 
-PATH = "accounts.backends.SignInLimits"
+PATH = "rowkeeper.accounts.backends.SignInLimits"
 AXES = "axes"
 # The attempt of this thread or task whose outcome is not known yet. It is not held by the request:
 # several tasks can authenticate for one request at the same time. A list, so that tasks that Django

@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from datasources.conf import setting
+from rowkeeper.datasources.conf import setting
 
 from .backends import AXES, PATH
 from .verified_email import ALLAUTH, hook

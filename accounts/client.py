@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from django.http import HttpRequest
 
-from datasources.conf import setting
+from rowkeeper.datasources.conf import setting
 
 logger = logging.getLogger("rowkeeper.accounts")
 

@@ -7,7 +7,7 @@ import binascii
 
 from django.http import HttpRequest
 
-from datasources.conf import setting
+from rowkeeper.datasources.conf import setting
 
 from .errors import CredentialInvalid
 from .tokens import is_secret

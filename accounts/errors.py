@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datasources.errors import Failure
+from rowkeeper.datasources.errors import Failure
 
 # The same to everyone who is not signed in, whether what they ask for exists or not.
 SIGN_IN = "this needs a login or an API token"

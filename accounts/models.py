@@ -6,9 +6,9 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from datasources.definition import login_of
-from datasources.models import DataSource, Entry
-from datasources.values.validation import shown
+from rowkeeper.datasources.definition import login_of
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.values.validation import shown
 
 
 class App(models.Model):

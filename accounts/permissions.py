@@ -8,8 +8,8 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from guardian.shortcuts import assign_perm
 
-from datasources.models import DataSource
-from datasources.permissions import rights
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions import rights
 
 from .django_users import user_behind
 from .errors import SIGN_IN, LoginRequired, PermissionMissing

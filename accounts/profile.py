@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from datasources.definition import Login
+from rowkeeper.datasources.definition import Login
 
 from .identity import Identity
 from .models import ApiToken

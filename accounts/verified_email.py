@@ -14,7 +14,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from datasources.conf import setting
+from rowkeeper.datasources.conf import setting
 
 ALLAUTH = "allauth.account"
 

@@ -42,9 +42,9 @@ def prepare(rows: int) -> dict[str, Any]:
 
 def make(name: str, columns: list[str], rules: int) -> int:
     """A data source whose rules are each of another kind and about other columns."""
-    from datasources.catalog import saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.datasources.catalog import saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     model = DataSource(name=name, columns=columns)
     saving.save(model)

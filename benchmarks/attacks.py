@@ -215,8 +215,8 @@ def held_lock(site: Site) -> list[int]:
     """A writer that does not end, beside a read with a token whose use is yet to be noted."""
     from django.db import connection, transaction
 
-    from accounts.models import ApiToken
-    from accounts.tokens import create_api_token
+    from rowkeeper.accounts.models import ApiToken
+    from rowkeeper.accounts.tokens import create_api_token
 
     token, secret = create_api_token("fresh")
     with transaction.atomic():
@@ -467,11 +467,11 @@ def prepare() -> str:
     django.setup()
     from django.core.management import call_command
 
-    from accounts.tokens import create_api_token
-    from datasources import store
-    from datasources.catalog import registry, saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.accounts.tokens import create_api_token
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     for name, prepared in SOURCES.items():

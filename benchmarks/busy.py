@@ -58,10 +58,10 @@ def prepare() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import store
-    from datasources.catalog import registry, saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     for name, rules in RULES.items():
@@ -199,7 +199,7 @@ def killed(site: Site, number: int) -> bool:
     print(f"{number} mixed requests in {took:.1f} s, while {len(deaths)} workers were killed")
     for (at, status), count in sorted(kinds.items()):
         print(f"  {count:5} times {status} for {names[at]}")
-    from datasources.models import Entry
+    from rowkeeper.datasources.models import Entry
 
     rows = list(Entry.objects.filter(data_source__name="Mixed").values_list("data", flat=True))
     inserted = [f"n{at}" for at, (status, _) in enumerate(answers) if at % 5 == 0 and status == 200]

@@ -112,11 +112,11 @@ def fill(rows: int, sqlite: bool) -> None:
     """Two data sources with the same rows; of one, every column is marked."""
     from django.db import connection
 
-    from datasources.catalog import saving
-    from datasources.database.connection import atomic
-    from datasources.indexes.build import build
-    from datasources.models import DataSource
-    from datasources.values.codec import dumps
+    from rowkeeper.datasources.catalog import saving
+    from rowkeeper.datasources.database.connection import atomic
+    from rowkeeper.datasources.indexes.build import build
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.datasources.values.codec import dumps
 
     table = "rowkeeper_datasources_entry"
     columns = 'data_source_id,data,"order",nested,created_at,updated_at'
@@ -195,15 +195,15 @@ def found_of(case: Case) -> Found | None:
     """The first read and the next one, and each plan that they could take, run to its end. None
     where a case has no second page.
     """
-    from datasources import store
-    from datasources.catalog import registry
-    from datasources.compiler.projection import order_sql
-    from datasources.query.select import Projection, Select, parse_query
-    from datasources.sql import Sql
-    from datasources.store import planner
-    from datasources.store import statistics as learned
-    from datasources.store.extended import page
-    from datasources.store.read import _attempted, part
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry
+    from rowkeeper.datasources.compiler.projection import order_sql
+    from rowkeeper.datasources.query.select import Projection, Select, parse_query
+    from rowkeeper.datasources.sql import Sql
+    from rowkeeper.datasources.store import planner
+    from rowkeeper.datasources.store import statistics as learned
+    from rowkeeper.datasources.store.extended import page
+    from rowkeeper.datasources.store.read import _attempted, part
 
     source = registry.find(case.source)
     assert source is not None
@@ -359,8 +359,8 @@ def write_plans(everything: list[Found]) -> None:
 
 def short(text: str) -> str:
     """The steps of a plan, without their conditions; an index by the name of its column."""
-    from datasources.indexes.expressions import name_of
-    from datasources.models import DataSource
+    from rowkeeper.datasources.indexes.expressions import name_of
+    from rowkeeper.datasources.models import DataSource
 
     for source in DataSource.objects.all():
         for column in COLUMNS:

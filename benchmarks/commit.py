@@ -39,10 +39,10 @@ def prepare() -> Any:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import store
-    from datasources.catalog import registry, saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=[*COLUMNS, "Secret"])
@@ -56,7 +56,7 @@ def prepare() -> Any:
 
 def create_token() -> str:
     """The secret of an API token."""
-    from accounts.tokens import create_api_token
+    from rowkeeper.accounts.tokens import create_api_token
 
     return create_api_token("benchmark")[1]
 
@@ -89,7 +89,7 @@ def committed(source: int, body: bytes, token: str) -> tuple[float, str]:
 
 
 def count() -> int:
-    from datasources.models import Entry
+    from rowkeeper.datasources.models import Entry
 
     return Entry.objects.count()
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from accounts.identity import ANONYMOUS, Identity
-from datasources.query.where import parse_where
-from rules.engine.decide import (
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.datasources.query.where import parse_where
+from rowkeeper.rules.engine.decide import (
     Ruleset,
     compile_rules,
     decide_delete,
@@ -22,7 +22,7 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
 
 CASES = Path(__file__).parent.parent / "tests" / "cases"
 ROUNDS, CALLS = 200, 100

@@ -47,11 +47,11 @@ def prepare(count: int) -> dict[str, Any]:
     from django.core.management import call_command
     from django.db import connection
 
-    from accounts.tokens import create_api_token
-    from datasources import store
-    from datasources.catalog import registry, saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.accounts.tokens import create_api_token
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     things = DataSource(name="Things", columns=["A", "N", "L", "O", "T"])

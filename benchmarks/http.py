@@ -46,11 +46,11 @@ def prepare(rows: int) -> dict[str, Any]:
     django.setup()
     from django.core.management import call_command
 
-    from accounts.login.sign_in import authorize
-    from datasources import store
-    from datasources.catalog import registry, saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.accounts.login.sign_in import authorize
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0, run_syncdb=True)
     example = json.loads((HERE.parent / "tests" / "cases" / "staff.json").read_text())
@@ -142,7 +142,7 @@ def server(kind: str, quiet: bool = False) -> Iterator[int]:
 
 def measure(kind: str, made: dict[str, Any], rounds: int) -> None:
     """Print the ratios of one server."""
-    from rules.access.plan_cache import MAX_REPEATED_BODY
+    from rowkeeper.rules.access.plan_cache import MAX_REPEATED_BODY
 
     url = f"/v1/data-sources/{made['source']}/data/query"
     asks = {

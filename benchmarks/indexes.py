@@ -47,8 +47,8 @@ NATIVE_INDEXES = ("email", "name", "department", "salary", "id")
 
 def make_sources() -> dict[str, int]:
     """Data sources without rows; their ids by name."""
-    from datasources.catalog import saving
-    from datasources.models import DataSource
+    from rowkeeper.datasources.catalog import saving
+    from rowkeeper.datasources.models import DataSource
 
     names = [f"S{n}" for n in range(SOURCES)] + [SMALL, LARGE, GROWN]
     for name in names:
@@ -58,7 +58,7 @@ def make_sources() -> dict[str, int]:
 
 def fill_postgresql(ids: dict[str, int], rows: int) -> None:
     """All rows, those of the 20 in turn."""
-    from datasources.query.where.containment import WHOLE_POSTGRESQL
+    from rowkeeper.datasources.query.where.containment import WHOLE_POSTGRESQL
 
     each = rows // SOURCES
     run("DROP INDEX rowkeeper_entry_whole")
@@ -87,7 +87,7 @@ def fill_sqlite(ids: dict[str, int], rows: int) -> None:
     """The same, row by row."""
     from django.db import connection
 
-    from datasources.values.codec import dumps
+    from rowkeeper.datasources.values.codec import dumps
 
     run(NATIVE.format(c=""))
     now = "2026-01-31 12:00:00.123456"
@@ -188,9 +188,9 @@ class Times:
 
 def measure(case: Case, rounds: int) -> tuple[Times, Statement, Statement]:
     """Both sides in turn; the last statements of each."""
-    from datasources import store
-    from datasources.catalog import registry
-    from datasources.query.select import Projection, Select, parse_query
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry
+    from rowkeeper.datasources.query.select import Projection, Select, parse_query
 
     source = registry.find(case.source)
     assert source is not None
@@ -352,9 +352,9 @@ def everything(options: argparse.Namespace) -> None:
 
 def mark(source_id: int, columns: list[str]) -> None:
     """Columns as indexed, and their indexes."""
-    from datasources.catalog import saving
-    from datasources.indexes.build import build
-    from datasources.models import DataSource
+    from rowkeeper.datasources.catalog import saving
+    from rowkeeper.datasources.indexes.build import build
+    from rowkeeper.datasources.models import DataSource
 
     model = DataSource.objects.get(pk=source_id)
     model.indexed_columns = columns
@@ -399,9 +399,9 @@ def _both(body: dict[str, Any]) -> tuple[float, float, bool]:
 
 
 def _statement(name: str, body: dict[str, Any]) -> Statement:
-    from datasources import store
-    from datasources.catalog import registry
-    from datasources.query.select import Projection, Select, parse_query
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry
+    from rowkeeper.datasources.query.select import Projection, Select, parse_query
 
     source = registry.find(name)
     assert source is not None

@@ -39,10 +39,10 @@ def prepare(rows: int) -> dict[str, int]:
     from django.core.management import call_command
     from guardian.shortcuts import assign_perm
 
-    from datasources import store
-    from datasources.catalog import registry, saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     large = DataSource(name="Large", columns=COLUMNS)

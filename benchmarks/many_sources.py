@@ -36,7 +36,7 @@ def prepare() -> dict[str, Any]:
     from django.contrib.auth.models import Permission, User
     from django.core.management import call_command
 
-    from accounts.tokens import create_api_token
+    from rowkeeper.accounts.tokens import create_api_token
 
     call_command("migrate", verbosity=0)
     site_wide, each = User.objects.create_user("site"), User.objects.create_user("each")
@@ -54,7 +54,7 @@ def add(count: int, user: Any) -> int:
     from django.contrib.contenttypes.models import ContentType
     from guardian.models import UserObjectPermission
 
-    from datasources.models import DataSource
+    from rowkeeper.datasources.models import DataSource
 
     start = DataSource.objects.count()
     made = DataSource.objects.bulk_create(

@@ -24,7 +24,7 @@ PER_SOURCE = 20
 
 def inserted(source: Any, rounds: int) -> float:
     """Milliseconds of an insert of one row, as the API makes it."""
-    from datasources import store
+    from rowkeeper.datasources import store
 
     spent = Spent()
     for number in range(rounds):
@@ -53,10 +53,10 @@ def measure(rounds: int) -> bool:
     """Measure and print both; whether the bound is kept."""
     from django.core.management import call_command
 
-    from datasources.catalog import registry, saving
-    from datasources.conf import setting
-    from datasources.indexes.build import build
-    from datasources.models import DataSource
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.conf import setting
+    from rowkeeper.datasources.indexes.build import build
+    from rowkeeper.datasources.models import DataSource
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Unmarked", columns=["N", "Text"])

@@ -33,8 +33,8 @@ TABLE = "rowkeeper_datasources_entry"
 
 def fill(model: Any, rows: int) -> None:
     """The rows: some through the store, and copies of these, which are made quickly."""
-    from datasources import store
-    from datasources.catalog import registry
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry
 
     source = registry.source_of(model)
     made = min(rows, 10_000)
@@ -52,7 +52,7 @@ def replace(model: Any, rules: list[dict[str, Any]]) -> Spent:
     """A bulk write over the API that replaces everything."""
     from django.test import Client
 
-    from rules.repository.rules import save_rules
+    from rowkeeper.rules.repository.rules import save_rules
 
     save_rules(model, rules)
     client, spent = Client(headers={"Host": "localhost"}), Spent()
@@ -91,8 +91,8 @@ def measure(rows: int) -> bool:
     """Measure and print all of it; whether every bound is kept."""
     from django.core.management import call_command
 
-    from datasources.catalog import saving
-    from datasources.models import DataSource
+    from rowkeeper.datasources.catalog import saving
+    from rowkeeper.datasources.models import DataSource
 
     call_command("migrate", verbosity=0)
     model = DataSource(name="Large", columns=["Email"])

@@ -21,9 +21,9 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 django.setup()
 
-from rules.sandbox import check, run  # noqa: E402
-from rules.sandbox.protocol import ScriptCall, ScriptVerdict  # noqa: E402
-from rules.sandbox.runner import close_pool  # noqa: E402
+from rowkeeper.rules.sandbox import check, run  # noqa: E402
+from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict  # noqa: E402
+from rowkeeper.rules.sandbox.runner import close_pool  # noqa: E402
 
 CASES = Path(__file__).parent.parent / "tests" / "cases" / "hostile_scripts.json"
 USER = {"Email": "bob@acme.com", "First Name": "Bob", "Office": "London", "Role": "User"}

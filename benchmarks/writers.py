@@ -36,10 +36,10 @@ def prepare(most: int) -> list[int]:
     django.setup()
     from django.core.management import call_command
 
-    from datasources import store
-    from datasources.catalog import registry, saving
-    from datasources.models import DataSource
-    from rules.repository.rules import save_rules
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry, saving
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.rules.repository.rules import save_rules
 
     call_command("migrate", verbosity=0)
     ids = []

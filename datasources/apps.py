@@ -5,13 +5,11 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.db.models.signals import post_delete, post_migrate, pre_migrate
 
-from .package_conflicts import SiblingCheck
 
-
-class DataSourcesConfig(SiblingCheck, AppConfig):
+class DataSourcesConfig(AppConfig):
     """Data sources and entries."""
 
-    name = "datasources"
+    name = "rowkeeper.datasources"
     label = "rowkeeper_datasources"
     verbose_name = "Rowkeeper"
     default_auto_field = "django.db.models.BigAutoField"

@@ -8,8 +8,8 @@ import sys
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.defaults import server_error as plain_server_error
 
-from datasources.database.health import failure_of_database
-from rules.api.errors import BUSY_SECONDS
+from rowkeeper.datasources.database.health import failure_of_database
+from rowkeeper.rules.api.errors import BUSY_SECONDS
 
 logger = logging.getLogger("rowkeeper.site")
 PAGE = "<!doctype html><title>Not available</title><h1>Not available</h1><p>{}.</p>"

@@ -13,9 +13,9 @@ from time import monotonic
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 
-from datasources.database.waiting import served_by
 from project.settings import SCRIPT_NAME, TRUSTED_PROXIES
 from project.wsgi import application
+from rowkeeper.datasources.database.waiting import served_by
 
 # Few of them compute at a time; most of the others are writers that wait for each other.
 THREADS = 16

@@ -111,18 +111,18 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "guardian",
-    "datasources",
-    "accounts",
-    "rules",
+    "rowkeeper.datasources",
+    "rowkeeper.accounts",
+    "rowkeeper.rules",
     "project",
 ]
 
 MIDDLEWARE = [
     # First, so that a fault in any of the others is answered in JSON under `/v1/`, too.
-    "rules.api.middleware.JsonErrors",
+    "rowkeeper.rules.api.middleware.JsonErrors",
     "django.middleware.security.SecurityMiddleware",
     # What brings a token has no use for all that follows.
-    "rules.api.middleware.Straight",
+    "rowkeeper.rules.api.middleware.Straight",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -286,7 +286,7 @@ CACHES: dict[str, dict[str, Any]] = {
 
 AUTHENTICATION_BACKENDS = [
     # First: it stops attempts that are over a limit.
-    "accounts.backends.SignInLimits",
+    "rowkeeper.accounts.backends.SignInLimits",
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]

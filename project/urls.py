@@ -17,7 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Browsers ask for it unasked.
     path("favicon.ico", RedirectView.as_view(url=static("rowkeeper/favicon.svg"))),
     path("admin/", admin.site.urls),
-    path("v1/", include("rules.api.urls")),
+    path("v1/", include("rowkeeper.rules.api.urls")),
 ]
 
 handler500 = "project.faults.server_error"

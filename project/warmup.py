@@ -7,7 +7,7 @@ import sys
 
 from django.urls import get_resolver
 
-from rules.engine.templates import warm_up
+from rowkeeper.rules.engine.templates import warm_up
 
 # Seconds for which a thread that computes may keep the others of its process waiting. A request
 # waits again after each of its reads and writes, some ten times; Python's own 5 ms make 50 ms then.

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-try:
-    from datasources.package_conflicts import SiblingCheck
-except ImportError as error:
-    from accounts.siblings import hidden_datasources
 
-    raise hidden_datasources() from error
-
-
-class RulesConfig(SiblingCheck, AppConfig):
+class RulesConfig(AppConfig):
     """Ordered access rules and the REST API."""
 
-    name = "rules"
+    name = "rowkeeper.rules"
     label = "rowkeeper_rules"
     verbose_name = "Access rules"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Rules that are saved one by one are checked like a list."""
-        from accounts import token_scope
+        from rowkeeper.accounts import token_scope
 
         from .analysis import site_credentials
         from .repository import naming, rules

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from datasources.errors import Malformed
-from datasources.models import DataSource
-from datasources.values.codec import dumps, loads
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.codec import dumps, loads
 
 
 class Unreadable:

@@ -13,14 +13,14 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from guardian.shortcuts import assign_perm
 
-from accounts.login.sign_in import authorize
-from accounts.models import ApiToken, App
-from accounts.tokens import create_api_token, revoke
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource, Entry
-from rules.api.errors import STATUS
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.login.sign_in import authorize
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.accounts.tokens import create_api_token, revoke
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.api.errors import STATUS
+from rowkeeper.rules.repository.rules import save_rules
 from tests.people import PASSWORD, sign_in_source
 
 OPEN: dict[str, Any] = {"type": ["select", "insert", "update", "delete"], "allow": "all"}

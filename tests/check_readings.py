@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rules.analysis.sensitive_names import looks_sensitive
-from rules.engine.decide import Decision, keeps_out
-from rules.engine.problems import Problem
-from rules.engine.rule import OPERATIONS, Rule
+from rowkeeper.rules.analysis.sensitive_names import looks_sensitive
+from rowkeeper.rules.engine.decide import Decision, keeps_out
+from rowkeeper.rules.engine.problems import Problem
+from rowkeeper.rules.engine.rule import OPERATIONS, Rule
 from tests.random_lists import Request
 from tests.small_world import COLUMNS, PEOPLE, World, stopped_at
 

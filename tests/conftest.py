@@ -77,8 +77,8 @@ def django_db_modify_db_settings(
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_writing_behind_ones_back(django_db_setup: None) -> None:
-    from accounts.providers.last_use import last_uses
-    from rules.decision_log.journal import journal
+    from rowkeeper.accounts.providers.last_use import last_uses
+    from rowkeeper.rules.decision_log.journal import journal
 
     journal.background = last_uses.background = False
 
@@ -94,8 +94,8 @@ def _nothing_of_other_tests() -> None:
     """Uses of credentials that nobody has written: the next test has other rows of these ids. And
     denials, of which so many a minute are listed.
     """
-    from accounts.providers.last_use import last_uses
-    from rules.decision_log.journal import journal
+    from rowkeeper.accounts.providers.last_use import last_uses
+    from rowkeeper.rules.decision_log.journal import journal
 
     last_uses.reset()
     journal.reset()

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from datasources.query.where import And, Elem, Field, Made, Node, Not, Or
-from datasources.query.where.comparison import equal
-from datasources.query.where.operators import OPERATORS
-from datasources.query.where.paths import MISSING, ends, walk
-from datasources.values.validation import same
+from rowkeeper.datasources.query.where import And, Elem, Field, Made, Node, Not, Or
+from rowkeeper.datasources.query.where.comparison import equal
+from rowkeeper.datasources.query.where.operators import OPERATORS
+from rowkeeper.datasources.query.where.paths import MISSING, ends, walk
+from rowkeeper.datasources.values.validation import same
 
 Condition = Field | Elem | Made
 
@@ -746,6 +746,6 @@ def _joined(answers: list[frozenset[bool]], every: bool) -> frozenset[bool]:
 
 
 def _holds(field: Field, item: Any) -> bool:
-    from datasources.query.where import matches
+    from rowkeeper.datasources.query.where import matches
 
     return matches(field, item)

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from django.test import Client
 
-from datasources import store
-from datasources.catalog import registry
-from datasources.models import DataSource
-from rules.repository.rules import save_rules
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.repository.rules import save_rules
 
 EVERYTHING = {"type": ["select", "insert", "update", "delete"], "allow": "all"}
 

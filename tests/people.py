@@ -8,9 +8,9 @@ from typing import Any
 
 from django.test import Client
 
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource
 
 PASSWORD = "correct horse"
 LOGIN = {"login": {"emailColumn": "Email", "passwordColumn": "Password"}}

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from accounts.identity import Identity
-from datasources.query.where import parse_where
-from rules.analysis.context import Surroundings
-from rules.engine.decide import (
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.query.where import parse_where
+from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.engine.decide import (
     Decision,
     Ruleset,
     compile_rules,
@@ -21,7 +21,7 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
 from tests import random_cases as make
 from tests.random_cases import COLUMNS
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from django.test import override_settings
 
-from rules.sandbox import LookupFailed, run
-from rules.sandbox.protocol import ScriptCall, ScriptVerdict
-from rules.sandbox.runner import close_pool
-from rules.sandbox.strikes import strikes
+from rowkeeper.rules.sandbox import LookupFailed, run
+from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
+from rowkeeper.rules.sandbox.runner import close_pool
+from rowkeeper.rules.sandbox.strikes import strikes
 
 CASES = Path(__file__).parent / "cases"
 HONEST: list[dict[str, Any]] = json.loads((CASES / "honest_scripts.json").read_text())

@@ -11,14 +11,14 @@ from itertools import combinations, product
 from random import Random
 from typing import Any
 
-from accounts.identity import Identity
-from datasources.query.where import parse_where
-from rules.analysis.context import Surroundings
-from rules.analysis.lint import check_rules
-from rules.engine.decide import Decision, Ruleset, compile_rules
-from rules.engine.problems import Problem
-from rules.engine.requests import ById, ByQuery, Change, Insert, Update
-from rules.engine.rule import OPERATIONS
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.query.where import parse_where
+from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.lint import check_rules
+from rowkeeper.rules.engine.decide import Decision, Ruleset, compile_rules
+from rowkeeper.rules.engine.problems import Problem
+from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.rule import OPERATIONS
 from tests.random_lists import Request, Rules
 
 COLUMNS = ("A", "Salary")

@@ -16,13 +16,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.identity import Identity
-from datasources.query.where import parse_where
-from rules.analysis.access_matrix import Caller, access_to, callers, grants
-from rules.analysis.subsumption import Facts
-from rules.engine.decide import compile_rules, decide_delete, decide_insert, decide_select
-from rules.engine.requests import ById, ByQuery, Insert
-from rules.engine.rule import OPERATIONS
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.query.where import parse_where
+from rowkeeper.rules.analysis.access_matrix import Caller, access_to, callers, grants
+from rowkeeper.rules.analysis.subsumption import Facts
+from rowkeeper.rules.engine.decide import compile_rules, decide_delete, decide_insert, decide_select
+from rowkeeper.rules.engine.requests import ById, ByQuery, Insert
+from rowkeeper.rules.engine.rule import OPERATIONS
 from tests.random_cases import COLUMNS, SEED
 from tests.random_lists import random_list
 from tests.test_admin import boss, make, staff, url

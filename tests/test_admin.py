@@ -17,13 +17,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
-from accounts.models import App, LoginSession
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource, Entry
-from datasources.values.format import pretty, read
-from rules.describe.rule import access, summaries
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.accounts.models import App, LoginSession
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.values.format import pretty, read
+from rowkeeper.rules.describe.rule import access, summaries
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 
 pytestmark = pytest.mark.django_db
 

@@ -12,10 +12,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import ApiToken
-from datasources.models import DataSource
-from rules.engine.parse import parse_rules
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.accounts.models import ApiToken
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.engine.parse import parse_rules
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.people import sign_in_source
 from tests.test_admin import boss, make, staff
 
@@ -250,8 +250,8 @@ def test_more_rules_than_are_taken_are_not_looked_through(
         read.append(len(raw))
         return parse_rules(raw, *more)
 
-    monkeypatch.setattr("rules.describe.editor.parse_rules", reads)
-    monkeypatch.setattr("rules.analysis.lint.parse_rules", reads)
+    monkeypatch.setattr("rowkeeper.rules.describe.editor.parse_rules", reads)
+    monkeypatch.setattr("rowkeeper.rules.analysis.lint.parse_rules", reads)
     found = answer(boss, make("Staff"), [1] * 100_000)
     assert [(one["rule"], one["message"]) for one in found["problems"]] == [
         (0, "there are 100000 rules; at most 200 are allowed")

@@ -14,19 +14,15 @@ from django.test import Client
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
-from accounts.models import ApiToken, App, LoginSession
-from accounts.tokens import create_api_token
-from datasources.models import DataSource
+from rowkeeper.accounts.models import ApiToken, App, LoginSession
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.datasources.models import DataSource
 from tests.people import headers_of, sign_in_source
 from tests.test_admin import make, signed_in, staff
 
 pytestmark = pytest.mark.django_db
 
-OURS = [
-    model
-    for model in admin.site._registry
-    if model.__module__.split(".")[0] in ("accounts", "datasources", "rules")
-]
+OURS = [model for model in admin.site._registry if model.__module__.startswith("rowkeeper.")]
 LOOKUPS = ("", "__exact", "__startswith", "__icontains", "__isnull", "__gt", "__in", "__regex")
 # The parameters of the filters that pages show.
 SHOWN = {"app__id__exact", "app__isnull", "data_source__id__exact", "data_source__isnull"}

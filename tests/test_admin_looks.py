@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from datasources.models import DataSource
-from rules.decision_log.journal import journal
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.decision_log.journal import journal
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests import calls
 from tests.browser import *  # noqa: F403
 from tests.browser import axe

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from datasources.store import attempts, extended
+from rowkeeper.datasources.store import attempts, extended
 from tests.calls import OPEN, Answer, Api, Place, place
 
 pytestmark = pytest.mark.django_db

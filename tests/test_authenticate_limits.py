@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.backends import PATH
+from rowkeeper.accounts.backends import PATH
 
 pytestmark = pytest.mark.urls(__name__)
 RIGHT, WRONG = "s3cret", "wrong"

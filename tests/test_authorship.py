@@ -19,9 +19,9 @@ from django.test import Client
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
-from datasources.models import DataSource
-from rules.models import AccessRule, Revision, ScriptWriter
-from rules.repository.rules import rules_and_writers, save_rules
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.models import AccessRule, Revision, ScriptWriter
+from rowkeeper.rules.repository.rules import rules_and_writers, save_rules
 from tests.http import data_source
 
 pytestmark = pytest.mark.django_db
@@ -256,7 +256,7 @@ def test_the_migration_notes_what_is_known(place: Place) -> None:
     save_rules(place.staff, [{"script": old}], place.mallory)
     save_rules(place.staff, [{"script": SPY + " "}], place.root)
     ScriptWriter.objects.all().delete()
-    step = import_module("rules.migrations.0006_script_writers_of_stored_rules")
+    step = import_module("rowkeeper.rules.migrations.0006_script_writers_of_stored_rules")
     step.note_writers(apps, SimpleNamespace(connection=connection))
     save_rules(place.staff, [{"script": text} for text in (SPY, old, SPY + " ")], place.root)
     assert rules_and_writers(place.staff.pk)[1] == {SPY: None, old: None, SPY + " ": place.root.pk}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from accounts.identity import Identity
-from rules.engine.decide import compile_rules, decide_update
-from rules.engine.requests import Change, Update
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.rules.engine.decide import compile_rules, decide_update
+from rowkeeper.rules.engine.requests import Change, Update
 from tests import reading
 from tests.calls import OPEN, Answer, Api, Place, anonymous, person, place
 from tests.test_updates_soundness import engine, random_change, random_place, random_who

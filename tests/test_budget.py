@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 
-from datasources.errors import Malformed
-from datasources.query.joins import parse_joins
-from datasources.query.regex.compile import compile_regex
-from datasources.query.select import parse_query
-from datasources.query.where import Budget, parse_where
-from datasources.query.where.limits import A_PATTERN, MAX_CONDITIONS, MAX_NAMES, MAX_PATTERNS
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.joins import parse_joins
+from rowkeeper.datasources.query.regex.compile import compile_regex
+from rowkeeper.datasources.query.select import parse_query
+from rowkeeper.datasources.query.where import Budget, parse_where
+from rowkeeper.datasources.query.where.limits import (
+    A_PATTERN,
+    MAX_CONDITIONS,
+    MAX_NAMES,
+    MAX_PATTERNS,
+)
 
 TOO_LARGE = "has patterns that are too large together"
 

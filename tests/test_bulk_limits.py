@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from datasources.errors import Malformed, TooLarge
-from datasources.models import DataSource, Entry
-from datasources.values import bulk as jsonbulk
-from datasources.values.bulk import Limits
-from datasources.values.bulk import loads_bulk as read_bulk
-from datasources.values.codec import loads
+from rowkeeper.datasources.errors import Malformed, TooLarge
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.values import bulk as jsonbulk
+from rowkeeper.datasources.values.bulk import Limits
+from rowkeeper.datasources.values.bulk import loads_bulk as read_bulk
+from rowkeeper.datasources.values.codec import loads
 
 from . import calls
 from .calls import Api, Place, place

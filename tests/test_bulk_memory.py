@@ -9,9 +9,9 @@ from itertools import chain, repeat
 
 import pytest
 
-from datasources.conf import DEFAULTS
-from datasources.errors import Malformed, TooLarge
-from datasources.values.bulk import Limits, _between, _Values, loads_bulk
+from rowkeeper.datasources.conf import DEFAULTS
+from rowkeeper.datasources.errors import Malformed, TooLarge
+from rowkeeper.datasources.values.bulk import Limits, _between, _Values, loads_bulk
 
 LIMITS = Limits(100_000, DEFAULTS["MAX_VALUES"], 1_048_576)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from datasources.database import waiting
+from rowkeeper.datasources.database import waiting
 
 
 class Held:

@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 import pytest
 
-from rules.analysis.context import Surroundings
-from rules.analysis.lint import check_rules
-from rules.engine.decide import Decision
-from rules.engine.problems import CheckCode, Problem
+from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.lint import check_rules
+from rowkeeper.rules.engine.decide import Decision
+from rowkeeper.rules.engine.problems import CheckCode, Problem
 from tests import random_cases as make
 from tests.random_cases import COLUMNS, SEED
 from tests.random_lists import decided, place, random_list, request

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from datasources.models import DataSource
-from rules.analysis.site import check
-from rules.describe.advice import advice_for
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.analysis.site import check
+from rowkeeper.rules.describe.advice import advice_for
 from tests.people import sign_in_source
 from tests.test_admin import make, staff
 from tests.test_admin_checks import answer

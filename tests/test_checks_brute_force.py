@@ -13,13 +13,13 @@ from typing import Any, get_args
 
 import pytest
 
-from accounts.identity import Identity
-from rules.analysis.context import Surroundings
-from rules.analysis.lint import check_rules
-from rules.engine.decide import Ruleset, compile_rules
-from rules.engine.problems import CheckCode
-from rules.engine.requests import Change, Insert, Update
-from rules.engine.rule import OPERATIONS
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.lint import check_rules
+from rowkeeper.rules.engine.decide import Ruleset, compile_rules
+from rowkeeper.rules.engine.problems import CheckCode
+from rowkeeper.rules.engine.requests import Change, Insert, Update
+from rowkeeper.rules.engine.rule import OPERATIONS
 from tests.check_readings import READINGS
 from tests.random_lists import Request
 from tests.small_world import COLUMNS, random_world

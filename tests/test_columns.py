@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from datasources.catalog import saving
-from datasources.models import DataSource
-from rules.repository.rules import RulesInvalid, save_rules
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
 from tests.http import DENIED, EVERYTHING, INVALID, LOGIN, Asking, body, data_source, kind
 from tests.people import headers_of, sign_in_source
 

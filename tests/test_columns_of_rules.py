@@ -7,10 +7,10 @@ from itertools import product
 
 import pytest
 
-from datasources.query.where import Field, parse_where
-from rules.engine.column_checks import hidden_name
-from rules.engine.columns import Columns, _above
-from rules.engine.requests import ByQuery
+from rowkeeper.datasources.query.where import Field, parse_where
+from rowkeeper.rules.engine.column_checks import hidden_name
+from rowkeeper.rules.engine.columns import Columns, _above
+from rowkeeper.rules.engine.requests import ByQuery
 
 SEED = 20261127
 KEYS = ["a", "b", "data"]

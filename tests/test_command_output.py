@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.core.management import call_command, get_commands, load_command_class
 
-from datasources.management.base import SiteCommand
-from rules.repository.files import file_names
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.rules.repository.files import file_names
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.calls import READ, Place, place
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ RULE = {**READ, "name": f"für {NAME}", "include": ["Größe"]}
 OURS = {
     name: app
     for name, app in get_commands().items()
-    if app in ("datasources", "accounts", "rules", "project")
+    if app == "project" or app.startswith("rowkeeper.")
 }
 
 

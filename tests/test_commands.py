@@ -11,18 +11,18 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from accounts.models import ApiToken, App
-from accounts.tokens import create_api_token
-from datasources import store
-from datasources.catalog import registry
-from datasources.models import DataSource
-from rules.analysis.context import Surroundings
-from rules.analysis.lint import check_rules
-from rules.analysis.lint_rule import warnings_with
-from rules.analysis.site import Site
-from rules.describe.advice import advice_for
-from rules.models import AccessRule
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.lint import check_rules
+from rowkeeper.rules.analysis.lint_rule import warnings_with
+from rowkeeper.rules.analysis.site import Site
+from rowkeeper.rules.describe.advice import advice_for
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import save_rules
 from tests.people import sign_in_source
 
 OWN = {"Email": {"equals": "{{user.[Email]}}"}}

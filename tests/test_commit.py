@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from datasources import store
-from datasources.catalog import registry
-from datasources.models import DataSource, Entry
-from rules.access.guard import Guard
-from rules.engine.requests import Update
-from rules.models import AccessRule
-from rules.repository.rules import RulesInvalid, rules_of, save_rules
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.access.guard import Guard
+from rowkeeper.rules.engine.requests import Update
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import RulesInvalid, rules_of, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 

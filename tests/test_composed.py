@@ -15,14 +15,14 @@ from django.apps import apps
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import connection
 
-from accounts.models import LoginSession
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource, Entry
-from datasources.store import normal_address
-from datasources.transfer.apply import carry_out
-from datasources.transfer.job import Job
-from datasources.transfer.problems import Refused
+from rowkeeper.accounts.models import LoginSession
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.store import normal_address
+from rowkeeper.datasources.transfer.apply import carry_out
+from rowkeeper.datasources.transfer.job import Job
+from rowkeeper.datasources.transfer.problems import Refused
 from tests import calls
 from tests.calls import OPEN, Answer, Place, anonymous, place
 from tests.people import LOGIN, PASSWORD
@@ -294,7 +294,7 @@ def test_the_migration_composes_stored_addresses_and_nothing_else() -> None:
     stays = as_it_was(there, Email="ann@acme.com")
     other = as_it_was(there, Email=[DECOMPOSED])
     odd = DataSource.objects.create(name="Odd", definition={"login": 5})
-    migration = import_module("datasources.migrations.0007_composed_addresses")
+    migration = import_module("rowkeeper.datasources.migrations.0007_composed_addresses")
     for _ in range(2):
         migration.forwards(apps, SimpleNamespace(connection=connection))
     stored = there.stored

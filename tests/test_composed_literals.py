@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.identity import Identity
-from datasources.models import Entry
-from datasources.query.where import parse_where
-from rules.engine.decide import compile_rules, decide_select
-from rules.engine.requests import ById, ByQuery
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.models import Entry
+from rowkeeper.datasources.query.where import parse_where
+from rowkeeper.rules.engine.decide import compile_rules, decide_select
+from rowkeeper.rules.engine.requests import ById, ByQuery
+from rowkeeper.rules.repository.rules import save_rules
 from tests.calls import Api, place
 from tests.people import headers_of, sign_in_source
 

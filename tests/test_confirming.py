@@ -14,11 +14,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from datasources import store
-from datasources.admin import entries
-from datasources.admin.confirmations import definition_lines, entry_lines, guesses
-from datasources.catalog import registry, saving
-from datasources.models import DataSource, Entry
+from rowkeeper.datasources import store
+from rowkeeper.datasources.admin import entries
+from rowkeeper.datasources.admin.confirmations import definition_lines, entry_lines, guesses
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource, Entry
 from tests.calls import READ, Api
 from tests.test_admin import errors, form_of, make, signed_in, url
 

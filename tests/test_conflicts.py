@@ -13,10 +13,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
-from accounts.models import App
-from datasources.catalog import saving
-from datasources.models import DataSource
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.accounts.models import App
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.calls import OPEN, READ, place
 from tests.test_admin import boss, errors, form_of, post, url
 

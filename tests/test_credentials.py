@@ -14,13 +14,18 @@ from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm
 from rest_framework.request import Request
 
-from accounts.authentication import RowkeeperAuthentication, identify
-from accounts.errors import CredentialInvalid, CsrfMissing, LoginRequired, PermissionMissing
-from accounts.identity import ANONYMOUS, Identity
-from accounts.permissions import ACTIONS, grant_all, may, require, visible_sources
-from accounts.profile import user_body
-from accounts.tokens import create_api_token
-from datasources.models import DataSource
+from rowkeeper.accounts.authentication import RowkeeperAuthentication, identify
+from rowkeeper.accounts.errors import (
+    CredentialInvalid,
+    CsrfMissing,
+    LoginRequired,
+    PermissionMissing,
+)
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.accounts.permissions import ACTIONS, grant_all, may, require, visible_sources
+from rowkeeper.accounts.profile import user_body
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.datasources.models import DataSource
 
 pytestmark = pytest.mark.django_db
 TOKEN, BEARER = "Auth-token", "Authorization"

@@ -11,10 +11,10 @@ import pytest
 from django.contrib.auth.models import Group
 from guardian.shortcuts import assign_perm
 
-from accounts.models import App
-from datasources.models import DataSource, Entry
-from rules.models import AccessRule
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.accounts.models import App
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 from tests.people import LOGIN, PASSWORD, sign_in_source

@@ -12,8 +12,8 @@ import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.test import Client
 
-from datasources.database import health
-from rules.api.errors import answer, failure_of
+from rowkeeper.datasources.database import health
+from rowkeeper.rules.api.errors import answer, failure_of
 
 from .http import EVERYTHING, data_source
 from .servers import PostgreSQL, Site, postgresql, postgresql_programs, site

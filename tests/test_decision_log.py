@@ -19,14 +19,14 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from datasources.conf import DEFAULTS
-from rules.decision_log import journal as journals
-from rules.decision_log.journal import Journal, journal
-from rules.decision_log.records import MAX_COLUMNS, Record, lines_of, without_message
-from rules.decision_log.writer import write
-from rules.engine.decide import compile_rules
-from rules.engine.reasons import failed
-from rules.models import LoggedDecision
+from rowkeeper.datasources.conf import DEFAULTS
+from rowkeeper.rules.decision_log import journal as journals
+from rowkeeper.rules.decision_log.journal import Journal, journal
+from rowkeeper.rules.decision_log.records import MAX_COLUMNS, Record, lines_of, without_message
+from rowkeeper.rules.decision_log.writer import write
+from rowkeeper.rules.engine.decide import compile_rules
+from rowkeeper.rules.engine.reasons import failed
+from rowkeeper.rules.models import LoggedDecision
 from tests import calls
 from tests.calls import Answer, Place, place
 
@@ -344,9 +344,9 @@ import multiprocessing, os, sys
 import django
 django.setup()
 from datetime import datetime, timezone
-from rules.decision_log import journal as journals
-from rules.decision_log.journal import Journal
-from rules.decision_log.records import Record
+from rowkeeper.rules.decision_log import journal as journals
+from rowkeeper.rules.decision_log.journal import Journal
+from rowkeeper.rules.decision_log.records import Record
 
 def write(records):
     with open(sys.argv[1], "a") as file:

@@ -20,10 +20,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
-from accounts.tokens import create_api_token
-from datasources.models import DataSource, Entry
-from datasources.permissions.rights import OBJECT_RIGHTS
-from rules.models import LoggedDecision
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.permissions.rights import OBJECT_RIGHTS
+from rowkeeper.rules.models import LoggedDecision
 from tests.test_admin import make
 
 pytestmark = pytest.mark.django_db

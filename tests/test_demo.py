@@ -17,14 +17,14 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
-from accounts.models import ApiToken, App, LoginSession
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource, Entry
 from project.demo import credentials
 from project.demo.load import Demo, load
 from project.management.commands.loaddemo import told
-from rules.repository.rules import problems_with, rules_of, save_rules
+from rowkeeper.accounts.models import ApiToken, App, LoginSession
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.repository.rules import problems_with, rules_of, save_rules
 
 CASES = Path(__file__).parent / "cases"
 DEMO = Path(__file__).parent.parent / "project" / "demo"
@@ -213,7 +213,7 @@ def test_a_password_that_was_changed_is_not_told(path: Path, client: Client) -> 
 
 
 def test_a_token_that_was_revoked_stays_so(path: Path) -> None:
-    from accounts.tokens import revoke
+    from rowkeeper.accounts.tokens import revoke
 
     load(path)
     revoke(ApiToken.objects.get())

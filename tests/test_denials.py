@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import ApiToken, App
+from rowkeeper.accounts.models import ApiToken, App
 from tests import calls
 from tests.calls import OPEN, Answer, Api, Place, place
 

@@ -25,18 +25,18 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from accounts.identity import ANONYMOUS, Identity
-from datasources import store
-from datasources.catalog import registry
-from datasources.models import DataSource
-from datasources.query.select import Projection, Select, parse_order, parse_query
-from datasources.query.where import EVERYTHING, matches, parse_where
-from rules.engine.decide import Decision, asks_for_login, compile_rules
-from rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
-from rules.management.commands.explain import DECIDE
-from rules.repository.rules import rules_of, save_rules
-from rules.sandbox import check
-from rules.scripts.run import Scripts
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.select import Projection, Select, parse_order, parse_query
+from rowkeeper.datasources.query.where import EVERYTHING, matches, parse_where
+from rowkeeper.rules.engine.decide import Decision, asks_for_login, compile_rules
+from rowkeeper.rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.management.commands.explain import DECIDE
+from rowkeeper.rules.repository.rules import rules_of, save_rules
+from rowkeeper.rules.sandbox import check
+from rowkeeper.rules.scripts.run import Scripts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -187,7 +187,7 @@ def test_rules_answer_as_the_page_says(rules: Block, row: list[str]) -> None:
 
 
 def test_every_property_of_a_rule_has_an_example() -> None:
-    from rules.engine.parse import PROPERTIES
+    from rowkeeper.rules.engine.parse import PROPERTIES
 
     shown = {
         key
@@ -237,7 +237,7 @@ def test_queries_find_what_the_page_says(
 
 
 def test_every_operator_has_an_example() -> None:
-    from datasources.query.where.operators import LOGICAL, OPERATORS
+    from rowkeeper.datasources.query.where.operators import LOGICAL, OPERATORS
 
     page = (ROOT / "docs" / "query-language.md").read_text(encoding="utf-8")
     tables = " ".join(
@@ -248,7 +248,7 @@ def test_every_operator_has_an_example() -> None:
 
 
 def test_refused_queries_are_refused() -> None:
-    from datasources.errors import Malformed
+    from rowkeeper.datasources.errors import Malformed
 
     tables = [
         table
@@ -415,14 +415,14 @@ def table(page: Path, head: str) -> list[list[str]]:
 
 
 def test_the_table_of_failures_is_whole() -> None:
-    from rules.api.errors import STATUS
+    from rowkeeper.rules.api.errors import STATUS
 
     rows = table(ROOT / "docs" / "api.md", "Status `type` Means")
     assert {row[1].strip("`"): int(row[0]) for row in rows} == STATUS
 
 
 def test_the_table_of_settings_is_whole() -> None:
-    from datasources.conf import DEFAULTS
+    from rowkeeper.datasources.conf import DEFAULTS
 
     rows = table(ROOT / "README.md", "Setting Default Meaning")
     told = {row[0].strip("`"): eval(row[1].strip("`")) for row in rows}
@@ -439,7 +439,7 @@ def test_the_table_of_variables_is_that_of_the_settings() -> None:
 
 
 def test_the_table_of_properties_is_whole() -> None:
-    from rules.engine.parse import PROPERTIES
+    from rowkeeper.rules.engine.parse import PROPERTIES
 
     rows = table(ROOT / "docs" / "rules.md", "Property Says Where it is absent")
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == set(PROPERTIES)

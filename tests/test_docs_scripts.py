@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
-from datasources import store
-from datasources.catalog import registry
-from datasources.models import DataSource
-from datasources.query.where import parse_where
-from rules.engine.decide import Decision, compile_rules
-from rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
-from rules.management.commands.explain import DECIDE
-from rules.sandbox.limits import Limits
-from rules.sandbox.worker.names import FUNCTIONS, INPUTS
-from rules.scripts.run import Scripts
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.where import parse_where
+from rowkeeper.rules.engine.decide import Decision, compile_rules
+from rowkeeper.rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.management.commands.explain import DECIDE
+from rowkeeper.rules.sandbox.limits import Limits
+from rowkeeper.rules.sandbox.worker.names import FUNCTIONS, INPUTS
+from rowkeeper.rules.scripts.run import Scripts
 
 from .test_docs import ROOT, _like, blocks, identity_of, quoted, table
 

@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
-from datasources import store
-from rules.models import IdempotencyKey
+from rowkeeper.datasources import store
+from rowkeeper.rules.models import IdempotencyKey
 
 from . import calls
 from .calls import READ, place

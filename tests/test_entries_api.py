@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from datasources.models import DataSource, Entry
-from datasources.store import embedded, read
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.store import embedded, read
+from rowkeeper.rules.repository.rules import save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.identity import ANONYMOUS, Identity
-from datasources import store
-from datasources.catalog import registry
-from datasources.models import DataSource, Entry
-from datasources.query.where import all_of, matches, parse_where
-from rules.engine.decide import (
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.query.where import all_of, matches, parse_where
+from rowkeeper.rules.engine.decide import (
     Decision,
     asks_for_login,
     compile_rules,
@@ -23,8 +23,8 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rules.engine.requests import ById, ByQuery, Change, Insert, Update
-from rules.repository.rules import save_rules
+from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.repository.rules import save_rules
 from tests.people import headers_of, sign_in_source
 
 CASES = Path(__file__).parent / "cases"

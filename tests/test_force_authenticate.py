@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from accounts.identity import Identity
-from accounts.tokens import create_api_token
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.tokens import create_api_token
 from tests.calls import READ, bare_token, place
 
 pytestmark = pytest.mark.django_db

@@ -16,20 +16,20 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import ApiToken, LoginSession
-from accounts.providers import credential_query
-from accounts.providers.last_use import last_uses
-from accounts.tokens import revoke
-from datasources import store
-from datasources.catalog import saving
-from datasources.indexes import advice
-from datasources.models import DataSource, Entry
-from datasources.store import attempts, statistics
-from datasources.store import embedded as store_few
-from rules.access import plan_cache
-from rules.access.plan_cache import MAX_BODIES, Repeated
-from rules.api import foresight
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import ApiToken, LoginSession
+from rowkeeper.accounts.providers import credential_query
+from rowkeeper.accounts.providers.last_use import last_uses
+from rowkeeper.accounts.tokens import revoke
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.indexes import advice
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.store import attempts, statistics
+from rowkeeper.datasources.store import embedded as store_few
+from rowkeeper.rules.access import plan_cache
+from rowkeeper.rules.access.plan_cache import MAX_BODIES, Repeated
+from rowkeeper.rules.api import foresight
+from rowkeeper.rules.repository.rules import save_rules
 from tests import calls
 from tests.calls import READ, Api, Place, place
 from tests.people import sign_in_source

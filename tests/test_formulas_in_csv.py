@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasources.transfer.cells import CSV, csv_cell, header_cell, name_of
-from datasources.transfer.csv import written
-from datasources.transfer.formulas import BEGINNINGS
-from datasources.values.validation import same
+from rowkeeper.datasources.transfer.cells import CSV, csv_cell, header_cell, name_of
+from rowkeeper.datasources.transfer.csv import written
+from rowkeeper.datasources.transfer.formulas import BEGINNINGS
+from rowkeeper.datasources.values.validation import same
 
 EXAMPLES = 20_000 if os.environ.get("ROWKEEPER_TEST_LONG") else 300
 DELIMITERS = ",;\t|"

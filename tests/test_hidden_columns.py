@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from accounts import tokens
-from datasources.catalog import saving
-from datasources.models import DataSource
-from rules.repository.rules import RulesInvalid, save_rules
+from rowkeeper.accounts import tokens
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
 from tests.calls import without_id
 from tests.http import DENIED, EVERYTHING, LOGIN, Asking, body, data_source, kind
 from tests.people import headers_of, sign_in_source

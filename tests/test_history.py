@@ -11,12 +11,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core import serializers
 
-from datasources.models import DataSource
-from datasources.values.codec import canonical
-from rules.describe.diff import differences
-from rules.models import AccessRule, Revision
-from rules.repository.revisions import TOGETHER
-from rules.repository.rules import RulesInvalid, rules_of, save_rules
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.codec import canonical
+from rowkeeper.rules.describe.diff import differences
+from rowkeeper.rules.models import AccessRule, Revision
+from rowkeeper.rules.repository.revisions import TOGETHER
+from rowkeeper.rules.repository.rules import RulesInvalid, rules_of, save_rules
 from tests import calls
 from tests import random_cases as make_random
 from tests.random_cases import SEED

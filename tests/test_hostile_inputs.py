@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 
-from datasources.models import DataSource
+from rowkeeper.datasources.models import DataSource
 from tests import calls
 from tests.calls import OPEN, Answer, Api, Place, place
 from tests.hostile_inputs import Case, at_place, cases, places, rows

@@ -14,10 +14,10 @@ from django.core.management import call_command
 from django.core.serializers.base import DeserializationError
 from django.db import connection, transaction
 
-from datasources.catalog import registry
-from datasources.models import DataSource
-from rules.models import AccessRule
-from rules.repository.rules import RulesInvalid, rules_of, save_rules
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import RulesInvalid, rules_of, save_rules
 from tests.http import DENIED, EVERYTHING, INVALID, LOGIN, Asking, data_source, kind
 from tests.people import headers_of, sign_in_source
 

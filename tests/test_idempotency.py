@@ -14,12 +14,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import ApiToken
-from datasources.models import DataSource, Entry
-from rules.access import idempotency
-from rules.api import once
-from rules.models import IdempotencyKey
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import ApiToken
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.access import idempotency
+from rowkeeper.rules.api import once
+from rowkeeper.rules.models import IdempotencyKey
+from rowkeeper.rules.repository.rules import save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, anonymous, bare_token, place, superuser
 

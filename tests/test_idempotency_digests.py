@@ -13,9 +13,9 @@ import pytest
 from django.conf import LazySettings
 from django.forms import model_to_dict
 
-from datasources.models import DataSource, Entry
-from rules.models import IdempotencyKey
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.models import IdempotencyKey
+from rowkeeper.rules.repository.rules import save_rules
 from tests.calls import OPEN, Answer, Api, bare_token
 from tests.people import sign_in_source
 

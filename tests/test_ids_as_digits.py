@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from accounts.models import ApiToken, App, LoginSession
-from accounts.tokens import create_api_token
-from datasources.models import DataSource, Entry
-from rules.models import Revision
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import ApiToken, App, LoginSession
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.models import Revision
+from rowkeeper.rules.repository.rules import save_rules
 from tests.calls import READ
 from tests.people import headers_of, sign_in_source
 from tests.test_admin import all_pages, signed_in, url

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.catalog.registry import Source
-from datasources.indexes.build import build
-from datasources.models import DataSource
-from datasources.query.cursors import After
-from datasources.query.select import OrderTerm, Projection, Select
-from datasources.query.where import EVERYTHING, parse_where
-from datasources.store import attempts, extended, statistics
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.indexes.build import build
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.cursors import After
+from rowkeeper.datasources.query.select import OrderTerm, Projection, Select
+from rowkeeper.datasources.query.where import EVERYTHING, parse_where
+from rowkeeper.datasources.store import attempts, extended, statistics
 from tests.hostile import KEYS, Hostile
 from tests.test_sift import answer, found, stored
 
@@ -123,7 +123,7 @@ def walked(
     source: Source, node: Any, order: tuple[OrderTerm, ...], ids: list[int]
 ) -> Iterator[int]:
     """All rows, page by page, each page after the cursor of the one before."""
-    from datasources.query.cursors import parse_after
+    from rowkeeper.datasources.query.cursors import parse_after
 
     after: After | None = After()
     while after is not None:

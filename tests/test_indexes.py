@@ -16,18 +16,18 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.catalog.registry import Source
-from datasources.indexes import advice
-from datasources.indexes.build import BUILDER, build, existing
-from datasources.indexes.status import statuses
-from datasources.models import DataSource, WantedIndex
-from datasources.query.cursors import After
-from datasources.query.select import Projection, Select, parse_query
-from datasources.query.where import EVERYTHING, Field, Node, matches
-from datasources.query.where.nodes import And, Or
-from datasources.store import attempts, extended, paging, planner, read, scan, statistics
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.indexes import advice
+from rowkeeper.datasources.indexes.build import BUILDER, build, existing
+from rowkeeper.datasources.indexes.status import statuses
+from rowkeeper.datasources.models import DataSource, WantedIndex
+from rowkeeper.datasources.query.cursors import After
+from rowkeeper.datasources.query.select import Projection, Select, parse_query
+from rowkeeper.datasources.query.where import EVERYTHING, Field, Node, matches
+from rowkeeper.datasources.query.where.nodes import And, Or
+from rowkeeper.datasources.store import attempts, extended, paging, planner, read, scan, statistics
 from tests.test_admin import boss, form_of, staff, url
 
 __all__ = ["boss"]
@@ -119,7 +119,7 @@ def plan(source: Source, body: dict[str, Any]) -> str:
 def test_the_index_of_a_marked_column_is_used(
     things: DataSource, column: str, body: dict[str, Any]
 ) -> None:
-    from datasources.indexes.expressions import name_of
+    from rowkeeper.datasources.indexes.expressions import name_of
 
     found = plan(registry.source_of(things), body)
     assert name_of(things.pk, column) in found, found
@@ -259,7 +259,7 @@ def _equalities(rnd: Random, scalars: list[Any], depth: int) -> Node:
 
 @pytest.mark.skipif(not ON_POSTGRESQL, reason="indexes of pieces are PostgreSQL's")
 def test_a_part_of_a_text_has_an_index(things: DataSource) -> None:
-    from datasources.indexes.expressions import pieces_name_of
+    from rowkeeper.datasources.indexes.expressions import pieces_name_of
 
     for where in (
         {"Name": {"$iLike": "N0007"}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasources.values.codec import rows_as_numbers_went_in
+from rowkeeper.datasources.values.codec import rows_as_numbers_went_in
 
 
 @pytest.mark.parametrize("before", range(9))

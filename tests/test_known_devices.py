@@ -12,11 +12,11 @@ from django.conf import LazySettings
 from django.contrib.auth.hashers import make_password
 from django.test import Client
 
-from accounts.errors import TooMany
-from accounts.login import sign_in as sign_in_module
-from accounts.login import throttle
-from accounts.login.devices import COOKIE
-from datasources.models import DataSource, Entry
+from rowkeeper.accounts.errors import TooMany
+from rowkeeper.accounts.login import sign_in as sign_in_module
+from rowkeeper.accounts.login import throttle
+from rowkeeper.accounts.login.devices import COOKIE
+from rowkeeper.datasources.models import DataSource, Entry
 from tests.calls import Api
 from tests.people import PASSWORD, sign_in_source
 

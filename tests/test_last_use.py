@@ -14,12 +14,12 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import ApiToken, LoginSession
-from accounts.providers import last_use
-from accounts.providers.last_use import last_uses
-from accounts.tokens import create_api_token, revoke
-from datasources.database import background as worker
-from datasources.database.background import Worker
+from rowkeeper.accounts.models import ApiToken, LoginSession
+from rowkeeper.accounts.providers import last_use
+from rowkeeper.accounts.providers.last_use import last_uses
+from rowkeeper.accounts.tokens import create_api_token, revoke
+from rowkeeper.datasources.database import background as worker
+from rowkeeper.datasources.database.background import Worker
 from tests.calls import READ, Api, person, place
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -16,12 +16,12 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from accounts.models import ApiToken, LoginSession
-from accounts.tokens import revoke
-from datasources.models import DataSource, Entry
-from rules.api.urls import urlpatterns
-from rules.models import AccessRule
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import ApiToken, LoginSession
+from rowkeeper.accounts.tokens import revoke
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.api.urls import urlpatterns
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import save_rules
 
 from . import calls
 from .calls import Answer, Api, Place, place

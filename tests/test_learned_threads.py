@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from datasources.store import statistics
+from rowkeeper.datasources.store import statistics
 
 
 def test_a_full_memory_takes_values_of_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.management.base import CommandError
 
-from datasources.values.validation import MAX_INTEGER, whole_number
-from rules.management.referring import data_source
+from rowkeeper.datasources.values.validation import MAX_INTEGER, whole_number
+from rowkeeper.rules.management.referring import data_source
 from tests import calls
 
 pytestmark = pytest.mark.django_db

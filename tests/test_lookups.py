@@ -16,15 +16,15 @@ from django.db.utils import InternalError
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, remove_perm
 
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.errors import Busy
-from datasources.models import DataSource
-from datasources.permissions.by_user_id import has_one_of
-from rules.models import AccessRule
-from rules.repository.rules import rules_and_writers, save_rules
-from rules.sandbox import LookupFailed
-from rules.scripts.lookups import LookupsOf
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.errors import Busy
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.by_user_id import has_one_of
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import rules_and_writers, save_rules
+from rowkeeper.rules.sandbox import LookupFailed
+from rowkeeper.rules.scripts.lookups import LookupsOf
 
 from .http import data_source
 from .people import sign_in_source
@@ -232,7 +232,7 @@ def test_the_limit_is_of_the_look_up_alone(staff: DataSource) -> None:
 
 
 def _everything() -> Any:
-    from datasources.query.where import EVERYTHING
+    from rowkeeper.datasources.query.where import EVERYTHING
 
     return EVERYTHING
 

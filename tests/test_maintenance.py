@@ -16,13 +16,13 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from django.test import Client
 
-from datasources.catalog import saving
-from datasources.checks.schema import check_indexes
-from datasources.indexes.build import existing, invalid
-from datasources.indexes.expressions import name_of, pieces_name_of
-from datasources.indexes.status import statuses
-from datasources.models import DataSource, Entry
 from project import settings as own
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.checks.schema import check_indexes
+from rowkeeper.datasources.indexes.build import existing, invalid
+from rowkeeper.datasources.indexes.expressions import name_of, pieces_name_of
+from rowkeeper.datasources.indexes.status import statuses
+from rowkeeper.datasources.models import DataSource, Entry
 
 from .http import EVERYTHING, data_source
 

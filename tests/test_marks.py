@@ -12,10 +12,10 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from datasources.catalog import saving
-from datasources.database.connection import alias
-from datasources.indexes.marks import marks
-from datasources.models import DataSource
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.database.connection import alias
+from rowkeeper.datasources.indexes.marks import marks
+from rowkeeper.datasources.models import DataSource
 from tests.test_admin import form_of, url
 
 pytestmark = pytest.mark.django_db

@@ -15,11 +15,11 @@ from django.urls import reverse
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
-from accounts import tokens
-from accounts.models import ApiToken, App
-from datasources.models import DataSource
-from rules.analysis.site import check
-from rules.repository.rules import save_rules
+from rowkeeper.accounts import tokens
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.analysis.site import check
+from rowkeeper.rules.repository.rules import save_rules
 from tests.test_admin import boss, make, signed_in, staff
 
 __all__ = ["boss"]

@@ -17,10 +17,10 @@ from django.test import Client
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
-from datasources.catalog import saving
-from datasources.models import DataSource
-from rules.models import Revision
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.models import Revision
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.http import data_source
 from tests.people import headers_of, sign_in_source
 from tests.test_admin import errors, form_of

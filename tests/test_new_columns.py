@@ -9,18 +9,18 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.test import Client
 
-from accounts.identity import ANONYMOUS, Identity
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.checks.settings import check_dotted_columns
-from datasources.models import DataSource
-from datasources.query.column_names import column_of, path_of, row_path_of
-from datasources.transfer.apply import carry_out
-from datasources.transfer.job import Job
-from rules.engine.columns import Columns
-from rules.engine.decide import compile_rules, decide_insert
-from rules.engine.requests import Insert
-from rules.repository.rules import RulesInvalid, save_rules
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.checks.settings import check_dotted_columns
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.column_names import column_of, path_of, row_path_of
+from rowkeeper.datasources.transfer.apply import carry_out
+from rowkeeper.datasources.transfer.job import Job
+from rowkeeper.rules.engine.columns import Columns
+from rowkeeper.rules.engine.decide import compile_rules, decide_insert
+from rowkeeper.rules.engine.requests import Insert
+from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
 from tests.calls import OPEN, READ, Api, Place, place
 from tests.test_admin import form_of, staff
 

@@ -17,13 +17,13 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 from drf_spectacular.validation import validate_schema
 
-from rules.api import schema as schema_module
-from rules.api.base import Unknown
-from rules.api.errors import STATUS
-from rules.api.operations import OPERATIONS
-from rules.api.project_schema import schema_3_0
-from rules.api.schema import document
-from rules.api.urls import urlpatterns
+from rowkeeper.rules.api import schema as schema_module
+from rowkeeper.rules.api.base import Unknown
+from rowkeeper.rules.api.errors import STATUS
+from rowkeeper.rules.api.operations import OPERATIONS
+from rowkeeper.rules.api.project_schema import schema_3_0
+from rowkeeper.rules.api.schema import document
+from rowkeeper.rules.api.urls import urlpatterns
 from tests.people import PASSWORD, headers_of, sign_in_source
 
 ROOT = Path(__file__).parent.parent
@@ -181,9 +181,9 @@ def without_v1(endpoints):
     return [endpoint for endpoint in endpoints if not endpoint[0].startswith("/v1/")]
 
 
-urlpatterns = [path("me", Me.as_view()), path("v1/", include("rules.api.urls"))]
+urlpatterns = [path("me", Me.as_view()), path("v1/", include("rowkeeper.rules.api.urls"))]
 """
-HOOK = "rules.api.project_schema.add_to_schema"
+HOOK = "rowkeeper.rules.api.project_schema.add_to_schema"
 
 
 def project_document(folder: Path, **settings: Any) -> dict[str, Any]:
@@ -341,7 +341,7 @@ class Asker:
 def test_answers_are_as_described(client: Client, found: dict[str, Any]) -> None:
     from django.contrib.auth.models import User
 
-    from accounts.tokens import create_api_token
+    from rowkeeper.accounts.tokens import create_api_token
 
     _, token = create_api_token("all", user=User.objects.create_superuser("root"))
     root = {"Auth-token": token}

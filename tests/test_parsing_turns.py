@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from datasources.values import bulk
-from datasources.values.bulk import Limits, _Turns, loads_bulk
+from rowkeeper.datasources.values import bulk
+from rowkeeper.datasources.values.bulk import Limits, _Turns, loads_bulk
 
 LIMITS = Limits(100_000, 1_000_000, 1_000_000)
 

@@ -13,8 +13,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from datasources.database import hashing
-from datasources.models import DataSource
+from rowkeeper.datasources.database import hashing
+from rowkeeper.datasources.models import DataSource
 
 from . import calls
 from .calls import Answer, Api, Place, place

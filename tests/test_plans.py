@@ -12,15 +12,15 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.catalog.registry import Source
-from datasources.indexes.build import build
-from datasources.indexes.expressions import name_of
-from datasources.models import DataSource
-from datasources.query.cursors import parse_after
-from datasources.query.select import Projection, Select, parse_query
-from datasources.store import attempts, extended, statistics
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.indexes.build import build
+from rowkeeper.datasources.indexes.expressions import name_of
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.cursors import parse_after
+from rowkeeper.datasources.query.select import Projection, Select, parse_query
+from rowkeeper.datasources.store import attempts, extended, statistics
 
 pytestmark = pytest.mark.django_db
 ON_POSTGRESQL = connection.vendor == "postgresql"

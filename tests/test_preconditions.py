@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.calls import (
     OPEN,
     READ,

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from datasources.definition import login_of, problem_with_definition
-from datasources.errors import Malformed
-from datasources.models import DataSource, Entry
-from datasources.query.views import NOTHING, views_of
-from datasources.query.where import matches
-from datasources.store import statements
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.definition import login_of, problem_with_definition
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.query.views import NOTHING, views_of
+from rowkeeper.datasources.query.where import matches
+from rowkeeper.datasources.store import statements
+from rowkeeper.rules.repository.rules import save_rules
 from tests import model_of_queries as model
 from tests.calls import OPEN, READ, Answer, Api, Place, place
 from tests.people import headers_of, sign_in_source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasources.admin.markup import quoted
+from rowkeeper.datasources.admin.markup import quoted
 
 
 @pytest.mark.parametrize(

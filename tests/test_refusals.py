@@ -15,11 +15,11 @@ from django.urls import reverse
 from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
-from accounts.tokens import create_api_token
-from rules.decision_log import events
-from rules.decision_log import journal as journals
-from rules.decision_log.journal import journal
-from rules.models import LoggedDecision, LoggedRefusal
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.rules.decision_log import events
+from rowkeeper.rules.decision_log import journal as journals
+from rowkeeper.rules.decision_log.journal import journal
+from rowkeeper.rules.models import LoggedDecision, LoggedRefusal
 from tests.http import data_source
 from tests.people import sign_in_source
 

@@ -16,13 +16,18 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from datasources.compiler.where import filled
-from datasources.errors import Malformed
-from datasources.query.regex import compile as regex
-from datasources.query.regex.charsets import any_case, same_case
-from datasources.query.regex.compile import MAX_LENGTH, Regex, compile_regex, matches_regex
-from datasources.query.where.operators import OPERATORS
-from datasources.sql import Sql
+from rowkeeper.datasources.compiler.where import filled
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.regex import compile as regex
+from rowkeeper.datasources.query.regex.charsets import any_case, same_case
+from rowkeeper.datasources.query.regex.compile import (
+    MAX_LENGTH,
+    Regex,
+    compile_regex,
+    matches_regex,
+)
+from rowkeeper.datasources.query.where.operators import OPERATORS
+from rowkeeper.datasources.sql import Sql
 from tests.javascript import regexps
 
 SEED = 20261121

@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import LoginSession
-from datasources.models import Entry
-from datasources.store import replace as others
+from rowkeeper.accounts.models import LoginSession
+from rowkeeper.datasources.models import Entry
+from rowkeeper.datasources.store import replace as others
 from tests import calls
 from tests.calls import Api, Place, place
 from tests.people import sign_in_source
@@ -116,7 +116,7 @@ def test_no_statement_deletes_more_than_so_many(
 
 
 def test_a_script_sees_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rules.engine import scripted
+    from rowkeeper.rules.engine import scripted
 
     monkeypatch.setattr(scripted, "MAX_ROWS", 20)
     there = place([READS, WRITES, {"script": "return {'granted': type == 'delete'}"}], GREENS)
@@ -137,8 +137,8 @@ def test_sessions_of_deleted_rows_end() -> None:
 
 
 def test_others_is_a_sequence_of_rows() -> None:
-    from datasources import store
-    from datasources.catalog import registry
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry
 
     there = place([READS], GREENS)
     found = store.Others(registry.source_of(there.model), there.ids[:2], lock=False)

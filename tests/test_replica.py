@@ -16,8 +16,8 @@ from django.conf import settings
 from django.db import router
 from django.test import override_settings
 
-from datasources.checks.settings import check_database
-from datasources.database.connection import OneDatabase, install
+from rowkeeper.datasources.checks.settings import check_database
+from rowkeeper.datasources.database.connection import OneDatabase, install
 
 from .databases import empty_databases
 

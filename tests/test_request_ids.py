@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from rules.decision_log import events
-from rules.decision_log.journal import journal
-from rules.models import LoggedDecision, LoggedRefusal
+from rowkeeper.rules.decision_log import events
+from rowkeeper.rules.decision_log.journal import journal
+from rowkeeper.rules.models import LoggedDecision, LoggedRefusal
 from tests import calls
 from tests.calls import Api, Place, place
 

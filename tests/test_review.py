@@ -16,9 +16,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from datasources.models import DataSource
-from rules.models import Revision
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.models import Revision
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.test_admin import boss, confirmation, errors, form_of, make, rows, staff, url
 
 __all__ = ["boss"]

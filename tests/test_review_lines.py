@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from datasources.models import DataSource
-from rules.describe.escalation import opened, review
-from rules.describe.history import history
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.describe.escalation import opened, review
+from rowkeeper.rules.describe.history import history
+from rowkeeper.rules.repository.rules import save_rules
 from tests.random_lists import Rules
 
 COLUMNS = ["Name", "Department", "Salary"]

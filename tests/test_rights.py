@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from guardian.shortcuts import assign_perm
 
-from datasources.models import DataSource
-from datasources.permissions.rights import OBJECT_RIGHTS
-from rules.repository.rules import rules_of, save_rules
-from rules.scripts.permissions import new_scripts
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import OBJECT_RIGHTS
+from rowkeeper.rules.repository.rules import rules_of, save_rules
+from rowkeeper.rules.scripts.permissions import new_scripts
 from tests import calls
 from tests.calls import OPEN, Place, place
 from tests.test_admin import errors, make, save, staff, url

@@ -16,10 +16,10 @@ from django.test import Client
 from django.test.client import FakePayload
 from django.urls import URLPattern, get_resolver
 
-from datasources import store
-from rules.access import guard
-from rules.api import commit
-from rules.engine.decide import Decision
+from rowkeeper.datasources import store
+from rowkeeper.rules.access import guard
+from rowkeeper.rules.api import commit
+from rowkeeper.rules.engine.decide import Decision
 from tests import calls
 from tests.calls import OPEN, Answer, Api, Place, place
 
@@ -707,7 +707,7 @@ def test_a_fault_is_500_in_json_and_tells_nothing(
 def test_a_fault_of_whoever_identifies_is_500_in_json(
     things: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.authentication.presented", lambda request: 1 / 0)
+    monkeypatch.setattr("rowkeeper.accounts.authentication.presented", lambda request: 1 / 0)
     for route, method, _ in ALL:
         answer = calls.anonymous()(method, path_of(route, things))
         assert answer.failure == (500, "server.error")

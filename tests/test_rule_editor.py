@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource
-from datasources.values.format import pretty
-from rules.repository.canonical import in_order
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.format import pretty
+from rowkeeper.rules.repository.canonical import in_order
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests import random_cases
 from tests.browser import *  # noqa: F403
 from tests.browser import axe

@@ -13,11 +13,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm
 
-from accounts.models import ApiToken, App
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.repository.rules import save_rules
 from tests.people import sign_in_source
 
 pytestmark = pytest.mark.django_db

@@ -21,9 +21,9 @@ SET_UP = """
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from django.contrib.auth.models import User
-from datasources.models import DataSource
-from datasources import saving
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.rules.repository.rules import save_rules
 User.objects.create_superuser("boss", password="pw")
 source = DataSource(name="Employees", columns=["Email", "Role"])
 saving.save(source)

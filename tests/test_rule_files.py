@@ -15,11 +15,11 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from accounts.models import ApiToken, App
-from datasources.models import DataSource
-from rules.models import AccessRule, Revision
-from rules.repository.files import Directory, from_text, to_text
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.models import AccessRule, Revision
+from rowkeeper.rules.repository.files import Directory, from_text, to_text
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.random_cases import COLUMNS, SEED
 from tests.random_lists import random_list
 from tests.test_admin import make

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from rules.sandbox import check
+from rowkeeper.rules.sandbox import check
 from tests.sandboxing import GRANTS, HONEST, HOSTILE, USER, ask, limits
 
 MARKER = "kept-from-scripts-6f1c"

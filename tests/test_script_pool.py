@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from rules.sandbox import runner
-from rules.sandbox.limits import Limits, current_limits, limits_from
-from rules.sandbox.pool import NoWorker, Pool
-from rules.sandbox.process import Worker
-from rules.sandbox.protocol import ScriptVerdict
-from rules.sandbox.runner import close_pool, pool_for
-from rules.sandbox.worker.boot import COMMAND
+from rowkeeper.rules.sandbox import runner
+from rowkeeper.rules.sandbox.limits import Limits, current_limits, limits_from
+from rowkeeper.rules.sandbox.pool import NoWorker, Pool
+from rowkeeper.rules.sandbox.process import Worker
+from rowkeeper.rules.sandbox.protocol import ScriptVerdict
+from rowkeeper.rules.sandbox.runner import close_pool, pool_for
+from rowkeeper.rules.sandbox.worker.boot import COMMAND
 from tests.sandboxing import FOREVER, GRANTS, USER, Users, ask, limits
 
 
@@ -485,10 +485,10 @@ PROCESS = """
 import json, os, sys, threading, time
 from django.conf import settings
 settings.configure()
-from rules.sandbox.protocol import ScriptCall
-from rules.sandbox import run
-from rules.sandbox.limits import current_limits
-from rules.sandbox.runner import pool_for
+from rowkeeper.rules.sandbox.protocol import ScriptCall
+from rowkeeper.rules.sandbox import run
+from rowkeeper.rules.sandbox.limits import current_limits
+from rowkeeper.rules.sandbox.runner import pool_for
 
 def ask(script):
     return run(ScriptCall(script, "select", None, {}), None)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rules.engine.parse import parse_rules
-from rules.sandbox import check
+from rowkeeper.rules.engine.parse import parse_rules
+from rowkeeper.rules.sandbox import check
 from tests.sandboxing import ask
 
 # -- a list of columns that is not there

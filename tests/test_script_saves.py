@@ -12,13 +12,13 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from guardian.shortcuts import assign_perm
 
-from accounts.errors import PermissionMissing
-from datasources.models import DataSource
-from datasources.permissions.rights import permission
-from rules.engine import parse
-from rules.repository.rules import rules_of, save_rules
-from rules.sandbox.worker import policy, spelling
-from rules.sandbox.worker.policy import check
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import permission
+from rowkeeper.rules.engine import parse
+from rowkeeper.rules.repository.rules import rules_of, save_rules
+from rowkeeper.rules.sandbox.worker import policy, spelling
+from rowkeeper.rules.sandbox.worker.policy import check
 from tests.calls import on_site
 
 END = '\nreturn {"granted": True}'

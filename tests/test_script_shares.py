@@ -15,12 +15,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from rules.decision_log.journal import journal
-from rules.sandbox import run
-from rules.sandbox.limits import Limits
-from rules.sandbox.pool import Claim, NoWorker, Pool
-from rules.sandbox.protocol import ScriptCall, ScriptVerdict
-from rules.sandbox.strikes import HALF_LIFE_SECONDS, MAX_SCRIPTS, Strikes, strikes
+from rowkeeper.rules.decision_log.journal import journal
+from rowkeeper.rules.sandbox import run
+from rowkeeper.rules.sandbox.limits import Limits
+from rowkeeper.rules.sandbox.pool import Claim, NoWorker, Pool
+from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
+from rowkeeper.rules.sandbox.strikes import HALF_LIFE_SECONDS, MAX_SCRIPTS, Strikes, strikes
 from tests.http import data_source
 from tests.sandboxing import FOREVER, GRANTS, USER, Users, limits
 
@@ -138,7 +138,7 @@ def test_each_limit_counts(fresh: None, script: str) -> None:
 
 def test_the_record_decays_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("rules.sandbox.strikes.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("rowkeeper.rules.sandbox.strikes.time.monotonic", lambda: now[0])
     record = Strikes()
     for _ in range(3):
         record.add(1, "x")

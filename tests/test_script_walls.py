@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from django.core.checks import WARNING
 
-from rules.sandbox import messages
-from rules.sandbox.checks import check_scripts, check_walls, walls_told
-from rules.sandbox.limits import Limits
-from rules.sandbox.process import Breach, Gone, NotStarted, Worker, _command_line
-from rules.sandbox.worker import boot, confinement, seccomp
-from rules.sandbox.worker.names import WALLS
+from rowkeeper.rules.sandbox import messages
+from rowkeeper.rules.sandbox.checks import check_scripts, check_walls, walls_told
+from rowkeeper.rules.sandbox.limits import Limits
+from rowkeeper.rules.sandbox.process import Breach, Gone, NotStarted, Worker, _command_line
+from rowkeeper.rules.sandbox.worker import boot, confinement, seccomp
+from rowkeeper.rules.sandbox.worker.names import WALLS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no workers")
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from datasources import store
-from datasources.models import Entry
-from rules import sandbox
-from rules.access.guard import Guard
-from rules.api import entries
-from rules.decision_log.journal import journal
-from rules.models import LoggedDecision
-from rules.repository.rules import save_rules
+from rowkeeper.datasources import store
+from rowkeeper.datasources.models import Entry
+from rowkeeper.rules import sandbox
+from rowkeeper.rules.access.guard import Guard
+from rowkeeper.rules.api import entries
+from rowkeeper.rules.decision_log.journal import journal
+from rowkeeper.rules.models import LoggedDecision
+from rowkeeper.rules.repository.rules import save_rules
 
 from . import calls
 from .calls import READ, Answer, Api, Place, place

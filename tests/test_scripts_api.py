@@ -16,14 +16,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, remove_perm
 
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource
-from rules import sandbox
-from rules.engine import parse
-from rules.models import AccessRule
-from rules.repository.rules import rules_of, save_rules
-from rules.sandbox.protocol import ScriptCall, ScriptVerdict
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules import sandbox
+from rowkeeper.rules.engine import parse
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import rules_of, save_rules
+from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
 
 from . import calls
 from .http import DENIED, INVALID, LOGIN, Asking, body, data_source, kind

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from rules.sandbox import runner
-from rules.sandbox.runner import close_pool
+from rowkeeper.rules.sandbox import runner
+from rowkeeper.rules.sandbox.runner import close_pool
 
 from .http import Asking, data_source, kind
 

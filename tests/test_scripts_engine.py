@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from accounts.identity import ANONYMOUS, Identity
-from datasources.query.where import EVERYTHING, matches, parse_where
-from rules.engine.decide import (
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.datasources.query.where import EVERYTHING, matches, parse_where
+from rowkeeper.rules.engine.decide import (
     Decision,
     Ruleset,
     answered,
@@ -25,8 +25,8 @@ from rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rules.engine.requests import ById, ByQuery, Change, Insert, Update
-from rules.sandbox.protocol import ScriptCall, ScriptVerdict
+from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
 
 BOB = Identity(user={"Email": "bob@acme.com"}, app_id=3)
 COLUMNS = ["Name", "Office", "Salary"]

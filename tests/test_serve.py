@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from datasources.checks import settings as checks
+from rowkeeper.datasources.checks import settings as checks
 
 from .servers import free_port, running
 
@@ -102,7 +102,7 @@ def test_behind_a_proxy_the_client_is_the_one_that_it_names(
     """Its address and its scheme; without a proxy, anybody could say so."""
     code = """
 from django.http import HttpResponse
-from accounts.client import client_address
+from rowkeeper.accounts.client import client_address
 import project.urls
 from django.urls import path
 project.urls.urlpatterns.append(

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 def test_the_collector_has_little_to_go_through(interface: str) -> None:
     frozen, left, loaded = _printed(
         interface,
-        "gc.get_freeze_count(), len(gc.get_objects()), 'rules.api.entries' in sys.modules",
+        "gc.get_freeze_count(), len(gc.get_objects()), "
+        "'rowkeeper.rules.api.entries' in sys.modules",
     )
     assert int(frozen) > 50_000 and int(left) < 5_000 and loaded == "True"
 

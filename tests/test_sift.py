@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from datasources import store
-from datasources.catalog import registry
-from datasources.errors import Malformed
-from datasources.models import DataSource
-from datasources.query.select import Projection, Select
-from datasources.query.where import Node, matches, parse_where
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.select import Projection, Select
+from rowkeeper.datasources.query.where import Node, matches, parse_where
 from tests.differences import BOTH, DIFFERENCES, Difference, possible
 from tests.hostile import Hostile
 from tests.javascript import sift

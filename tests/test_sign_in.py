@@ -16,19 +16,19 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import timezone
 
-from accounts.authentication import identify
-from accounts.client import client_address
-from accounts.errors import CredentialInvalid, TooMany
-from accounts.identity import Identity
-from accounts.login import counters
-from accounts.login.sign_in import SignedIn, authorize, sign_out
-from accounts.login.throttle import begin_attempt
-from accounts.models import App, LoginSession
-from accounts.profile import told_columns, user_body
-from accounts.providers.last_use import last_uses
-from accounts.tokens import create_api_token, digest
-from datasources.errors import Malformed
-from datasources.models import DataSource, Entry
+from rowkeeper.accounts.authentication import identify
+from rowkeeper.accounts.client import client_address
+from rowkeeper.accounts.errors import CredentialInvalid, TooMany
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.login import counters
+from rowkeeper.accounts.login.sign_in import SignedIn, authorize, sign_out
+from rowkeeper.accounts.login.throttle import begin_attempt
+from rowkeeper.accounts.models import App, LoginSession
+from rowkeeper.accounts.profile import told_columns, user_body
+from rowkeeper.accounts.providers.last_use import last_uses
+from rowkeeper.accounts.tokens import create_api_token, digest
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource, Entry
 
 pytestmark = pytest.mark.django_db
 LOGIN = {"emailColumn": "Email", "passwordColumn": "Password"}

@@ -19,12 +19,12 @@ from django.contrib.auth.hashers import (
 from django.contrib.auth.models import Group
 from django.db import connections
 
-from accounts.login import sign_in as sign_in_module
-from accounts.models import App, LoginSession
-from datasources.catalog import saving
-from datasources.catalog.passwords import is_hash, takes_too_long
-from datasources.models import DataSource, Entry
-from rules.repository.rules import RulesInvalid, save_rules
+from rowkeeper.accounts.login import sign_in as sign_in_module
+from rowkeeper.accounts.models import App, LoginSession
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.catalog.passwords import is_hash, takes_too_long
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
 from tests import calls
 from tests.calls import OPEN, READ, Answer, Api, Place, fill, place
 from tests.people import LOGIN, PASSWORD

@@ -20,14 +20,14 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import Client, RequestFactory
 
-from accounts import checks, client
-from accounts.backends import PATH
-from accounts.client import client_address
-from accounts.errors import TooMany
-from accounts.login import throttle
-from accounts.login.devices import COOKIE
-from accounts.models import LoginSession
-from datasources.models import DataSource
+from rowkeeper.accounts import checks, client
+from rowkeeper.accounts.backends import PATH
+from rowkeeper.accounts.client import client_address
+from rowkeeper.accounts.errors import TooMany
+from rowkeeper.accounts.login import throttle
+from rowkeeper.accounts.login.devices import COOKIE
+from rowkeeper.accounts.models import LoginSession
+from rowkeeper.datasources.models import DataSource
 from tests.calls import Answer, Api, anonymous
 from tests.people import PASSWORD, sign_in_source
 
@@ -109,7 +109,7 @@ def test_an_attempt_that_fails_for_another_reason_does_not_count(
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("accounts.login.sign_in._row", fault)
+        patch.setattr("rowkeeper.accounts.login.sign_in._row", fault)
         for _ in range(12):
             assert attempt(people).status == 500
     assert attempt(people).status == 200
@@ -241,7 +241,9 @@ def test_successes_in_the_admin_do_not_count(root: User) -> None:
 
 
 def test_django_axes_is_left_to_its_work(root: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accounts.backends.apps.is_installed", lambda name: name == "axes")
+    monkeypatch.setattr(
+        "rowkeeper.accounts.backends.apps.is_installed", lambda name: name == "axes"
+    )
     for _ in range(11):
         admin("root", "wrong")
     assert admin("root", PASSWORD).status_code == 302

@@ -12,12 +12,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm
 
-from accounts.models import App
-from accounts.tokens import create_api_token
-from datasources.models import DataSource, Entry
-from rules.decision_log.journal import journal
-from rules.models import LoggedDecision
-from rules.repository.rules import rules_of, save_rules
+from rowkeeper.accounts.models import App
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.decision_log.journal import journal
+from rowkeeper.rules.models import LoggedDecision
+from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.people import sign_in_source
 from tests.test_admin import make, signed_in, staff, url
 

@@ -17,10 +17,10 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection, transaction
 
-from datasources.models import DataSource
-from rules.admin.simulator import _simulated
-from rules.repository.rules import save_rules
-from rules.simulator.request import parse_asked
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.admin.simulator import _simulated
+from rowkeeper.rules.repository.rules import save_rules
+from rowkeeper.rules.simulator.request import parse_asked
 from tests import calls, reading
 from tests import random_cases as make
 from tests.calls import Api, Place, place

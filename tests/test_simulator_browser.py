@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from datasources.models import DataSource, Entry
-from rules.decision_log.journal import journal
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.decision_log.journal import journal
 from tests import calls
 from tests.browser import *  # noqa: F403
 from tests.browser import axe

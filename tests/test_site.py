@@ -11,8 +11,8 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client, override_settings
 
-from datasources.errors import Malformed
-from datasources.values.codec import loads
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.values.codec import loads
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,21 +35,31 @@ def test_static_files_are_served_without_being_collected(listed: bool) -> None:
         assert client.get("/static/rowkeeper/rules/none.js").status_code == 404
 
 
-@pytest.mark.parametrize("app", ["accounts", "rules"])
-def test_a_package_that_hides_ours_is_named(tmp_path: Path, app: str) -> None:
-    (tmp_path / "datasources").mkdir()
-    other = tmp_path / "datasources" / "__init__.py"
-    other.touch()
-    found = subprocess.run(
-        [sys.executable, "-c", f"import {app}.apps"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.mark.parametrize("name", ["datasources", "accounts", "rules"])
+def test_each_package_has_one_import_name(name: str) -> None:
+    code = f"""
+import sys
+import rowkeeper, rowkeeper.{name}
+assert "django.apps.registry" not in sys.modules
+try:
+    import {name}
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    (told,) = [line for line in found.stderr.splitlines() if "ImproperlyConfigured: " in line]
-    assert str(other) in told and "Rename that package" in told
+    assert done.stdout == f"this package is imported as `rowkeeper.{name}`\n"
+
+
+def test_no_module_is_loaded_under_two_names() -> None:
+    files = [
+        os.path.realpath(module.__file__)
+        for name, module in list(sys.modules.items())
+        if name != "__main__" and getattr(module, "__file__", None)
+    ]
+    ours = [file for file in files if file.startswith(f"{ROOT}/") and "/.venv" not in file]
+    assert len(ours) > 100 and sorted(ours) == sorted(set(ours))
 
 
 @pytest.mark.parametrize("text", ["{", b"\xff", "[" * 100_000])

@@ -8,10 +8,10 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client, override_settings
 
-from accounts.errors import TooMany
-from accounts.login.throttle import SITE_FACTOR, count_passwords
-from datasources.database import waiting
-from datasources.store import PAGE
+from rowkeeper.accounts.errors import TooMany
+from rowkeeper.accounts.login.throttle import SITE_FACTOR, count_passwords
+from rowkeeper.datasources.database import waiting
+from rowkeeper.datasources.store import PAGE
 
 from .http import EVERYTHING, data_source
 

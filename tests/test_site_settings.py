@@ -123,7 +123,7 @@ import django
 from django.core.management import call_command
 django.setup()
 call_command("migrate", verbosity=0)
-from datasources.models import DataSource
+from rowkeeper.datasources.models import DataSource
 assert not DataSource.objects.exists()
 DataSource.objects.create(name="Only here")
 """
@@ -180,7 +180,7 @@ import django
 django.setup()
 call_command("check")
 assert "pybars" not in sys.modules and "pymeta" not in sys.modules
-import rules.api.urls
+import rowkeeper.rules.api.urls
 assert "pybars" not in sys.modules
 import project.wsgi
 assert "pybars" in sys.modules

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from accounts.identity import Identity
-from datasources import store
-from datasources.catalog import registry
-from datasources.catalog.registry import Source
-from datasources.models import DataSource
-from datasources.query.select import Projection, Select
-from datasources.query.where import all_of, matches, parse_where
-from rules.engine.decide import Decision, compile_rules, decide_delete, decide_select
-from rules.engine.requests import ById, ByQuery
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.select import Projection, Select
+from rowkeeper.datasources.query.where import all_of, matches, parse_where
+from rowkeeper.rules.engine.decide import Decision, compile_rules, decide_delete, decide_select
+from rowkeeper.rules.engine.requests import ById, ByQuery
 from tests import random_cases as make
 from tests import reading
 from tests.random_cases import CASES, CHUNKS, COLUMNS, SEED

@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
-from datasources.models import DataSource, check_name
-from datasources.values.validation import shown
+from rowkeeper.datasources.models import DataSource, check_name
+from rowkeeper.datasources.values.validation import shown
 from tests.calls import READ, Api, place
 
 pytestmark = pytest.mark.django_db

@@ -10,9 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm, get_objects_for_user
 
-from accounts.models import App
-from datasources.models import DataSource
-from datasources.permissions import rights
+from rowkeeper.accounts.models import App
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions import rights
 from tests.calls import Api, bare_token, django_user, manager
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from datasources import store
-from datasources.models import DataSource
+from rowkeeper.datasources import store
+from rowkeeper.datasources.models import DataSource
 from tests.calls import OPEN, Answer, Api, Place, bare_token, place, superuser
 
 WRITES = ("INSERT", "UPDATE", "DELETE", "COPY")

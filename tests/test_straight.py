@@ -13,11 +13,11 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import ApiToken, App, LoginSession
-from accounts.providers import credential_query
-from accounts.tokens import digest, revoke
-from datasources.models import DataSource
-from rules.api import entries, foresight, middleware
+from rowkeeper.accounts.models import ApiToken, App, LoginSession
+from rowkeeper.accounts.providers import credential_query
+from rowkeeper.accounts.tokens import digest, revoke
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.api import entries, foresight, middleware
 from tests import calls
 from tests.calls import READ, Place, place, without_id
 from tests.people import sign_in_source

@@ -13,19 +13,19 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 
-from accounts.models import LoginSession
-from accounts.tokens import revoke
-from datasources import store
-from datasources.catalog import registry
-from datasources.catalog.registry import Source
-from datasources.errors import Busy
-from datasources.models import DataSource, Entry
-from datasources.query.select import Projection, Select, parse_query
-from datasources.query.where import EVERYTHING as ALL
-from datasources.store import paging
-from rules.api import responses as streams
-from rules.api.responses import entries_answer
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import LoginSession
+from rowkeeper.accounts.tokens import revoke
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Busy
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.query.select import Projection, Select, parse_query
+from rowkeeper.datasources.query.where import EVERYTHING as ALL
+from rowkeeper.datasources.store import paging
+from rowkeeper.rules.api import responses as streams
+from rowkeeper.rules.api.responses import entries_answer
+from rowkeeper.rules.repository.rules import save_rules
 
 from . import calls
 from .http import EVERYTHING, Asking, data_source

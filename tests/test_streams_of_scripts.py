@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from datasources.errors import Busy
-from datasources.models import DataSource, Entry
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.errors import Busy
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.repository.rules import save_rules
 
 from . import calls
 from .http import EVERYTHING, Asking, data_source
@@ -104,7 +104,7 @@ def test_pages_by_cursor_are_decided_each(
 
 
 def test_rules_without_scripts_are_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rules.api import responses
+    from rowkeeper.rules.api import responses
 
     small(monkeypatch)
     there = Asking(data_source("Some", ["Name", "Number", "Note"], ROWS, [EVERYTHING]))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from accounts.models import App
-from datasources.models import DataSource
-from rules.api.openapi import SCHEMAS
+from rowkeeper.accounts.models import App
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.api.openapi import SCHEMAS
 from tests.calls import Answer, Api, Place, anonymous, bare_token, place, superuser
 
 pytestmark = pytest.mark.django_db

@@ -17,9 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.engine import templates
-from rules.engine.js_text import js_text
-from rules.engine.templates import UNMET, Template, TemplateError, compile_template, is_template
+from rowkeeper.rules.engine import templates
+from rowkeeper.rules.engine.js_text import js_text
+from rowkeeper.rules.engine.templates import (
+    UNMET,
+    Template,
+    TemplateError,
+    compile_template,
+    is_template,
+)
 
 HOSTILE: list[dict[str, str]] = json.loads(
     (Path(__file__).parent / "cases" / "hostile_templates.json").read_text()

@@ -16,11 +16,11 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client, override_settings
 
-from datasources.database import waiting
-from datasources.errors import Busy
-from datasources.models import DataSource
-from datasources.store import PAGE
 from project import settings
+from rowkeeper.datasources.database import waiting
+from rowkeeper.datasources.errors import Busy
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.store import PAGE
 
 from .http import EVERYTHING, data_source
 from .servers import PostgreSQL, Site, free_port, postgresql, postgresql_programs, site

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.test import Client, override_settings
 
-from datasources.catalog import saving
-from datasources.checks import settings as checks
-from datasources.models import DataSource, Entry
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.checks import settings as checks
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.repository.rules import save_rules
 
 TIME = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 WRITTEN = "2026-03-04T05:06:07.890Z"

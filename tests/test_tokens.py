@@ -16,14 +16,14 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from django.utils import timezone
 
-from accounts.authentication import identify
-from accounts.errors import CredentialInvalid
-from accounts.identity import Identity
-from accounts.models import ApiToken, App, LoginSession
-from accounts.profile import user_body
-from accounts.providers.last_use import last_uses
-from accounts.tokens import create_api_token, digest, is_secret, new_secret, revoke
-from datasources.models import DataSource, Entry
+from rowkeeper.accounts.authentication import identify
+from rowkeeper.accounts.errors import CredentialInvalid
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.models import ApiToken, App, LoginSession
+from rowkeeper.accounts.profile import user_body
+from rowkeeper.accounts.providers.last_use import last_uses
+from rowkeeper.accounts.tokens import create_api_token, digest, is_secret, new_secret, revoke
+from rowkeeper.datasources.models import DataSource, Entry
 from tests.people import LOGIN
 
 urlpatterns = [path("admin/", admin.site.urls)]

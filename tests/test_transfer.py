@@ -30,23 +30,23 @@ from guardian.shortcuts import assign_perm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.models import LoginSession
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.errors import Failure
-from datasources.models import DataSource, Entry
-from datasources.transfer import lines, problems, uploads
-from datasources.transfer.apply import Changed, carry_out
-from datasources.transfer.cells import CSV, MISSING, XLSX, csv_cell, header_cell, name_of
-from datasources.transfer.csv import CsvFile, written
-from datasources.transfer.export import Export
-from datasources.transfer.job import Job
-from datasources.transfer.preview import in_words, preview
-from datasources.transfer.problems import Refused, Unreadable
-from datasources.transfer.table import Reading
-from datasources.transfer.xlsx import elements, guard
-from datasources.transfer.xlsx import file as xlsxfile
-from datasources.values.validation import MAX_INTEGER, MIN_INTEGER, same
+from rowkeeper.accounts.models import LoginSession
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.errors import Failure
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.transfer import lines, problems, uploads
+from rowkeeper.datasources.transfer.apply import Changed, carry_out
+from rowkeeper.datasources.transfer.cells import CSV, MISSING, XLSX, csv_cell, header_cell, name_of
+from rowkeeper.datasources.transfer.csv import CsvFile, written
+from rowkeeper.datasources.transfer.export import Export
+from rowkeeper.datasources.transfer.job import Job
+from rowkeeper.datasources.transfer.preview import in_words, preview
+from rowkeeper.datasources.transfer.problems import Refused, Unreadable
+from rowkeeper.datasources.transfer.table import Reading
+from rowkeeper.datasources.transfer.xlsx import elements, guard
+from rowkeeper.datasources.transfer.xlsx import file as xlsxfile
+from rowkeeper.datasources.values.validation import MAX_INTEGER, MIN_INTEGER, same
 
 pytestmark = pytest.mark.django_db
 

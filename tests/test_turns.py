@@ -13,9 +13,9 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from datasources.database import waiting
-from datasources.errors import Busy
 from project import serve
+from rowkeeper.datasources.database import waiting
+from rowkeeper.datasources.errors import Busy
 
 ONE: dict[object, int] = {"key": 1}
 STUCK: dict[object, int] = {"stuck": 1}

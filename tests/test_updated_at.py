@@ -12,9 +12,9 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
-from datasources.models import DataSource
-from rules.models import AccessRule
-from rules.repository.rules import save_rules
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import save_rules
 from tests.calls import OPEN, READ, Api, Place, place
 from tests.test_admin import form_of, post, url
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from accounts.identity import Identity
-from rules.engine.decide import (
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.rules.engine.decide import (
     Decision,
     answered,
     compile_rules,
@@ -21,7 +21,7 @@ from rules.engine.decide import (
     decide_update,
     shown_of,
 )
-from rules.engine.requests import Change, Insert, Update
+from rowkeeper.rules.engine.requests import Change, Insert, Update
 from tests import random_cases as make
 from tests import reading
 from tests import reading_writes as said

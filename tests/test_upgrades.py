@@ -18,8 +18,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from datasources.checks.schema import check_functions
-from datasources.indexes import postgresql_functions
+from rowkeeper.datasources.checks.schema import check_functions
+from rowkeeper.datasources.indexes import postgresql_functions
 
 from .databases import empty_databases
 

@@ -15,10 +15,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import override_settings
 
-from accounts.checks import check_verified_email
-from accounts.providers.django_user import identity_for
-from rules.simulator.identity import identity_for as simulated
-from rules.simulator.request import Who
+from rowkeeper.accounts.checks import check_verified_email
+from rowkeeper.accounts.providers.django_user import identity_for
+from rowkeeper.rules.simulator.identity import identity_for as simulated
+from rowkeeper.rules.simulator.request import Who
 from tests.calls import READ, anonymous, on_site, place
 
 pytestmark = pytest.mark.django_db
@@ -220,6 +220,6 @@ def test_check_has_nothing_to_say_with_allauth(allauth: Any) -> None:
 
 
 def _source(model: Any) -> Any:
-    from datasources.catalog import registry
+    from rowkeeper.datasources.catalog import registry
 
     return registry.source_of(model)

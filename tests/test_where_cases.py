@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from datasources.errors import Malformed
-from datasources.query.where import matches, parse_where
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.where import matches, parse_where
 from tests.differences import DIFFERENCES
 from tests.javascript import sift
 from tests.test_sift import found, stored

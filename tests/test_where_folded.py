@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from datasources import store
-from datasources.compiler.where import DIALECTS, where_sql
-from datasources.errors import Malformed
-from datasources.query.where import Node, matches, parse_where
+from rowkeeper.datasources import store
+from rowkeeper.datasources.compiler.where import DIALECTS, where_sql
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.where import Node, matches, parse_where
 from tests.hostile import CONDITIONS, OPERANDS, OWN, PATTERNS, SCALARS, Hostile
 from tests.test_sift import found, stored
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from datasources.compiler import batching
-from datasources.compiler import where as sql
-from datasources.compiler.where import DIALECTS, where_sql
-from datasources.errors import Malformed
-from datasources.query.where import And, Node, matches, operators, parse_where
+from rowkeeper.datasources.compiler import batching
+from rowkeeper.datasources.compiler import where as sql
+from rowkeeper.datasources.compiler.where import DIALECTS, where_sql
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.where import And, Node, matches, operators, parse_where
 from tests.hostile import SCALARS, Hostile
 from tests.test_sift import found, stored
 from tests.test_where_cases import GROUPS

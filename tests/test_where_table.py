@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from datasources.compiler.where import POSTGRESQL, SQLITE, where_sql
-from datasources.query.where import matches, parse_where
-from datasources.query.where.nodes import Elem, Field, Made, Node, fields
-from datasources.query.where.operators import COMPOSED, LOGICAL, OPERATORS
-from datasources.query.where.paths import MISSING
-from datasources.sql import Sql
+from rowkeeper.datasources.compiler.where import POSTGRESQL, SQLITE, where_sql
+from rowkeeper.datasources.query.where import matches, parse_where
+from rowkeeper.datasources.query.where.nodes import Elem, Field, Made, Node, fields
+from rowkeeper.datasources.query.where.operators import COMPOSED, LOGICAL, OPERATORS
+from rowkeeper.datasources.query.where.paths import MISSING
+from rowkeeper.datasources.sql import Sql
 from tests.differences import DIFFERENCES, line
 
 PAGE = (Path(__file__).parent.parent / "docs" / "query-language.md").read_text(encoding="utf-8")
@@ -148,9 +148,9 @@ def test_every_difference_from_sift_has_its_line_in_the_documentation() -> None:
 
 
 def test_limits_are_as_the_documentation_says() -> None:
-    from datasources.query.regex import compile as regex
-    from datasources.query.regex import cost
-    from datasources.query.where import limits, parse
+    from rowkeeper.datasources.query.regex import compile as regex
+    from rowkeeper.datasources.query.regex import cost
+    from rowkeeper.datasources.query.where import limits, parse
 
     told = re.sub(r"(?<=\d),(?=\d)", "", PAGE)
     for number, words in (

@@ -9,18 +9,25 @@ from typing import Any
 
 import pytest
 
-from accounts.identity import Identity
-from datasources.models import DataSource
-from rules.analysis.access_matrix import Caller, Grant, access_to, callers, grants, reachable
-from rules.analysis.subsumption import Facts
-from rules.describe.access import access_in_short
-from rules.describe.overview import overviews
-from rules.describe.rule import sentence, summaries
-from rules.engine.decide import Decision
-from rules.engine.parse import parse_rules
-from rules.engine.requests import ById
-from rules.engine.rule import OPERATIONS, Operation
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.analysis.access_matrix import (
+    Caller,
+    Grant,
+    access_to,
+    callers,
+    grants,
+    reachable,
+)
+from rowkeeper.rules.analysis.subsumption import Facts
+from rowkeeper.rules.describe.access import access_in_short
+from rowkeeper.rules.describe.overview import overviews
+from rowkeeper.rules.describe.rule import sentence, summaries
+from rowkeeper.rules.engine.decide import Decision
+from rowkeeper.rules.engine.parse import parse_rules
+from rowkeeper.rules.engine.requests import ById
+from rowkeeper.rules.engine.rule import OPERATIONS, Operation
+from rowkeeper.rules.repository.rules import save_rules
 from tests import reading
 from tests.random_lists import Request
 from tests.small_world import COLUMNS, PEOPLE, World, random_world

@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from rules.analysis.context import Surroundings
-from rules.analysis.escalation import Listed, Widening, widenings
-from rules.engine.parse import parse_rules
+from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.escalation import Listed, Widening, widenings
+from rowkeeper.rules.engine.parse import parse_rules
 from tests import random_cases as make
 from tests.random_cases import SEED
 from tests.random_lists import Rules, changed, decided, place, random_list, request

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from random import Random, randrange
 from typing import Any
 
-from rules.analysis.escalation import Widening
-from rules.engine.decide import Decision, Ruleset
-from rules.engine.requests import ByQuery
+from rowkeeper.rules.analysis.escalation import Widening
+from rowkeeper.rules.engine.decide import Decision, Ruleset
+from rowkeeper.rules.engine.requests import ByQuery
 from tests import random_cases as make
 from tests import reading
 from tests.random_lists import Request, Rules, changed, decided, place, random_list, request

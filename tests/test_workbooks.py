@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasources.transfer.lines import Line
-from datasources.transfer.problems import Unreadable
-from datasources.transfer.xlsx import file
-from datasources.transfer.xlsx.file import XlsxFile, write
-from datasources.transfer.xlsx.parts import Archive
-from datasources.transfer.xlsx.texts import plain, spelled_out
+from rowkeeper.datasources.transfer.lines import Line
+from rowkeeper.datasources.transfer.problems import Unreadable
+from rowkeeper.datasources.transfer.xlsx import file
+from rowkeeper.datasources.transfer.xlsx.file import XlsxFile, write
+from rowkeeper.datasources.transfer.xlsx.parts import Archive
+from rowkeeper.datasources.transfer.xlsx.texts import plain, spelled_out
 from tests.test_transfer import changed_part
 
 SHARED_FOLDER = [HealthCheck.function_scoped_fixture]

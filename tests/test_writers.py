@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from datasources.database import sqlite_writers
-from datasources.database.connection import alias, atomic, database
-from datasources.database.sqlite_writers import Files, Queue, writing_in_turn
-from datasources.errors import Busy
-from datasources.models import DataSource
+from rowkeeper.datasources.database import sqlite_writers
+from rowkeeper.datasources.database.connection import alias, atomic, database
+from rowkeeper.datasources.database.sqlite_writers import Files, Queue, writing_in_turn
+from rowkeeper.datasources.errors import Busy
+from rowkeeper.datasources.models import DataSource
 
 only_sqlite = pytest.mark.skipif(
     "connections['default'].vendor != 'sqlite'", reason="PostgreSQL takes many writers at once"

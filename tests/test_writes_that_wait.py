@@ -14,12 +14,12 @@ from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from accounts.models import ApiToken, LoginSession
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.models import DataSource, Entry
-from rules.models import AccessRule
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.models import ApiToken, LoginSession
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.rules.models import AccessRule
+from rowkeeper.rules.repository.rules import save_rules
 
 from . import calls
 from .calls import OPEN, Answer, Api, Place, place

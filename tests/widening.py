@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from datasources.query.where.nodes import fields
-from rules.analysis.escalation import Widening
-from rules.engine.columns import Columns
-from rules.engine.decide import Decision, keeps_out
-from rules.engine.reasons import Reason
-from rules.engine.requests import ById, ByQuery, Insert
-from rules.engine.require import (
+from rowkeeper.datasources.query.where.nodes import fields
+from rowkeeper.rules.analysis.escalation import Widening
+from rowkeeper.rules.engine.columns import Columns
+from rowkeeper.rules.engine.decide import Decision, keeps_out
+from rowkeeper.rules.engine.reasons import Reason
+from rowkeeper.rules.engine.requests import ById, ByQuery, Insert
+from rowkeeper.rules.engine.require import (
     stored_side,
     unmet_by_record,
     unmet_by_stored,

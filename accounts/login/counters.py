@@ -15,8 +15,8 @@ from typing import TypeVar
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
-from datasources.conf import setting
-from datasources.errors import Busy
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.errors import Busy
 
 logger = logging.getLogger("rowkeeper.accounts")
 _T = TypeVar("_T")

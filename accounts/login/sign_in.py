@@ -16,15 +16,15 @@ from django.db import IntegrityError
 from django.http import HttpRequest
 from django.utils import timezone
 
-from datasources import store
-from datasources.catalog import registry
-from datasources.catalog.passwords import MAX_LENGTH, is_hash, spellings, takes_too_long
-from datasources.catalog.registry import Source
-from datasources.conf import setting
-from datasources.database.connection import atomic
-from datasources.definition import Login
-from datasources.errors import Malformed
-from datasources.values.validation import problem_with_text, shown
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.passwords import MAX_LENGTH, is_hash, spellings, takes_too_long
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.definition import Login
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.values.validation import problem_with_text, shown
 
 from ..client import client_address
 from ..credentials import presented

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from datasources.conf import setting
+from rowkeeper.datasources.conf import setting
 
 from ..client import network_of, site_of
 from ..errors import TooMany

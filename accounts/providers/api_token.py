@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 
-from datasources.catalog.registry import Beside, fields_sql
-from datasources.database.connection import connection
+from rowkeeper.datasources.catalog.registry import Beside, fields_sql
+from rowkeeper.datasources.database.connection import connection
 
 from ..django_users import lazy_user
 from ..identity import Identity

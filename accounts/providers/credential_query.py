@@ -17,9 +17,9 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from datasources.catalog.registry import Beside, Source
-from datasources.database.connection import database
-from datasources.sql import Sql
+from rowkeeper.datasources.catalog.registry import Beside, Source
+from rowkeeper.datasources.database.connection import database
+from rowkeeper.datasources.sql import Sql
 
 from ..errors import CredentialInvalid
 from ..identity import Identity

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, models
 from django.utils import timezone
 
-from datasources.database.background import Worker
-from datasources.database.connection import atomic, connection
+from rowkeeper.datasources.database.background import Worker
+from rowkeeper.datasources.database.connection import atomic, connection
 
 EVERY = timedelta(minutes=1)
 # More credentials than these are not used at the same moment; the next request notes them.

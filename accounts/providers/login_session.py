@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from datasources.catalog.registry import Beside, fields_sql
-from datasources.conf import setting
-from datasources.database.connection import connection
-from datasources.definition import Login, login_of, secret_columns
-from datasources.models import DataSource, Entry
-from datasources.store import normal_address
-from datasources.values.codec import rows_as_numbers_went_in
+from rowkeeper.datasources.catalog.registry import Beside, fields_sql
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.database.connection import connection
+from rowkeeper.datasources.definition import Login, login_of, secret_columns
+from rowkeeper.datasources.models import DataSource, Entry
+from rowkeeper.datasources.store import normal_address
+from rowkeeper.datasources.values.codec import rows_as_numbers_went_in
 
 from ..identity import Identity
 from ..models import LoginSession

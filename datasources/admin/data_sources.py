@@ -1,5 +1,5 @@
-"""Data sources in Django's admin, without their rules: `rules.admin.data_sources` adds the rules
-and registers the page.
+"""Data sources in Django's admin, without their rules: `rules.admin.data_sources` adds the
+rules and registers the page.
 
 Who holds rights on one data source alone sees and edits that one alone. Pages on entries and on
 rights are in the modules that this one builds on.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from importlib.metadata import packages_distributions
+from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
@@ -14,45 +13,7 @@ from django.db.models import Model
 
 from ..conf import DEFAULTS, setting
 from ..database.connection import alias, connection, is_joined, is_own
-from ..package_conflicts import PACKAGES
 from ..values.validation import few, shown
-
-
-def packages_of_two(found: Mapping[str, Sequence[str]]) -> list[CheckMessage]:
-    """An error for each of our packages whose files two distributions have written."""
-    return [
-        Error(
-            f"The package `{package}` was installed by two distributions: "
-            f"{', '.join(sorted(set(found[package])))}. The one installed last has overwritten "
-            "files of the other.",
-            hint="Uninstall the other distribution and reinstall rowkeeper.",
-            id="rowkeeper.E001",
-        )
-        for package in PACKAGES
-        if len(set(found.get(package, ()))) > 1
-    ]
-
-
-def apps_of_the_same_label(labels: Mapping[str, str]) -> list[CheckMessage]:
-    """A warning for each app that is labelled like one of our packages."""
-    return [
-        Warning(
-            f"The app `{labels[package]}` has the label `{package}`, the name of a package of "
-            "Rowkeeper.",
-            hint=f"Nothing collides as long as no package of yours is named `{package}`; "
-            f"Rowkeeper's own label is `rowkeeper_{package}`.",
-            id="rowkeeper.W001",
-        )
-        for package in PACKAGES
-        if package in labels
-    ]
-
-
-@register()
-def check_names(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Are our packages ours?"""
-    labels = {config.label: config.name for config in apps.get_app_configs()}
-    return packages_of_two(packages_distributions()) + apps_of_the_same_label(labels)
 
 
 @register()

@@ -8,7 +8,7 @@ fifty of a thousand.
 from django.db import migrations
 
 NEW, OLD = "rowkeeper_entry_whole", "rowkeeper_entry_data"
-# The expression of `datasources.query.where.containment.WHOLE_POSTGRESQL`.
+# The expression of `rowkeeper.datasources.query.where.containment.WHOLE_POSTGRESQL`.
 WHOLE = "jsonb_set('{}'::jsonb,ARRAY[data_source_id::text],data) jsonb_path_ops"
 
 

@@ -1,4 +1,4 @@
-import datasources.models
+import rowkeeper.datasources.models
 from django.db import migrations, models
 
 
@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             model_name="datasource",
             name="written_columns",
             field=models.JSONField(
-                blank=True, default=list, validators=[datasources.models.check_columns]
+                blank=True, default=list, validators=[rowkeeper.datasources.models.check_columns]
             ),
         ),
     ]

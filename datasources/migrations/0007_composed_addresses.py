@@ -2,8 +2,8 @@
 
 from django.db import connections, migrations
 
-from datasources.catalog.normalization import compose_stored
-from datasources.definition import login_of
+from rowkeeper.datasources.catalog.normalization import compose_stored
+from rowkeeper.datasources.definition import login_of
 
 
 def forwards(apps, schema_editor):

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from accounts.tokens import API_PREFIX, new_secret
+from rowkeeper.accounts.tokens import API_PREFIX, new_secret
 
 # Letters and digits that cannot be taken for one another; 16 of them are 90 bits.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"

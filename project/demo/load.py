@@ -10,16 +10,16 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password
 
-from accounts.errors import CredentialInvalid
-from accounts.models import ApiToken, App, LoginSession
-from accounts.providers import login_session
-from accounts.tokens import SESSION_PREFIX, digest, new_secret
-from datasources import store
-from datasources.catalog import registry, saving
-from datasources.catalog.registry import Source
-from datasources.database.connection import atomic
-from datasources.models import DataSource
-from rules.repository.rules import save_rules
+from rowkeeper.accounts.errors import CredentialInvalid
+from rowkeeper.accounts.models import ApiToken, App, LoginSession
+from rowkeeper.accounts.providers import login_session
+from rowkeeper.accounts.tokens import SESSION_PREFIX, digest, new_secret
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.repository.rules import save_rules
 
 from . import credentials as keeping
 

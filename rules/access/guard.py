@@ -8,14 +8,14 @@ from threading import Lock
 from time import perf_counter
 from typing import Any, NoReturn
 
-from accounts.errors import SIGN_IN, LoginRequired
-from accounts.identity import Identity
-from datasources.catalog import registry
-from datasources.catalog.normalization import composed_row
-from datasources.catalog.registry import Source
-from datasources.conf import setting
-from datasources.errors import Failure, NotFound
-from datasources.query.select import Projection
+from rowkeeper.accounts.errors import SIGN_IN, LoginRequired
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.normalization import composed_row
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.errors import Failure, NotFound
+from rowkeeper.datasources.query.select import Projection
 
 from ..decision_log import events
 from ..decision_log.events import DecisionEvent

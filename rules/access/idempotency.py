@@ -16,11 +16,11 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts.identity import Identity
-from datasources.conf import setting
-from datasources.database.connection import connection
-from datasources.errors import Busy, Failure
-from datasources.values.codec import dumps, loads
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.database.connection import connection
+from rowkeeper.datasources.errors import Busy, Failure
+from rowkeeper.datasources.values.codec import dumps, loads
 
 from ..models import IdempotencyKey
 

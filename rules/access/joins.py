@@ -6,15 +6,15 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts.errors import LoginRequired
-from datasources.catalog.registry import Source
-from datasources.errors import Malformed
-from datasources.query.joins import Join, Reference
-from datasources.query.select import Delete, Select
-from datasources.query.views import View
-from datasources.query.where import Budget, Node, all_of
-from datasources.store.extended import Joined
-from datasources.values.validation import shown
+from rowkeeper.accounts.errors import LoginRequired
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.joins import Join, Reference
+from rowkeeper.datasources.query.select import Delete, Select
+from rowkeeper.datasources.query.views import View
+from rowkeeper.datasources.query.where import Budget, Node, all_of
+from rowkeeper.datasources.store.extended import Joined
+from rowkeeper.datasources.values.validation import shown
 
 from ..engine.reasons import JOIN
 from ..engine.requests import ByQuery

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from threading import Lock
 from weakref import WeakKeyDictionary
 
-from accounts.providers.credential_query import Expected
-from datasources import store
-from datasources.query.select import Select
-from datasources.query.where.nodes import fields
-from datasources.sql import Sql
+from rowkeeper.accounts.providers.credential_query import Expected
+from rowkeeper.datasources import store
+from rowkeeper.datasources.query.select import Select
+from rowkeeper.datasources.query.where.nodes import fields
+from rowkeeper.datasources.sql import Sql
 
 from ..engine.decide import Decision
 from ..engine.requests import ByQuery

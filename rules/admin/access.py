@@ -13,10 +13,10 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
-from datasources.admin.data_sources import DataSourceAdmin
-from datasources.models import DataSource
-from datasources.permissions.rights import having
-from datasources.values.validation import whole_number
+from rowkeeper.datasources.admin.data_sources import DataSourceAdmin
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import having
+from rowkeeper.datasources.values.validation import whole_number
 
 from ..describe.overview import DOES, Overview, as_csv, overviews
 from ..engine.rule import OPERATIONS

@@ -13,11 +13,11 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse
 
-from accounts.models import ApiToken, App
-from accounts.providers.django_user import FIELDS
-from datasources.definition import login_of
-from datasources.models import DataSource
-from datasources.permissions import rights
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.accounts.providers.django_user import FIELDS
+from rowkeeper.datasources.definition import login_of
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions import rights
 
 # Of each kind of thing; a page is no place for more.
 MOST = 500

@@ -14,13 +14,13 @@ from django.template.loader import render_to_string
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 
-from accounts.errors import PermissionMissing
-from accounts.permissions import grant_all
-from datasources.admin.data_sources import Refused
-from datasources.admin.forms import WRITTEN
-from datasources.admin.markup import quoted
-from datasources.models import DataSource
-from datasources.permissions.rights import having, look_again, may
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.accounts.permissions import grant_all
+from rowkeeper.datasources.admin.data_sources import Refused
+from rowkeeper.datasources.admin.forms import WRITTEN
+from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import having, look_again, may
 
 from ..analysis.site import check
 from ..decision_log.over_limit import over_limit

@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.http import urlencode
 
-from datasources.models import DataSource
-from datasources.permissions.rights import may
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import may
 
 from ..decision_log.query import PER_PAGE, LogFilter, RefusalFilter, lines
 from ..models import LoggedDecision, LoggedRefusal

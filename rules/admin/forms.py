@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from accounts.errors import PermissionMissing
-from datasources.admin.fields import JsonField
-from datasources.admin.forms import DataSourceForm
-from datasources.admin.markup import quoted
-from datasources.errors import Malformed
-from datasources.values.codec import canonical, dumps
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.admin.fields import JsonField
+from rowkeeper.datasources.admin.forms import DataSourceForm
+from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.values.codec import canonical, dumps
 
 from ..describe.escalation import digest, review
 from ..describe.history import Conflict

@@ -14,14 +14,14 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 
-from accounts.errors import PermissionMissing
-from datasources.admin.data_sources import DataSourceAdmin
-from datasources.admin.markup import quoted
-from datasources.catalog import registry
-from datasources.database.connection import atomic
-from datasources.models import DataSource
-from datasources.values.format import pretty
-from datasources.values.validation import MAX_INTEGER
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.admin.data_sources import DataSourceAdmin
+from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.format import pretty
+from rowkeeper.datasources.values.validation import MAX_INTEGER
 
 from ..analysis.site import check
 from ..describe.advice import in_lines

@@ -18,12 +18,12 @@ from django.http import (
 )
 from django.urls import path
 
-from datasources.admin.data_sources import DataSourceAdmin
-from datasources.definition import problem_with_columns
-from datasources.errors import Failure, Malformed, TooLarge
-from datasources.models import DataSource
-from datasources.values.codec import loads
-from datasources.values.validation import MAX_INTEGER
+from rowkeeper.datasources.admin.data_sources import DataSourceAdmin
+from rowkeeper.datasources.definition import problem_with_columns
+from rowkeeper.datasources.errors import Failure, Malformed, TooLarge
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.codec import loads
+from rowkeeper.datasources.values.validation import MAX_INTEGER
 
 from ..describe.editor import answer
 

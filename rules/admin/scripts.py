@@ -15,12 +15,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 
-from accounts.errors import PermissionMissing
-from datasources.admin.data_sources import DataSourceAdmin
-from datasources.catalog import registry
-from datasources.database.connection import atomic
-from datasources.models import DataSource
-from datasources.permissions.rights import may
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.admin.data_sources import DataSourceAdmin
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import may
 
 from ..decision_log.over_limit import over_limit
 from ..describe.advice import in_lines

@@ -10,17 +10,17 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import path, reverse
 
-from accounts.errors import PermissionMissing
-from accounts.models import ApiToken, App
-from datasources.admin.base import GuardedPages
-from datasources.catalog import registry
-from datasources.catalog.registry import Source
-from datasources.conf import setting
-from datasources.definition import login_of
-from datasources.errors import Failure, Malformed, TooLarge
-from datasources.models import DataSource
-from datasources.permissions.rights import having, may, may_see
-from datasources.values.codec import dumps, loads
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.datasources.admin.base import GuardedPages
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.definition import login_of
+from rowkeeper.datasources.errors import Failure, Malformed, TooLarge
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import having, may, may_see
+from rowkeeper.datasources.values.codec import dumps, loads
 
 from ..access.guard import ruleset_from, ruleset_of
 from ..api.errors import STATUS

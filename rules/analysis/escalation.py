@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Literal, TypeAlias
 
-from datasources.values.codec import canonical
+from rowkeeper.datasources.values.codec import canonical
 
 from ..engine.rule import OPERATIONS, Operation, Provided, Requirement, Rule
 from .compare import NOTHING, Opened, dropped, named, opened, requires_less

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from datasources.values.validation import few
+from rowkeeper.datasources.values.validation import few
 
 from ..engine.problems import Problem
 from ..engine.rule import Rule

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-from datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import shown
 
 from ..engine.problems import CheckCode, Fix, Problem, Severity
 from ..engine.rule import Rule

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from datasources.values.validation import few
+from rowkeeper.datasources.values.validation import few
 
 from ..engine.problems import Fix, Problem
 from ..engine.rule import OPERATIONS, Operation, Provided, Rule

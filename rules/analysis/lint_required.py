@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import shown
 
 from ..engine.problems import Problem
 from ..engine.rule import OPERATIONS, Operation, Rule

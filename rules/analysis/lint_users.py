@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasources.values.validation import few, shown
+from rowkeeper.datasources.values.validation import few, shown
 
 from ..engine.problems import Fix, Problem
 from ..engine.rule import Allow, Condition, Operation, Rule

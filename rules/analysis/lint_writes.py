@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from datasources.values.validation import few, shown
+from rowkeeper.datasources.values.validation import few, shown
 
 from ..engine.problems import Problem
 from ..engine.rule import Operation, Rule

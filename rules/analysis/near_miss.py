@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from accounts.identity import Identity
-from datasources.query.where import And, Field, Node, all_of
-from datasources.query.where.nodes import column_is, fields
-from datasources.values.codec import dumps
-from datasources.values.validation import Scalar, shown
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.query.where import And, Field, Node, all_of
+from rowkeeper.datasources.query.where.nodes import column_is, fields
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import Scalar, shown
 
 from ..engine.column_checks import hidden_name, undeclared
 from ..engine.decision import Decision

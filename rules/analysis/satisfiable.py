@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from datasources.values.validation import same
+from rowkeeper.datasources.values.validation import same
 
 from ..engine.rule import Condition, Operation, Provided, Rule
 from ..engine.templates import Template

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from accounts.providers.django_user import FIELDS
-from datasources.definition import login_of
-from datasources.models import DataSource
-from datasources.permissions.rights import OBJECT_RIGHTS, having
+from rowkeeper.accounts.providers.django_user import FIELDS
+from rowkeeper.datasources.definition import login_of
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import OBJECT_RIGHTS, having
 
 from ..engine.parse import parse_rules
 from ..engine.problems import Problem

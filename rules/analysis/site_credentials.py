@@ -9,10 +9,10 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from accounts.models import ApiToken, App
-from datasources.models import DataSource
-from datasources.permissions.rights import having
-from datasources.values.validation import MAX_INTEGER, shown
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import having
+from rowkeeper.datasources.values.validation import MAX_INTEGER, shown
 
 from ..models import AccessRule
 

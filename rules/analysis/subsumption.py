@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from datasources.values.codec import canonical
-from datasources.values.validation import same
+from rowkeeper.datasources.values.codec import canonical
+from rowkeeper.datasources.values.validation import same
 
 from ..engine.rule import Allow, Condition, Operation, Provided, Requirement, Rule
 from ..engine.templates import Template

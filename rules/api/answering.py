@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TypeVar
 
-from datasources.database.connection import atomic, connection
+from rowkeeper.datasources.database.connection import atomic, connection
 
 logger = logging.getLogger("rowkeeper.api")
 # The key of an answer that says so.

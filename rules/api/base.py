@@ -15,7 +15,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
-from accounts.authentication import (
+from rowkeeper.accounts.authentication import (
     RowkeeperAuthentication,
     confirm,
     is_by_name,
@@ -23,18 +23,18 @@ from accounts.authentication import (
     read_again,
     source_beside,
 )
-from accounts.client import client_address
-from accounts.identity import Identity
-from accounts.login.throttle import count_passwords
-from datasources import store
-from datasources.catalog import registry
-from datasources.conf import setting
-from datasources.database.connection import atomic, connection
-from datasources.database.hashing import outside_transactions
-from datasources.database.health import is_lost, renew
-from datasources.database.waiting import writers_turn
-from datasources.errors import Changed, NotFound, TooLarge
-from datasources.values.codec import dumps
+from rowkeeper.accounts.client import client_address
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.login.throttle import count_passwords
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.database.connection import atomic, connection
+from rowkeeper.datasources.database.hashing import outside_transactions
+from rowkeeper.datasources.database.health import is_lost, renew
+from rowkeeper.datasources.database.waiting import writers_turn
+from rowkeeper.datasources.errors import Changed, NotFound, TooLarge
+from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard, guard, guard_of
 from ..decision_log import events

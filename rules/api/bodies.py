@@ -12,14 +12,19 @@ from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.datastructures import MultiValueDict
 
-from accounts.authentication import read_again
-from accounts.identity import Identity
-from accounts.providers.django_user import is_read
-from datasources.conf import setting
-from datasources.errors import Malformed, TooLarge
-from datasources.values.bulk import Limits, loads_bulk
-from datasources.values.codec import loads
-from datasources.values.validation import MAX_COLUMNS, MAX_INTEGER, problem_with_row, shown
+from rowkeeper.accounts.authentication import read_again
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.providers.django_user import is_read
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.errors import Malformed, TooLarge
+from rowkeeper.datasources.values.bulk import Limits, loads_bulk
+from rowkeeper.datasources.values.codec import loads
+from rowkeeper.datasources.values.validation import (
+    MAX_COLUMNS,
+    MAX_INTEGER,
+    problem_with_row,
+    shown,
+)
 
 from .errors import WrongMedia
 

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from datasources import store
-from datasources.catalog.registry import Source
-from datasources.errors import Malformed
-from datasources.query.select import switch
-from datasources.query.where import EVERYTHING
-from datasources.store import Stored
-from datasources.values.codec import dumps
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.select import switch
+from rowkeeper.datasources.query.where import EVERYTHING
+from rowkeeper.datasources.store import Stored
+from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard
 from ..access.idempotency import Repeated

@@ -7,17 +7,17 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
-from accounts import permissions
-from accounts.django_users import user_behind
-from accounts.identity import Identity
-from accounts.models import App
-from datasources.catalog import saving
-from datasources.database.connection import atomic
-from datasources.definition import changes_login
-from datasources.errors import Malformed
-from datasources.models import DataSource, is_name_taken
-from datasources.query.select import switch
-from datasources.values.validation import MAX_INTEGER, shown
+from rowkeeper.accounts import permissions
+from rowkeeper.accounts.django_users import user_behind
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.models import App
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.definition import changes_login
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource, is_name_taken
+from rowkeeper.datasources.query.select import switch
+from rowkeeper.datasources.values.validation import MAX_INTEGER, shown
 
 from ..access.guard import Guard
 from ..analysis.site import check

@@ -8,18 +8,18 @@ from typing import Any, NoReturn
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from accounts import permissions
-from accounts.errors import SIGN_IN, LoginRequired, PermissionMissing
-from accounts.identity import Identity
-from datasources import store
-from datasources.catalog import registry
-from datasources.catalog.etags import source_tag
-from datasources.database.connection import atomic
-from datasources.errors import Malformed, NotFound
-from datasources.models import DataSource
-from datasources.query.select import switch
-from datasources.query.select import whole as whole_number
-from datasources.values.validation import problem_with_text
+from rowkeeper.accounts import permissions
+from rowkeeper.accounts.errors import SIGN_IN, LoginRequired, PermissionMissing
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.etags import source_tag
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.errors import Malformed, NotFound
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.select import switch
+from rowkeeper.datasources.query.select import whole as whole_number
+from rowkeeper.datasources.values.validation import problem_with_text
 
 from ..access.guard import Guard
 from ..access.idempotency import Repeated

@@ -12,18 +12,18 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from datasources import store
-from datasources.catalog.etags import entry_tag
-from datasources.catalog.registry import Source
-from datasources.errors import AddressTaken, Malformed
-from datasources.query.column_names import column_of
-from datasources.query.joins import Join, left_names, parse_joins
-from datasources.query.select import Delete, Projection, Select, parse_query
-from datasources.query.where import EVERYTHING, Budget, Node
-from datasources.store import Found, Stored, extended
-from datasources.store.extended import Page
-from datasources.values.codec import dumps
-from datasources.values.validation import problem_with_name, shown
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog.etags import entry_tag
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import AddressTaken, Malformed
+from rowkeeper.datasources.query.column_names import column_of
+from rowkeeper.datasources.query.joins import Join, left_names, parse_joins
+from rowkeeper.datasources.query.select import Delete, Projection, Select, parse_query
+from rowkeeper.datasources.query.where import EVERYTHING, Budget, Node
+from rowkeeper.datasources.store import Found, Stored, extended
+from rowkeeper.datasources.store.extended import Page
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import problem_with_name, shown
 
 from ..access.guard import Guard
 from ..access.idempotency import Repeated

@@ -8,12 +8,12 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from datasources import store
-from datasources.catalog.etags import entry_tag
-from datasources.catalog.registry import Source
-from datasources.query.select import Projection
-from datasources.store import Stored
-from datasources.values.codec import dumps
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog.etags import entry_tag
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.query.select import Projection
+from rowkeeper.datasources.store import Stored
+from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard
 from ..access.idempotency import Repeated

@@ -16,10 +16,10 @@ from django.http import Http404, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 
-from datasources.database.health import Unavailable, failure_of_database
-from datasources.errors import AddressTaken, Busy, Failure, Malformed, NotFound, TooLarge
-from datasources.models import DataSource
-from datasources.values.codec import dumps
+from rowkeeper.datasources.database.health import Unavailable, failure_of_database
+from rowkeeper.datasources.errors import AddressTaken, Busy, Failure, Malformed, NotFound, TooLarge
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.codec import dumps
 
 logger = logging.getLogger("rowkeeper.api")
 

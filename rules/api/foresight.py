@@ -16,13 +16,13 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from accounts.authentication import expected_of
-from accounts.providers.credential_query import Expected
-from datasources import store
-from datasources.errors import Failure
-from datasources.query.select import Select, is_asked, parse_query
-from datasources.query.where import narrowed
-from datasources.sql import Sql
+from rowkeeper.accounts.authentication import expected_of
+from rowkeeper.accounts.providers.credential_query import Expected
+from rowkeeper.datasources import store
+from rowkeeper.datasources.errors import Failure
+from rowkeeper.datasources.query.select import Select, is_asked, parse_query
+from rowkeeper.datasources.query.where import narrowed
+from rowkeeper.datasources.sql import Sql
 
 from ..access.guard import Guard, guard_of
 from ..access.plan_cache import Decided, Repeated

@@ -14,10 +14,10 @@ from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_urlconf, resolve, reverse
 
-from accounts.authentication import read_again
-from accounts.credentials import presented
-from accounts.providers.django_user import is_read
-from datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
+from rowkeeper.accounts.authentication import read_again
+from rowkeeper.accounts.credentials import presented
+from rowkeeper.accounts.providers.django_user import is_read
+from rowkeeper.datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
 from .base import Endpoint, trail_of
 from .errors import REQUEST_ID, WRONG_HOST, WrongMedia, WrongMethod, answer

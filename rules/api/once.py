@@ -11,12 +11,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from accounts.credentials import presented
-from accounts.identity import Identity
-from datasources import store
-from datasources.catalog.registry import Source
-from datasources.errors import Malformed
-from datasources.values.codec import dumps
+from rowkeeper.accounts.credentials import presented
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard
 from ..access.idempotency import KeptKey, Repeated, clean_up, request_digests, state_of

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasources.query.select import MAX_NAMED_VIEWS
-from datasources.values.validation import MAX_COLUMNS, MAX_INTEGER, MAX_NAME
+from rowkeeper.datasources.query.select import MAX_NAMED_VIEWS
+from rowkeeper.datasources.values.validation import MAX_COLUMNS, MAX_INTEGER, MAX_NAME
 
 from ..engine.parse import MAX_NAME as MAX_RULE_NAME
 from ..engine.parse import MAX_RULES, MAX_SCRIPT

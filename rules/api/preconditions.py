@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponseBase
 
-from datasources.errors import Failure, Malformed
+from rowkeeper.datasources.errors import Failure, Malformed
 
 # RFC 9110: the characters of a tag. A weak tag counts as a strong one: proxies that compress an
 # answer make its tag weak, and the tag says nothing about the bytes of an answer here.

@@ -5,7 +5,7 @@ By default a project's document leaves the API out. A project that wants it ther
     SPECTACULAR_SETTINGS = {
         "POSTPROCESSING_HOOKS": [
             "drf_spectacular.hooks.postprocess_schema_enums",
-            "rules.api.project_schema.add_to_schema",
+            "rowkeeper.rules.api.project_schema.add_to_schema",
         ],
     }
 """

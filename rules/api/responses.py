@@ -10,16 +10,16 @@ from weakref import finalize
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from accounts.authentication import identity_now
-from accounts.client import client_address, network_of, site_of
-from accounts.errors import LoginRequired
-from datasources.catalog import registry
-from datasources.catalog.registry import Beside
-from datasources.database.waiting import give, take, threads
-from datasources.errors import Busy
-from datasources.query.select import Projection
-from datasources.query.where import Node
-from datasources.store import PAGE, give_back
+from rowkeeper.accounts.authentication import identity_now
+from rowkeeper.accounts.client import client_address, network_of, site_of
+from rowkeeper.accounts.errors import LoginRequired
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Beside
+from rowkeeper.datasources.database.waiting import give, take, threads
+from rowkeeper.datasources.errors import Busy
+from rowkeeper.datasources.query.select import Projection
+from rowkeeper.datasources.query.where import Node
+from rowkeeper.datasources.store import PAGE, give_back
 
 from ..access.guard import Denied, Guard, guard_of
 from ..engine.decide import Decision

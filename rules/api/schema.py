@@ -18,9 +18,9 @@ from django.http import HttpResponse
 from django.urls import URLPattern, get_resolver, reverse
 from rest_framework.request import Request
 
-from datasources.errors import Malformed
-from datasources.values.codec import dumps
-from datasources.values.validation import shown
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import shown
 
 from .base import Endpoint
 from .openapi import RESPONSES, SCHEMAS, SECURITY, TEXT, Json, ref

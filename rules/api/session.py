@@ -8,14 +8,14 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from accounts.errors import SIGN_IN, LoginRequired
-from accounts.identity import Identity
-from accounts.login.devices import presented_cookie, set_cookie
-from accounts.login.sign_in import authorize, client_address, sign_out
-from accounts.profile import told_columns, user_body
-from datasources import store
-from datasources.catalog.registry import Source, find
-from datasources.definition import Login
+from rowkeeper.accounts.errors import SIGN_IN, LoginRequired
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.login.devices import presented_cookie, set_cookie
+from rowkeeper.accounts.login.sign_in import authorize, client_address, sign_out
+from rowkeeper.accounts.profile import told_columns, user_body
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog.registry import Source, find
+from rowkeeper.datasources.definition import Login
 
 from ..access.guard import guard_of
 from .base import Endpoint, json_answer

@@ -9,9 +9,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from datasources.errors import Malformed
-from datasources.models import DataSource
-from datasources.values.validation import shown, whole_number
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.validation import shown, whole_number
 
 from .switches import only_value
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from datasources.errors import Malformed
-from datasources.values.validation import shown
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.values.validation import shown
 
 QUERY_SWITCHES = ("includePagination", "countOnly")
 BULK_SWITCHES = ("append",)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from accounts.identity import ANONYMOUS, Identity
-from datasources.errors import Failure
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.datasources.errors import Failure
 
 from ..engine.requests import Ask
 from ..engine.rule import Operation

@@ -18,8 +18,8 @@ from typing import TypeAlias
 
 from django.db import DatabaseError
 
-from datasources.conf import setting
-from datasources.database.background import Worker
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.database.background import Worker
 
 from .records import Record
 

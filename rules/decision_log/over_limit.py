@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from datasources.models import DataSource
+from rowkeeper.datasources.models import DataSource
 
 from ..engine.problems import Problem
 from ..models import LoggedDecision

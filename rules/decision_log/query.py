@@ -13,14 +13,14 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.utils.safestring import SafeString
 
-from accounts.models import ApiToken, App
-from datasources import store
-from datasources.admin.markup import quoted
-from datasources.catalog import registry
-from datasources.definition import login_of
-from datasources.models import DataSource
-from datasources.permissions.rights import having, may
-from datasources.values.validation import MAX_INTEGER, whole_number
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.datasources import store
+from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.definition import login_of
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import having, may
+from rowkeeper.datasources.values.validation import MAX_INTEGER, whole_number
 
 from ..engine.rule import OPERATIONS
 from ..models import LoggedDecision, LoggedRefusal

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 
 from django.utils.crypto import salted_hmac
 
-from accounts.client import network_of
-from accounts.identity import Identity
-from datasources.query.where.nodes import fields
+from rowkeeper.accounts.client import network_of
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.query.where.nodes import fields
 
 from ..engine.reasons import Reason
 from ..engine.requests import Ask, ById, ByQuery, Insert

@@ -10,9 +10,9 @@ from django.db.models import F, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from datasources.conf import setting
-from datasources.database.connection import alias, atomic
-from datasources.models import DataSource
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.database.connection import alias, atomic
+from rowkeeper.datasources.models import DataSource
 
 from ..models import LoggedDecision, LoggedRefusal
 from .records import NO_SOURCE, Record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from datasources.values.codec import dumps
-from datasources.values.validation import shown
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import shown
 
 from ..analysis.access_matrix import reachable
 from ..engine.rule import OPERATIONS, Condition, Operation, Rule

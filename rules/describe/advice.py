@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from datasources.models import DataSource
+from rowkeeper.datasources.models import DataSource
 
 from ..analysis.site import check
 from ..engine.problems import Problem

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from datasources.query.select import Projection
-from datasources.query.where import And, Elem, Field, Node, Not, Or
-from datasources.query.where.nodes import Made
-from datasources.values.codec import dumps
-from datasources.values.validation import shown
+from rowkeeper.datasources.query.select import Projection
+from rowkeeper.datasources.query.where import And, Elem, Field, Node, Not, Or
+from rowkeeper.datasources.query.where.nodes import Made
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import shown
 
 from ..engine.reasons import Ran
 

@@ -9,8 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from datasources.values.codec import canonical
-from datasources.values.validation import few, shown
+from rowkeeper.datasources.values.codec import canonical
+from rowkeeper.datasources.values.validation import few, shown
 
 from .rule import allowed_in_words, requirements_in_words, sentence, summaries
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from accounts.errors import PermissionMissing
-from datasources.errors import Failure, Malformed, NotJson
-from datasources.models import DataSource
-from datasources.values.codec import loads
-from datasources.values.format import pretty
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.errors import Failure, Malformed, NotJson
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.codec import loads
+from rowkeeper.datasources.values.format import pretty
 
 from ..analysis.context import Surroundings
 from ..analysis.lint import check_rules

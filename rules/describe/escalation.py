@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from datasources.models import DataSource
-from datasources.values.codec import canonical
-from datasources.values.validation import shown
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.codec import canonical
+from rowkeeper.datasources.values.validation import shown
 
 from ..analysis.escalation import Listed, Widening, widenings
 from ..engine.parse import parse_rules

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasources.models import DataSource
+from rowkeeper.datasources.models import DataSource
 
 from ..models import Revision
 from ..repository.revisions import plain

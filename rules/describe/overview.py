@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasources.definition import login_of
-from datasources.models import DataSource
-from datasources.transfer.cells import header_cell
-from datasources.transfer.csv import written
+from rowkeeper.datasources.definition import login_of
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.transfer.cells import header_cell
+from rowkeeper.datasources.transfer.csv import written
 
 from ..analysis.access_matrix import Caller, Grant, access_to, callers, grants
 from ..analysis.subsumption import Facts

@@ -9,8 +9,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasources.values.codec import dumps
-from datasources.values.validation import shown
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import shown
 
 from ..analysis.access_matrix import reachable
 from ..engine.parse import Problem

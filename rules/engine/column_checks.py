@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from accounts.identity import Identity
-from datasources.query.where.nodes import fields
-from datasources.values.validation import same
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.query.where.nodes import fields
+from rowkeeper.datasources.values.validation import same
 
 from . import reasons
 from .columns import Columns

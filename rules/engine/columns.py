@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from datasources.query.select import Projection
-from datasources.query.where import Elem, Field
+from rowkeeper.datasources.query.select import Projection
+from rowkeeper.datasources.query.where import Elem, Field
 
 
 def _above(name: str, most: int) -> list[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from accounts.identity import Identity
-from datasources.query.select import Projection
-from datasources.query.where import EVERYTHING, all_of, narrowed
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.query.select import Projection
+from rowkeeper.datasources.query.where import EVERYTHING, all_of, narrowed
 
 from ..sandbox.protocol import NO_SCRIPTS, ScriptRun
 from . import reasons, scripted

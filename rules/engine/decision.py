@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from datasources.query.select import Projection
-from datasources.query.where import EVERYTHING, Node, narrowed
+from rowkeeper.datasources.query.select import Projection
+from rowkeeper.datasources.query.where import EVERYTHING, Node, narrowed
 
 from . import reasons
 from .reasons import Reason, TraceLine

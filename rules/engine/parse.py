@@ -10,8 +10,8 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasources.values.codec import dumps
-from datasources.values.validation import (
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import (
     MAX_INTEGER,
     Scalar,
     composed,
@@ -21,7 +21,7 @@ from datasources.values.validation import (
     problem_with_text,
     shown,
 )
-from rules.sandbox.worker.policy import check
+from rowkeeper.rules.sandbox.worker.policy import check
 
 from .columns import Columns
 from .problems import Problem as Problem

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from datasources.query.where import Field, Node
+from rowkeeper.datasources.query.where import Field, Node
 
 Data: TypeAlias = Mapping[str, Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from datasources.query.where import And, Elem, Field, Node, Or
-from datasources.values.validation import Scalar, lower, same
+from rowkeeper.datasources.query.where import And, Elem, Field, Node, Or
+from rowkeeper.datasources.values.validation import Scalar, lower, same
 
 from .reasons import Reason
 from .rule import Condition, Provided, Rule

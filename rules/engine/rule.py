@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from datasources.query.where import Node, matches
-from datasources.query.where.nodes import column_is
-from datasources.values.validation import Scalar, same
+from rowkeeper.datasources.query.where import Node, matches
+from rowkeeper.datasources.query.where.nodes import column_is
+from rowkeeper.datasources.values.validation import Scalar, same
 
-from ..sandbox.protocol import Operation
+from ..sandbox.protocol import Operation as Operation
 from .columns import Columns
 from .reasons import Reason
 from .templates import UNMET, Template, Unmet

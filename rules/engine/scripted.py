@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from accounts.identity import Identity
-from datasources.errors import Malformed
-from datasources.query.select import Projection
-from datasources.query.where import EVERYTHING, Node, matches, parse_where
-from datasources.query.where.nodes import fields
-from datasources.values.codec import dumps, loads
-from datasources.values.validation import problem_with_row, same, shown
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.query.select import Projection
+from rowkeeper.datasources.query.where import EVERYTHING, Node, matches, parse_where
+from rowkeeper.datasources.query.where.nodes import fields
+from rowkeeper.datasources.values.codec import dumps, loads
+from rowkeeper.datasources.values.validation import problem_with_row, same, shown
 
 from ..sandbox.protocol import ScriptCall, ScriptRun, ScriptVerdict
 from . import reasons

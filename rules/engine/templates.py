@@ -16,8 +16,8 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final
 
-from rules.engine.js_text import js_text
-from rules.engine.template_grammar import Path, TemplateError, read_template
+from rowkeeper.rules.engine.js_text import js_text
+from rowkeeper.rules.engine.template_grammar import Path, TemplateError, read_template
 
 __all__ = ["UNMET", "Template", "TemplateError", "Unmet", "compile_template", "is_template"]
 

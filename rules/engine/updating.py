@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from accounts.identity import Identity
-from datasources.values.validation import same
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.values.validation import same
 
 from . import reasons
 from .column_checks import closed_to_update, undeclared, written_row

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from datasources.errors import Malformed
-from datasources.models import DataSource
-from datasources.values.codec import loads
-from datasources.values.validation import few, shown, whole_number
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.codec import loads
+from rowkeeper.datasources.values.validation import few, shown, whole_number
 
 
 def data_source(reference: str) -> DataSource:

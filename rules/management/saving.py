@@ -8,13 +8,13 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.models import DataSource
-from rules.analysis.site import check
-from rules.describe.advice import in_lines
-from rules.describe.history import change
-from rules.repository.authorship import scripts_of, without_writer
-from rules.repository.revisions import MAX_NOTE
-from rules.repository.rules import rules_and_writers, rules_of
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.analysis.site import check
+from rowkeeper.rules.describe.advice import in_lines
+from rowkeeper.rules.describe.history import change
+from rowkeeper.rules.repository.authorship import scripts_of, without_writer
+from rowkeeper.rules.repository.revisions import MAX_NOTE
+from rowkeeper.rules.repository.rules import rules_and_writers, rules_of
 
 
 def add_arguments(parser: CommandParser) -> None:

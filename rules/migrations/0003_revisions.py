@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import rules.models
+import rowkeeper.rules.models
 from django.conf import settings
 from django.db import migrations, models
 
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveBigIntegerField()),
-                ('rules', rules.models.WrittenJSONField()),
+                ('rules', rowkeeper.rules.models.WrittenJSONField()),
                 ('saved_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('saved_by_name', models.CharField(blank=True, default='', max_length=254)),
                 ('origin', models.CharField(choices=[('admin', 'the admin'), ('api', 'the API'), ('command', 'a command'), ('code', 'code, or a shell'), ('rows', 'code, rule by rule'), ('found', 'found there, from before there was a history')], max_length=16)),

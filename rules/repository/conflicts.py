@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from datasources.errors import Failure
-from datasources.models import DataSource
+from rowkeeper.datasources.errors import Failure
+from rowkeeper.datasources.models import DataSource
 
 from ..models import Revision
 from .rules import rules_of

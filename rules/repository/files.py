@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from accounts.models import ApiToken, App
-from datasources.errors import Malformed
-from datasources.models import DataSource
-from datasources.query.select import whole
-from datasources.values.format import pretty, read
-from datasources.values.validation import shown
+from rowkeeper.accounts.models import ApiToken, App
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.query.select import whole
+from rowkeeper.datasources.values.format import pretty, read
+from rowkeeper.datasources.values.validation import shown
 
 from ..engine.problems import Problem
 from .canonical import in_order

@@ -17,10 +17,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
-from datasources.catalog.saving import naming
-from datasources.models import DataSource
-from datasources.permissions.rights import may
-from datasources.values.validation import few, shown
+from rowkeeper.datasources.catalog.saving import naming
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import may
+from rowkeeper.datasources.values.validation import few, shown
 
 from ..models import AccessRule, Revision
 from .rules import rules_of, save_rules

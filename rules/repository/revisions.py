@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from datasources.models import DataSource
+from rowkeeper.datasources.models import DataSource
 
 from ..models import Revision, Unreadable
 

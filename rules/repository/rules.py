@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from django.db.models.signals import post_delete, post_save, pre_save
 
-from datasources.catalog import registry
-from datasources.database.connection import alias, atomic
-from datasources.errors import Malformed
-from datasources.models import DataSource
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.database.connection import alias, atomic
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource
 
 from ..engine.parse import PROPERTIES, Problem, parse_rules, too_much
 from ..models import AccessRule, Revision, ScriptWriter

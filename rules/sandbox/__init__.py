@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules.sandbox.protocol import Budget, ScriptCall, ScriptVerdict
+from rowkeeper.rules.sandbox.protocol import Budget, ScriptCall, ScriptVerdict
 
 from .lookups import LookupFailed, Lookups
 from .runner import run_script

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from datasources.conf import setting
+from rowkeeper.datasources.conf import setting
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from datasources.values.validation import MAX_DEPTH, problem_with_text
-from rules.sandbox.protocol import ScriptCall, ScriptVerdict
+from rowkeeper.datasources.values.validation import MAX_DEPTH, problem_with_text
+from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
 
 from .limits import Limits
 from .process import Breach

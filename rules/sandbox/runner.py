@@ -16,7 +16,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
-from rules.sandbox.protocol import Budget, ScriptCall, ScriptVerdict
+from rowkeeper.rules.sandbox.protocol import Budget, ScriptCall, ScriptVerdict
 
 from . import messages
 from .limits import Limits, current_limits

@@ -11,15 +11,15 @@ from hashlib import sha256
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
-from datasources import store
-from datasources.catalog import registry
-from datasources.catalog.registry import Source
-from datasources.errors import Busy, Malformed
-from datasources.permissions.by_user_id import has_one_of
-from datasources.query.where import Node, parse_where
-from datasources.query.where.nodes import fields
-from datasources.values.codec import dumps
-from datasources.values.validation import MAX_INTEGER, problem_with_text, shown
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Busy, Malformed
+from rowkeeper.datasources.permissions.by_user_id import has_one_of
+from rowkeeper.datasources.query.where import Node, parse_where
+from rowkeeper.datasources.query.where.nodes import fields
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import MAX_INTEGER, problem_with_text, shown
 
 from ..engine.columns import Columns
 from ..sandbox import LookupFailed, Lookups

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from accounts.errors import PermissionMissing
-from datasources.models import DataSource
-from datasources.permissions.rights import may
-from datasources.values.codec import canonical
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import may
+from rowkeeper.datasources.values.codec import canonical
 
 
 def require_right_to_scripts(

@@ -7,8 +7,8 @@ from functools import partial
 from hashlib import sha256
 from time import monotonic
 
-from datasources.errors import Busy, Changed
-from datasources.values.codec import dumps
+from rowkeeper.datasources.errors import Busy, Changed
+from rowkeeper.datasources.values.codec import dumps
 
 from .. import sandbox
 from ..sandbox.limits import current_limits

@@ -9,16 +9,16 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from accounts.identity import ANONYMOUS, Identity
-from accounts.models import ApiToken
-from accounts.providers import django_user, login_session
-from datasources import store
-from datasources.catalog import registry
-from datasources.catalog.registry import Source
-from datasources.errors import Malformed
-from datasources.models import DataSource
-from datasources.permissions.rights import having
-from datasources.values.validation import shown, whole_number
+from rowkeeper.accounts.identity import ANONYMOUS, Identity
+from rowkeeper.accounts.models import ApiToken
+from rowkeeper.accounts.providers import django_user, login_session
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import having
+from rowkeeper.datasources.values.validation import shown, whole_number
 
 from ..decision_log.query import SEEING_PEOPLE, may_see_users
 from .request import Who, object_of

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from datasources.errors import Malformed
-from datasources.values.codec import loads
-from datasources.values.format import read
-from datasources.values.validation import MAX_INTEGER, shown
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.values.codec import loads
+from rowkeeper.datasources.values.format import read
+from rowkeeper.datasources.values.validation import MAX_INTEGER, shown
 
 from ..engine.rule import Operation
 

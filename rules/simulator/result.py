@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasources import store
-from datasources.catalog.registry import Source
-from datasources.query.select import Select
-from datasources.query.where import Node
-from datasources.transfer.display import cell
-from datasources.values.codec import dumps
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.query.select import Select
+from rowkeeper.datasources.query.where import Node
+from rowkeeper.datasources.transfer.display import cell
+from rowkeeper.datasources.values.codec import dumps
 
 from ..describe.decision import (
     columns_in_words,

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn
 
-from accounts.identity import Identity
-from datasources import store
-from datasources.catalog.registry import Source
-from datasources.errors import Failure, Malformed
-from datasources.models import DataSource
-from datasources.permissions.rights import may
-from datasources.query.joins import Reference, left_names, parse_joins
-from datasources.query.select import Delete, Select, parse_query
-from datasources.query.where import Budget
-from datasources.store import Stored, normal_address
-from datasources.values.codec import dumps
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Failure, Malformed
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import may
+from rowkeeper.datasources.query.joins import Reference, left_names, parse_joins
+from rowkeeper.datasources.query.select import Delete, Select, parse_query
+from rowkeeper.datasources.query.where import Budget
+from rowkeeper.datasources.store import Stored, normal_address
+from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard
 from ..access.joins import Others, columns_of, with_view

@@ -7,8 +7,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from datasources.models import DataSource
-from datasources.permissions.rights import may
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.permissions.rights import may
 
 from ..engine.decide import Ruleset
 from ..repository.rules import rules_and_writers

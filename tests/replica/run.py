@@ -103,8 +103,8 @@ def by_rules_and_tokens(site: Site) -> Iterator[Way]:
     from django.test import Client
     from guardian.shortcuts import assign_perm
 
-    from accounts import tokens
-    from datasources.models import DataSource
+    from rowkeeper.accounts import tokens
+    from rowkeeper.datasources.models import DataSource
 
     everyone = site.made("Everyone", [READ])
     yield Way("rules", reading(Client(), everyone), lambda: site.put_rules(everyone, []))
@@ -137,7 +137,7 @@ def by_people(site: Site) -> Iterator[Way]:
     from django.contrib.auth.models import Group, User
     from django.test import Client
 
-    from datasources.models import Entry
+    from rowkeeper.datasources.models import Entry
 
     people = site.made(
         "People",
@@ -196,7 +196,7 @@ def by_permissions(site: Site) -> Iterator[Way]:
     from django.contrib.auth.models import Permission, User
     from guardian.shortcuts import assign_perm, remove_perm
 
-    from datasources.models import DataSource
+    from rowkeeper.datasources.models import DataSource
 
     view = "rowkeeper_datasources.view_datasource"
     shared = site.made("Shared", [])
@@ -237,7 +237,7 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from rules.decision_log.journal import journal
+    from rowkeeper.rules.decision_log.journal import journal
 
     journal.background = False
     settings.ROWKEEPER["DECISION_LOG_GRANTS"] = 0

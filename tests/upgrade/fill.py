@@ -1,6 +1,7 @@
 """Run by earlier code: migrates, and makes a data source with entries and rules."""
 
 import django
+from django.apps import apps
 from django.core.management import call_command
 
 ROWS = [
@@ -14,10 +15,11 @@ RULES = [{"type": ["select"], "allow": "all"}, {"type": ["insert"], "allow": "lo
 def main() -> None:
     django.setup()
     call_command("migrate", verbosity=0)
-    from accounts.models import App
-    from datasources.models import DataSource, Entry
-    from rules.models import AccessRule
-
+    # By their labels: the import names have changed since.
+    App = apps.get_model("rowkeeper_accounts", "App")
+    DataSource = apps.get_model("rowkeeper_datasources", "DataSource")
+    Entry = apps.get_model("rowkeeper_datasources", "Entry")
+    AccessRule = apps.get_model("rowkeeper_rules", "AccessRule")
     app = App.objects.create(name="App")
     source = DataSource.objects.create(name="Upgraded", columns=["Name", "Tags", "Since"], app=app)
     for row in ROWS:

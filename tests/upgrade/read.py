@@ -69,11 +69,11 @@ def schema() -> dict[str, Any]:
 
 def found() -> dict[str, Any]:
     """What the code of today reads of the data of before."""
-    from datasources import store
-    from datasources.catalog import registry
-    from datasources.models import DataSource
-    from datasources.query.where import parse_where
-    from rules.repository.rules import rules_of
+    from rowkeeper.datasources import store
+    from rowkeeper.datasources.catalog import registry
+    from rowkeeper.datasources.models import DataSource
+    from rowkeeper.datasources.query.where import parse_where
+    from rowkeeper.rules.repository.rules import rules_of
 
     model = DataSource.objects.filter(name="Upgraded").first()
     if model is None:

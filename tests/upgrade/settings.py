@@ -4,9 +4,12 @@ The first code had no site of its own that ran: this is the least that each of t
 """
 
 import os
+from importlib.util import find_spec
 
 import dj_database_url
 
+# Before there was this package, the apps were imported by their own names.
+PREFIX = "rowkeeper." if find_spec("rowkeeper") else ""
 SECRET_KEY = "of tests alone"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -20,9 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "guardian",
-    "datasources",
-    "accounts",
-    "rules",
+    *(f"{PREFIX}{name}" for name in ("datasources", "accounts", "rules")),
 ]
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",

@@ -8,10 +8,10 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.models import App
-from accounts.tokens import create_api_token
-from datasources.management.base import SiteCommand
-from datasources.values.validation import few, shown
+from rowkeeper.accounts.models import App
+from rowkeeper.accounts.tokens import create_api_token
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.values.validation import few, shown
 
 
 class Command(SiteCommand):

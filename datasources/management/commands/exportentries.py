@@ -10,11 +10,11 @@ from typing import IO, Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.errors import Failure
-from datasources.management.base import SiteCommand
-from datasources.management.naming import source_named
-from datasources.transfer.export import Export
-from datasources.transfer.table import FORMATS
+from rowkeeper.datasources.errors import Failure
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.management.naming import source_named
+from rowkeeper.datasources.transfer.export import Export
+from rowkeeper.datasources.transfer.table import FORMATS
 
 
 class Command(SiteCommand):

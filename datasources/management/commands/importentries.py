@@ -7,16 +7,16 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.catalog.registry import Source
-from datasources.errors import Failure
-from datasources.management.base import SiteCommand
-from datasources.management.naming import source_named
-from datasources.transfer.apply import carry_out
-from datasources.transfer.job import Job
-from datasources.transfer.plan import MODES
-from datasources.transfer.preview import Preview, in_words, preview
-from datasources.transfer.problems import Refused
-from datasources.transfer.table import FORMATS, Reading
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Failure
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.management.naming import source_named
+from rowkeeper.datasources.transfer.apply import carry_out
+from rowkeeper.datasources.transfer.job import Job
+from rowkeeper.datasources.transfer.plan import MODES
+from rowkeeper.datasources.transfer.preview import Preview, in_words, preview
+from rowkeeper.datasources.transfer.problems import Refused
+from rowkeeper.datasources.transfer.table import FORMATS, Reading
 
 _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 

@@ -7,16 +7,16 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.catalog import saving
-from datasources.conf import setting
-from datasources.indexes.advice import RECENT_DAYS, advice
-from datasources.indexes.build import BuilderAtWork, build_in_turn
-from datasources.indexes.states import FAILED
-from datasources.indexes.status import statuses
-from datasources.management.base import SiteCommand
-from datasources.management.naming import source_named
-from datasources.models import DataSource
-from datasources.values.validation import shown
+from rowkeeper.datasources.catalog import saving
+from rowkeeper.datasources.conf import setting
+from rowkeeper.datasources.indexes.advice import RECENT_DAYS, advice
+from rowkeeper.datasources.indexes.build import BuilderAtWork, build_in_turn
+from rowkeeper.datasources.indexes.states import FAILED
+from rowkeeper.datasources.indexes.status import statuses
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.management.naming import source_named
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.validation import shown
 
 from ...database.connection import connection
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.database.connection import connection
-from datasources.management.base import SiteCommand
+from rowkeeper.datasources.database.connection import connection
+from rowkeeper.datasources.management.base import SiteCommand
 
 
 class Command(SiteCommand):

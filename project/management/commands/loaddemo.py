@@ -9,8 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from datasources.management.base import SiteCommand
 from project.demo.load import ADMIN, BOB, Demo, load
+from rowkeeper.datasources.management.base import SiteCommand
 
 
 class Command(SiteCommand):

@@ -8,13 +8,13 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.management.base import SiteCommand
-from datasources.models import DataSource
-from rules.analysis.lint import check_rules
-from rules.analysis.site import Site
-from rules.describe.advice import in_lines
-from rules.management.referring import data_source
-from rules.repository.rules import rules_of
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.analysis.lint import check_rules
+from rowkeeper.rules.analysis.site import Site
+from rowkeeper.rules.describe.advice import in_lines
+from rowkeeper.rules.management.referring import data_source
+from rowkeeper.rules.repository.rules import rules_of
 
 
 class Command(SiteCommand):

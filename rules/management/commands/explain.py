@@ -13,30 +13,30 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.identity import Identity
-from accounts.models import ApiToken
-from datasources import store
-from datasources.catalog import registry
-from datasources.catalog.registry import Source
-from datasources.errors import Busy, Failure, Malformed, NotFound
-from datasources.management.base import SiteCommand
-from datasources.query.select import Delete, parse_query
-from datasources.values.codec import dumps
-from datasources.values.validation import MAX_INTEGER, problem_with_row, shown
-from rules.access.guard import Guard, guard_of
-from rules.api.errors import STATUS
-from rules.describe.decision import columns_in_words, conditions_in_words, script_in_words
-from rules.engine.decide import (
+from rowkeeper.accounts.identity import Identity
+from rowkeeper.accounts.models import ApiToken
+from rowkeeper.datasources import store
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.catalog.registry import Source
+from rowkeeper.datasources.errors import Busy, Failure, Malformed, NotFound
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.query.select import Delete, parse_query
+from rowkeeper.datasources.values.codec import dumps
+from rowkeeper.datasources.values.validation import MAX_INTEGER, problem_with_row, shown
+from rowkeeper.rules.access.guard import Guard, guard_of
+from rowkeeper.rules.api.errors import STATUS
+from rowkeeper.rules.describe.decision import columns_in_words, conditions_in_words, script_in_words
+from rowkeeper.rules.engine.decide import (
     Decision,
     decide_delete,
     decide_insert,
     decide_select,
     decide_update,
 )
-from rules.engine.reasons import TraceLine
-from rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
-from rules.engine.rule import OPERATIONS, Operation
-from rules.management.referring import data_source, json_object
+from rowkeeper.rules.engine.reasons import TraceLine
+from rowkeeper.rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.rule import OPERATIONS, Operation
+from rowkeeper.rules.management.referring import data_source, json_object
 
 DECIDE: dict[Operation, Callable[..., Decision]] = {
     "select": decide_select,

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from datasources.management.base import SiteCommand
-from datasources.models import DataSource
-from rules.management.referring import data_source
-from rules.repository.files import Directory, file_names, to_text
-from rules.repository.rules import rules_of
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.management.referring import data_source
+from rowkeeper.rules.repository.files import Directory, file_names, to_text
+from rowkeeper.rules.repository.rules import rules_of
 
 
 class Command(SiteCommand):

@@ -8,18 +8,18 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.errors import PermissionMissing
-from datasources.catalog import registry
-from datasources.database.connection import atomic
-from datasources.errors import Malformed
-from datasources.management.base import SiteCommand
-from datasources.models import DataSource
-from rules.describe.history import change, first_changes
-from rules.management import saving
-from rules.models import Revision
-from rules.repository.conflicts import RulesChanged, require_revision
-from rules.repository.files import Directory, from_text
-from rules.repository.rules import RulesInvalid, problems_for, rules_of, save_rules
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.catalog import registry
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.errors import Malformed
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.rules.describe.history import change, first_changes
+from rowkeeper.rules.management import saving
+from rowkeeper.rules.models import Revision
+from rowkeeper.rules.repository.conflicts import RulesChanged, require_revision
+from rowkeeper.rules.repository.files import Directory, from_text
+from rowkeeper.rules.repository.rules import RulesInvalid, problems_for, rules_of, save_rules
 
 
 class Command(SiteCommand):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasources.management.base import SiteCommand
-from rules.decision_log.writer import purge
-from rules.models import LoggedDecision, LoggedRefusal
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.rules.decision_log.writer import purge
+from rowkeeper.rules.models import LoggedDecision, LoggedRefusal
 
 
 class Command(SiteCommand):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasources.management.base import SiteCommand
-from rules.access.idempotency import purge
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.rules.access.idempotency import purge
 
 
 class Command(SiteCommand):

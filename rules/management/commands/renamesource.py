@@ -8,13 +8,13 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import IntegrityError
 
-from datasources.catalog import registry, saving
-from datasources.database.connection import atomic
-from datasources.errors import Failure
-from datasources.management.base import SiteCommand
-from rules.management.referring import data_source
-from rules.models import Revision
-from rules.repository.naming import check_rename, rename_in_rules, tested
+from rowkeeper.datasources.catalog import registry, saving
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.errors import Failure
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.rules.management.referring import data_source
+from rowkeeper.rules.models import Revision
+from rowkeeper.rules.repository.naming import check_rename, rename_in_rules, tested
 
 
 class Command(SiteCommand):

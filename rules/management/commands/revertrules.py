@@ -6,15 +6,15 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.errors import PermissionMissing
-from datasources.database.connection import atomic
-from datasources.management.base import SiteCommand
-from datasources.models import DataSource
-from datasources.values.validation import MAX_INTEGER
-from rules.management import saving
-from rules.management.referring import data_source
-from rules.models import Revision
-from rules.repository.rules import RulesInvalid, save_rules
+from rowkeeper.accounts.errors import PermissionMissing
+from rowkeeper.datasources.database.connection import atomic
+from rowkeeper.datasources.management.base import SiteCommand
+from rowkeeper.datasources.models import DataSource
+from rowkeeper.datasources.values.validation import MAX_INTEGER
+from rowkeeper.rules.management import saving
+from rowkeeper.rules.management.referring import data_source
+from rowkeeper.rules.models import Revision
+from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
 
 
 class Command(SiteCommand):
