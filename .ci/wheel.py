@@ -22,7 +22,7 @@ AUTHENTICATION_BACKENDS = [
     "guardian.backends.ObjectPermissionBackend",
 ]
 ANONYMOUS_USER_NAME = None
-MIDDLEWARE.insert(0, "rowkeeper.rules.api.middleware.JsonErrors")
+MIDDLEWARE.insert(0, "rowkeeper.rules.api.middleware.JsonErrorMiddleware")
 
 # The project's own.
 from importlib.util import find_spec

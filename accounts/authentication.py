@@ -13,13 +13,13 @@ from rowkeeper.datasources.catalog.registry import Beside, Source, reference_of
 from rowkeeper.datasources.database.connection import connection
 from rowkeeper.datasources.errors import Changed, Malformed
 
-from .credentials import presented
+from .credentials import extract_secrets
 from .django_users import lazy_user, user_behind
 from .errors import CredentialInvalid
 from .identity import ANONYMOUS, Identity
 from .models import ApiToken
 from .providers import api_token, credential_query, django_user, login_session
-from .providers.credential_query import Expected, expected
+from .providers.credential_query import CachedSession, peek
 from .tokens import API_PREFIX, SESSION_PREFIX
 
 _BESIDE = "_rowkeeper_beside"
@@ -38,7 +38,7 @@ def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
     """
     if is_forced(request):
         return _forced_identity(request)
-    secrets = presented(request)
+    secrets = extract_secrets(request)
     if not secrets:
         return django_user.identity_of(request)
     first, *others = [_identity_of(secret, beside) for secret in secrets]
@@ -54,7 +54,7 @@ def identity_now(request: HttpRequest, beside: Beside | None = None) -> Identity
     """
     if is_forced(request):
         return _forced_identity(request)
-    secrets = presented(request)
+    secrets = extract_secrets(request)
     if not secrets:
         return django_user.identity_now(request)
     first, *others = [_identity_now(secret, beside) for secret in secrets]
@@ -63,7 +63,7 @@ def identity_now(request: HttpRequest, beside: Beside | None = None) -> Identity
 
 def read_again(request: HttpRequest) -> None:
     """Forget who was found to be signed in to the site, where that is what the request presents."""
-    if not is_forced(request) and not presented(request):
+    if not is_forced(request) and not extract_secrets(request):
         django_user.read_again(request)
 
 
@@ -91,7 +91,7 @@ def _locked_on_sqlite(request: HttpRequest, source_id: int, alone: bool) -> _Loc
 
 def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
     """In one statement, if the request has one token, and nobody has to be waited for."""
-    secrets = () if is_forced(request) else presented(request)
+    secrets = () if is_forced(request) else extract_secrets(request)
     if len(secrets) == 1:
         beside = Beside(source_id, "id", "NO KEY UPDATE" if alone else "SHARE")
         who = _identity_now(secrets[0], beside)
@@ -163,18 +163,18 @@ def _beside(request: HttpRequest, reference: str) -> Beside | None:
         return None
 
 
-def expected_of(request: HttpRequest, reference: str) -> Expected | None:
+def expected_of(request: HttpRequest, reference: str) -> CachedSession | None:
     """Who the request's one token stood for when it last came for this data source, before the
     database is asked whether it still does. None: nothing is to be expected.
     """
     if is_forced(request):
         return None
     try:
-        secrets = presented(request)
+        secrets = extract_secrets(request)
     except CredentialInvalid:
         return None
     beside = _beside(request, reference) if len(secrets) == 1 else None
-    return None if beside is None else expected(secrets[0], beside)
+    return None if beside is None else peek(secrets[0], beside)
 
 
 class RowkeeperAuthentication(BaseAuthentication):

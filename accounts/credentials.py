@@ -13,7 +13,7 @@ from .errors import CredentialInvalid
 from .tokens import is_secret
 
 
-def presented(request: HttpRequest) -> tuple[str, ...]:
+def extract_secrets(request: HttpRequest) -> tuple[str, ...]:
     """The distinct secrets that the request presents; none where it has no credential.
 
     Headers come first: with one, nothing else is read. A query or a cookie counts only where the

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from rowkeeper.datasources.definition import login_of
 from rowkeeper.datasources.models import DataSource, Entry
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 
 class App(models.Model):
@@ -77,4 +77,4 @@ class LoginSession(models.Model):
         if login is None or login.email_column in source.secret_columns:
             return ""
         value = self.entry.data.get(login.email_column)
-        return shown(value) if isinstance(value, str) else ""
+        return printable(value) if isinstance(value, str) else ""

@@ -202,7 +202,7 @@ def found_of(case: Case) -> Found | None:
     from rowkeeper.datasources.sql import Sql
     from rowkeeper.datasources.store import planner
     from rowkeeper.datasources.store import statistics as learned
-    from rowkeeper.datasources.store.extended import page
+    from rowkeeper.datasources.store.extended import select_page
     from rowkeeper.datasources.store.read import _attempted, part
 
     source = registry.find(case.source)
@@ -210,7 +210,7 @@ def found_of(case: Case) -> Found | None:
     ask = parse_query(case.body, source.columns)
     assert isinstance(ask, Select)
     if ask.after is not None:
-        first = page(source, ask, ask.where, Projection(), [])
+        first = select_page(source, ask, ask.where, Projection(), [])
         if first.following is None:
             return None
         ask = parse_query({**case.body, "after": first.following}, source.columns)
@@ -219,7 +219,7 @@ def found_of(case: Case) -> Found | None:
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
     first_rows = None if ask.limit is None or ask.count_only else ask.limit + ask.offset
     place = None if ask.after is None else ask.after.place
-    wanted = store.Ask(source, ask.where, ask.order, first_rows, place=place, beside=True)
+    wanted = store.ScanRequest(source, ask.where, ask.order, first_rows, place=place, beside=True)
     columns = store.entry_text_of(ask.attributes, Projection())
     if ask.count_only:
         columns, tail = Sql("count(*)"), Sql("")
@@ -230,7 +230,7 @@ def found_of(case: Case) -> Found | None:
             answers.append(read())
         return Plan(name, asked)
 
-    def by(name: str, rows: store.Rows) -> Plan:
+    def by(name: str, rows: store.Scan) -> Plan:
         return taken(name, lambda: _attempted(rows, columns, tail, ask.limit)[0])
 
     def chosen() -> Any:

@@ -22,7 +22,7 @@ from rowkeeper.rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
 
 CASES = Path(__file__).parent.parent / "tests" / "cases"
 ROUNDS, CALLS = 200, 100
@@ -33,7 +33,7 @@ def call_of(example: dict[str, Any], ruleset: Ruleset, case: dict[str, Any]) -> 
     identity = Identity(user=example["users"][case["as"]]) if case["as"] else ANONYMOUS
     rows = {row["Email"]: row for row in example["entries"]}
     if case["operation"] == "find":
-        query = ByQuery(parse_where(case.get("where")))
+        query = QueryRequest(parse_where(case.get("where")))
         return lambda: decide_select(ruleset, identity, query)
     if case["operation"] == "insert":
         insert = Insert([case["data"]])
@@ -41,7 +41,7 @@ def call_of(example: dict[str, Any], ruleset: Ruleset, case: dict[str, Any]) -> 
     if case["operation"] == "update":
         update = Update([Change(case["data"], rows[case["entry"]])])
         return lambda: decide_update(ruleset, identity, update)
-    remove = ById([rows[case["entry"]]])
+    remove = EntryRequest([rows[case["entry"]]])
     return lambda: decide_delete(ruleset, identity, remove)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .query.views import problem_with_views
-from .values.validation import MAX_DEPTH, nests_deeper, problem_with_name, same, shown
+from .values.validation import MAX_DEPTH, nests_deeper, printable, problem_with_name, same
 
 # Of a data source; of a single row, `values.MAX_COLUMNS`.
 MAX_COLUMNS = 2_000
@@ -46,9 +46,9 @@ def problem_with_columns(columns: object) -> str | None:
     for name in columns:
         problem = problem_with_name(name)
         if problem:
-            return f"the column `{shown(name)}` {problem}"
+            return f"the column `{printable(name)}` {problem}"
         if name in seen:
-            return f"the column `{shown(name)}` stands twice"
+            return f"the column `{printable(name)}` stands twice"
         seen.add(name)
     return None
 
@@ -67,13 +67,14 @@ def problem_with_more_columns(
         return None
     if len(after) > MAX_COLUMNS:
         return (
-            f"the data source would have more than {MAX_COLUMNS} columns; `{shown(new[0])}` is new"
+            f"the data source would have more than {MAX_COLUMNS} columns; "
+            f"`{printable(new[0])}` is new"
         )
     size = _bytes_of(after)
     if size > most_bytes and size > _bytes_of(before):
         return (
             f"the names of the data source's columns would have {size} bytes together; at most "
-            f"{most_bytes} are allowed; `{shown(new[0])}` is new"
+            f"{most_bytes} are allowed; `{printable(new[0])}` is new"
         )
     return None
 
@@ -93,9 +94,9 @@ def problem_with_indexed(
         return f"there are {len(indexed)} indexed columns; at most {MAX_INDEXED} are allowed"
     for name in indexed:
         if name not in columns:
-            return f"`{shown(name)}` is none of the columns"
+            return f"`{printable(name)}` is none of the columns"
         if name in secret:
-            return f"`{shown(name)}` holds passwords, which nobody can search"
+            return f"`{printable(name)}` holds passwords, which nobody can search"
     return None
 
 
@@ -115,7 +116,7 @@ def _problem_with_login(login: object) -> str | None:
         return '`login` is an object: {"emailColumn": "Email", "passwordColumn": "Password"}'
     unknown = set(login) - {"emailColumn", "passwordColumn", "sessionColumns"}
     if unknown:
-        return f"`login` has no property `{shown(min(unknown))}`"
+        return f"`login` has no property `{printable(min(unknown))}`"
     for key in ("emailColumn", "passwordColumn"):
         if key not in login:
             return f"`login` needs `{key}`"

@@ -15,7 +15,7 @@ from .definition import declared_of, problem_with_columns, problem_with_definiti
 from .query.column_names import is_path
 from .values.codec import RowEncoder
 from .values.source_names import problem_with_source_name
-from .values.validation import holds_nested_list, lower, problem_with_row, shown
+from .values.validation import holds_nested_list, lower, printable, problem_with_row
 
 # What `Source` says of people who did not sign in against a data source.
 RESERVED_NAMES = frozenset({"django"})
@@ -32,7 +32,9 @@ def check_name(name: str) -> None:
     if problem:
         raise ValidationError(f"the name {problem}")
     if lower(name) in RESERVED_NAMES:
-        raise ValidationError(f"the name `{shown(name)}` stands for other kinds of users in rules")
+        raise ValidationError(
+            f"the name `{printable(name)}` stands for other kinds of users in rules"
+        )
 
 
 def check_columns(columns: object) -> None:

@@ -119,10 +119,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     # First, so that a fault in any of the others is answered in JSON under `/v1/`, too.
-    "rowkeeper.rules.api.middleware.JsonErrors",
+    "rowkeeper.rules.api.middleware.JsonErrorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     # What brings a token has no use for all that follows.
-    "rowkeeper.rules.api.middleware.Straight",
+    "rowkeeper.rules.api.middleware.TokenApiMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

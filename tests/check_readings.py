@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rowkeeper.rules.analysis.sensitive_names import looks_sensitive
-from rowkeeper.rules.engine.decide import Decision, keeps_out
+from rowkeeper.rules.engine.decide import Decision, exclusion_reason
 from rowkeeper.rules.engine.problems import Problem
 from rowkeeper.rules.engine.rule import OPERATIONS, Rule
 from tests.random_lists import Request
@@ -61,7 +61,7 @@ def _stopped(world: World, rule: Rule, asked: Request, decision: Decision) -> bo
     return decision.notes[-1][1].final and any(
         later.position > rule.position
         and asked.operation in later.operations
-        and keeps_out(later, asked.who) is None
+        and exclusion_reason(later, asked.who) is None
         for later in active(world)
     )
 
@@ -130,7 +130,7 @@ def no_app_without_login(world: World) -> bool:
     """Each rule for everyone admits an anonymous request, or something is said about its apps."""
     said = {problem.rule for problem in world.problems if problem.path == "appId"}
     return all(
-        rule.position in said or keeps_out(rule, PEOPLE[0]) is None
+        rule.position in said or exclusion_reason(rule, PEOPLE[0]) is None
         for rule in active(world)
         if rule.allow.kind == "all"
     )
@@ -257,7 +257,7 @@ def some_records(world: World) -> bool:
             continue
         alone = world.alone(rule.position).every("update")
         if not any(reason.code == "require" for _, d in alone for _, reason in d.notes):
-            return not any(who for who in PEOPLE if keeps_out(rule, who) is None)
+            return not any(who for who in PEOPLE if exclusion_reason(rule, who) is None)
     return True
 
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rowkeeper.datasources.query.where import And, Elem, Field, Made, Node, Not, Or
+from rowkeeper.datasources.query.where import And, Composite, ElemMatch, Field, Node, Not, Or
 from rowkeeper.datasources.query.where.comparison import equal
 from rowkeeper.datasources.query.where.operators import OPERATORS
-from rowkeeper.datasources.query.where.paths import MISSING, ends, walk
+from rowkeeper.datasources.query.where.paths import MISSING, end_values, values_at
 from rowkeeper.datasources.values.validation import same
 
-Condition = Field | Elem | Made
+Condition = Field | ElemMatch | Composite
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _steps(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[tuple[Any,
 
 def _meets(test: Callable[[Any, str], bool]) -> Callable[[Condition, Any], bool]:
     def explains(condition: Condition, item: Any) -> bool:
-        return not isinstance(condition, Made) and any(
+        return not isinstance(condition, Composite) and any(
             test(owner, key) for owner, key in _steps(item, condition.path)
         )
 
@@ -186,7 +186,8 @@ def _on_values(
             isinstance(condition, Field)
             and condition.op in ops
             and any(
-                test(condition.op, value, condition.operand) for value in walk(item, condition.path)
+                test(condition.op, value, condition.operand)
+                for value in values_at(item, condition.path)
             )
         )
 
@@ -260,14 +261,14 @@ def _astral(op: str, value: Any, operand: Any) -> bool:
 
 
 def _lists_in_lists(condition: Condition, item: Any) -> bool:
-    return isinstance(condition, Elem) and any(
+    return isinstance(condition, ElemMatch) and any(
         isinstance(value, list) and any(isinstance(member, list) for member in value)
-        for value in ends(item, condition.path)
+        for value in end_values(item, condition.path)
     )
 
 
 def _all_of_lists(condition: Condition, item: Any) -> bool:
-    if not isinstance(condition, Made):
+    if not isinstance(condition, Composite):
         return False
     inside = condition.item.items if isinstance(condition.item, And) else (condition.item,)
     return any(
@@ -722,12 +723,12 @@ def possible(node: Node, item: Any) -> frozenset[bool]:
         return _joined(answers, isinstance(node, And))
     if any(difference.explains(node, item) for difference in DIFFERENCES):
         return BOTH
-    if isinstance(node, Made):
+    if isinstance(node, Composite):
         return possible(node.item, item)
-    if isinstance(node, Elem):
+    if isinstance(node, ElemMatch):
         found = [
             possible(node.item, member)
-            for value in ends(item, node.path)
+            for value in end_values(item, node.path)
             if isinstance(value, list)
             for member in value
         ]

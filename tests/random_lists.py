@@ -11,7 +11,7 @@ from typing import Any
 
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.query.where import parse_where
-from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.context import LintContext
 from rowkeeper.rules.engine.decide import (
     Decision,
     Ruleset,
@@ -21,7 +21,7 @@ from rowkeeper.rules.engine.decide import (
     decide_select,
     decide_update,
 )
-from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
 from tests import random_cases as make
 from tests.random_cases import COLUMNS
 
@@ -56,9 +56,9 @@ def alike(rnd: Random, rule: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps({key: value for key, value in found.items() if value is not None}))
 
 
-def place(rnd: Random) -> Surroundings:
+def place(rnd: Random) -> LintContext:
     secret = frozenset(["it's"]) if make.chance(rnd, 0.3) else frozenset()
-    return Surroundings(tuple(COLUMNS), secret, signs_in_as="People" if secret else None)
+    return LintContext(tuple(COLUMNS), secret, signs_in_as="People" if secret else None)
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def request(rnd: Random, rules: Rules) -> Request:
         if make.chance(rnd, 0.7):
             where = make.implying(rnd, wants) if make.chance(rnd, 0.7) else make.where(rnd)
             names = tuple(make.some(rnd, COLUMNS, 2)) if make.chance(rnd, 0.4) else ()
-            return Request(operation, who, ByQuery(parse_where(where, COLUMNS), names))
-        return Request(operation, who, ById([{**make.row(rnd), **meeting(rnd, wants)}]))
+            return Request(operation, who, QueryRequest(parse_where(where, COLUMNS), names))
+        return Request(operation, who, EntryRequest([{**make.row(rnd), **meeting(rnd, wants)}]))
     if operation == "insert":
         row = {**make.row(rnd), **meeting(rnd, wants)}
         return Request(operation, who, Insert([row]))
@@ -137,7 +137,7 @@ def meeting(rnd: Random, wants: list[Any]) -> dict[str, Any]:
     return row
 
 
-def decided(rules: Rules, place: Surroundings) -> Ruleset:
+def decided(rules: Rules, place: LintContext) -> Ruleset:
     """The list, compiled for the place."""
     return compile_rules(rules, COLUMNS, place.secret, place.signs_in_as is not None)
 

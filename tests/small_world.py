@@ -13,11 +13,11 @@ from typing import Any
 
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.query.where import parse_where
-from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.context import LintContext
 from rowkeeper.rules.analysis.lint import check_rules
 from rowkeeper.rules.engine.decide import Decision, Ruleset, compile_rules
 from rowkeeper.rules.engine.problems import Problem
-from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
 from rowkeeper.rules.engine.rule import OPERATIONS
 from tests.random_lists import Request, Rules
 
@@ -55,12 +55,14 @@ WHERES = [
 UNDECLARED = [{"Missing": "x"}, {"Other": "x"}]
 # Requests that name a column that is not declared, with one test of each column at most.
 NAMING = [
-    ByQuery(parse_where({"$and": [*first, *second]} if first or second else {}, COLUMNS), (name,))
+    QueryRequest(
+        parse_where({"$and": [*first, *second]} if first or second else {}, COLUMNS), (name,)
+    )
     for first, second in product(_tests("A")[:7], _tests("Salary")[:7])
     for name in ("Missing", "Other")
 ]
 ASKS: dict[str, list[Any]] = {
-    "select": [*map(ByQuery, WHERES), *NAMING, *(ById([row]) for row in rows(STORED))],
+    "select": [*map(QueryRequest, WHERES), *NAMING, *(EntryRequest([row]) for row in rows(STORED))],
     "insert": [Insert([row]) for row in [*rows(SENT), *UNDECLARED]],
     "update": [
         Update([Change(sent, stored, own)])
@@ -75,7 +77,7 @@ ASKS["delete"] = ASKS["select"]
 class World:
     """A list of rules in its place, with what is said about it and every decision by it."""
 
-    def __init__(self, rules: Rules, place: Surroundings) -> None:
+    def __init__(self, rules: Rules, place: LintContext) -> None:
         self.rules = rules
         self.place = place
         self._known: dict[str, list[tuple[Request, Decision]]] = {}
@@ -125,7 +127,7 @@ def random_world(rnd: Random) -> World:
     """A valid list of rules, in a data source that people may sign in against."""
     while True:
         signs_in = rnd.random() < 0.4
-        place = Surroundings(
+        place = LintContext(
             COLUMNS,
             secret=frozenset(["Salary"]) if signs_in and rnd.random() < 0.6 else frozenset(),
             several_kinds=rnd.random() < 0.3,

@@ -19,9 +19,9 @@ from django.urls import reverse
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.query.where import parse_where
 from rowkeeper.rules.analysis.access_matrix import Caller, access_to, callers, grants
-from rowkeeper.rules.analysis.subsumption import Facts
+from rowkeeper.rules.analysis.subsumption import RuleFacts
 from rowkeeper.rules.engine.decide import compile_rules, decide_delete, decide_insert, decide_select
-from rowkeeper.rules.engine.requests import ById, ByQuery, Insert
+from rowkeeper.rules.engine.requests import EntryRequest, Insert, QueryRequest
 from rowkeeper.rules.engine.rule import OPERATIONS
 from tests.random_cases import COLUMNS, SEED
 from tests.random_lists import random_list
@@ -57,16 +57,16 @@ def test_what_is_always_so_is_granted_and_what_is_not_so_is_denied() -> None:
         ruleset = compile_rules(rules, COLUMNS)
         if ruleset.problems:
             continue
-        facts = [Facts.of(rule) for rule in ruleset.rules]
+        facts = [RuleFacts.of(rule) for rule in ruleset.rules]
         for caller in callers(ruleset.rules):
             identity = as_identity(caller)
             if identity is None:
                 continue
-            everything = ByQuery(parse_where({}, COLUMNS))
+            everything = QueryRequest(parse_where({}, COLUMNS))
             for operation, decide, ask in (
                 ("select", decide_select, everything),
                 ("insert", decide_insert, Insert([{}])),
-                ("delete", decide_delete, ById([{}])),
+                ("delete", decide_delete, EntryRequest([{}])),
             ):
                 found = grants(facts, caller, operation)  # type: ignore[arg-type]
                 decision = decide(ruleset, identity, ask)  # type: ignore[operator]
@@ -88,11 +88,11 @@ def test_a_column_that_is_always_read_is_shown_and_one_that_never_is_is_hidden()
         ruleset = compile_rules(random_list(rnd), COLUMNS)
         if ruleset.problems:
             continue
-        facts = [Facts.of(rule) for rule in ruleset.rules]
+        facts = [RuleFacts.of(rule) for rule in ruleset.rules]
         for caller in callers(ruleset.rules)[:2]:
             found = grants(facts, caller, "select")
             identity = Identity() if caller.allow.kind == "nobody" else Identity(user={})
-            decision = decide_select(ruleset, identity, ById([{"Email": "a"}]))
+            decision = decide_select(ruleset, identity, EntryRequest([{"Email": "a"}]))
             for column in COLUMNS:
                 if access_to(found, column)[0] == "no":
                     checked += 1

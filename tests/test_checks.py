@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.context import LintContext
 from rowkeeper.rules.analysis.lint import check_rules
 from rowkeeper.rules.engine.decide import Decision
 from rowkeeper.rules.engine.problems import CheckCode, Problem
@@ -23,9 +23,9 @@ CASES = json.loads((Path(__file__).parent / "cases" / "checks.json").read_text()
 STAFF = ["Email", "Name", "Role", "Department", "Salary"]
 
 
-def place_of(case: dict[str, Any], side: dict[str, Any]) -> Surroundings:
+def place_of(case: dict[str, Any], side: dict[str, Any]) -> LintContext:
     users = side.get("userColumns")
-    return Surroundings(
+    return LintContext(
         columns=tuple(side.get("columns", STAFF)),
         several_kinds=case.get("severalKinds", False),
         signs_in_as="People" if side.get("signsIn", case.get("signsIn")) else None,
@@ -67,7 +67,7 @@ def test_every_check_has_a_case() -> None:
 
 def said_of(name: str, signs_in: bool) -> list[tuple[int, str, str]]:
     example = json.loads((Path(__file__).parent / "cases" / f"{name}.json").read_text())
-    place = Surroundings(
+    place = LintContext(
         columns=tuple(example["columns"]), signs_in_as=example["name"] if signs_in else None
     )
     found = check_rules(example["rules"], place)
@@ -110,7 +110,7 @@ def same_outcome(left: Decision, right: Decision) -> bool:
     return all(getattr(left, name) == getattr(right, name) for name in kept)
 
 
-def valid_list(rnd: Random, place: Surroundings) -> list[dict[str, Any]]:
+def valid_list(rnd: Random, place: LintContext) -> list[dict[str, Any]]:
     while True:
         rules = random_list(rnd)
         if all(p.severity != "error" for p in check_rules(rules, place)):
@@ -144,7 +144,7 @@ def test_a_fix_mends_and_lets_nobody_do_more() -> None:
     codes: dict[str, int] = {}
     for _ in range(LISTS):
         around = place(rnd)
-        around = Surroundings((*COLUMNS, "Salary"), around.secret, signs_in_as=around.signs_in_as)
+        around = LintContext((*COLUMNS, "Salary"), around.secret, signs_in_as=around.signs_in_as)
         rules = valid_list(rnd, around)
         problems = check_rules(rules, around)
         for problem in problems:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import pytest
 
 from rowkeeper.accounts.identity import Identity
-from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.context import LintContext
 from rowkeeper.rules.analysis.lint import check_rules
 from rowkeeper.rules.engine.decide import Ruleset, compile_rules
 from rowkeeper.rules.engine.problems import CheckCode
@@ -66,7 +66,7 @@ def test_people_promote_themselves_where_it_is_said() -> None:
             "exclude": rnd.choice([[], ["Role"], ["A"]]),
         }
         reader = {"type": ["select"], "allow": {"user": {"Role": {"equals": "x"}}}}
-        place = Surroundings(("Role", "A"), signs_in_as="People")
+        place = LintContext(("Role", "A"), signs_in_as="People")
         said = any(p.code == "self-promotion" for p in check_rules([reader, writer], place))
         found += said
         ruleset = compile_rules([reader, writer], place.columns, (), True)
@@ -100,7 +100,7 @@ def test_scripts_end_without_a_return_where_it_is_said() -> None:
         tests = ["type == 'select'", "type != 'insert'", "type in ('update', 'delete')", "query"]
         chosen = rnd.sample(tests, rnd.choice([1, 2, 3]))
         script = "\n".join(_statement(rnd, test) for test in chosen)
-        said = [p.message for p in check_rules([{"script": script}], Surroundings())]
+        said = [p.message for p in check_rules([{"script": script}], LintContext())]
         names: dict[str, Any] = {}
         exec(f"def rule(type, query):\n{indent(script, ' ')}\n", names)
         for operation in OPERATIONS:
@@ -135,7 +135,7 @@ def test_scripts_grant_blindly_where_it_is_said() -> None:
             f"if {test}:\n {rnd.choice(ways)}\nelse:\n {rnd.choice([*ways, 'x = entry.Mine'])}"
             for test in tests[: rnd.choice([1, 2, 3])]
         )
-        said = " ".join(p.message for p in check_rules([{"script": script}], Surroundings()))
+        said = " ".join(p.message for p in check_rules([{"script": script}], LintContext()))
         names: dict[str, Any] = {}
         exec(f"def rule(type, query, user, entry):\n{indent(script, ' ')}\n", names)
         blind = False
@@ -150,9 +150,7 @@ def test_scripts_grant_blindly_where_it_is_said() -> None:
 
 
 def test_a_password_that_an_include_names_can_be_required() -> None:
-    place = Surroundings(
-        ("Email", "Password"), secret=frozenset(["Password"]), signs_in_as="People"
-    )
+    place = LintContext(("Email", "Password"), secret=frozenset(["Password"]), signs_in_as="People")
     rule: dict[str, Any] = {"type": ["insert"], "allow": "all", "require": ["Email", "Password"]}
 
     def said(**more: Any) -> list[str]:
@@ -169,7 +167,7 @@ def test_a_closed_column_that_a_select_shows_can_be_sent_back() -> None:
     update: dict[str, Any] = {"type": ["update"], "allow": "loggedIn", "require": ["A"]}
     rules = [{"type": ["select"], "allow": "loggedIn"}, {**update, "exclude": ["A"]}]
     (said,) = [
-        p for p in check_rules(rules, Surroundings(COLUMNS)) if p.code == "required-and-hidden"
+        p for p in check_rules(rules, LintContext(COLUMNS)) if p.code == "required-and-hidden"
     ]
     assert said.message.endswith("an update fits this rule only if it sends back the stored value")
 
@@ -177,4 +175,4 @@ def test_a_closed_column_that_a_select_shows_can_be_sent_back() -> None:
 def test_a_rule_for_no_app_stops_nothing() -> None:
     insert: dict[str, Any] = {"type": ["insert"], "allow": "loggedIn"}
     rules = [{**insert, "appId": [], "require": ["A"]}, insert]
-    assert "stops-later" not in [p.code for p in check_rules(rules, Surroundings(COLUMNS))]
+    assert "stops-later" not in [p.code for p in check_rules(rules, LintContext(COLUMNS))]

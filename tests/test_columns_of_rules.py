@@ -8,9 +8,9 @@ from itertools import product
 import pytest
 
 from rowkeeper.datasources.query.where import Field, parse_where
-from rowkeeper.rules.engine.column_checks import hidden_name
+from rowkeeper.rules.engine.column_checks import first_hidden
 from rowkeeper.rules.engine.columns import Columns, _above
-from rowkeeper.rules.engine.requests import ByQuery
+from rowkeeper.rules.engine.requests import QueryRequest
 
 SEED = 20261127
 KEYS = ["a", "b", "data"]
@@ -63,10 +63,10 @@ def test_conditions_on_one_path_are_compared_once(monkeypatch: pytest.MonkeyPatc
     )
     columns = Columns.of(None, ["Salary"])
     where = {"$and": [{"A.b": {"$gt": n}} for n in range(500)] + [{"Salary": 1}]}
-    assert hidden_name(columns, ByQuery(parse_where(where)), []) == "Salary"
+    assert first_hidden(columns, QueryRequest(parse_where(where)), []) == "Salary"
     # A column of that name, dots and all, is another one.
     both = parse_where({"$and": [{"A.b": 1}, {"A": {"b": 1}}]}, ["A.b"])
-    assert hidden_name(Columns.of(["A.b"]), ByQuery(both), []) == "A"
+    assert first_hidden(Columns.of(["A.b"]), QueryRequest(both), []) == "A"
     assert len(asked) == 4
 
 

@@ -16,7 +16,7 @@ from rowkeeper.accounts.tokens import create_api_token
 from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.models import DataSource
-from rowkeeper.rules.analysis.context import Surroundings
+from rowkeeper.rules.analysis.context import LintContext
 from rowkeeper.rules.analysis.lint import check_rules
 from rowkeeper.rules.analysis.lint_rule import warnings_with
 from rowkeeper.rules.analysis.site import Site
@@ -250,7 +250,7 @@ def test_the_data_sources_that_are_there_are_listed(people: DataSource) -> None:
 
 def test_a_stored_rule_that_is_not_valid(people: DataSource) -> None:
     AccessRule.objects.filter(data_source=people, position=2).update(allow="everyone")
-    registry.touch_rules(people.pk)
+    registry.bump_rules_version(people.pk)
     told = explain("select", "--user", BOB)
     assert told[0] == "denied: 400 datasource.access"
     assert any("is not valid and ends the evaluation" in line for line in told)
@@ -359,7 +359,7 @@ def test_an_update_rule_for_every_record(rule: dict[str, Any], warns: bool) -> N
 )
 def test_a_column_that_is_required_and_hidden(rule: dict[str, Any], warns: bool) -> None:
     full = {"allow": "all", "require": [OWN], **rule}
-    said = check_rules([full], Surroundings(("Email", "Name")))
+    said = check_rules([full], LintContext(("Email", "Name")))
     found = [each for each in said if each.code == "required-and-hidden"]
     assert len(found) == warns
     for warning in found:

@@ -11,7 +11,7 @@ from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.models import Entry
 from rowkeeper.datasources.query.where import parse_where
 from rowkeeper.rules.engine.decide import compile_rules, decide_select
-from rowkeeper.rules.engine.requests import ById, ByQuery
+from rowkeeper.rules.engine.requests import EntryRequest, QueryRequest
 from rowkeeper.rules.repository.rules import save_rules
 from tests.calls import Api, place
 from tests.people import headers_of, sign_in_source
@@ -25,7 +25,7 @@ SELECT: dict[str, Any] = {"type": ["select"], "allow": "all"}
 def test_a_rule_about_everybody_else_is_not_about_them(spelling: str) -> None:
     allow = {"user": {"Email": {"notequals": spelling}}}
     ruleset = compile_rules([{**SELECT, "allow": allow}], ["A"])
-    ask = ByQuery(parse_where({}))
+    ask = QueryRequest(parse_where({}))
     assert not decide_select(ruleset, JOSE, ask).granted
     assert decide_select(ruleset, Identity(user={"Email": "ann@acme.com"}), ask).granted
 
@@ -34,21 +34,21 @@ def test_a_rule_about_everybody_else_is_not_about_them(spelling: str) -> None:
 def test_a_requirement_on_the_address_of_a_row(spelling: str) -> None:
     rules = [{**SELECT, "require": [{"Email": {"notequals": spelling}}]}]
     ruleset = compile_rules(rules, ["Email"], address="Email")
-    assert not decide_select(ruleset, JOSE, ById([{"Email": COMPOSED}])).granted
-    assert decide_select(ruleset, JOSE, ById([{"Email": "ann@acme.com"}])).granted
+    assert not decide_select(ruleset, JOSE, EntryRequest([{"Email": COMPOSED}])).granted
+    assert decide_select(ruleset, JOSE, EntryRequest([{"Email": "ann@acme.com"}])).granted
     where = parse_where({"Email": {"$ne": COMPOSED}})
-    assert decide_select(ruleset, JOSE, ByQuery(where)).granted
+    assert decide_select(ruleset, JOSE, QueryRequest(where)).granted
     only = compile_rules(
         [{**SELECT, "require": [{"Email": {"equals": spelling}}]}], ["Email"], address="Email"
     )
-    assert decide_select(only, JOSE, ById([{"Email": COMPOSED}])).granted
+    assert decide_select(only, JOSE, EntryRequest([{"Email": COMPOSED}])).granted
 
 
 def test_other_columns_are_compared_exactly() -> None:
     rules = [{**SELECT, "require": [{"Name": {"notequals": DECOMPOSED}}]}]
     ruleset = compile_rules(rules, ["Email", "Name"], address="Email")
-    assert decide_select(ruleset, JOSE, ById([{"Name": COMPOSED}])).granted
-    assert not decide_select(ruleset, JOSE, ById([{"Name": DECOMPOSED}])).granted
+    assert decide_select(ruleset, JOSE, EntryRequest([{"Name": COMPOSED}])).granted
+    assert not decide_select(ruleset, JOSE, EntryRequest([{"Name": DECOMPOSED}])).granted
 
 
 @pytest.mark.django_db

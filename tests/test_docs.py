@@ -31,8 +31,15 @@ from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.query.select import Projection, Select, parse_order, parse_query
 from rowkeeper.datasources.query.where import EVERYTHING, matches, parse_where
-from rowkeeper.rules.engine.decide import Decision, asks_for_login, compile_rules
-from rowkeeper.rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.decide import Decision, compile_rules, login_could_help
+from rowkeeper.rules.engine.requests import (
+    Change,
+    DecisionRequest,
+    EntryRequest,
+    Insert,
+    QueryRequest,
+    Update,
+)
 from rowkeeper.rules.management.commands.explain import DECIDE
 from rowkeeper.rules.repository.rules import rules_of, save_rules
 from rowkeeper.rules.sandbox import check
@@ -150,16 +157,16 @@ def identity_of(text: str) -> Identity:
     return Identity(user=json.loads(quoted(text)[0]), app_id=app_id)
 
 
-def ask_of(text: str) -> tuple[Any, Ask]:
+def ask_of(text: str) -> tuple[Any, DecisionRequest]:
     verb = text.split()[0].strip(",")
     if "naming" in text:
-        return "select", ByQuery(EVERYTHING, tuple(quoted(text)))
+        return "select", QueryRequest(EVERYTHING, tuple(quoted(text)))
     values = [json.loads(value) for value in quoted(text)]
     if verb in ("select", "delete"):
         written = values[0] if values else {}
-        return verb, ByQuery(parse_where(written), written=written)
+        return verb, QueryRequest(parse_where(written), written=written)
     if verb in ("read", "remove"):
-        return {"read": "select", "remove": "delete"}[verb], ById([values[0]])
+        return {"read": "select", "remove": "delete"}[verb], EntryRequest([values[0]])
     if verb == "insert":
         return "insert", Insert([values[0]])
     assert verb == "update", text
@@ -177,7 +184,7 @@ def test_rules_answer_as_the_page_says(rules: Block, row: list[str]) -> None:
     if decision.granted:
         assert decision.rule is not None
         said = f"rule {decision.rule.position}"
-    elif identity.is_anonymous and asks_for_login(ruleset, identity, operation):
+    elif identity.is_anonymous and login_could_help(ruleset, identity, operation):
         said = "login"
     else:
         said = "denied"

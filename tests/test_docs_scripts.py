@@ -20,7 +20,14 @@ from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.query.where import parse_where
 from rowkeeper.rules.engine.decide import Decision, compile_rules
-from rowkeeper.rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import (
+    Change,
+    DecisionRequest,
+    EntryRequest,
+    Insert,
+    QueryRequest,
+    Update,
+)
 from rowkeeper.rules.management.commands.explain import DECIDE
 from rowkeeper.rules.sandbox.limits import Limits
 from rowkeeper.rules.sandbox.worker.names import FUNCTIONS, INPUTS
@@ -67,17 +74,17 @@ def looked_up(db: None) -> int:
     return int(get_user_model().objects.create_user("boss", is_superuser=True).pk)
 
 
-def ask_of(text: str) -> tuple[Any, Ask]:
+def ask_of(text: str) -> tuple[Any, DecisionRequest]:
     verb, batch = text.split()[0], " both " in text
     stored, _, sent = text.partition(" with ")
     before, values = ([json.loads(value) for value in quoted(part)] for part in (stored, sent))
     if verb == "select":
         written = before[0] if before else {}
-        return "select", ByQuery(parse_where(written), written=written)
+        return "select", QueryRequest(parse_where(written), written=written)
     if verb == "insert":
         return "insert", Insert(before, batch)
     if verb == "remove":
-        return "delete", ById(before, batch)
+        return "delete", EntryRequest(before, batch)
     assert verb == "update", text
     pairs = enumerate(zip(values, before, strict=True), 1)
     changes = [Change(row, data, id=number) for number, (row, data) in pairs]
@@ -104,7 +111,7 @@ def test_scripts_say_what_the_page_says(script: str, row: list[str], looked_up: 
     if more.startswith("runs"):
         wanted = [json.loads(re.sub("…", '"…"', text)) for text in quoted(more)]
         if operation == "select":
-            assert isinstance(ask, ByQuery)
+            assert isinstance(ask, QueryRequest)
             assert decision.where(ask.where) == parse_where(wanted[0])
         else:
             assert _like(list(decision.rows), wanted), decision.rows

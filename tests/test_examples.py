@@ -16,14 +16,14 @@ from rowkeeper.datasources.models import DataSource, Entry
 from rowkeeper.datasources.query.where import all_of, matches, parse_where
 from rowkeeper.rules.engine.decide import (
     Decision,
-    asks_for_login,
     compile_rules,
     decide_delete,
     decide_insert,
     decide_select,
     decide_update,
+    login_could_help,
 )
-from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
 from rowkeeper.rules.repository.rules import save_rules
 from tests.people import headers_of, sign_in_source
 
@@ -45,13 +45,13 @@ def decision_of(example: dict[str, Any], case: dict[str, Any]) -> Decision:
     identity = identity_of(example, case)
     rows = {row["Email"]: row for row in example["entries"]}
     if case["operation"] == "find":
-        return decide_select(ruleset, identity, ByQuery(parse_where(case.get("where"))))
+        return decide_select(ruleset, identity, QueryRequest(parse_where(case.get("where"))))
     if case["operation"] == "insert":
         return decide_insert(ruleset, identity, Insert([case["data"]]))
     stored = rows[case["entry"]]
     if case["operation"] == "update":
         return decide_update(ruleset, identity, Update([Change(case["data"], stored)]))
-    return decide_delete(ruleset, identity, ById([stored]))
+    return decide_delete(ruleset, identity, EntryRequest([stored]))
 
 
 @pytest.mark.parametrize(("example", "case"), ALL)
@@ -61,7 +61,7 @@ def test_through_the_engine(example: dict[str, Any], case: dict[str, Any]) -> No
     assert len(decision.trace) == len(example["rules"])
     if "denied" in case:
         identity = identity_of(example, case)
-        login = identity.is_anonymous and asks_for_login(
+        login = identity.is_anonymous and login_could_help(
             decision.ruleset, identity, decision.operation
         )
         assert case["denied"] == ("login" if login else "rules")

@@ -27,7 +27,7 @@ from rowkeeper.datasources.models import DataSource, Entry
 from rowkeeper.datasources.store import attempts, statistics
 from rowkeeper.datasources.store import embedded as store_few
 from rowkeeper.rules.access import plan_cache
-from rowkeeper.rules.access.plan_cache import MAX_BODIES, Repeated
+from rowkeeper.rules.access.plan_cache import MAX_BODIES, SelectPlanCache
 from rowkeeper.rules.api import foresight
 from rowkeeper.rules.repository.rules import save_rules
 from tests import calls
@@ -281,12 +281,12 @@ def test_two_credentials_are_not_taken_for_one(staff: Place, people: DataSource)
 
 
 def test_more_than_a_few_are_all_answered(people: DataSource) -> None:
-    rows = [{"Team": "Blue", "N": n} for n in range(store.FEW + 5)]
+    rows = [{"Team": "Blue", "N": n} for n in range(store.EMBED_LIMIT + 5)]
     there = place([READ], rows)
     ann = calls.session(people, "ann@acme.com")
     assert warm(ann, there, {"where": {"Team": "Blue"}}).rows == rows
-    some = {"where": {"Team": "Blue"}, "limit": store.FEW + 2, "offset": 1}
-    assert warm(ann, there, some).rows == rows[1 : store.FEW + 3]
+    some = {"where": {"Team": "Blue"}, "limit": store.EMBED_LIMIT + 2, "offset": 1}
+    assert warm(ann, there, some).rows == rows[1 : store.EMBED_LIMIT + 3]
 
 
 def test_a_use_is_noted(staff: Place, people: DataSource) -> None:
@@ -434,9 +434,9 @@ def test_an_ordinary_request_leaves_what_is_kept_of_its_credential(
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Repeated:
+def kept(monkeypatch: pytest.MonkeyPatch) -> SelectPlanCache:
     """What is kept of requests, at first nothing."""
-    found = Repeated()
+    found = SelectPlanCache()
     monkeypatch.setattr(foresight, "_repeated", found)
     credential_query._kept.clear()
     return found
@@ -444,7 +444,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Repeated:
 
 @only_postgresql
 def test_few_bodies_of_each_are_kept_beside_those_of_others(
-    kept: Repeated, people: DataSource
+    kept: SelectPlanCache, people: DataSource
 ) -> None:
     there = place([READ], ROWS)
     ann, other = (calls.session(people, "ann@acme.com") for _ in range(2))
@@ -456,7 +456,7 @@ def test_few_bodies_of_each_are_kept_beside_those_of_others(
 
 @only_postgresql
 def test_only_so_many_callers_are_kept(
-    kept: Repeated, people: DataSource, monkeypatch: pytest.MonkeyPatch
+    kept: SelectPlanCache, people: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_cache, "MAX_CALLERS", 3)
     there = place([READ], ROWS)
@@ -466,7 +466,7 @@ def test_only_so_many_callers_are_kept(
 
 
 @only_postgresql
-def test_nothing_long_is_kept(kept: Repeated, people: DataSource) -> None:
+def test_nothing_long_is_kept(kept: SelectPlanCache, people: DataSource) -> None:
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
     columns = [f"{'c' * 250}{n}" for n in range(32)]
@@ -493,11 +493,11 @@ def test_nothing_long_is_kept(kept: Repeated, people: DataSource) -> None:
 
 
 @only_postgresql
-def test_what_is_no_longer_so_is_not_in_memory(kept: Repeated, people: DataSource) -> None:
+def test_what_is_no_longer_so_is_not_in_memory(kept: SelectPlanCache, people: DataSource) -> None:
     """Neither what a credential stood for, nor a state of the data source."""
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
-    expected: list[weakref.ref[credential_query.Expected]] = []
+    expected: list[weakref.ref[credential_query.CachedSession]] = []
     for number in range(4):
         warm(ann, there, {**BLUE, "limit": 10 + number})
         assert len(kept) == 1
@@ -541,7 +541,7 @@ def test_too_many_rows_to_be_sorted_are_asked_for_anew(
     assert len(statistics.attempts) == 1
     assert seen[-1][1] == seen[-2][1] == 1
     # That is as true for who names no limit.
-    monkeypatch.setattr(store_few, "FEW", 9)
+    monkeypatch.setattr(store_few, "EMBED_LIMIT", 9)
     for _ in range(3):
         assert len(asked(ann, there, {"where": {"Team": "Blue"}})[0].rows) == 30
         assert len(statistics.attempts) == 1

@@ -68,7 +68,7 @@ def put_straight(model: DataSource, rules: list[dict[str, Any]]) -> None:
                 f"VALUES (%s,%s{',%s' * len(rule)})",
                 [model.pk, position, *(held_as(value) for value in rule.values())],
             )
-    registry.touch_rules(model.pk)
+    registry.bump_rules_version(model.pk)
 
 
 class Raw(str):

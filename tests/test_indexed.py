@@ -127,7 +127,7 @@ def walked(
 
     after: After | None = After()
     while after is not None:
-        page = extended.page(
+        page = extended.select_page(
             source, Select(node, order, limit=9, after=after), node, Projection(), []
         )
         yield from places(page.entries, ids)

@@ -339,7 +339,7 @@ def test_a_name_that_a_client_sends_is_never_spelled(things: DataSource) -> None
     source = registry.source_of(things)
     for name in ("Undeclared '%s", "Name'"):
         ask = asked(source, {"where": {name: 1}, "order": [[name, "ASC"]], "limit": 1})
-        rows = planner.rows_for(scan.Ask(source, ask.where, ask.order, 1))
+        rows = planner.plan_scan(scan.ScanRequest(source, ask.where, ask.order, 1))
         assert "Undeclared" not in rows.sql.text and "Name" not in rows.sql.text
 
 
@@ -457,11 +457,11 @@ def test_the_command_tells_what_queries_would_have_wanted(
     ):
         ask = asked(source, body)
         store.select(source, ask, ask.where, Projection())
-    advice.write_down()
+    advice.flush()
     found = WantedIndex.objects.values_list("data_source", "column", "kind", "times")
     assert set(found) == {(things.pk, "Note", "range", 1), (things.pk, "Note", "order", 1)}
-    advice.note(things.pk, [("Note", "range")])
-    advice.write_down()
+    advice.record(things.pk, [("Note", "range")])
+    advice.flush()
     told = command("Things")
     assert "Note: " in told and "range (2)" in told and "order (1)" in told
     assert "secret value" not in told
@@ -481,8 +481,8 @@ def test_what_a_request_would_have_wanted_is_counted_once(
     for read_it in (
         lambda: store.select(source, ask, ask.where, Projection()),
         # As it is read with joins, or by cursor.
-        lambda: extended.page(source, ask, ask.where, Projection(), []),
-        lambda: extended.page(
+        lambda: extended.select_page(source, ask, ask.where, Projection(), []),
+        lambda: extended.select_page(
             source, replace(ask, after=After(None), offset=0), ask.where, Projection(), []
         ),
     ):
@@ -504,7 +504,7 @@ def test_a_long_read_counts_once(things: DataSource, monkeypatch: pytest.MonkeyP
 def test_a_page_behind_a_cursor_is_remembered_apart_from_the_first_one(things: DataSource) -> None:
     source = registry.source_of(things)
     where = asked(source, {"where": {"Age": {"$gte": 0}}}).where
-    first = scan.Ask(source, where, first=50)
+    first = scan.ScanRequest(source, where, first=50)
     behind = replace(first, place=(3,))
     statistics.attempts.put(attempts._key(first), 1)
     assert (attempts.expected(first), attempts.expected(behind)) == (1, 0)
@@ -515,10 +515,10 @@ def test_what_is_counted_is_bounded_and_of_data_sources_that_are_there(
 ) -> None:
     settings.ROWKEEPER = {"INDEX_ADVICE_SECONDS": 0}
     advice._counted.clear()
-    advice.note(things.pk + 1, [("Note", "range")])
-    advice.note(things.pk, [(f"c{n}", "range") for n in range(5_000)])
+    advice.record(things.pk + 1, [("Note", "range")])
+    advice.record(things.pk, [(f"c{n}", "range") for n in range(5_000)])
     assert len(advice._counted) == advice._MAX_COUNTED
-    advice.write_down()
+    advice.flush()
     assert not WantedIndex.objects.exclude(data_source=things).exists()
     advice._counted.clear()
 

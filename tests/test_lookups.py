@@ -20,7 +20,7 @@ from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog import registry, saving
 from rowkeeper.datasources.errors import Busy
 from rowkeeper.datasources.models import DataSource
-from rowkeeper.datasources.permissions.by_user_id import has_one_of
+from rowkeeper.datasources.permissions.by_user_id import has_any
 from rowkeeper.rules.models import AccessRule
 from rowkeeper.rules.repository.rules import rules_and_writers, save_rules
 from rowkeeper.rules.sandbox import LookupFailed
@@ -213,9 +213,9 @@ def slow() -> str:
 def test_a_look_up_ends_with_the_time_and_the_transaction_goes_on(staff: DataSource) -> None:
     with transaction.atomic():
         DataSource.objects.filter(pk=staff.pk).update(type="before")
-        with pytest.raises(Busy), store.within(0.05):
+        with pytest.raises(Busy), store.read_time_limit(0.05):
             store.run(slow(), [])
-        with store.within(3.0):
+        with store.read_time_limit(3.0):
             assert store.run("SELECT 1", []) == [(1,)]
         DataSource.objects.filter(pk=staff.pk, type="before").update(type="after")
     staff.refresh_from_db()
@@ -223,7 +223,7 @@ def test_a_look_up_ends_with_the_time_and_the_transaction_goes_on(staff: DataSou
 
 
 def test_the_limit_is_of_the_look_up_alone(staff: DataSource) -> None:
-    with store.within(0.05):
+    with store.read_time_limit(0.05):
         store.run("SELECT 1", [])
     assert store.count(registry.source_of(staff), _everything()) == 2
     if connection.vendor == "postgresql":
@@ -240,7 +240,7 @@ def _everything() -> Any:
 def test_nothing_can_be_written_meanwhile(staff: DataSource) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no read-only transactions")
-    with pytest.raises(InternalError), store.within(3.0):
+    with pytest.raises(InternalError), store.read_time_limit(3.0):
         DataSource.objects.filter(pk=staff.pk).update(type="x")
 
 
@@ -248,15 +248,15 @@ def test_nothing_can_be_written_meanwhile(staff: DataSource) -> None:
 def test_the_same_where_nothing_is_open(staff: DataSource) -> None:
     for _ in range(10):
         store.run("SELECT 1", [])
-    with store.within(3.0):
+    with store.read_time_limit(3.0):
         assert store.run("SELECT 1", []) == [(1,)]
     if connection.vendor == "postgresql":
         assert store.run("SHOW statement_timeout", []) == [("0",)]
         # What has been prepared is there still: every statement would be planned anew.
         assert store.run("SELECT count(*)>0 FROM pg_prepared_statements", []) == [(True,)]
-        with pytest.raises(InternalError), store.within(3.0):
+        with pytest.raises(InternalError), store.read_time_limit(3.0):
             DataSource.objects.filter(pk=staff.pk).update(type="x")
-    with pytest.raises(Busy), store.within(0.05):
+    with pytest.raises(Busy), store.read_time_limit(0.05):
         store.run(slow(), [])
     assert not connection.in_atomic_block
     DataSource.objects.filter(pk=staff.pk).update(type="after")
@@ -271,10 +271,10 @@ def test_the_rights_of_each_on_each(staff: DataSource) -> None:
             (user.username, source.name)
             for user in (ann, ben)
             for source in (staff, other)
-            if has_one_of(user.pk, ["view", "change"], source.pk)
+            if has_any(user.pk, ["view", "change"], source.pk)
         ]
         assert held == [("ann", "Staff"), ("ben", "Other")]
-    assert not has_one_of(ann.pk, ["change"], staff.pk)
+    assert not has_any(ann.pk, ["change"], staff.pk)
 
 
 def test_a_manager_of_the_projects_own_is_asked_each_time(
@@ -282,7 +282,7 @@ def test_a_manager_of_the_projects_own_is_asked_each_time(
 ) -> None:
     """What it gives may depend on the time, or on whose request it is."""
     user = writer(is_superuser=True)
-    assert has_one_of(user.pk, ["view"], staff.pk)
+    assert has_any(user.pk, ["view"], staff.pk)
 
     class Nobody(UserManager[Any]):
         def get_queryset(self) -> Any:
@@ -291,7 +291,7 @@ def test_a_manager_of_the_projects_own_is_asked_each_time(
     manager = Nobody()
     manager.model = type(user)
     monkeypatch.setattr(type(user)._meta, "default_manager", manager)
-    assert not has_one_of(user.pk, ["view"], staff.pk)
+    assert not has_any(user.pk, ["view"], staff.pk)
 
 
 # -- who wrote a script

@@ -144,7 +144,7 @@ def paged(source: Source, body: dict[str, Any]) -> list[int]:
     following: str | None = ""
     while following is not None:
         ask = asked(source, {**body, "limit": 600, "after": following})
-        found = extended.page(source, ask, ask.where, Projection(), [])
+        found = extended.select_page(source, ask, ask.where, Projection(), [])
         ids += [json.loads(text)["id"] for text in found.entries]
         following = found.following
         assert following is None or parse_after(following, ask.order) is not None
@@ -197,7 +197,7 @@ def test_a_page_by_cursor_reads_no_other_rows_than_those_that_its_index_finds() 
 
 def page(source: Source, body: dict[str, Any]) -> extended.Page:
     ask = asked(source, body)
-    return extended.page(source, ask, ask.where, Projection(), [])
+    return extended.select_page(source, ask, ask.where, Projection(), [])
 
 
 def test_rows_before_the_place_of_a_cursor_count_as_read() -> None:

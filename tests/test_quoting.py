@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.admin.markup import code_spans
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ from rowkeeper.datasources.admin.markup import quoted
     ],
 )
 def test_backquotes_become_code(text: str, html: str) -> None:
-    assert quoted(text) == html
+    assert code_spans(text) == html

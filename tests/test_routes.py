@@ -707,7 +707,7 @@ def test_a_fault_is_500_in_json_and_tells_nothing(
 def test_a_fault_of_whoever_identifies_is_500_in_json(
     things: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rowkeeper.accounts.authentication.presented", lambda request: 1 / 0)
+    monkeypatch.setattr("rowkeeper.accounts.authentication.extract_secrets", lambda request: 1 / 0)
     for route, method, _ in ALL:
         answer = calls.anonymous()(method, path_of(route, things))
         assert answer.failure == (500, "server.error")

@@ -465,7 +465,7 @@ def test_what_is_wrong_with_a_script_is_told_with_its_place() -> None:
 def test_a_stored_script_that_is_not_valid_ends_all_operations() -> None:
     place = Place("return {'granted': True}", OPEN)
     AccessRule.objects.filter(position=1).update(script="import os")
-    registry.touch_rules(place.model.pk)
+    registry.bump_rules_version(place.model.pk)
     assert kind(place.sam.query()) == DENIED
     assert kind(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
 

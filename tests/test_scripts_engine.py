@@ -17,15 +17,15 @@ from rowkeeper.rules.engine.decide import (
     Decision,
     Ruleset,
     answered,
-    asks_for_login,
     compile_rules,
-    could_apply,
     decide_delete,
     decide_insert,
     decide_select,
     decide_update,
+    login_could_help,
+    may_let_in,
 )
-from rowkeeper.rules.engine.requests import ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
 from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
 
 BOB = Identity(user={"Email": "bob@acme.com"}, app_id=3)
@@ -72,8 +72,8 @@ def with_(**columns: Any) -> Callable[[Any], Any]:
     return lambda query: {**query, **columns}
 
 
-def by(where: dict[str, Any], *names: str) -> ByQuery:
-    return ByQuery(parse_where(where), names, written=where)
+def by(where: dict[str, Any], *names: str) -> QueryRequest:
+    return QueryRequest(parse_where(where), names, written=where)
 
 
 def ruleset(*rules: dict[str, Any], secret: list[str] = SECRET, **more: Any) -> Ruleset:
@@ -90,11 +90,11 @@ def said(decision: Decision) -> list[str]:
 
 ASKS: list[tuple[Any, Any]] = [
     (decide_select, by({})),
-    (decide_select, ById([{"Name": "x"}])),
+    (decide_select, EntryRequest([{"Name": "x"}])),
     (decide_insert, Insert([{"Name": "x"}])),
     (decide_update, Update([Change({"Name": "y"}, {"Name": "x"}, id=1)])),
-    (decide_delete, ById([{"Name": "x"}])),
-    (decide_delete, ByQuery(EVERYTHING, written={}, rows=lambda limit: [{"Name": "x"}])),
+    (decide_delete, EntryRequest([{"Name": "x"}])),
+    (decide_delete, QueryRequest(EVERYTHING, written={}, rows=lambda limit: [{"Name": "x"}])),
 ]
 
 
@@ -140,9 +140,9 @@ def test_true_alone_grants(decide: Any, ask: Any, granted: Any) -> None:
 def test_a_script_may_ask_for_a_login_and_could_let_anyone_in() -> None:
     rules = ruleset({**SCRIPT, "type": ["select"]})
     for operation in ("select", "insert", "update", "delete"):
-        assert asks_for_login(rules, ANONYMOUS, operation)
-        assert could_apply(rules, ANONYMOUS, operation)
-    assert not asks_for_login(ruleset({**SCRIPT, "enabled": False}), ANONYMOUS, "select")
+        assert login_could_help(rules, ANONYMOUS, operation)
+        assert may_let_in(rules, ANONYMOUS, operation)
+    assert not login_could_help(ruleset({**SCRIPT, "enabled": False}), ANONYMOUS, "select")
 
 
 # -- reads
@@ -151,8 +151,8 @@ def test_a_script_may_ask_for_a_login_and_could_let_anyone_in() -> None:
 def test_what_a_select_hands_over() -> None:
     run = Fake(does_not)
     decide_select(ruleset(SCRIPT), BOB, by({"Name": {"$like": "b%"}}), run)
-    decide_select(ruleset(SCRIPT), ANONYMOUS, ById([{"Name": "x"}]), run)
-    decide_select(ruleset(SCRIPT), BOB, ByQuery(EVERYTHING), run)
+    decide_select(ruleset(SCRIPT), ANONYMOUS, EntryRequest([{"Name": "x"}]), run)
+    decide_select(ruleset(SCRIPT), BOB, QueryRequest(EVERYTHING), run)
     first, second, third = run.calls
     assert first == ScriptCall(
         "return None", "select", BOB.user, {"Name": {"$like": "b%"}}, None, None
@@ -162,7 +162,7 @@ def test_what_a_select_hands_over() -> None:
 
 def test_a_where_that_is_not_at_hand_is_not_taken_for_none() -> None:
     run = Fake(grants())
-    decision = decide_select(ruleset(SCRIPT), BOB, ByQuery(parse_where({"Name": "x"})), run)
+    decision = decide_select(ruleset(SCRIPT), BOB, QueryRequest(parse_where({"Name": "x"})), run)
     assert said(decision) == ["script-error"] and not run.calls
 
 
@@ -199,7 +199,7 @@ def test_what_a_script_leaves_in_the_where_is_what_runs() -> None:
     ],
 )
 def test_a_where_that_no_client_may_send_ends_the_evaluation(left: Any) -> None:
-    for ask in (by({}), ById([{"Name": "x", "Password": "x"}])):
+    for ask in (by({}), EntryRequest([{"Name": "x", "Password": "x"}])):
         decision = decide_select(ruleset(SCRIPT, OPEN), BOB, ask, Fake(grants(lambda query: left)))
         assert said(decision) == ["script-error", "unreached"], left
 
@@ -215,7 +215,7 @@ def test_a_where_that_no_client_may_send_ends_the_evaluation(left: Any) -> None:
     ],
 )
 def test_the_columns_that_a_script_opens(verdict: Any, shows: Any, hides: Any) -> None:
-    for ask in (by({}), ById([{"Name": "x"}])):
+    for ask in (by({}), EntryRequest([{"Name": "x"}])):
         shown = decide_select(ruleset(SCRIPT), BOB, ask, Fake(grants(**verdict))).shown
         assert all(shown.shows(name) for name in shows)
         assert not any(shown.shows(name) for name in hides)
@@ -234,12 +234,12 @@ def test_what_a_script_puts_in_by_id_is_a_condition_on_the_entry() -> None:
     run = grants(with_(Office="Rome"))
     here, there = {"Office": ["Rome", "Oslo"]}, {"Office": "Oslo"}
     rules = ruleset(SCRIPT)
-    assert decide_select(rules, BOB, ById([here]), Fake(run)).granted
-    assert said(decide_select(rules, BOB, ById([there]), Fake(run))) == ["script"]
-    assert said(decide_select(rules, BOB, ById([None]), Fake(run))) == ["script"]
-    assert not decide_select(rules, BOB, ById([here, there]), Fake(run)).granted
+    assert decide_select(rules, BOB, EntryRequest([here]), Fake(run)).granted
+    assert said(decide_select(rules, BOB, EntryRequest([there]), Fake(run))) == ["script"]
+    assert said(decide_select(rules, BOB, EntryRequest([None]), Fake(run))) == ["script"]
+    assert not decide_select(rules, BOB, EntryRequest([here, there]), Fake(run)).granted
     # Who may see every entry may be told that one is not there.
-    assert decide_select(rules, BOB, ById([None]), Fake(grants())).granted
+    assert decide_select(rules, BOB, EntryRequest([None]), Fake(grants())).granted
 
 
 # -- inserts
@@ -301,8 +301,8 @@ def test_no_script_sees_or_sets_a_password() -> None:
     updated = decide_update(ruleset(SCRIPT), BOB, Update([change]), run)
     assert run.calls[1].entry == {"id": 5, "data": {"Name": "a"}}
     assert run.calls[1].query == {"Name": "x"} and updated.rows == (sent,)
-    decide_delete(ruleset(SCRIPT), BOB, ById([stored]), run)
-    decide_delete(ruleset(SCRIPT), BOB, ById([stored], batch=True), run)
+    decide_delete(ruleset(SCRIPT), BOB, EntryRequest([stored]), run)
+    decide_delete(ruleset(SCRIPT), BOB, EntryRequest([stored], batch=True), run)
     assert (run.calls[2].query, run.calls[3].query) == ({"Name": "a"}, [{"Name": "a"}])
     sets = Fake(grants(with_(Password="mine"), include=("Name", "Password")))
     for decide, ask in (
@@ -376,7 +376,7 @@ def test_a_form_may_send_back_what_a_select_showed() -> None:
 def test_what_a_write_answers() -> None:
     rules = ruleset(SCRIPT)
     after = {"Name": "y", "Office": "Rome", "Salary": 1}
-    first = decide_select(rules, BOB, ById([after]), Fake(grants())).shown
+    first = decide_select(rules, BOB, EntryRequest([after]), Fake(grants())).shown
     hides = Fake(grants(exclude=("Salary",)))
     assert answered(rules, BOB, {"Name": "y"}, first, after, hides).of(after) == {
         "Name": "y",
@@ -390,7 +390,7 @@ def test_what_a_write_answers() -> None:
 
 def test_what_a_script_changes_in_a_delete_is_nothing() -> None:
     run = Fake(grants(lambda query: {"$nope": 1}))
-    decision = decide_delete(ruleset(SCRIPT), BOB, ById([{"Name": "x"}]), run)
+    decision = decide_delete(ruleset(SCRIPT), BOB, EntryRequest([{"Name": "x"}]), run)
     assert decision.granted and run.calls[0].query == {"Name": "x"}
     assert decision.trace[0].script.changed == ()  # type: ignore[union-attr]
 
@@ -432,7 +432,7 @@ def test_a_delete_of_very_many_ends_the_evaluation() -> None:
 
     assert decided(10_000) == ["granted", "unreached"]
     assert decided(10_001) == decided(20_000) == ["script-error", "unreached"]
-    many = ById([{}] * 10_001, batch=True)
+    many = EntryRequest([{}] * 10_001, batch=True)
     assert said(decide_delete(ruleset(SCRIPT, OPEN), BOB, many, Fake(grants()))) == [
         "script-error",
         "unreached",

@@ -21,7 +21,7 @@ from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.query.select import Projection, Select
 from rowkeeper.datasources.query.where import all_of, matches, parse_where
 from rowkeeper.rules.engine.decide import Decision, compile_rules, decide_delete, decide_select
-from rowkeeper.rules.engine.requests import ById, ByQuery
+from rowkeeper.rules.engine.requests import EntryRequest, QueryRequest
 from tests import random_cases as make
 from tests import reading
 from tests.random_cases import CASES, CHUNKS, COLUMNS, SEED
@@ -128,7 +128,7 @@ def holds_all(wants: list[Any], row: dict[str, Any]) -> bool:
 def decided(case: Case) -> tuple[Decision, Any]:
     ruleset = compile_rules(case.rules, COLUMNS)
     assert ruleset.problems == (), case
-    ask = ByQuery(parse_where(case.where, COLUMNS))
+    ask = QueryRequest(parse_where(case.where, COLUMNS))
     decide = decide_select if case.operation == "select" else decide_delete
     return decide(ruleset, case.identity, ask), ruleset
 
@@ -170,7 +170,7 @@ def check_by_id(
     for n, row in enumerate(rows):
         if not reading.fits(case.where, row, COLUMNS):
             continue
-        one = decide(ruleset, case.identity, ById([row]))
+        one = decide(ruleset, case.identity, EntryRequest([row]))
         same_rule = one.rule is not None and one.rule.position == decision.rule.position
         if same_rule and case.operation == "select":
             assert n in listed, f"{row}\n{case}"

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from rowkeeper.datasources.models import DataSource, check_name
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 from tests.calls import READ, Api, place
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +62,7 @@ def test_it_is_taken(name: str) -> None:
     for reference in (there.model.pk, name):
         asked = Api()("GET", f"data-sources/{reference}/data")
         assert asked.rows == [{"A": 1}]
-    assert shown(name) == name
+    assert printable(name) == name
     with pytest.raises(ValidationError):
         check_name(f"{name}\u200b")
 

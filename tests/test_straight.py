@@ -189,7 +189,7 @@ def is_foreseen(monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
     monkeypatch.undo()
     if not on:
         monkeypatch.setattr(entries, "foreseen", lambda request, reference: None)
-        monkeypatch.setattr(middleware, "_straight", lambda request: None)
+        monkeypatch.setattr(middleware, "_match_with_token", lambda request: None)
 
 
 @pytest.mark.parametrize("name", RULES)

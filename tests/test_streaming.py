@@ -221,8 +221,8 @@ def test_those_beside_an_index_are_read_once(monkeypatch: pytest.MonkeyPatch) ->
     source = registry.source_of(model)
     small(monkeypatch)
     read: list[Any] = []
-    ways = paging.rows_for
-    monkeypatch.setattr(paging, "rows_for", lambda ask: read.append(ask) or ways(ask))
+    ways = paging.plan_scan
+    monkeypatch.setattr(paging, "plan_scan", lambda ask: read.append(ask) or ways(ask))
     for limit, offset in ((None, 0), (11, 4)):
         ask = parse_query({"where": {"Name": "a"}, "limit": limit, "offset": offset}, ["Name"])
         assert isinstance(ask, Select)

@@ -26,7 +26,7 @@ ROWS, WHERES, ALIKE = 10, 60, 12
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two are many."""
     monkeypatch.setattr(sql, "MANY", 1)
-    monkeypatch.setattr(batching, "LEAST", 2)
+    monkeypatch.setattr(batching, "MIN_BATCH", 2)
     monkeypatch.setattr(operators, "FEW_MEMBERS", 1)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from rowkeeper.datasources.compiler.where import POSTGRESQL, SQLITE, where_sql
 from rowkeeper.datasources.query.where import matches, parse_where
-from rowkeeper.datasources.query.where.nodes import Elem, Field, Made, Node, fields
+from rowkeeper.datasources.query.where.nodes import Composite, ElemMatch, Field, Node, fields
 from rowkeeper.datasources.query.where.operators import COMPOSED, LOGICAL, OPERATORS
 from rowkeeper.datasources.query.where.paths import MISSING
 from rowkeeper.datasources.sql import Sql
@@ -108,8 +108,8 @@ def test_every_operator_has_a_meaning_in_memory_and_on_both_databases(name: str)
 
 
 def test_composed_operators_become_nodes() -> None:
-    assert isinstance(parse_where({"a": {"$all": [1]}}), Made)
-    assert isinstance(parse_where({"a": {"$elemMatch": {}}}), Elem)
+    assert isinstance(parse_where({"a": {"$all": [1]}}), Composite)
+    assert isinstance(parse_where({"a": {"$elemMatch": {}}}), ElemMatch)
     assert uses(
         parse_where({"$filters": [{"column": "a", "condition": "empty"}]}), "$filters empty"
     )

@@ -19,13 +19,13 @@ from rowkeeper.rules.analysis.access_matrix import (
     grants,
     reachable,
 )
-from rowkeeper.rules.analysis.subsumption import Facts
+from rowkeeper.rules.analysis.subsumption import RuleFacts
 from rowkeeper.rules.describe.access import access_in_short
 from rowkeeper.rules.describe.overview import overviews
 from rowkeeper.rules.describe.rule import sentence, summaries
 from rowkeeper.rules.engine.decide import Decision
 from rowkeeper.rules.engine.parse import parse_rules
-from rowkeeper.rules.engine.requests import ById
+from rowkeeper.rules.engine.requests import EntryRequest
 from rowkeeper.rules.engine.rule import OPERATIONS, Operation
 from rowkeeper.rules.repository.rules import save_rules
 from tests import reading
@@ -58,7 +58,7 @@ def is_no_more(caller: Caller, who: Identity) -> bool:
 
 def of(world: World, caller: Caller, operation: Operation) -> list[Grant]:
     signs_in = world.place.signs_in_as is not None
-    facts = [Facts.of(rule) for rule in world.ruleset.rules]
+    facts = [RuleFacts.of(rule) for rule in world.ruleset.rules]
     return grants(facts, caller, operation, frozenset(COLUMNS) if signs_in else None)
 
 
@@ -163,7 +163,7 @@ def always(
     for who in filter(lambda each: is_no_more(caller, each), PEOPLE):
         theirs = [each for each in everything if each[0].who == who]
         if operation in ("select", "delete"):
-            by_id = [each for each in theirs if isinstance(each[0].ask, ById)]
+            by_id = [each for each in theirs if isinstance(each[0].ask, EntryRequest)]
             assert len([each for each in by_id if column in opened(*each)]) == 16, said
         else:
             ways = [each for each in theirs if opened(*each) == [column]]
@@ -255,7 +255,7 @@ def test_what_no_request_reaches_is_not_listed(
     _, rules, kind, operation, listed = case
     parsed = parse_rules(rules, frozenset(COLUMNS))[0]
     (caller,) = [each for each in callers(parsed) if each.allow.kind == kind]
-    found = grants([Facts.of(rule) for rule in parsed], caller, operation)
+    found = grants([RuleFacts.of(rule) for rule in parsed], caller, operation)
     assert [grant.rule.position for grant in found] == listed
 
 
@@ -274,7 +274,7 @@ def test_a_column_that_an_earlier_rule_hides_is_not_always_read() -> None:
         {"type": ["select"], "allow": "all"},
     ]
     parsed = parse_rules(rules, frozenset(COLUMNS))[0]
-    found = grants([Facts.of(rule) for rule in parsed], callers(parsed)[0], "select")
+    found = grants([RuleFacts.of(rule) for rule in parsed], callers(parsed)[0], "select")
     assert access_to(found, "A")[0] == "yes"
     access, (grant,) = access_to(found, "Salary")
     assert (access, grant.unless("Salary")) == ("if", [1])

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from rowkeeper.rules.analysis.context import Surroundings
-from rowkeeper.rules.analysis.escalation import Listed, Widening, widenings
+from rowkeeper.rules.analysis.context import LintContext
+from rowkeeper.rules.analysis.escalation import Escalation, ParsedList, escalations
 from rowkeeper.rules.engine.parse import parse_rules
 from tests import random_cases as make
 from tests.random_cases import SEED
@@ -20,15 +20,15 @@ EXAMPLE = json.loads((Path(__file__).parent / "cases" / "employees.json").read_t
 LISTS, REQUESTS = 500, 25
 
 
-def listed(rules: Any, around: Surroundings) -> Listed:
-    return Listed.of(rules, parse_rules(rules, frozenset(around.columns), around.secret)[0])
+def listed(rules: Any, around: LintContext) -> ParsedList:
+    return ParsedList.of(rules, parse_rules(rules, frozenset(around.columns), around.secret)[0])
 
 
-def found(before: Rules, after: Rules, around: Surroundings) -> list[Widening]:
-    return widenings(listed(before, around), listed(after, around), around.columns)
+def found(before: Rules, after: Rules, around: LintContext) -> list[Escalation]:
+    return escalations(listed(before, around), listed(after, around), around.columns)
 
 
-def is_valid(rules: Rules, around: Surroundings) -> bool:
+def is_valid(rules: Rules, around: LintContext) -> bool:
     return not parse_rules(rules, frozenset(around.columns), around.secret)[1]
 
 

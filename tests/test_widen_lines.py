@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from random import Random, randrange
 from typing import Any
 
-from rowkeeper.rules.analysis.escalation import Widening
+from rowkeeper.rules.analysis.escalation import Escalation
 from rowkeeper.rules.engine.decide import Decision, Ruleset
-from rowkeeper.rules.engine.requests import ByQuery
+from rowkeeper.rules.engine.requests import QueryRequest
 from tests import random_cases as make
 from tests import reading
 from tests.random_lists import Request, Rules, changed, decided, place, random_list, request
@@ -35,7 +35,7 @@ def news(asked: Request, was: Ruleset, now: Ruleset) -> Iterator[tuple[Decision,
     if new.granted and not old.granted:
         yield new, None
     if asked.operation == "select" and new.granted:
-        shown = make.KEYS if isinstance(asked.ask, ByQuery) else asked.ask.stored[0]
+        shown = make.KEYS if isinstance(asked.ask, QueryRequest) else asked.ask.stored[0]
         for column in shown:
             if new.shown.shows(column) and not old.shown.shows(column):
                 yield new, column
@@ -71,7 +71,7 @@ def test_what_is_granted_or_shown_anew_falls_under_a_finding() -> None:
 
 
 def story(
-    before: Rules, after: Rules, asked: Request | None, column: str | None, lines: list[Widening]
+    before: Rules, after: Rules, asked: Request | None, column: str | None, lines: list[Escalation]
 ) -> str:
     told = [(x.rule.position, x.operations, x.kind, x.columns, x.dropped) for x in lines]
     parts = [f"seed {SEED}", before, after, asked, column, *told]

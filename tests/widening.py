@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from rowkeeper.datasources.query.where.nodes import fields
-from rowkeeper.rules.analysis.escalation import Widening
+from rowkeeper.rules.analysis.escalation import Escalation
 from rowkeeper.rules.engine.columns import Columns
-from rowkeeper.rules.engine.decide import Decision, keeps_out
+from rowkeeper.rules.engine.decide import Decision, exclusion_reason
 from rowkeeper.rules.engine.reasons import Reason
-from rowkeeper.rules.engine.requests import ById, ByQuery, Insert
+from rowkeeper.rules.engine.requests import EntryRequest, Insert, QueryRequest
 from rowkeeper.rules.engine.require import (
     stored_side,
     unmet_by_record,
@@ -23,25 +23,25 @@ from tests import random_cases as make
 from tests.random_lists import Request
 
 
-def falls_under(line: Widening, asked: Request, new: Decision, column: str | None) -> bool:
+def falls_under(line: Escalation, asked: Request, new: Decision, column: str | None) -> bool:
     """Whether this finding is about the request: `column` is one that it shows anew, None where
     it is granted anew.
     """
     if line.rule.position not in deciding(asked, new) or not is_about(line, asked):
         return False
-    if keeps_out(line.rule, asked.who) is not None:
+    if exclusion_reason(line.rule, asked.who) is not None:
         return False
     old = line.instead_of
     if old is None:
         return column is None or line.rule.columns.shows(column)
-    if line.first and keeps_out(old, asked.who) is not None:
+    if line.first and exclusion_reason(old, asked.who) is not None:
         return False
     if column is not None and line.kind == "columns" and has_column(line, column):
         return True
     return is_reason(line, asked, new) and (column is None or old.columns.shows(column))
 
 
-def is_reason(line: Widening, asked: Request, new: Decision) -> bool:
+def is_reason(line: Escalation, asked: Request, new: Decision) -> bool:
     """Whether what the finding says is new is what the old list could have denied."""
     if line.kind == "conditions":
         return misses(line, asked, new)
@@ -62,14 +62,14 @@ def deciding(asked: Request, new: Decision) -> list[int]:
 
 
 def read_of(asked: Request) -> Any:
-    return asked.ask if asked.operation != "update" else ById([asked.ask.changes[0].stored])
+    return asked.ask if asked.operation != "update" else EntryRequest([asked.ask.changes[0].stored])
 
 
 def is_deleting_by_query(asked: Request) -> bool:
-    return asked.operation == "delete" and isinstance(asked.ask, ByQuery)
+    return asked.operation == "delete" and isinstance(asked.ask, QueryRequest)
 
 
-def is_about(line: Widening, asked: Request) -> bool:
+def is_about(line: Escalation, asked: Request) -> bool:
     if asked.operation in line.operations:
         return True
     if is_deleting_by_query(asked):
@@ -84,16 +84,16 @@ def sent_back(asked: Request) -> list[str]:
     return [*found, *change.stored] if asked.ask.replaces else found
 
 
-def misses(line: Widening, asked: Request, new: Decision) -> bool:
+def misses(line: Escalation, asked: Request, new: Decision) -> bool:
     """Whether a request does not meet one of the conditions that were dropped."""
     rule, user = replace(line.rule, require=line.dropped), asked.who.user
-    if isinstance(asked.ask, ByQuery):
+    if isinstance(asked.ask, QueryRequest):
         deletes = asked.operation == "delete"
         return any(
             unmet_by_where(rule, asked.ask.where, user, each, []) is not None
             for each in {deletes, False}
         )
-    if isinstance(asked.ask, ById):
+    if isinstance(asked.ask, EntryRequest):
         return any(unmet_by_record(rule, row, user) is not None for row in asked.ask.stored)
     if isinstance(asked.ask, Insert):
         rows = asked.ask.rows
@@ -108,9 +108,9 @@ def misses(line: Widening, asked: Request, new: Decision) -> bool:
 
 def touched(asked: Request) -> Iterator[str]:
     """Every name that a request names or sends, with what is above it."""
-    if isinstance(asked.ask, ByQuery):
+    if isinstance(asked.ask, QueryRequest):
         names = [*asked.ask.columns, *(item.name for item in fields(asked.ask.where))]
-    elif isinstance(asked.ask, ById):
+    elif isinstance(asked.ask, EntryRequest):
         names = []
     elif isinstance(asked.ask, Insert):
         names = list(asked.ask.rows[0])
@@ -120,7 +120,7 @@ def touched(asked: Request) -> Iterator[str]:
     yield from names
 
 
-def has_column(line: Widening, name: str) -> bool:
+def has_column(line: Escalation, name: str) -> bool:
     if Columns.of(exclude=line.columns.names).hides_column(name):
         return True
     assert line.instead_of is not None

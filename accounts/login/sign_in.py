@@ -24,10 +24,10 @@ from rowkeeper.datasources.conf import setting
 from rowkeeper.datasources.database.connection import atomic
 from rowkeeper.datasources.definition import Login
 from rowkeeper.datasources.errors import Malformed
-from rowkeeper.datasources.values.validation import problem_with_text, shown
+from rowkeeper.datasources.values.validation import printable, problem_with_text
 
 from ..client import client_address
-from ..credentials import presented
+from ..credentials import extract_secrets
 from ..errors import CredentialInvalid
 from ..identity import Identity
 from ..models import LoginSession
@@ -124,7 +124,7 @@ def sign_out(request: HttpRequest) -> None:
     The caller has been identified before, which is where the CSRF token was asked for. An API
     token stays as it is.
     """
-    secrets = presented(request)
+    secrets = extract_secrets(request)
     if secrets:
         LoginSession.objects.filter(digest__in=[digest(secret) for secret in secrets]).delete()
     elif getattr(request, "user", None) is not None and request.user.is_authenticated:
@@ -163,12 +163,12 @@ def _where(where: Any) -> dict[str, str]:
 
 def _text(value: Any, place: str) -> str:
     if not isinstance(value, str):
-        raise Malformed(f"`{shown(place)}` is text")
+        raise Malformed(f"`{printable(place)}` is text")
     problem = problem_with_text(value)
     if problem:
-        raise Malformed(f"`{shown(place)}` {problem}")
+        raise Malformed(f"`{printable(place)}` {problem}")
     if len(value) > MAX_LENGTH:
-        raise Malformed(f"`{shown(place)}` has more than {MAX_LENGTH} characters")
+        raise Malformed(f"`{printable(place)}` has more than {MAX_LENGTH} characters")
     return value
 
 

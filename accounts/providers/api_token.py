@@ -60,6 +60,6 @@ def _is_active() -> str:
     return f"u.{connection.ops.quote_name(field.column)}"
 
 
-KIND = credential_query.Kind(
+KIND = credential_query.CredentialType(
     ApiToken, "last_used_at", 4, _sql, lambda now: now, _identity, "the token is not valid"
 )

@@ -33,7 +33,7 @@ _MAX_ROW = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CredentialType:
     """A kind of credential. Its row begins with its id and whether its use is yet to be noted."""
 
     model: type[models.Model]
@@ -82,14 +82,14 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Expected:
+class CachedSession:
     """Who a credential stood for when it was last looked up, and the data source beside it.
 
     It is equal to itself alone. What has been made of it is kept no longer than it is: whoever
     keeps such refers to it weakly.
     """
 
-    kind: Kind
+    kind: CredentialType
     digest: str
     # The data source beside it: the column that it was found by, and the value.
     named: tuple[str, int | str]
@@ -115,12 +115,12 @@ class Expected:
         return found[width + 1 :]
 
 
-_kept: dict[tuple[str, tuple[str, int | str]], Expected] = {}
+_kept: dict[tuple[str, tuple[str, int | str]], CachedSession] = {}
 _lock = Lock()
 NOTHING_ELSE = Sql("")
 
 
-def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
+def identity_of(kind: CredentialType, secret: str, beside: Beside | None) -> Identity:
     """Who a secret stands for; `beside` is read in the same statement.
 
     Raises `CredentialInvalid`.
@@ -141,7 +141,7 @@ def identity_of(kind: Kind, secret: str, beside: Beside | None) -> Identity:
     return identity
 
 
-def identity_now(kind: Kind, secret: str, beside: Beside | None) -> Identity | None:
+def identity_now(kind: CredentialType, secret: str, beside: Beside | None) -> Identity | None:
     """The identity that a secret has now, without noting its use; None if it is not valid.
 
     With `beside.lock`, also None if somebody else has locked the data source.
@@ -160,7 +160,7 @@ def _forget(secret_digest: str, named: tuple[str, int | str]) -> None:
 
 
 def _keep(
-    kind: Kind,
+    kind: CredentialType,
     secret_digest: str,
     beside: Beside,
     source: Source,
@@ -181,11 +181,13 @@ def _keep(
         # The same object: what has been made of it is still so.
         return
     with _lock:
-        _kept[secret_digest, named] = Expected(kind, secret_digest, named, state, identity, source)
+        _kept[secret_digest, named] = CachedSession(
+            kind, secret_digest, named, state, identity, source
+        )
         while len(_kept) > _KEPT:
             del _kept[next(iter(_kept))]
 
 
-def expected(secret: str, beside: Beside) -> Expected | None:
+def peek(secret: str, beside: Beside) -> CachedSession | None:
     """What is to be expected of a request with this secret for this data source, if anything."""
     return _kept.get((digest(secret), (beside.column, beside.reference)))

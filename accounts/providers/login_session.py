@@ -20,7 +20,7 @@ from rowkeeper.datasources.database.connection import connection
 from rowkeeper.datasources.definition import Login, login_of, secret_columns
 from rowkeeper.datasources.models import DataSource, Entry
 from rowkeeper.datasources.store import normal_address
-from rowkeeper.datasources.values.codec import rows_as_numbers_went_in
+from rowkeeper.datasources.values.codec import restore_large_doubles
 
 from ..identity import Identity
 from ..models import LoginSession
@@ -59,7 +59,7 @@ def _identity(
     login, hidden = _login(definition, secrets)
     if login is None:
         return None
-    row = json.loads(rows_as_numbers_went_in(data))
+    row = json.loads(restore_large_doubles(data))
     fingerprint_now = fingerprint(login, row)
     if fingerprint_now is None or not hmac.compare_digest(fingerprint_then, fingerprint_now):
         return None
@@ -114,7 +114,7 @@ def _sql(vendor: str, join: str, also: str, lock: str) -> str:
     )
 
 
-KIND = credential_query.Kind(
+KIND = credential_query.CredentialType(
     LoginSession,
     "last_seen_at",
     10,

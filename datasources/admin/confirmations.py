@@ -17,7 +17,7 @@ from ..definition import Login, login_of
 from ..models import DataSource
 from ..query.column_names import is_path
 from ..values.codec import canonical
-from ..values.validation import shown
+from ..values.validation import printable
 
 # The name of the checkbox.
 FIELD = "meant"
@@ -66,7 +66,7 @@ def entry_lines(
     known = {*source_columns, *(before or ())}
     new = [name for name in after if name not in known]
     lines = [
-        f"`{shown(name)}` is left out: its value is deleted from this entry."
+        f"`{printable(name)}` is left out: its value is deleted from this entry."
         for name in lost[:_MAX_NAMES]
     ]
     lines += [_new_column(name, declared) for name in new[:_MAX_NAMES]]
@@ -81,7 +81,9 @@ def guesses(columns: Sequence[str], after: Mapping[str, Any]) -> list[str]:
     known = frozenset(columns)
     new = [name for name in after if name not in known and len(name) <= _MAX_GUESSED]
     likes = ((name, _like(name, columns)) for name in new[:_MAX_GUESSES])
-    return [f"Did you mean `{like}` instead of `{shown(name)}`?" for name, like in likes if like]
+    return [
+        f"Did you mean `{like}` instead of `{printable(name)}`?" for name, like in likes if like
+    ]
 
 
 def _like(name: str, columns: Sequence[str]) -> str | None:
@@ -95,7 +97,7 @@ def _new_column(name: str, declared: frozenset[str]) -> str:
     dots = ""
     if is_path(name, declared):
         dots = " From then on the name means this column, and no path into another one."
-    return f"`{shown(name)}` is new: it becomes a column of the data source.{dots}"
+    return f"`{printable(name)}` is new: it becomes a column of the data source.{dots}"
 
 
 # -- the columns and the definition of a data source
@@ -109,14 +111,15 @@ def column_lines(held: Mapping[str, int], added: Sequence[str]) -> list[str]:
     for name, count in list(held.items())[:_MAX_NAMES]:
         entries = "1 entry still holds" if count == 1 else f"{count} entries still hold"
         lines.append(
-            f"`{shown(name)}` is taken out of the columns, but {entries} a value of it and will "
+            f"`{printable(name)}` is taken out of the columns, but {entries} a value of it and "
+            "will "
             "keep it. The API still shows it to everyone whose rule shows it; the admin's table "
             "of entries and “Who can do what” no longer list it."
         )
     if len(held) > _MAX_NAMES:
         lines.append(f"… and {len(held) - _MAX_NAMES} more columns.")
     if lines and added:
-        names = ", ".join(f"`{shown(name)}`" for name in added[:_MAX_NAMES])
+        names = ", ".join(f"`{printable(name)}`" for name in added[:_MAX_NAMES])
         lines.append(f"No column is renamed: {names} will be empty in all entries.")
     return lines
 
@@ -129,7 +132,7 @@ def definition_lines(
     `columns` are those that the same save stores, if they are not the stored ones.
     """
     lines = [
-        f"`{shown(key)}` has no meaning in a definition. Did you mean `{like[0]}`?"
+        f"`{printable(key)}` has no meaning in a definition. Did you mean `{like[0]}`?"
         for key in list(after)[:_MAX_CANDIDATES]
         if key not in _DEFINED
         and key not in before.definition
@@ -147,13 +150,13 @@ def _login_lines(
         return []
     if new is None:
         return [
-            f"Nobody can sign in against `{shown(source.name)}` any more, and everybody who is "
+            f"Nobody can sign in against `{printable(source.name)}` any more, and everybody who is "
             "signed in against it is signed out."
         ]
-    email, password = f"`{shown(new.email_column)}`", f"`{shown(new.password_column)}`"
+    email, password = f"`{printable(new.email_column)}`", f"`{printable(new.password_column)}`"
     if old is None:
         return [
-            f"People can sign in against `{shown(source.name)}`: every entry is the account of "
+            f"People can sign in against `{printable(source.name)}`: every entry is the account of "
             f"the address in {email}, with the password in {password}. Passwords in plain text "
             f"are hashed, and {password} is hidden from everyone.",
             *_column_effects(source, (new.email_column, new.password_column), columns),
@@ -161,11 +164,11 @@ def _login_lines(
     lines = _replaced_columns(source, old, new, columns)
     added = [name for name in new.session_columns if name not in old.session_columns]
     if added:
-        names = ", ".join(f"`{shown(name)}`" for name in added[:_MAX_NAMES])
+        names = ", ".join(f"`{printable(name)}`" for name in added[:_MAX_NAMES])
         lines.append(f"The answer of a sign-in has the person's {names}.")
     dropped = [name for name in old.session_columns if name not in new.session_columns]
     if dropped:
-        names = ", ".join(f"`{shown(name)}`" for name in dropped[:_MAX_NAMES])
+        names = ", ".join(f"`{printable(name)}`" for name in dropped[:_MAX_NAMES])
         lines.append(f"The answer of a sign-in no longer has the person's {names}.")
     return lines
 
@@ -178,23 +181,23 @@ def _replaced_columns(
     if old.email_column != new.email_column:
         changed.append(new.email_column)
         lines.append(
-            f"People sign in with the address in `{shown(new.email_column)}` instead of "
-            f"`{shown(old.email_column)}`."
+            f"People sign in with the address in `{printable(new.email_column)}` instead of "
+            f"`{printable(old.email_column)}`."
         )
     if old.password_column != new.password_column:
         changed.append(new.password_column)
         lines.append(
-            f"People sign in with the password in `{shown(new.password_column)}` instead of "
-            f"`{shown(old.password_column)}`. Passwords in plain text are hashed, and "
-            f"`{shown(new.password_column)}` is hidden from everyone."
+            f"People sign in with the password in `{printable(new.password_column)}` instead of "
+            f"`{printable(old.password_column)}`. Passwords in plain text are hashed, and "
+            f"`{printable(new.password_column)}` is hidden from everyone."
         )
     if not changed:
         return []
     return [
         *lines,
         *_column_effects(source, changed, columns),
-        f"Everybody who is signed in against `{shown(source.name)}` is signed out, unless the old "
-        "and the new column have the same value.",
+        f"Everybody who is signed in against `{printable(source.name)}` is signed out, unless "
+        "the old and the new column have the same value.",
     ]
 
 
@@ -205,13 +208,13 @@ def _column_effects(source: DataSource, names: Sequence[str], columns: Sequence[
         if name not in columns:
             like = _like(name, columns)
             guess = f" Did you mean `{like}`?" if like else ""
-            lines.append(f"`{shown(name)}` is not a column yet, and will be added.{guess}")
+            lines.append(f"`{printable(name)}` is not a column yet, and will be added.{guess}")
     total, texts = store.text_counts(source.pk, names)
     for name in names:
         lacking = total - texts[name]
         if lacking:
             lines.append(
-                f"{lacking} of {total} entries have no text in `{shown(name)}`: they cannot "
+                f"{lacking} of {total} entries have no text in `{printable(name)}`: they cannot "
                 "sign in."
             )
     return lines

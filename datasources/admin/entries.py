@@ -23,7 +23,7 @@ from ..database.hashing import any_number, outside_transactions
 from ..errors import Failure, Malformed
 from ..models import DataSource
 from ..permissions.rights import may
-from ..store import Stored
+from ..store import StoredEntry
 from ..transfer.display import Cell, cell
 from ..values.codec import canonical
 from ..values.format import pretty
@@ -105,7 +105,7 @@ class EntryPages(GuardedPages):
         )
 
     def _save_entry(
-        self, request: HttpRequest, obj: DataSource, entry: Stored | None, form: EntryForm
+        self, request: HttpRequest, obj: DataSource, entry: StoredEntry | None, form: EntryForm
     ) -> bool:
         """Save what was typed; false where the form has to say why not."""
         try:
@@ -125,7 +125,7 @@ class EntryPages(GuardedPages):
         return True
 
     def _written(
-        self, request: HttpRequest, obj: DataSource, entry: Stored | None, form: EntryForm
+        self, request: HttpRequest, obj: DataSource, entry: StoredEntry | None, form: EntryForm
     ) -> str:
         with atomic():
             words = _write(obj, entry, form)
@@ -173,7 +173,7 @@ class EntryPages(GuardedPages):
         messages.success(request, f"{words}.")
 
 
-def _entry(source: Source, entry_id: int) -> Stored:
+def _entry(source: Source, entry_id: int) -> StoredEntry:
     """The entry, if it is one of this data source. Raises `Http404`."""
     found = store.fetch(source, [entry_id]).get(entry_id) if entry_id <= MAX_INTEGER else None
     if found is None:
@@ -201,7 +201,7 @@ def _check_meant(
         raise Unconfirmed(question, source.columns)
 
 
-def _write(obj: DataSource, entry: Stored | None, form: EntryForm) -> str:
+def _write(obj: DataSource, entry: StoredEntry | None, form: EntryForm) -> str:
     """Write the row beside what is stored now; what was done, in words, or "" for nothing.
 
     Raises `Malformed` where somebody else has changed or deleted the entry meanwhile, and
@@ -231,7 +231,7 @@ def _write(obj: DataSource, entry: Stored | None, form: EntryForm) -> str:
     return f"Changed entry {entry.id}."
 
 
-def _initial(source: Source, entry: Stored | None) -> dict[str, Any]:
+def _initial(source: Source, entry: StoredEntry | None) -> dict[str, Any]:
     if entry is None:
         current = {source.login.password_column} if source.login else set()
         hidden = source.secret - current
@@ -244,13 +244,13 @@ def _initial(source: Source, entry: Stored | None) -> dict[str, Any]:
     }
 
 
-def _shown_row(source: Source, entry: Stored) -> dict[str, Any]:
+def _shown_row(source: Source, entry: StoredEntry) -> dict[str, Any]:
     """The row without its secrets, in the order of the columns, which PostgreSQL does not keep."""
     names = [*(name for name in source.columns if name in entry.data), *entry.data]
     return {name: entry.data[name] for name in names if name not in source.secret}
 
 
-def _preview(source: Source, entry: Stored) -> list[Cell]:
+def _preview(source: Source, entry: StoredEntry) -> list[Cell]:
     return [cell(value) for value in list(_shown_row(source, entry).values())[:3]]
 
 

@@ -15,7 +15,7 @@ from ..errors import Malformed
 from ..query.select import OrderTerm
 from ..query.where import EVERYTHING, Node, any_of
 from ..query.where.nodes import column_is
-from ..store import Stored
+from ..store import StoredEntry
 from ..transfer.display import Cell, cell
 from ..values.codec import loads
 from ..values.validation import problem_with_text
@@ -40,7 +40,7 @@ class Heading:
 class Line:
     """An entry as it is shown."""
 
-    entry: Stored
+    entry: StoredEntry
     cells: list[Cell]
 
 
@@ -133,7 +133,7 @@ class EntryList:
             ("descending" if descending else "ascending") if here else "none",
         )
 
-    def _cells(self, entry: Stored) -> list[Cell]:
+    def _cells(self, entry: StoredEntry) -> list[Cell]:
         return [cell(entry.data.get(name)) for name in self.shown]
 
 

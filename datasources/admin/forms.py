@@ -12,7 +12,7 @@ from .. import store
 from ..definition import changes_login, declared_of, login_of, problem_with_indexed
 from ..indexes.marks import problem_with_marks
 from ..models import DataSource
-from ..values.validation import MAX_INTEGER, MIN_INTEGER, problem_with_row, shown
+from ..values.validation import MAX_INTEGER, MIN_INTEGER, printable, problem_with_row
 from .confirmations import NOTHING_SAVED, Question, column_lines, definition_lines
 from .fields import ColumnsField, DefinitionField, JsonField
 from .form_conflicts import MESSAGE, changed_by_both
@@ -116,7 +116,7 @@ class DataSourceForm(_SourceForm):
         made = self._names_of(WRITTEN, self.instance.written_columns)
         for name in made:
             if name not in stored:
-                self.add_error(WRITTEN, f"`{shown(name)}` is not one of the columns")
+                self.add_error(WRITTEN, f"`{printable(name)}` is not one of the columns")
         made = [name for name in made if name not in declared]
         self.cleaned_data["columns"] = [*declared, *made]
         self.cleaned_data[WRITTEN] = made

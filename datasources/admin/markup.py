@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 _WORDS, _CODE = "<bdi>{}</bdi>", "<code><bdi>{}</bdi></code>"
 
 
-def quoted(text: str) -> SafeString:
+def code_spans(text: str) -> SafeString:
     """A line for a page: between two backquotes stands a name, or a value that was written."""
     *parts, last = text.split("`")
     # A backquote without another one is a backquote.

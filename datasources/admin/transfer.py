@@ -38,7 +38,7 @@ from ..transfer.export import CONTENT_TYPES, Export
 from ..transfer.preview import Preview, in_words, preview
 from ..transfer.problems import Unreadable
 from ..transfer.uploads import Gone, Upload
-from ..values.validation import shown
+from ..values.validation import printable
 from .base import GuardedPages
 from .transfer_forms import ExportForm, ImportForm
 
@@ -104,7 +104,7 @@ class TransferPages(GuardedPages):
     def _kept(self, request: HttpRequest, source: Source, form: ImportForm) -> Upload:
         """The upload, kept if it is a table at all. Raises `Failure`."""
         file = form.cleaned_data["file"]
-        name = shown(file.name)
+        name = printable(file.name)
         upload = uploads.keep(file.chunks(), name, request.user.pk, source.id, form.job_fields())
         try:
             upload.job.plan(source)

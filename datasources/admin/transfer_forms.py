@@ -13,7 +13,7 @@ from ..transfer.table import Reading
 from ..transfer.uploads import job_fields
 from ..transfer.xlsx.file import is_installed
 from .fields import ColumnsField, code_area
-from .markup import quoted
+from .markup import code_spans
 
 MODES = [
     ("append", "Add: every row becomes a new entry"),
@@ -99,7 +99,7 @@ class ExportForm(forms.Form):
         label="With the ids of entries",
         required=False,
         initial=True,
-        help_text=quoted(f"In a column `{ID}`, by which an import finds the entries again."),
+        help_text=code_spans(f"In a column `{ID}`, by which an import finds the entries again."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -108,4 +108,4 @@ class ExportForm(forms.Form):
             form = self.fields["format"]
             assert isinstance(form, forms.ChoiceField)
             form.choices = FORMATS[:1]
-            form.help_text = quoted("XLSX needs openpyxl: `pip install rowkeeper[xlsx]`.")
+            form.help_text = code_spans("XLSX needs openpyxl: `pip install rowkeeper[xlsx]`.")

@@ -13,7 +13,7 @@ from ..errors import Malformed, TooLarge
 from ..models import Entry
 from ..query.where import Field, matches
 from ..query.where.nodes import column_is
-from ..values.validation import composed, shown
+from ..values.validation import composed, printable
 from .registry import Source
 
 MAX_HASHED_AT_ONCE = 500
@@ -44,7 +44,9 @@ def hashed(
 def _password(column: str, password: Any) -> str:
     """What is hashed of a password. Raises `Malformed` for what is not one."""
     if not isinstance(password, str) or len(password) > MAX_LENGTH:
-        raise Malformed(f"`{shown(column)}`: a password is text of at most {MAX_LENGTH} characters")
+        raise Malformed(
+            f"`{printable(column)}`: a password is text of at most {MAX_LENGTH} characters"
+        )
     return composed(password)
 
 
@@ -113,14 +115,14 @@ def hash_plain(source_id: int, column: str) -> None:
             plain.append(entry)
         elif takes_too_long(value):
             raise Malformed(
-                f"the column `{shown(column)}` holds a password hash, in entry {entry.pk}, that "
-                f"takes more than {MOST_WORK} times the work of a new one; clear it"
+                f"the column `{printable(column)}` holds a password hash, in entry {entry.pk}, "
+                f"that takes more than {MOST_WORK} times the work of a new one; clear it"
             )
     most: int = setting("MAX_PASSWORDS") if is_counted() else MAX_HASHED_AT_ONCE
     if len(plain) > most:
         raise TooLarge(
-            f"the column `{shown(column)}` holds {len(plain)} passwords in plain text; clear it, "
-            "or import the rows anew once people sign in against this data source"
+            f"the column `{printable(column)}` holds {len(plain)} passwords in plain text; clear "
+            "it, or import the rows anew once people sign in against this data source"
         )
     made = hash_all([_password(column, entry.data[column]) for entry in plain])
     for entry, encoded in zip(plain, made, strict=True):

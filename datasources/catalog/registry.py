@@ -178,7 +178,7 @@ def _indexed(source_id: int, indexes: dict[str, dict[str, Any]]) -> dict[str, Ke
     }
 
 
-def still_stores(source: Source, alone: bool) -> None:
+def check_unchanged(source: Source, alone: bool) -> None:
     """Lock a data source for a write that nobody's rules decide, such as one in the admin.
 
     Raises `Changed` where rows would now be stored in another way than was read: other columns are
@@ -239,7 +239,7 @@ def lock(source_id: int) -> None:
         cursor.execute(f"UPDATE {TABLE} SET revision=revision WHERE id=%s", [source_id])
 
 
-def touch_rules(source_id: int) -> None:
+def bump_rules_version(source_id: int) -> None:
     """Say that the rules are others than before: the number grows, compiled rules are stale."""
     with connection.cursor() as cursor:
         cursor.execute(

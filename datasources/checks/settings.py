@@ -13,7 +13,7 @@ from django.db.models import Model
 
 from ..conf import DEFAULTS, setting
 from ..database.connection import alias, connection, is_joined, is_own
-from ..values.validation import few, shown
+from ..values.validation import join_some, printable
 
 
 @register()
@@ -118,8 +118,8 @@ def check_dotted_columns(
         return []
     return [
         Info(
-            f"The data source `{shown(source.name)}` declares columns with dots in their "
-            f"names: {few([f'`{shown(name)}`' for name in dotted])}.",
+            f"The data source `{printable(source.name)}` declares columns with dots in their "
+            f"names: {join_some([f'`{printable(name)}`' for name in dotted])}.",
             hint="Such a name means that column, and never a path into the value of another. "
             "If no administrator wanted this column, move it to the columns made by writers "
             "on the data source's page in the admin.",

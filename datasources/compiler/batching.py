@@ -15,12 +15,12 @@ from ..sql import Sql, text_array
 from ..values.codec import dumps
 
 # So many of one shape are worth a list.
-LEAST = 16
+MIN_BATCH = 16
 _MARK = re.compile("%s(::[a-z]+(?:\\[\\])?)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class ListBinding:
     """How one database has a list of values in a condition.
 
     `column`: the SQL type of a parameter, from its cast and the classes of its values; None where
@@ -34,18 +34,18 @@ class Lists:
     table: Callable[[str, Sequence[str]], str]
 
 
-def folded(parts: Sequence[Sql], word: str, lists: Lists) -> list[Sql]:
+def batch_conditions(parts: Sequence[Sql], word: str, lists: ListBinding) -> list[Sql]:
     """The same conditions, which `word` joins, fewer where many have one shape."""
     by_text: dict[str, list[Sql]] = {}
     for part in parts:
         by_text.setdefault(part.text, []).append(part)
     found: list[Sql] = []
     for text, alike in by_text.items():
-        found += alike if len(alike) < LEAST else _folded(text, alike, word, lists)
+        found += alike if len(alike) < MIN_BATCH else _batch(text, alike, word, lists)
     return found
 
 
-def _folded(text: str, alike: list[Sql], word: str, lists: Lists) -> list[Sql]:
+def _batch(text: str, alike: list[Sql], word: str, lists: ListBinding) -> list[Sql]:
     """One condition in place of those that are alike, and the few that cannot be in it."""
     values = list(zip(*(part.params for part in alike), strict=True))
     differ = [at for at, column in enumerate(values) if not _is_one(column)]
@@ -114,7 +114,7 @@ def _table_sqlite(name: str, kinds: Sequence[str]) -> str:
     return f"(SELECT {','.join(columns)} FROM json_each(%s)) AS {name}"
 
 
-SQLITE = Lists(_column_sqlite, _member_sqlite, _table_sqlite)
+SQLITE = ListBinding(_column_sqlite, _member_sqlite, _table_sqlite)
 
 
 # -- PostgreSQL
@@ -144,4 +144,4 @@ def _table_postgresql(name: str, kinds: Sequence[str]) -> str:
     return f"jsonb_to_recordset(%s::jsonb) AS {name}({columns})"
 
 
-POSTGRESQL = Lists(_column_postgresql, _member_postgresql, _table_postgresql)
+POSTGRESQL = ListBinding(_column_postgresql, _member_postgresql, _table_postgresql)

@@ -12,7 +12,7 @@ from typing import Any
 from ..query.cursors import Place
 from ..query.select import OrderTerm
 from ..sql import Sql
-from ..values.codec import loads, rows_as_numbers_went_in
+from ..values.codec import loads, restore_large_doubles
 from .json_values import VALUES
 from .projection import FIELD_COLUMNS, order_keys
 from .where import Dialect
@@ -49,7 +49,7 @@ def _held(dialect: Dialect, term: OrderTerm) -> Sql:
 def place_of(order: Sequence[OrderTerm], row: Sequence[Any]) -> Place:
     """The same as values: a column's come as JSON text."""
     found = [
-        loads(rows_as_numbers_went_in(item)) if term.is_column and item is not None else item
+        loads(restore_large_doubles(item)) if term.is_column and item is not None else item
         for term, item in zip(order, row, strict=False)
     ]
     return (*found, row[-1])

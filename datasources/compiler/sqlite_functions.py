@@ -13,11 +13,11 @@ from typing import Any
 
 from ..query.where.comparison import like
 from ..query.where.match import elem_matches
-from ..query.where.nodes import Elem
+from ..query.where.nodes import ElemMatch
 from ..query.where.operators import OPERATORS
 from ..query.where.parse import elem_of
-from ..query.where.paths import MISSING, ends
-from ..query.where.paths import walk as values_on
+from ..query.where.paths import MISSING, end_values
+from ..query.where.paths import values_at as values_on
 from ..values.codec import canonical, dumps
 from ..values.numbers import AGGREGATES, spelled_text, to_number_text
 from ..values.validation import address_key, lower
@@ -72,7 +72,7 @@ def _holds_on_path(data: str, path: str, op: str, operand: str) -> bool:
 def _holds_on(item: Any, path: tuple[str, ...], op: str, operand: str) -> bool:
     _in_time()
     row, wanted = OPERATORS[op], _parsed(operand)
-    values = values_on if row.opens_lists else ends
+    values = values_on if row.opens_lists else end_values
     return any(row.holds(value, wanted) for value in values(item, path))
 
 
@@ -95,7 +95,7 @@ def _elem(data: str, path: str, operand: str) -> bool:
     return elem_matches(node(path, operand), json.loads(data))
 
 
-def _elem_node(path: str, operand: str) -> Elem:
+def _elem_node(path: str, operand: str) -> ElemMatch:
     return elem_of("", tuple(json.loads(path)), json.loads(operand))
 
 

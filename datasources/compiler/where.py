@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from ..query.where.containment import equals_path, has_equals, is_all_sought, sought_sql
-from ..query.where.nodes import And, Elem, Field, Made, Node, Not, Or
+from ..query.where.containment import containment_sql, equals_path, has_equals, is_wholly_indexable
+from ..query.where.nodes import And, Composite, ElemMatch, Field, Node, Not, Or
 from ..query.where.operators import OPERATORS, Operator
 from ..sql import ALWAYS, NEVER, Sql, joined, text_array
 from ..values.codec import dumps, path_of
 from . import batching as lists
-from .batching import Lists, folded
+from .batching import ListBinding, batch_conditions
 
 # A request asks for a where with and without its data source's index.
 _MAX_KEPT = 4
@@ -36,8 +36,8 @@ class Dialect:
     on_column: Callable[[Operator, Field, str], Sql]
     # A test on all that a dotted path leads to.
     on_path: Callable[[Operator, Field, str], Sql]
-    elem: Callable[[Elem, str, int], Sql]
-    lists: Lists
+    elem: Callable[[ElemMatch, str, int], Sql]
+    lists: ListBinding
 
 
 def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
@@ -63,9 +63,9 @@ def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
     found = _sql(node, dialect, source is None, "data", 0)
     if source is None:
         return found
-    sought = sought_sql(node, source)
+    sought = containment_sql(node, source)
     # Where the index is asked the whole where, its own second look at a row has answered it.
-    rest = f"(NOT nested OR {found.text})" if is_all_sought(node) else found.text
+    rest = f"(NOT nested OR {found.text})" if is_wholly_indexable(node) else found.text
     return Sql(f"{sought.text} AND {rest}", (*sought.params, *found.params))
 
 
@@ -73,9 +73,9 @@ def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sq
     """The same; `exact`: never NULL. `depth`: how many `$elemMatch` it stands in."""
     if isinstance(node, Field):
         return _field(node, dialect, exact, item)
-    if isinstance(node, Made):
+    if isinstance(node, Composite):
         return _sql(node.item, dialect, exact, item, depth)
-    if isinstance(node, Elem):
+    if isinstance(node, ElemMatch):
         return dialect.elem(node, item, depth)
     if isinstance(node, Not):
         if isinstance(node.item, Not):
@@ -85,7 +85,7 @@ def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sq
     word, empty = (" AND ", ALWAYS) if isinstance(node, And) else (" OR ", NEVER)
     parts = [_sql(part, dialect, exact, item, depth) for part in _merged(node)]
     if len(parts) > MANY:
-        parts = folded(parts, word, dialect.lists)
+        parts = batch_conditions(parts, word, dialect.lists)
     return joined(parts, word, empty)
 
 
@@ -181,7 +181,7 @@ def _least(value: Any) -> int:
     return 2 + len(value) if isinstance(value, str) else 1
 
 
-def _elem_sqlite(node: Elem, item: str, depth: int) -> Sql:
+def _elem_sqlite(node: ElemMatch, item: str, depth: int) -> Sql:
     # All that is inside is the function's, too: `item` is always the row.
     return Sql("rowkeeper_elem(data,%s,%s)", (_path_list(node.path), dumps(node.operand)))
 
@@ -247,7 +247,7 @@ def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
     )
 
 
-def _elem_postgresql(node: Elem, item: str, depth: int) -> Sql:
+def _elem_postgresql(node: ElemMatch, item: str, depth: int) -> Sql:
     inside = _sql(node.item, POSTGRESQL, False, f"member{depth}.v", depth + 1)
     return Sql(
         f"EXISTS(SELECT 1 FROM rowkeeper_ends({item},%s::text[]) AS list{depth},"

@@ -22,8 +22,8 @@ from ..database.background import Worker
 from ..database.connection import atomic, connection
 from ..models import DataSource, WantedIndex
 from ..query.where import Node
-from ..query.where.ranges import spans_of
-from ..query.where.trigrams import parts_of
+from ..query.where.ranges import key_ranges
+from ..query.where.trigrams import trigram_patterns
 
 EQUALITY, RANGE, ORDER, PART = "equality", "range", "order", "part of a text"
 KINDS = (EQUALITY, RANGE, ORDER, PART)
@@ -37,7 +37,7 @@ _written = monotonic()
 _log = logging.getLogger("rowkeeper.indexes")
 
 
-def note(source_id: int, columns: Iterable[tuple[str, str]]) -> None:
+def record(source_id: int, columns: Iterable[tuple[str, str]]) -> None:
     """Count what a query would have wanted: (column, kind)."""
     for column, kind in columns:
         key = (source_id, column, kind)
@@ -47,8 +47,8 @@ def note(source_id: int, columns: Iterable[tuple[str, str]]) -> None:
 
 def wanted_by(where: Node, equality: bool) -> list[tuple[str, str]]:
     """What a where would have wanted; `equality`: that as well, as no other index knows of it."""
-    found = [(column, PART) for column, _ in parts_of(where)]
-    for column, span in spans_of(where).items():
+    found = [(column, PART) for column, _ in trigram_patterns(where)]
+    for column, span in key_ranges(where).items():
         if span.points is None:
             found.append((column, RANGE))
         elif equality:
@@ -69,7 +69,7 @@ def _is_time() -> bool:
     return pause is not None and monotonic() - _written >= pause
 
 
-def write_down() -> None:
+def flush() -> None:
     """Put what was counted into the table, if it is time. A fault of the database loses it."""
     global _written
     if not _is_time():
@@ -100,7 +100,7 @@ def _write() -> None:
     WantedIndex.objects.filter(last_at__lt=old).delete()
 
 
-_worker = Worker("wanted indexes", lambda last: write_down())
+_worker = Worker("wanted indexes", lambda last: flush())
 os.register_at_fork(after_in_child=_worker.reset)
 
 

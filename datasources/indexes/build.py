@@ -19,7 +19,7 @@ from django.db import DatabaseError, transaction
 from ..conf import setting
 from ..database.connection import alias, atomic, connection
 from ..models import DataSource, Entry
-from ..query.where.ranges import Span
+from ..query.where.ranges import KeyRange
 from ..values.validation import KIND_TEXT
 from .expressions import NAMES, Keys, keys_of, name_of, pieces_name_of
 from .states import BUILDING, FAILED, READY
@@ -259,7 +259,7 @@ def _statements(keys: Keys) -> Iterator[tuple[str, str]]:
     yield name, f"{make} {name} {on} ({columns}) {only}"
     if keys.pieces:
         name = pieces_name_of(keys.source_id, keys.column)
-        texts = keys.within(Span(KIND_TEXT)).text
+        texts = keys.within(KeyRange(KIND_TEXT)).text
         yield name, f"{make} {name} {on} USING gin ({keys.pieces} gin_trgm_ops) {only} AND {texts}"
 
 

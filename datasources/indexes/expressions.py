@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
-from ..query.where.ranges import Span
+from ..query.where.ranges import KeyRange
 from ..sql import Sql
 from ..values.codec import path_of
 from ..values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, kind
@@ -56,17 +56,17 @@ class Keys:
             return f"{self.second}{direction}"
         return f"{self.first}{direction},{self.second}{direction}"
 
-    def within(self, span: Span) -> Sql:
+    def within(self, span: KeyRange) -> Sql:
         """The condition that a row that is told lies in a span."""
         return self._dialect.within(self, span)
 
-    def point(self, span: Span, descending: bool = False) -> tuple[Sql, str]:
+    def point(self, span: KeyRange, descending: bool = False) -> tuple[Sql, str]:
         """The condition that a row has the one value of a span, and the order that has its rows
         by id.
         """
         return self._dialect.point(self, span, descending)
 
-    def beside(self, span: Span) -> str:
+    def beside(self, span: KeyRange) -> str:
         """Rows outside of `within` that may fit all the same."""
         return self._dialect.texts_and_rest(self) if span.texts else self.rest
 
@@ -82,8 +82,8 @@ class Keys:
 class _Dialect(Protocol):
     cast: str
 
-    def within(self, keys: Keys, span: Span) -> Sql: ...
-    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]: ...
+    def within(self, keys: Keys, span: KeyRange) -> Sql: ...
+    def point(self, keys: Keys, span: KeyRange, descending: bool) -> tuple[Sql, str]: ...
     def texts_and_rest(self, keys: Keys) -> str: ...
     def level(self, keys: Keys, value: Any, sign: str) -> Sql: ...
     def beyond(self, keys: Keys, value: Any, sign: str) -> Sql: ...
@@ -123,7 +123,7 @@ def _spelled(vendor: str, text: str) -> str:
     return quoted.replace("%", "%%")
 
 
-def _bounds(span: Span, column: str, given: str) -> list[Sql]:
+def _bounds(span: KeyRange, column: str, given: str) -> list[Sql]:
     """The conditions on a key of a span's own kind."""
     if span.points is not None and len(span.points) == 1:
         return [Sql(f"{column}={given}", (span.points[0],))]
@@ -181,7 +181,7 @@ def _is_placed(value: Any) -> bool:
 class _PostgreSQL:
     cast = "::bigint"
 
-    def within(self, keys: Keys, span: Span) -> Sql:
+    def within(self, keys: Keys, span: KeyRange) -> Sql:
         if span.kind == KIND_NULL:
             return Sql(f"{keys.first}={_NULL}")
         if span.kind == KIND_BOOLEAN:
@@ -195,7 +195,7 @@ class _PostgreSQL:
         found = _all(_bounds(span, keys.first, "%s::numeric"))
         return Sql(found.text, tuple(map(repr, found.params)))
 
-    def _between(self, keys: Keys, span: Span) -> Sql:
+    def _between(self, keys: Keys, span: KeyRange) -> Sql:
         """Both keys in pairs: a planner that does not know the values takes a pair for a third of
         all rows, and so reads the first few in the order of the index. Key by key it would take
         them for next to none, and read and sort all that there are.
@@ -215,7 +215,7 @@ class _PostgreSQL:
         ]
         return _all(parts)
 
-    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]:
+    def point(self, keys: Keys, span: KeyRange, descending: bool) -> tuple[Sql, str]:
         """As ranges: by equal keys any index on the id could give this order, and the one of all
         entries be walked for it.
         """
@@ -228,7 +228,7 @@ class _PostgreSQL:
         text = f"{keys.first}>={place.text} AND {keys.first}<={place.text}"
         return Sql(text, place.params * 2), order
 
-    def _boolean(self, keys: Keys, span: Span) -> Sql:
+    def _boolean(self, keys: Keys, span: KeyRange) -> Sql:
         if span.is_point():
             assert span.points is not None
             return Sql(f"{keys.first}={_TRUE if span.points[0] else _FALSE}")
@@ -288,10 +288,10 @@ def _sqlite_keys(source_id: int, column: str) -> Keys:
 class _SQLite:
     cast = ""
 
-    def point(self, keys: Keys, span: Span, descending: bool) -> tuple[Sql, str]:
+    def point(self, keys: Keys, span: KeyRange, descending: bool) -> tuple[Sql, str]:
         return self.within(keys, span), "id DESC" if descending else "id"
 
-    def within(self, keys: Keys, span: Span) -> Sql:
+    def within(self, keys: Keys, span: KeyRange) -> Sql:
         if span.kind == KIND_BOOLEAN:
             if span.is_point():
                 assert span.points is not None

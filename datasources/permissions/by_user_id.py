@@ -27,7 +27,7 @@ _SITE_WIDE = "django.contrib.auth.backends.ModelBackend"
 _PER_OBJECT = "guardian.backends.ObjectPermissionBackend"
 
 
-def has_one_of(user_id: int, rights: Sequence[str], source_id: int) -> bool:
+def has_any(user_id: int, rights: Sequence[str], source_id: int) -> bool:
     """Whether this Django user, who may be gone, has one of the rights on the data source."""
     users = get_user_model()._default_manager
     if not _is_standard():

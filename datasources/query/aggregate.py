@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..errors import Malformed
 from ..values.codec import dumps
-from ..values.validation import MAX_DEPTH, problem_with_name, problem_with_text, shown
+from ..values.validation import MAX_DEPTH, printable, problem_with_name, problem_with_text
 from .column_names import row_path_of
 
 MAX_STAGES = 20
@@ -209,7 +209,7 @@ class _Parser:
         ((name, body),) = value.items()
         if name not in STAGES:
             raise Malformed(
-                f"`{place}`: `{shown(name)}` is no stage; there are {', '.join(STAGES)}"
+                f"`{place}`: `{printable(name)}` is no stage; there are {', '.join(STAGES)}"
             )
         here = f"{place}.{name}"
         if not isinstance(body, dict) or not 1 <= len(body) <= MAX_FIELDS:
@@ -259,7 +259,7 @@ class _Parser:
             raise Malformed(f'`{place}`: name the columns that are wanted, such as {{"Name": 1}}')
         for name in body:
             if name not in self.fields:
-                raise self._unknown(name, f"{place}.{shown(name)}")
+                raise self._unknown(name, f"{place}.{printable(name)}")
         return tuple(
             (name, OfResult(at)) for at, name in enumerate(self.fields) if name not in body
         )
@@ -270,7 +270,7 @@ class _Parser:
         if self.fields is not None and "_id" in self.fields and "_id" not in body:
             made.append(("_id", OfResult(self.fields.index("_id"))))
         for name, value in body.items():
-            here = f"{place}.{shown(name)}"
+            here = f"{place}.{printable(name)}"
             switched = _switched(value)
             if switched == 0 and name != "_id":
                 raise Malformed(f"`{here}`: 0 stands beside fields that are wanted")
@@ -289,7 +289,7 @@ class _Parser:
             raise Malformed(f'`{place}` needs `_id`: a column such as "$Name", an object, or null')
         keys, names = self._keys(body["_id"], f"{place}._id")
         totals = tuple(
-            self._total(name, value, f"{place}.{shown(name)}")
+            self._total(name, value, f"{place}.{printable(name)}")
             for name, value in body.items()
             if name != "_id"
         )
@@ -308,9 +308,9 @@ class _Parser:
         if not 1 <= len(value) <= MAX_KEYS:
             raise Malformed(f"`{place}` is an object of 1 to {MAX_KEYS} fields")
         for name in value:
-            _check_field(name, f"{place}.{shown(name)}")
+            _check_field(name, f"{place}.{printable(name)}")
         keys = tuple(
-            self.expression(item, f"{place}.{shown(name)}") for name, item in value.items()
+            self.expression(item, f"{place}.{printable(name)}") for name, item in value.items()
         )
         return keys, tuple(value)
 
@@ -324,7 +324,7 @@ class _Parser:
         ((accumulator, operand),) = value.items()
         if accumulator not in ACCUMULATORS:
             raise Malformed(
-                f"`{place}`: `{shown(accumulator)}` is no accumulator; "
+                f"`{place}`: `{printable(accumulator)}` is no accumulator; "
                 f"there are {', '.join(ACCUMULATORS)}"
             )
         return Total(name, accumulator, self.expression(operand, f"{place}.{accumulator}"))
@@ -334,7 +334,7 @@ class _Parser:
     def _sort(self, body: dict[str, Any], place: str) -> Sort:
         terms = []
         for name, direction in body.items():
-            here = f"{place}.{shown(name)}"
+            here = f"{place}.{printable(name)}"
             if direction.__class__ is bool or direction not in (1, -1):
                 raise Malformed(f"`{here}` is 1 or -1")
             terms.append((self._reference(name, here), direction == -1))
@@ -345,7 +345,7 @@ class _Parser:
     def expression(self, value: Any, place: str, depth: int = 1) -> Expression:
         """`"$Name"`, `{"$convertToNumber": …}`, or a text, a number or null as it is."""
         if depth > 4:
-            raise Malformed(f"`{shown(place)}` nests too deep")
+            raise Malformed(f"`{printable(place)}` nests too deep")
         if isinstance(value, str) and value.startswith("$"):
             return self._reference(value[1:], place)
         if value is None or (value.__class__ in (str, int, float)):
@@ -359,7 +359,9 @@ class _Parser:
                 inner = self.expression(operand, f"{place}.{TO_NUMBER}", depth + 1)
                 # Twice is no more than once.
                 return inner if isinstance(inner, ToNumber) else ToNumber(inner)
-            raise Malformed(f"`{place}`: `{shown(name)}` is not known here; there is {TO_NUMBER}")
+            raise Malformed(
+                f"`{place}`: `{printable(name)}` is not known here; there is {TO_NUMBER}"
+            )
         raise Malformed(
             f'`{place}` is a column such as "$Name", {{"{TO_NUMBER}": "$Age"}}, '
             "a text, a number or null"
@@ -367,7 +369,7 @@ class _Parser:
 
     def _reference(self, name: str, place: str) -> Reference:
         if not name or name.startswith("$"):
-            raise Malformed(f"`{place}`: `{shown(f'${name}')}` names no column")
+            raise Malformed(f"`{place}`: `{printable(f'${name}')}` names no column")
         if self.fields is None:
             if name in ENTRY_FIELDS:
                 return OfEntry(name)
@@ -378,9 +380,9 @@ class _Parser:
         return OfResult(self.fields.index(first), tuple(path))
 
     def _unknown(self, name: str, place: str) -> Malformed:
-        there = ", ".join(shown(known, 30) for known in (self.fields or ())[:20])
+        there = ", ".join(printable(known, 30) for known in (self.fields or ())[:20])
         return Malformed(
-            f"`{place}`: the stage before makes no field `{shown(name)}`; there are {there}"
+            f"`{place}`: the stage before makes no field `{printable(name)}`; there are {there}"
         )
 
 

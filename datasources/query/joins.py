@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ..errors import Malformed
-from ..values.validation import MAX_INTEGER, problem_with_name, problem_with_text, shown
+from ..values.validation import MAX_INTEGER, printable, problem_with_name, problem_with_text
 from .select import (
     Attributes,
     OrderTerm,
     Select,
     column_of,
     parse_attributes,
+    parse_bool,
+    parse_natural,
     parse_order,
-    switch,
-    whole,
 )
 from .where import EVERYTHING, Budget, Node, parse_where
 
@@ -37,8 +37,8 @@ class TooMuchJoined(Malformed):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"`join.{shown(name)}` joins too much for one answer: ask for fewer entries, or give "
-            "the join a `limit`"
+            f"`join.{printable(name)}` joins too much for one answer: ask for fewer entries, or "
+            "give the join a `limit`"
         )
 
 
@@ -104,7 +104,7 @@ def parse_joins(
 def _join(
     name: str, value: Any, columns: Container[str], columns_of: ColumnsOf, budget: Budget
 ) -> Join:
-    place = f"join.{shown(name)}"
+    place = f"join.{printable(name)}"
     problem = problem_with_name(name)
     if problem:
         raise Malformed(f"`{place}`: the name {problem}")
@@ -117,13 +117,13 @@ def _join(
             name,
             reference,
             _pairs(value.get("on"), columns, theirs),
-            switch(value, "required"),
+            parse_bool(value, "required"),
             _kind(value),
             _sum(value.get("sum"), theirs),
             parse_where(value.get("where"), theirs, budget=budget),
             parse_order(_terms(value.get("order")), theirs),
             parse_attributes(value.get("attributes"), theirs),
-            whole(value, "limit"),
+            parse_natural(value, "limit"),
             value.get("where"),
         )
         if not join.on and (join.required or join.kind != "entries"):
@@ -159,17 +159,17 @@ def _pairs(value: Any, ours: Container[str], theirs: Container[str]) -> tuple[Pa
     pairs = []
     for left, right in value.items():
         if not isinstance(right, str):
-            raise Malformed(f"`on.{shown(left)}` is the name of a column, as text")
-        here = f"on.{shown(left)}"
+            raise Malformed(f"`on.{printable(left)}` is the name of a column, as text")
+        here = f"on.{printable(left)}"
         pairs.append(Pair(column_of(left, here, ours), column_of(right, here, theirs)))
     return tuple(pairs)
 
 
 def _kind(value: dict[str, Any]) -> Kind:
     asked: list[Kind] = []
-    if switch(value, "has"):
+    if parse_bool(value, "has"):
         asked.append("has")
-    if switch(value, "count"):
+    if parse_bool(value, "count"):
         asked.append("count")
     if value.get("sum") is not None:
         asked.append("sum")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Malformed
-from ..values.validation import MAX_INTEGER, problem_with_name, shown
+from ..values.validation import MAX_INTEGER, printable, problem_with_name
 from .aggregate import ENTRY_FIELDS, MAX_GIVEN, Pipeline, given_by, parse_aggregate
 from .column_names import column_of as column_named
 from .cursors import After, parse_after
@@ -132,20 +132,20 @@ def parse_query(
         # These change nothing about a delete, but still have to be well-formed.
         parse_order(body.get("order"), columns)
         parse_attributes(body.get("attributes"), columns)
-        switch(body, "includePagination")
+        parse_bool(body, "includePagination")
         return Delete(parse_where(body["where"], columns), parse_views(body), body["where"])
     if kind != "select":
-        raise Malformed(f'`type` is "select" or "delete", not `{shown(kind)}`')
+        raise Malformed(f'`type` is "select" or "delete", not `{printable(kind)}`')
     order = parse_order(body.get("order"), columns)
     ask = Select(
         where=parse_where(body.get("where"), columns, budget=budget),
         order=order,
         attributes=parse_attributes(body.get("attributes"), columns),
-        limit=whole(body, "limit"),
-        offset=whole(body, "offset") or 0,
-        with_total=switch(body, "includePagination"),
-        count_only=switch(body, "countOnly"),
-        distinct=switch(body, "distinct"),
+        limit=parse_natural(body, "limit"),
+        offset=parse_natural(body, "offset") or 0,
+        with_total=parse_bool(body, "includePagination"),
+        count_only=parse_bool(body, "countOnly"),
+        distinct=parse_bool(body, "distinct"),
         aggregate=_aggregate(body, columns),
         views=parse_views(body),
         after=parse_after(body.get("after"), order),
@@ -268,7 +268,7 @@ def column_of(written: str, place: str, columns: Container[str]) -> str:
     return name
 
 
-def whole(body: dict[str, Any], key: str) -> int | None:
+def parse_natural(body: dict[str, Any], key: str) -> int | None:
     """A whole number from 0, or None. Raises `Malformed`."""
     value = body.get(key)
     if value is None:
@@ -278,11 +278,11 @@ def whole(body: dict[str, Any], key: str) -> int | None:
     return int(value)
 
 
-def switch(body: dict[str, Any], key: str, default: bool = False) -> bool:
+def parse_bool(body: dict[str, Any], key: str, default: bool = False) -> bool:
     """A switch of a body: `true` or `false` alone. Raises `Malformed`."""
     value = body.get(key)
     if value is None:
         return default
     if value.__class__ is not bool:
-        raise Malformed(f"`{key}` is true or false, not `{shown(value)}`")
+        raise Malformed(f"`{key}` is true or false, not `{printable(value)}`")
     return bool(value)

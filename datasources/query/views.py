@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Malformed
-from ..values.validation import is_scalar, problem_with_name, shown
+from ..values.validation import is_scalar, printable, problem_with_name
 from .where import Budget, Node, any_of, parse_where
 
 SESSION = "session."
@@ -71,7 +71,9 @@ def problem_with_views(views: object) -> str | None:
         for view in _read(views):
             together += _check(view).share()
             if together > TOGETHER:
-                return f"the filters of `views` are too large together, as of `{shown(view.name)}`"
+                return (
+                    f"the filters of `views` are too large together, as of `{printable(view.name)}`"
+                )
     except Malformed as error:
         return error.message
     return None
@@ -101,7 +103,7 @@ def _read(views: object) -> tuple[View, ...]:
 def _each(views: object) -> Iterator[View]:
     if isinstance(views, dict):
         for name, view in views.items():
-            yield _view(name, view, "where", f"views.{shown(name)}")
+            yield _view(name, view, "where", f"views.{printable(name)}")
     elif isinstance(views, list):
         for at, view in enumerate(views):
             name = view.get("name") if isinstance(view, dict) else None
@@ -118,7 +120,7 @@ def _view(name: object, view: object, key: str, place: str) -> View:
         raise Malformed(f"`{place}`: the name {problem}")
     unknown = set(view) - {"name", key, "bundle"}
     if unknown:
-        raise Malformed(f"`{place}` has no property `{shown(min(unknown))}`")
+        raise Malformed(f"`{place}` has no property `{printable(min(unknown))}`")
     return View(str(name), view[key])
 
 
@@ -131,14 +133,14 @@ def _check(view: View) -> Budget:
         parse_where(view.filter, budget=budget)
         for place, text in _unbound(view.filter, "where"):
             raise Malformed(
-                f"`{place}`: `{shown(text)}` does not stand here; a value of the session stands "
-                f"under a column, or under one of {', '.join(sorted(_COMPARE))}"
+                f"`{place}`: `{printable(text)}` does not stand here; a value of the session "
+                f"stands under a column, or under one of {', '.join(sorted(_COMPARE))}"
             )
         for text in _texts(view.filter):
             if text == SESSION:
                 raise Malformed("`session.` names no column; it is such as `session.Email`")
     except Malformed as error:
-        raise Malformed(f"the view `{shown(view.name)}`: {error.message}") from None
+        raise Malformed(f"the view `{printable(view.name)}`: {error.message}") from None
     return budget
 
 
@@ -194,7 +196,7 @@ def _unbound(value: Any, place: str) -> Iterator[tuple[str, str]]:
             yield from _unbound(item, f"{place}[{at}]")
     elif isinstance(value, dict):
         for key, item in value.items():
-            here = f"{place}.{shown(key)}"
+            here = f"{place}.{printable(key)}"
             if key in _CONTAIN or (not key.startswith("$") and _has_operators(item)):
                 yield from _unbound(item, here)
             elif key.startswith("$") and key not in _COMPARE:

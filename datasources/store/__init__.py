@@ -16,9 +16,9 @@ from .admin import (
     text_counts,
 )
 from .attempts import is_still_expected
-from .embedded import FEW, few_in, few_sql, has_few
+from .embedded import EMBED_LIMIT, embedded_sql, parse_embedded, supports_embedding
 from .paging import PAGE, is_long, pages, stream
-from .planner import rows_for
+from .planner import plan_scan
 from .read import (
     Found,
     count,
@@ -32,21 +32,29 @@ from .read import (
     select,
 )
 from .replace import Others
-from .scan import Ask, Rows
-from .statements import TABLE, Stored, dialect, give_back, run, spelled, within
+from .scan import Scan, ScanRequest
+from .statements import (
+    TABLE,
+    StoredEntry,
+    dialect,
+    read_time_limit,
+    release_connection,
+    restore_numbers,
+    run,
+)
 from .uniqueness import login_rows, normal_address
 from .write import Confirm, delete, delete_where, insert, update, writing
 
 __all__ = [
-    "FEW",
+    "EMBED_LIMIT",
     "PAGE",
     "TABLE",
-    "Ask",
     "Confirm",
     "Found",
     "Others",
-    "Rows",
-    "Stored",
+    "Scan",
+    "ScanRequest",
+    "StoredEntry",
     "admin_page",
     "admin_save",
     "column_counts",
@@ -57,13 +65,10 @@ __all__ = [
     "delete_where",
     "dialect",
     "distinct",
+    "embedded_sql",
     "entry_text_of",
     "fetch",
     "fetch_where",
-    "few_in",
-    "few_sql",
-    "give_back",
-    "has_few",
     "holds_others",
     "holds_text",
     "ids",
@@ -73,16 +78,19 @@ __all__ = [
     "login_rows",
     "normal_address",
     "pages",
+    "parse_embedded",
     "part",
+    "plan_scan",
     "read_rows",
-    "rows_for",
+    "read_time_limit",
+    "release_connection",
+    "restore_numbers",
     "run",
     "select",
-    "spelled",
     "state",
     "stream",
+    "supports_embedding",
     "text_counts",
     "update",
-    "within",
     "writing",
 ]

@@ -20,7 +20,7 @@ from ..query.where import Node, any_of
 from ..query.where.nodes import column_is
 from ..values.codec import path_of
 from .read import fetch
-from .statements import TABLE, Stored, condition_of, dialect, run, stored
+from .statements import TABLE, StoredEntry, condition_of, dialect, run, stored
 from .write import WRITE_BATCH, insert, update, writing
 
 # Columns that one statement counts.
@@ -29,7 +29,7 @@ _MOST_COUNTED = 50
 
 def admin_save(
     source: Source, entry_id: int | None, row: dict[str, Any], order: int = 0
-) -> Stored | None:
+) -> StoredEntry | None:
     """Write one row past the rules; secrets that are not sent stay. None: it is gone."""
     # An administrator who types a new column declares it. A column that a write made stays one.
     new = [name for name in row if name not in source.columns]
@@ -48,7 +48,7 @@ def admin_save(
 
 def admin_page(
     source: Source, where: Node, order: Sequence[OrderTerm], limit: int, offset: int
-) -> list[Stored]:
+) -> list[StoredEntry]:
     """A page of entries past the rules, without secrets."""
     condition = condition_of(source.id, where)
     sorting = order_sql(dialect(), order)

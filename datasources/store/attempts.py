@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ..query.select import OrderTerm
 from . import statistics
 from .index_choice import is_still_chosen
-from .scan import Ask, Rows
+from .scan import Scan, ScanRequest
 from .statements import dialect
 
 # The rows that the first lookup reads, and how many times as many each one reads after it.
@@ -43,7 +43,7 @@ def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
     return min(rows, ALL)
 
 
-def expected(ask: Ask) -> int:
+def expected(ask: ScanRequest) -> int:
     """The attempt to begin with."""
     least = _least(ask.first or 0)
     if not statistics.attempts:
@@ -63,7 +63,7 @@ def _least(first: int) -> int:
     return least
 
 
-def is_complete(rows: Rows, found: int, wanted: int | None, note: int | None) -> bool:
+def is_complete(rows: Scan, found: int, wanted: int | None, note: int | None) -> bool:
     """Whether an attempt has given all that is asked for.
 
     `found`: how many rows it gave, of the `wanted` ones. `note`: of a lookup, how many rows the
@@ -79,14 +79,14 @@ def is_complete(rows: Rows, found: int, wanted: int | None, note: int | None) ->
     return note == ENDED or (found == wanted and (not rows.has_parts or note == 1))
 
 
-def is_still_expected(rows: Rows) -> bool:
+def is_still_expected(rows: Scan) -> bool:
     """Whether rows that were planned before would be planned alike now."""
     if rows.chosen is not None and not is_still_chosen(*rows.chosen):
         return False
     return rows.ask is None or expected(rows.ask) == rows.attempt
 
 
-def remember(rows: Rows, complete: bool, note: int | None) -> None:
+def remember(rows: Scan, complete: bool, note: int | None) -> None:
     """Remember what an attempt has shown, for the next reads of the same where."""
     if rows.ask is None:
         return
@@ -111,5 +111,5 @@ def remember(rows: Rows, complete: bool, note: int | None) -> None:
         statistics.attempts.use(key)
 
 
-def _key(ask: Ask) -> statistics.Key:
+def _key(ask: ScanRequest) -> statistics.Key:
     return statistics.key_of(ask.source, ask.where, ask.order, ask.place is not None)

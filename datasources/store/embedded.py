@@ -10,31 +10,35 @@ from ..query.where import Node
 from ..sql import Sql
 from ..values.validation import MAX_INTEGER
 from .attempts import ENDED, is_complete, remember
-from .planner import rows_for
+from .planner import plan_scan
 from .read import DEEP, entry_text_of
-from .scan import Ask, Rows
-from .statements import dialect, spelled
+from .scan import Scan, ScanRequest
+from .statements import dialect, restore_numbers
 
 # What is answered at once; more is better read in pages.
-FEW = 1_000
+EMBED_LIMIT = 1_000
 
 
-def has_few() -> bool:
+def supports_embedding() -> bool:
     """Whether the database in use can be asked like that."""
     return dialect().name == "postgresql"
 
 
-def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tuple[Sql, Rows] | None:
-    """The entries that `select` gives, as one text of PostgreSQL, `number:entries`, which `few_in`
-    reads. The number is that of the hits, where the rows have such, or else that of the entries.
+def embedded_sql(
+    source: Source, ask: Select, where: Node, shown: Projection
+) -> tuple[Sql, Scan] | None:
+    """The entries that `select` gives, as one text of PostgreSQL: `number:entries`.
+
+    `parse_embedded` reads it. The number is that of the hits, if the scan has hits, or else that of
+    the entries.
 
     None for what is better asked by itself.
     """
-    if not has_few() or not _is_plain(ask):
+    if not supports_embedding() or not _is_plain(ask):
         return None
     limit = _limit(ask)
     first = min(limit + ask.offset, MAX_INTEGER)
-    rows = rows_for(Ask(source, where, ask.order, first, asks_anew=True))
+    rows = plan_scan(ScanRequest(source, where, ask.order, first, asks_anew=True))
     if rows.has_parts:
         return None
     text = entry_text_of(ask.attributes, shown)
@@ -58,7 +62,7 @@ def few_sql(source: Source, ask: Select, where: Node, shown: Projection) -> tupl
     return Sql(f"({told} AS found)", params), rows
 
 
-def few_in(text: str, source: Source, ask: Select, rows: Rows) -> str | None:
+def parse_embedded(text: str, source: Source, ask: Select, rows: Scan) -> str | None:
     """The entries that were found, as the inside of a JSON list; None: there are more than a few,
     or the attempt has failed, and they are to be asked for again.
 
@@ -69,20 +73,20 @@ def few_in(text: str, source: Source, ask: Select, rows: Rows) -> str | None:
     complete = is_complete(rows, found, _limit(ask), found)
     remember(rows, complete, found)
     told = found if rows.hits is None else found - ask.offset
-    if not complete or (ask.limit is None and told > FEW):
+    if not complete or (ask.limit is None and told > EMBED_LIMIT):
         return None
-    advice.note(source.id, rows.wants)
-    return spelled([f"[{entries}]"])[0][1:-1]
+    advice.record(source.id, rows.wants)
+    return restore_numbers([f"[{entries}]"])[0][1:-1]
 
 
 def _limit(ask: Select) -> int:
     """How many are asked for; of any number, one more than a few."""
-    return FEW + 1 if ask.limit is None else ask.limit
+    return EMBED_LIMIT + 1 if ask.limit is None else ask.limit
 
 
 def _is_plain(ask: Select) -> bool:
     """Whether a few entries are all that is asked for."""
-    if (ask.limit is not None and ask.limit > FEW) or ask.offset > DEEP:
+    if (ask.limit is not None and ask.limit > EMBED_LIMIT) or ask.offset > DEEP:
         return False
     beside = ask.count_only or ask.with_total or ask.distinct or ask.aggregate is not None
     return not beside and ask.after is None

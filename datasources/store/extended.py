@@ -23,7 +23,7 @@ from ..query.select import Projection, Select
 from ..query.where import Node, all_of
 from ..query.where.nodes import column_is
 from ..sql import Sql
-from ..values.codec import loads, path_of, rows_as_numbers_went_in
+from ..values.codec import loads, path_of, restore_large_doubles
 from ..values.validation import MAX_INTEGER
 
 # Characters of what is joined in one answer, entries that are joined several times counted so.
@@ -54,9 +54,9 @@ class Page:
 # -- distinct and aggregate
 
 
-def results(source: Source, ask: Select, where: Node, shown: Projection) -> store.Found:
+def select_aggregate(source: Source, ask: Select, where: Node, shown: Projection) -> store.Found:
     """The distinct combinations, or the results of the pipeline, that `ask` names."""
-    entries = store.rows_for(store.Ask(source, where)).sql
+    entries = store.plan_scan(store.ScanRequest(source, where)).sql
     if ask.aggregate is not None:
         rows = aggregate_sql(store.dialect(), ask.aggregate, entries, shown)
     else:
@@ -66,7 +66,7 @@ def results(source: Source, ask: Select, where: Node, shown: Projection) -> stor
     if ask.count_only:
         return store.Found([], total)
     found = store.run(*rows.rows(store.part(ask)))
-    return store.Found(store.spelled([row[0] for row in found]), total)
+    return store.Found(store.restore_numbers([row[0] for row in found]), total)
 
 
 def _count(rows: Rows) -> int:
@@ -76,7 +76,7 @@ def _count(rows: Rows) -> int:
 # -- entries, with joins and cursors
 
 
-def page(
+def select_page(
     source: Source, ask: Select, where: Node, shown: Projection, joins: Sequence[Joined]
 ) -> Page:
     """The entries that fit, as `store.select` gives them, with what is joined to each."""
@@ -87,7 +87,7 @@ def page(
         return Page([], total)
     beside = [joined for joined in joins if joined.join.on]
     rows, following = _part(source, ask, where, shown, needed, [one.join for one in beside])
-    texts = store.spelled([row[0] for row in rows])
+    texts = store.restore_numbers([row[0] for row in rows])
     if beside:
         texts = _with_joins(texts, [row[1:] for row in rows], beside)
     for joined in joins:
@@ -103,17 +103,17 @@ def _needed(source: Source, where: Node, joins: Sequence[Joined], beside: bool) 
     required = [joined for joined in joins if joined.join.required]
     if not required:
         return ()
-    ours = store.rows_for(store.Ask(source, where, beside=True)).sql
+    ours = store.plan_scan(store.ScanRequest(source, where, beside=True)).sql
     found = []
     for joined in required:
-        theirs = store.rows_for(store.Ask(joined.source, joined.where, beside=beside)).sql
+        theirs = store.plan_scan(store.ScanRequest(joined.source, joined.where, beside=beside)).sql
         found.append(required_sql(store.dialect(), joined.join, theirs, ours))
     return tuple(found)
 
 
 def _total(source: Source, where: Node, needed: tuple[Sql, ...], beside: bool) -> int:
     """How many there are; `beside`: the entries are read, too."""
-    entries = store.rows_for(store.Ask(source, where, more=needed, beside=beside)).sql
+    entries = store.plan_scan(store.ScanRequest(source, where, more=needed, beside=beside)).sql
     return int(store.run(f"SELECT count(*) FROM {entries.text}", entries.params)[0][0])
 
 
@@ -130,12 +130,12 @@ def _part(
     columns = [store.entry_text_of(ask.attributes, shown), *keys_sql(dialect, joins)]
     if after is None:
         first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-        asked = store.Ask(source, where, ask.order, first, needed)
+        asked = store.ScanRequest(source, where, ask.order, first, needed)
         return _rows(asked, columns, store.part(ask), ask.limit), None
     # One more than is asked for tells whether there is a next part.
     first = None if ask.limit is None else min(ask.limit + 1, MAX_INTEGER)
     some = Sql("") if first is None else Sql(" LIMIT %s", (first,))
-    asked = store.Ask(source, where, ask.order, first, needed, after.place)
+    asked = store.ScanRequest(source, where, ask.order, first, needed, after.place)
     rows = _rows(asked, [*columns, *place_sql(dialect, ask.order)], some, first)
     following = None
     if ask.limit is not None and len(rows) > ask.limit:
@@ -146,7 +146,7 @@ def _part(
 
 
 def _rows(
-    ask: store.Ask, columns: Sequence[Sql], some: Sql, limit: int | None
+    ask: store.ScanRequest, columns: Sequence[Sql], some: Sql, limit: int | None
 ) -> list[tuple[Any, ...]]:
     """`some`: LIMIT and OFFSET; `limit`: the first of these."""
     order = order_sql(store.dialect(), ask.order)
@@ -203,20 +203,20 @@ def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
     join, where = joined.join, joined.where
     if len(keys) <= MANY_KEYS:
         among = [
-            column_is(pair.right, "$in", [loads(rows_as_numbers_went_in(key[at])) for key in keys])
+            column_is(pair.right, "$in", [loads(restore_large_doubles(key[at])) for key in keys])
             for at, pair in enumerate(join.on)
         ]
         where = all_of([where, *among])
-    rows = store.rows_for(store.Ask(joined.source, where)).sql
+    rows = store.plan_scan(store.ScanRequest(joined.source, where)).sql
     found = store.run(*joined_sql(store.dialect(), join, store.TABLE, rows, joined.shown, keys))
     if join.kind != "entries":
-        texts = store.spelled([str(row[1]) for row in found])
+        texts = store.restore_numbers([str(row[1]) for row in found])
         return [(row[0], text) for row, text in zip(found, texts, strict=True)]
     if len(found) > MAX_JOINED:
         raise TooMuchJoined(join.name)
     told = [(row[1], row[2]) for row in found if row[2] is not None]
     by_id = dict(
-        zip((row[0] for row in told), store.spelled([row[1] for row in told]), strict=True)
+        zip((row[0] for row in told), store.restore_numbers([row[1] for row in told]), strict=True)
     )
     return [(row[0], by_id[row[1]]) for row in found]
 

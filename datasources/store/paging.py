@@ -21,10 +21,10 @@ from ..query.where import Node
 from ..sql import Sql
 from ..values.codec import dumps
 from ..values.validation import MAX_INTEGER
-from .planner import following, rows_for
+from .planner import following, plan_scan
 from .read import entry_text_of, hits_of, is_all, part, read_rows, select
-from .scan import Ask, Rows
-from .statements import TABLE, clock, dialect, of_source, spelled
+from .scan import Scan, ScanRequest
+from .statements import TABLE, dialect, of_source, restore_numbers, sqlite_time_limit
 
 PAGE = 1_000
 # Ids that are read at a time.
@@ -68,15 +68,17 @@ def _by_id(
         columns = Sql(f"id,{text.text}", text.params)
         size = PAGE if left is None else min(PAGE, left)
         first = min(size + offset, MAX_INTEGER)
-        some = Ask(source, where, first=first, place=(last,) if last else None, beside=last > 0)
+        some = ScanRequest(
+            source, where, first=first, place=(last,) if last else None, beside=last > 0
+        )
         # A way may find more than are asked for: of several parts, or where there are few.
         tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
         rows = read_rows(some, columns, tail, size)
-        yield spelled([row[1] for row in rows])
+        yield restore_numbers([row[1] for row in rows])
         full = len(rows) == PAGE
         last = rows[-1][0] if rows else last
         left, offset = None if left is None else left - len(rows), 0
-        if full and rows_for(replace(some, beside=True)).whole:
+        if full and plan_scan(replace(some, beside=True)).whole:
             # Page by page, all those beside the index would be read over and over.
             rest = _ids(source, replace(ask, limit=left, offset=0), where, last)
             yield from _by_keys(source, rest, ask, again)
@@ -110,7 +112,7 @@ def _by_keys(source: Source, keys: array[int], ask: Select, again: Again) -> Ite
         where, shown = again()
         text, exact = entry_text_of(ask.attributes, shown), where_sql(where, dialect())
         found = dict(_of_ids(source, some, text, exact))
-        page += spelled([found[key] for key in some if key in found])
+        page += restore_numbers([found[key] for key in some if key in found])
         if len(page) >= PAGE:
             yield page[:PAGE]
             page = page[PAGE:]
@@ -121,7 +123,7 @@ def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> a
     """The ids of what is asked for, in its order; `last`: of what stands behind that id."""
     first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
     place = None if last is None else (last,)
-    rows = rows_for(Ask(source, where, ask.order, first, place=place))
+    rows = plan_scan(ScanRequest(source, where, ask.order, first, place=place))
     order, some = order_sql(dialect(), ask.order), part(ask)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
     while True:
@@ -131,7 +133,7 @@ def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> a
         rows = following(rows)
 
 
-def _ids_of(rows: Rows, tail: Sql) -> tuple[array[int], int]:
+def _ids_of(rows: Scan, tail: Sql) -> tuple[array[int], int]:
     """The ids that an attempt finds, and what `is_complete` is to know of them."""
     keys: array[int] = array("q")
     told = "(SELECT count(*) FROM hits)" if rows.hits is not None else "part"
@@ -153,7 +155,7 @@ def _reading(sql: str, params: Sequence[Any]) -> Iterator[Any]:
     In a transaction on PostgreSQL, whose time limit does not end a cursor that is to outlive one.
     """
     if connection.vendor != "postgresql":
-        with connection.cursor() as cursor, clock():
+        with connection.cursor() as cursor, sqlite_time_limit():
             cursor.execute(sql, params)
             yield cursor
         return
@@ -169,7 +171,7 @@ def _of_ids(source: Source, page: array[int], text: Sql, exact: Sql) -> Iterable
     else:
         among = Sql("id=ANY(%s)", (page.tolist(),))
     of_this = of_source(source.id)
-    with connection.cursor() as cursor, clock():
+    with connection.cursor() as cursor, sqlite_time_limit():
         cursor.execute(
             f"SELECT id,{text.text} FROM {TABLE} "
             f"WHERE {among.text} AND {of_this.text} AND {exact.text}",

@@ -24,14 +24,14 @@ from ..indexes import advice
 from ..indexes.expressions import Keys
 from ..query.select import OrderTerm
 from ..query.where import Field, Node
-from ..query.where.containment import is_all_sought, is_sought, sought_sql
-from ..query.where.ranges import Span, conjuncts, spans_of
-from ..query.where.trigrams import parts_of
+from ..query.where.containment import containment_sql, is_indexable, is_wholly_indexable
+from ..query.where.ranges import KeyRange, conjuncts, key_ranges
+from ..query.where.trigrams import trigram_patterns
 from ..sql import ALWAYS, Sql
 from ..values.validation import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from . import attempts
 from .index_choice import narrowest
-from .scan import Ask, Rows
+from .scan import Scan, ScanRequest
 from .statements import TABLE, by_id, condition_of, dialect
 from .statistics import key_of
 
@@ -41,24 +41,24 @@ WHOLE = ""
 _NOTHING = Sql("")
 
 
-def rows_for(ask: Ask) -> Rows:
+def plan_scan(ask: ScanRequest) -> Scan:
     """The rows that fit, by the plan that is expected to read the fewest."""
     return _planner(ask, None).rows()
 
 
-def following(rows: Rows) -> Rows:
+def following(rows: Scan) -> Scan:
     """The rows of an attempt that has failed, by the attempt after it."""
     assert rows.ask is not None
     return _planner(rows.ask, rows.attempt + 1).rows()
 
 
-def _planner(ask: Ask, attempt: int | None) -> _Planner:
+def _planner(ask: ScanRequest, attempt: int | None) -> _Planner:
     indexed, where = ask.source.indexed, ask.where
-    spans: dict[str, Span] = {}
+    spans: dict[str, KeyRange] = {}
     pieces: dict[str, str] = {}
     if indexed:
-        spans = {name: span for name, span in spans_of(where).items() if name in indexed}
-        pieces = {n: p for n, p in parts_of(where) if n in indexed and indexed[n].pieces}
+        spans = {name: span for name, span in key_ranges(where).items() if name in indexed}
+        pieces = {n: p for n, p in trigram_patterns(where) if n in indexed and indexed[n].pieces}
     return _Planner(ask, spans, pieces, attempt)
 
 
@@ -68,15 +68,15 @@ class _Planner:
     part of. `attempt`: which one is to be made; None: the one that is expected to do.
     """
 
-    ask: Ask
-    spans: dict[str, Span]
+    ask: ScanRequest
+    spans: dict[str, KeyRange]
     pieces: dict[str, str]
     attempt: int | None
     # The stretches that a walk with a bound passes, as what follows FROM in a statement.
     _passed: list[Sql] = field(default_factory=list)
 
-    def rows(self) -> Rows:
-        """See `rows_for`."""
+    def rows(self) -> Scan:
+        """See `plan_scan`."""
         rows = self._rows()
         ask = self.ask
         # One value in an index is narrow enough.
@@ -84,10 +84,10 @@ class _Planner:
         if not wants or ask.beside or self.attempt is not None:
             return rows
         if not ask.asks_anew:
-            advice.note(ask.source.id, wants)
+            advice.record(ask.source.id, wants)
         return replace(rows, wants=wants)
 
-    def _rows(self) -> Rows:
+    def _rows(self) -> Scan:
         ask, lookups = self.ask, self._lookups
         if len(lookups) < 2:
             return self._by(next(iter(lookups), None))
@@ -95,7 +95,7 @@ class _Planner:
         name = narrowest(key, lookups)
         return replace(self._by(name), chosen=(key, name))
 
-    def _by(self, name: str | None) -> Rows:
+    def _by(self, name: str | None) -> Scan:
         """The rows by this lookup, or by a walk."""
         ask = self.ask
         if ask.first is None or not self._is_walked:
@@ -106,7 +106,7 @@ class _Planner:
             return _table([self._of_point(name), self._beside(name)], whole=True)
         return self._attempt(name)
 
-    def _attempt(self, name: str) -> Rows:
+    def _attempt(self, name: str) -> Scan:
         """A lookup of so many rows, or a walk past so many, as the number of the attempt says."""
         ask = self.ask
         number = attempts.expected(ask) if self.attempt is None else self.attempt
@@ -122,7 +122,7 @@ class _Planner:
             ]
             params = tuple(param for part in parts for param in part.params)
             sql = Sql(f"({' UNION ALL '.join(marked)}) AS e WHERE 1=1", params)
-            return Rows(sql, ask, number, has_parts=True, goes_on=goes_on)
+            return Scan(sql, ask, number, has_parts=True, goes_on=goes_on)
         inside, exact = self._lookup(name)
         found, span = [self._select([condition]) for condition in inside], self.spans.get(name)
         if span is not None and span.is_range():
@@ -132,7 +132,7 @@ class _Planner:
         hits = _union(found)
         # What is before the place counts as read, so the place is asked of the hits.
         outside = self._where([exact, *self._beside_where])
-        return Rows(
+        return Scan(
             Sql(f"hits AS e WHERE {outside.text}", outside.params),
             ask,
             number,
@@ -140,13 +140,13 @@ class _Planner:
             all_fit=outside == ALWAYS,
         )
 
-    def _whole_lookup(self, name: str | None) -> Rows:
+    def _whole_lookup(self, name: str | None) -> Scan:
         """All rows that fit, to be sorted or counted."""
         ask = self.ask
         if name is None or name == WHOLE:
             condition = condition_of(ask.source.id, ask.where, name == WHOLE)
             rows = self._where([condition, *self._beside_where])
-            return Rows(Sql(f"{TABLE} WHERE {rows.text}", rows.params))
+            return Scan(Sql(f"{TABLE} WHERE {rows.text}", rows.params))
         inside, _ = self._lookup(name)
         first, *others = inside
         parts = [self._select([first, self._exact, *self._beside_where])]
@@ -201,7 +201,7 @@ class _Planner:
         is asked. One value first, then several, then a part of a text, then a span.
         """
         spans, ordered = self.spans, self._ordered
-        sought = is_sought(self.ask.where, dialect().name)
+        sought = is_indexable(self.ask.where, dialect().name)
         if not spans and not self.pieces:
             return {WHOLE: self._whole_condition} if sought else {}
         points = [name for name, span in spans.items() if span.is_point()]
@@ -225,21 +225,21 @@ class _Planner:
 
     @cached_property
     def _is_all_sought(self) -> bool:
-        return is_all_sought(self.ask.where)
+        return is_wholly_indexable(self.ask.where)
 
     @cached_property
     def _whole_condition(self) -> Sql:
         ask = self.ask
         if self._is_all_sought:
             return condition_of(ask.source.id, ask.where, True)
-        found = sought_sql(ask.where, ask.source.id)
+        found = containment_sql(ask.where, ask.source.id)
         return Sql(f"data_source_id+0=%s AND {found.text}", (ask.source.id, *found.params))
 
     def _within(self, name: str) -> Sql:
         """The condition that an index of a column is asked."""
         keys = self._keys(name)
         if name in self.pieces and name not in self.spans:
-            text = keys.within(Span(KIND_TEXT))
+            text = keys.within(KeyRange(KIND_TEXT))
             like = f'{keys.pieces} LIKE %s COLLATE "C"'
             found = Sql(f"{text.text} AND {like}", (*text.params, self.pieces[name]))
         else:
@@ -258,7 +258,7 @@ class _Planner:
         """Rows that may fit and that the keys do not tell."""
         ask, keys, span = self.ask, self._keys(name), self.spans.get(name)
         rest = keys.rest if span is None else keys.beside(span)
-        sought = ask.source.id if is_sought(ask.where, dialect().name) else None
+        sought = ask.source.id if is_indexable(ask.where, dialect().name) else None
         where = where_sql(ask.where, dialect(), sought)
         return Sql(f"{keys.of_source()} AND {rest} AND {where.text}", where.params)
 
@@ -378,15 +378,15 @@ class _Planner:
         )
 
 
-_NO_SPAN = Span(KIND_TEXT)
+_NO_SPAN = KeyRange(KIND_TEXT)
 _ID, _ID_DESCENDING = OrderTerm("id", False, False), OrderTerm("id", False, True)
 
 
 def _has_several_equalities(where: Node) -> bool:
     """Whether the index over whole rows finds the rows of several conditions together."""
-    if not is_sought(where, dialect().name):
+    if not is_indexable(where, dialect().name):
         return False
-    return sum(1 for item in conjuncts(where) if is_sought(item, dialect().name)) > 1
+    return sum(1 for item in conjuncts(where) if is_indexable(item, dialect().name)) > 1
 
 
 def _is_equality(where: Node) -> bool:
@@ -415,9 +415,9 @@ def _union(parts: Sequence[Sql]) -> Sql:
     return Sql(text, tuple(param for part in parts for param in part.params))
 
 
-def _table(parts: Sequence[Sql], whole: bool = False) -> Rows:
+def _table(parts: Sequence[Sql], whole: bool = False) -> Scan:
     found = _union(parts)
     # Without this, SQLite sorts each part by itself if the order is by id, and to have the last one
     # sorted reads all rows of the data source instead of an index of a column.
     end = " LIMIT -1" if len(parts) > 1 and dialect().name == "sqlite" else ""
-    return Rows(Sql(f"({found.text}{end}) AS e WHERE 1=1", found.params), whole=whole)
+    return Scan(Sql(f"({found.text}{end}) AS e WHERE 1=1", found.params), whole=whole)

@@ -12,14 +12,24 @@ from ..compiler.where import where_sql
 from ..database.connection import connection
 from ..query.select import Attributes, Projection, Select
 from ..query.where import Node
-from ..query.where.containment import is_sought
+from ..query.where.containment import is_indexable
 from ..sql import Sql
 from ..values.codec import dumps, loads
 from ..values.validation import MAX_INTEGER
 from .attempts import is_complete, remember
-from .planner import following, rows_for
-from .scan import Ask, Rows
-from .statements import TABLE, Stored, by_id, clock, condition_of, dialect, run, spelled, stored
+from .planner import following, plan_scan
+from .scan import Scan, ScanRequest
+from .statements import (
+    TABLE,
+    StoredEntry,
+    by_id,
+    condition_of,
+    dialect,
+    restore_numbers,
+    run,
+    sqlite_time_limit,
+    stored,
+)
 
 # Behind so many others, entries are read when it is known which they are.
 DEEP = 1_000
@@ -43,7 +53,7 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
     if ask.count_only:
         return Found([], count(source, where))
     first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-    wanted = Ask(source, where, ask.order, first)
+    wanted = ScanRequest(source, where, ask.order, first)
     text = entry_text_of(ask.attributes, shown)
     order, some = order_sql(dialect(), ask.order), part(ask)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
@@ -51,7 +61,9 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
         texts = _far_down(wanted, text, order, tail, ask)
     else:
         texts = [row[0] for row in read_rows(wanted, text, tail, ask.limit)]
-    return Found(spelled(texts), _total(source, ask, where, len(texts)) if ask.with_total else None)
+    return Found(
+        restore_numbers(texts), _total(source, ask, where, len(texts)) if ask.with_total else None
+    )
 
 
 def _total(source: Source, ask: Select, where: Node, found: int) -> int:
@@ -65,11 +77,11 @@ def _total(source: Source, ask: Select, where: Node, found: int) -> int:
 
 def _reaches(source: Source, where: Node, offset: int) -> Sql:
     """Whether more rows fit than are to be passed over: they are counted faster than sorted."""
-    rows = rows_for(Ask(source, where, beside=True)).sql
+    rows = plan_scan(ScanRequest(source, where, beside=True)).sql
     return Sql(f"EXISTS(SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s)", (*rows.params, offset))
 
 
-def _far_down(wanted: Ask, text: Sql, order: Sql, tail: Sql, ask: Select) -> list[str]:
+def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, ask: Select) -> list[str]:
     """The texts of the entries behind many others, of which nothing is read but their order."""
     if ask.offset >= _FAR:
         # Asked once, before any are sorted.
@@ -83,12 +95,14 @@ def _far_down(wanted: Ask, text: Sql, order: Sql, tail: Sql, ask: Select) -> lis
     return [row[0] for row in answer]
 
 
-def read_rows(ask: Ask, columns: Sql, tail: Sql, limit: int | None) -> list[tuple[Any, ...]]:
+def read_rows(
+    ask: ScanRequest, columns: Sql, tail: Sql, limit: int | None
+) -> list[tuple[Any, ...]]:
     """The columns of the rows that are asked for, by as many attempts as it takes.
 
     `tail`: their order and part; `limit`: how many are wanted.
     """
-    rows = rows_for(ask)
+    rows = plan_scan(ask)
     while True:
         found, complete = _attempted(rows, columns, tail, limit)
         if complete:
@@ -97,7 +111,7 @@ def read_rows(ask: Ask, columns: Sql, tail: Sql, limit: int | None) -> list[tupl
 
 
 def _attempted(
-    rows: Rows, columns: Sql, tail: Sql, limit: int | None
+    rows: Scan, columns: Sql, tail: Sql, limit: int | None
 ) -> tuple[list[tuple[Any, ...]], bool]:
     """What an attempt has found, and whether that is all that is wanted."""
     told = ",(SELECT count(*) FROM hits)" if rows.hits is not None else ",part"
@@ -114,7 +128,7 @@ def _attempted(
     return found, is_all(rows, len(found), limit, note)
 
 
-def is_all(rows: Rows, found: int, wanted: int | None, note: int | None) -> bool:
+def is_all(rows: Scan, found: int, wanted: int | None, note: int | None) -> bool:
     """`attempts.is_complete`, also for a walk that has passed every row and found fewer; what the
     attempt has shown is remembered.
     """
@@ -125,7 +139,7 @@ def is_all(rows: Rows, found: int, wanted: int | None, note: int | None) -> bool
     return complete
 
 
-def hits_of(rows: Rows) -> int:
+def hits_of(rows: Scan) -> int:
     """How many rows the index finds in a lookup that gives none; of a walk, none."""
     if rows.hits is None or rows.all_fit:
         return 0
@@ -176,7 +190,7 @@ def count(source: Source, where: Node) -> int:
 
 
 def _counted(source: Source, where: Node, beside: bool) -> int:
-    rows = rows_for(Ask(source, where, beside=beside)).sql
+    rows = plan_scan(ScanRequest(source, where, beside=beside)).sql
     found = run(f"SELECT count(*) FROM {rows.text}", rows.params)
     return int(found[0][0])
 
@@ -189,7 +203,7 @@ def distinct(source: Source, where: Node, column: str) -> list[Any]:
         f"{head.text.format(entries=TABLE)}{condition.text}", (*head.params, *condition.params)
     )
     found: dict[Any, Any] = {}
-    for text in spelled([row[0] for row in rows]):
+    for text in restore_numbers([row[0] for row in rows]):
         value = loads(text)
         if value is not None and not isinstance(value, dict | list):
             found.setdefault((isinstance(value, bool), value), value)
@@ -202,7 +216,7 @@ def _place_in_order(value: Any) -> tuple[int, Any]:
     return (3, value) if isinstance(value, int | float) else (4, value)
 
 
-def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, Stored]:
+def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, StoredEntry]:
     """The entries of these ids that are in this data source; `lock` for those who will write."""
     wanted = sorted(set(ids))
     if not wanted:
@@ -212,16 +226,18 @@ def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, S
 
 def fetch_where(
     source: Source, where: Node, lock: bool = False, limit: int | None = None
-) -> dict[int, Stored]:
+) -> dict[int, StoredEntry]:
     """The entries that fit, by id; of these the first ones, where there is a limit."""
     exact = where_sql(where, dialect())
-    if not is_sought(where, dialect().name):
+    if not is_indexable(where, dialect().name):
         return fetched(source, exact, lock, limit)
     if limit is None:
         return _fetched(condition_of(source.id, where), "id", lock, limit)
     # Of many that fit, the first ones are not to wait for all of them.
     tail = Sql(" ORDER BY id LIMIT %s", (limit,))
-    ids = [row[0] for row in read_rows(Ask(source, where, first=limit), Sql("id"), tail, limit)]
+    ids = [
+        row[0] for row in read_rows(ScanRequest(source, where, first=limit), Sql("id"), tail, limit)
+    ]
     first = _among(ids)
     params = (*first.params, *exact.params)
     return fetched(source, Sql(f"{first.text} AND {exact.text}", params), lock)
@@ -233,18 +249,18 @@ def fetched(
     lock: bool,
     limit: int | None = None,
     last: int | None = None,
-) -> dict[int, Stored]:
+) -> dict[int, StoredEntry]:
     """The entries that meet a condition in SQL, by id; `last`: only those behind this id."""
     of_this, order = by_id(source.id, last=last)
     params = (*of_this.params, *condition.params)
     return _fetched(Sql(f"{of_this.text} AND {condition.text}", params), order, lock, limit)
 
 
-def _fetched(condition: Sql, order: str, lock: bool, limit: int | None) -> dict[int, Stored]:
+def _fetched(condition: Sql, order: str, lock: bool, limit: int | None) -> dict[int, StoredEntry]:
     some = "" if limit is None else f" LIMIT {limit:d}"
     data = row_text(dialect(), Projection()).text
     wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
-    with connection.cursor() as cursor, clock():
+    with connection.cursor() as cursor, sqlite_time_limit():
         cursor.execute(
             f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} '
             f"WHERE {condition.text} ORDER BY {order}{some}{wait}",

@@ -16,7 +16,7 @@ from ..models import Entry
 from ..sql import Sql
 from ..values.codec import dumps
 from .read import fetched
-from .statements import TABLE, Stored, by_id, run
+from .statements import TABLE, StoredEntry, by_id, run
 
 # Rows that are in memory at a time.
 PIECE = 2_000
@@ -108,7 +108,7 @@ class Others(Sequence[dict[str, Any]]):
         found = run(f"{first} 1", params)
         return found[0][0] - 1 if found else None
 
-    def _entries(self) -> Iterator[Stored]:
+    def _entries(self) -> Iterator[StoredEntry]:
         last = 0
         while True:
             piece = fetched(self._source, self._not_kept(), self._lock, PIECE, last)

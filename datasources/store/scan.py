@@ -13,7 +13,7 @@ from .statistics import Key
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ScanRequest:
     """Which rows of a data source are asked for."""
 
     source: Source
@@ -32,12 +32,12 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Scan:
     """The rows, as a table with its WHERE, to which conditions can be added."""
 
     sql: Sql
     # Where this is one attempt of several: the ask, and the attempt's number.
-    ask: Ask | None = None
+    ask: ScanRequest | None = None
     attempt: int = 0
     # A lookup: the rows that the index finds, one more at most than the attempt's cap. The caller
     # makes of them the table `hits`, which `sql` names, and counts them.

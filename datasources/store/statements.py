@@ -21,9 +21,9 @@ from ..database.health import was_cancelled
 from ..errors import Busy, Malformed
 from ..models import Entry
 from ..query.where import Node
-from ..query.where.containment import is_sought
+from ..query.where.containment import is_indexable
 from ..sql import Sql
-from ..values.codec import loads, rows_as_numbers_went_in
+from ..values.codec import loads, restore_large_doubles
 
 TABLE = Entry._meta.db_table
 # Characters of a statement's parameters that it holds already: a driver copies each.
@@ -31,7 +31,7 @@ _MAX_REPEATED = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredEntry:
     """An entry as it is stored."""
 
     id: int
@@ -55,7 +55,7 @@ def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     """
     if _repeated(params) > _MAX_REPEATED:
         raise Malformed("the request asks for too much together; shorter texts, or fewer joins")
-    with connection.cursor() as cursor, clock():
+    with connection.cursor() as cursor, sqlite_time_limit():
         cursor.execute(sql, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
@@ -70,7 +70,7 @@ def _repeated(params: Sequence[Any]) -> int:
     return whole - sum(map(len, {id(text): text for text in texts}.values()))
 
 
-def give_back() -> None:
+def release_connection() -> None:
     """Let others have the connection while nothing is asked of it, where it is one of a pool, or
     made for a request alone; in a transaction it stays.
     """
@@ -89,7 +89,7 @@ TOO_LONG = "the query took too long; ask for less"
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def read_time_limit(seconds: float) -> Iterator[None]:
     """All that is asked inside takes no longer than that, and writes nothing; a transaction that
     is open goes on as it was. Raises `Busy`.
     """
@@ -126,7 +126,7 @@ def _bound(seconds: float) -> None:
 
 
 @contextmanager
-def clock() -> Iterator[None]:
+def sqlite_time_limit() -> Iterator[None]:
     """SQLite has no time limit of its own: it asks, every so many steps, whether to go on, and so
     do our functions. Raises `Busy`.
     """
@@ -176,30 +176,30 @@ def by_id(source_id: int, descending: bool = False, last: int | None = None) -> 
 
 
 def condition_of(source_id: int, where: Node, sought: bool | None = None) -> Sql:
-    """A data source's rows alone, and of those the ones that fit. `sought`: what `is_sought` says,
-    from who has asked it.
+    """The condition for the rows of a data source that fit a where.
 
-    Where the index over whole rows finds them, it knows the data source as well; a planner is not
-    to weigh the list of all its rows then, which is far longer.
+    `sought` is the answer of `is_indexable`, if the caller has asked already. If the index over
+    whole rows finds them, it knows the data source as well. The planner is not to weigh the list of
+    all rows of the data source then, which is far longer.
     """
-    if is_sought(where, dialect().name) if sought is None else sought:
+    if is_indexable(where, dialect().name) if sought is None else sought:
         found = where_sql(where, dialect(), source_id)
         return Sql(f"data_source_id+0=%s AND {found.text}", (source_id, *found.params))
     found = where_sql(where, dialect())
     return Sql(f"{of_source(source_id).text} AND {found.text}", (source_id, *found.params))
 
 
-def spelled(texts: list[str]) -> list[str]:
+def restore_numbers(texts: list[str]) -> list[str]:
     """JSON texts with their numbers as they went in."""
     if dialect().name == "postgresql":
-        return [rows_as_numbers_went_in(text) for text in texts]
+        return [restore_large_doubles(text) for text in texts]
     return texts
 
 
-def stored(row: tuple[Any, ...]) -> Stored:
+def stored(row: tuple[Any, ...]) -> StoredEntry:
     """An entry out of its id, row as text, times and order."""
-    text = spelled([row[1]])[0]
-    return Stored(row[0], loads(text), _time(row[2]), _time(row[3]), row[4])
+    text = restore_numbers([row[1]])[0]
+    return StoredEntry(row[0], loads(text), _time(row[2]), _time(row[3]), row[4])
 
 
 def _time(value: Any) -> datetime:

@@ -22,7 +22,7 @@ from ..models import DataSource, Entry
 from ..query.where import Node
 from ..values.codec import dumps
 from ..values.validation import holds_nested_list, problem_with_row
-from .statements import TABLE, Stored, condition_of, run
+from .statements import TABLE, StoredEntry, condition_of, run
 from .uniqueness import address_in, check_unique
 
 WRITE_BATCH = 2_000
@@ -40,7 +40,7 @@ def writing(
     keys: Iterable[str],
     whole: bool = False,
     declares: bool = False,
-    confirm: Confirm = registry.still_stores,
+    confirm: Confirm = registry.check_unchanged,
 ) -> Iterator[list[str]]:
     """A transaction for a write of rows with these keys; gives those that are no columns yet.
     Who writes the `whole` may add to them.
@@ -83,7 +83,7 @@ def _add_columns(source: Source, keys: Sequence[str], declares: bool) -> None:
     model.save(update_fields=["columns", "written_columns", "updated_at"])
 
 
-def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
+def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[StoredEntry]:
     """Write new rows, in `writing`. Raises `AddressTaken`."""
     rows = [composed_row(source, row) for row in rows] if source.login else rows
     ready = passwords.hashed(source, [(row, {}) for row in rows]) if source.secret else rows
@@ -93,7 +93,7 @@ def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[Stored]:
     else:
         ids = (_copy if len(ready) >= _COPY_FROM else _insert)(source, ready, now)
     check_unique(source, ready)
-    return [Stored(key, row, now, now) for key, row in zip(ids, ready, strict=True)]
+    return [StoredEntry(key, row, now, now) for key, row in zip(ids, ready, strict=True)]
 
 
 def _create(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list[int]:
@@ -149,7 +149,9 @@ def _copy(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list
     return ids
 
 
-def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> list[Stored]:
+def update(
+    source: Source, changes: Sequence[tuple[StoredEntry, dict[str, Any]]]
+) -> list[StoredEntry]:
     """Write rows anew, in `writing`, each beside what was stored. Raises `AddressTaken`."""
     now = _later(timezone.now(), [before.updated_at for before, _ in changes])
     for _, row in changes:
@@ -167,7 +169,9 @@ def update(source: Source, changes: Sequence[tuple[Stored, dict[str, Any]]]) -> 
         row for before, row in ready if address_in(source, row) != address_in(source, before.data)
     ]
     check_unique(source, moved)
-    return [Stored(before.id, row, before.created_at, now, before.order) for before, row in ready]
+    return [
+        StoredEntry(before.id, row, before.created_at, now, before.order) for before, row in ready
+    ]
 
 
 # A clock can stand still between two writes, or be set back a little.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django import template
 
-from ..admin.markup import quoted
+from ..admin.markup import code_spans
 
 register = template.Library()
 
-register.filter("quoted", quoted)
+register.filter("quoted", code_spans)

@@ -11,7 +11,7 @@ from ..catalog.registry import Source
 from ..database.connection import atomic
 from ..database.hashing import outside_transactions
 from ..errors import AddressTaken, Malformed, NotFound
-from ..store import Stored
+from ..store import StoredEntry
 from .changes import Change
 from .job import Job, Progress, silent
 from .plan import Plan
@@ -73,7 +73,7 @@ class _Writer:
     done: Done = field(default_factory=Done)
     problems: list[Problem] = field(default_factory=list)
     new: list[dict[str, Any]] = field(default_factory=list)
-    changed: list[tuple[Stored, dict[str, Any]]] = field(default_factory=list)
+    changed: list[tuple[StoredEntry, dict[str, Any]]] = field(default_factory=list)
 
     def run(self) -> Done:
         """Write everything. Raises `Refused`, and the transaction is undone."""

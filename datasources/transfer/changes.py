@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..store import Stored
+from ..store import StoredEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,4 +14,4 @@ class Change:
 
     line: int
     row: dict[str, Any] | None
-    before: Stored | None = None
+    before: StoredEntry | None = None

@@ -12,7 +12,7 @@ from ..catalog.registry import Source
 from ..query.select import Projection
 from ..query.where import EVERYTHING
 from ..store import normal_address
-from ..values.validation import is_scalar, shown
+from ..values.validation import is_scalar, printable
 from .changes import Change
 from .problems import Problem
 from .table import FileRow
@@ -53,9 +53,11 @@ class Keys:
         key = key_of(value)
         first = self._lines.setdefault(key, row.line)
         if first != row.line:
-            return Problem(row.line, f"line {first} has the key `{shown(value)}` too", self.column)
+            return Problem(
+                row.line, f"line {first} has the key `{printable(value)}` too", self.column
+            )
         if key in self._several:
-            message = f"{self._several[key]} entries have the key `{shown(value)}`"
+            message = f"{self._several[key]} entries have the key `{printable(value)}`"
             return Problem(row.line, message, self.column)
         return self._ids.get(key)
 

@@ -14,8 +14,8 @@ from typing import Any
 from .. import store
 from ..catalog.normalization import composed_row
 from ..catalog.registry import Source
-from ..store import Stored
-from ..values.validation import same, shown
+from ..store import StoredEntry
+from ..values.validation import printable, same
 from .cells import ID
 from .changes import Change
 from .keys import Addresses, Keys, Passwords
@@ -29,7 +29,7 @@ _BATCH = 1_000
 def check_mode(table: Table, mode: str, key: str | None) -> None:
     """Raises `Unreadable` where mode, key and file do not go together."""
     if mode not in MODES:
-        raise Unreadable(f"`{shown(mode)}` is no mode, expected {', '.join(MODES)}")
+        raise Unreadable(f"`{printable(mode)}` is no mode, expected {', '.join(MODES)}")
     if table.header_problems:
         return
     if mode == "append":
@@ -41,9 +41,9 @@ def check_mode(table: Table, mode: str, key: str | None) -> None:
                 "of them again: choose update or replace, or export without it"
             )
     if key is not None and key in table.source.secret:
-        raise Unreadable(f"`{shown(key)}` is secret, and no key")
+        raise Unreadable(f"`{printable(key)}` is secret, and no key")
     if key is not None and key not in table.columns:
-        raise Unreadable(f"the file has no column `{shown(key)}`, the key")
+        raise Unreadable(f"the file has no column `{printable(key)}`, the key")
     if mode == "update" and key is None and not table.has_id:
         raise Unreadable(f"an update needs a key: a column of the file, or the column `{ID}`")
 
@@ -123,7 +123,7 @@ class Plan:
         return entry_id
 
     def _change(
-        self, row: FileRow, entry_id: int | None, entries: dict[int, Stored]
+        self, row: FileRow, entry_id: int | None, entries: dict[int, StoredEntry]
     ) -> Change | Problem:
         if entry_id is None:
             return Change(row.line, row.values)

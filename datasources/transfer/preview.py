@@ -11,8 +11,8 @@ from .. import store
 from ..catalog.registry import Source
 from ..query.select import OrderTerm
 from ..query.where import EVERYTHING
-from ..store import Stored
-from ..values.validation import KIND_NULL, KIND_TEXT, kind, same, shown
+from ..store import StoredEntry
+from ..values.validation import KIND_NULL, KIND_TEXT, kind, printable, same
 from .cells import ID
 from .changes import Change
 from .display import Cell, cell
@@ -131,7 +131,7 @@ def _note(found: Preview, change: Change, secret: Iterable[str]) -> None:
 
 def _note_gone(found: Preview, source: Source, plan: Plan) -> None:
     found.gone = len(plan.gone)
-    first: Iterable[Stored] = store.fetch(source, plan.gone[:EXAMPLES]).values()
+    first: Iterable[StoredEntry] = store.fetch(source, plan.gone[:EXAMPLES]).values()
     columns = [name for name in source.columns if name not in source.secret][:FEW_COLUMNS]
     found.deleted_columns = columns
     found.deleted = [Example(None, entry.id, _cells(columns, entry.data)) for entry in first]
@@ -164,7 +164,7 @@ def _shown(row: dict[str, Any], name: str) -> Cell:
 
 def _notes(plan: Plan) -> list[str]:
     if plan.key is not None and plan.table.has_id:
-        return [f"`{ID}` is not looked at: entries are found by `{shown(plan.key)}`."]
+        return [f"`{ID}` is not looked at: entries are found by `{printable(plan.key)}`."]
     return []
 
 
@@ -191,7 +191,8 @@ class _Kinds:
     def notes(self) -> list[str]:
         """What to say of it."""
         return [
-            f"`{shown(name)}` has been text so far; in {count} row{'' if count == 1 else 's'} of "
+            f"`{printable(name)}` has been text so far; in {count} "
+            f"row{'' if count == 1 else 's'} of "
             "this file it is not. If it should be, name it among the columns that are text."
             for name, count in self._found.items()
         ]

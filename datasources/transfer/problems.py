@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import Malformed
-from ..values.validation import shown
+from ..values.validation import printable
 
 MAX_PROBLEMS = 100
 
@@ -22,7 +22,7 @@ class Problem:
     fatal: bool = False
 
     def __str__(self) -> str:
-        place = f", `{shown(self.column)}`" if self.column is not None else ""
+        place = f", `{printable(self.column)}`" if self.column is not None else ""
         return f"line {self.line}{place}: {self.message}"
 
 

@@ -15,10 +15,10 @@ from ..values.validation import (
     MAX_COLUMNS,
     MAX_INTEGER,
     Json,
+    printable,
     problem_with_name,
     problem_with_row,
     problem_with_text,
-    shown,
 )
 from .cells import CSV, ID, MISSING, XLSX, Missing, Notation, name_of
 from .csv import CsvFile
@@ -195,7 +195,7 @@ class Table:
     def _checked(self, number: int, values: dict[str, Json]) -> FileRow | Problem:
         entry_id = values.pop(ID, None)
         if entry_id is not None and not _is_id(entry_id):
-            return Problem(number, f"`{shown(entry_id)}` is no id of an entry", ID)
+            return Problem(number, f"`{printable(entry_id)}` is no id of an entry", ID)
         for name, value in values.items():
             # The names are those of the header, which was checked.
             if value.__class__ is str:

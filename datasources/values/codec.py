@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 import re2
 
 from ..errors import Malformed, NotJson
-from .validation import MAX_INTEGER, MIN_INTEGER, Json, problem_with_text, shown, texts_in
+from .validation import MAX_INTEGER, MIN_INTEGER, Json, printable, problem_with_text, texts_in
 
 
 def loads(text: str | bytes, subject: str = "the body") -> Any:
@@ -61,7 +61,7 @@ def path_of(column: str) -> str:
     return f"$.{_key(column)}"
 
 
-def rows_as_numbers_went_in(text: str) -> str:
+def restore_large_doubles(text: str) -> str:
     """The text of rows from PostgreSQL, with doubles beyond 64 bits spelled as doubles again.
 
     jsonb writes 1e+21 as 1000000000000000000000, which is no integer that this API takes back.
@@ -125,7 +125,7 @@ def refuse_unstorable(value: object) -> None:
     for text in texts_in(value):
         problem = problem_with_text(text)
         if problem:
-            raise Malformed(f"the text `{shown(text)}` {problem}")
+            raise Malformed(f"the text `{printable(text)}` {problem}")
 
 
 def object_of(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -135,7 +135,7 @@ def object_of(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise Malformed(f"the key `{shown(key)}` stands twice in one object")
+                raise Malformed(f"the key `{printable(key)}` stands twice in one object")
             seen.add(key)
     return value
 
@@ -143,14 +143,14 @@ def object_of(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 def _integer(digits: str) -> int:
     number = int(digits) if len(digits) <= 20 else MAX_INTEGER + 1
     if not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise Malformed(f"the integer `{shown(digits)}` is beyond 64 bits")
+        raise Malformed(f"the integer `{printable(digits)}` is beyond 64 bits")
     return number
 
 
 def _double(digits: str) -> float:
     number = float(digits)
     if number in (float("inf"), float("-inf")):
-        raise Malformed(f"the number `{shown(digits)}` is too large")
+        raise Malformed(f"the number `{printable(digits)}` is too large")
     # Minus nought is equal to nought, and jsonb cannot hold it.
     return number or 0.0
 

@@ -158,7 +158,7 @@ def problem_with_row(row: object) -> str | None:
     if found is None:
         return None
     path, text = found
-    place = shown(".".join(reversed(path)))
+    place = printable(".".join(reversed(path)))
     return text.replace("{at}", f" in `{place}`" if place else "").replace("{it}", f"`{place}`")
 
 
@@ -171,7 +171,7 @@ def _in_object(value: dict[str, Json], depth: int) -> _Found | None:
     for name, item in value.items():
         problem = problem_with_name(name)
         if problem:
-            return [], f"the key `{shown(name)}`{{at}} {problem}"
+            return [], f"the key `{printable(name)}`{{at}} {problem}"
         found = _in_value(item, depth)
         if found:
             found[0].append(name)
@@ -211,12 +211,12 @@ def _problem_with_scalar(value: object) -> str | None:
     return f"is a {value.__class__.__name__}, which is no JSON value"
 
 
-def few(texts: Sequence[str]) -> str:
+def join_some(texts: Sequence[str]) -> str:
     """At most ten texts for a message."""
     return ", ".join(texts[:10]) + (", …" if len(texts) > 10 else "")
 
 
-def shown(text: object, limit: int = 80) -> str:
+def printable(text: object, limit: int = 80) -> str:
     """A text of the user's as it may stand in a one-line message: printable and short."""
     plain = str(text)
     if not plain.isprintable():

@@ -15,7 +15,7 @@ _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class DemoCredentials:
     """What is told at each start. `session` is the token of a session, "" for none yet."""
 
     admin_password: str
@@ -24,7 +24,7 @@ class Kept:
     session: str = ""
 
 
-def read(path: Path) -> Kept:
+def read(path: Path) -> DemoCredentials:
     """The secrets in the file; what is not there, or cannot be read, is made anew."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -32,15 +32,15 @@ def read(path: Path) -> Kept:
         found = {}
     if not isinstance(found, dict):
         found = {}
-    made = asdict(Kept(_password(), _password(), new_secret(API_PREFIX)))
-    for field in fields(Kept):
+    made = asdict(DemoCredentials(_password(), _password(), new_secret(API_PREFIX)))
+    for field in fields(DemoCredentials):
         value = found.get(field.name)
         if isinstance(value, str) and value:
             made[field.name] = value
-    return Kept(**made)
+    return DemoCredentials(**made)
 
 
-def write(path: Path, kept: Kept) -> None:
+def write(path: Path, kept: DemoCredentials) -> None:
     """Keep them, readable by the owner alone. The file is replaced as a whole."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")

@@ -20,22 +20,22 @@ from rowkeeper.datasources.query.select import Projection
 from ..decision_log import events
 from ..decision_log.events import DecisionEvent
 from ..decision_log.journal import is_sampled, keeps
-from ..decision_log.records import Notes, Trail
+from ..decision_log.records import RequestLog, RuleOutcomes
 from ..engine.decide import (
     Decision,
     Ruleset,
-    asks_for_login,
     compile_rules,
-    could_apply,
     decide_delete,
     decide_insert,
     decide_select,
     decide_update,
-    keeps_out,
+    exclusion_reason,
+    login_could_help,
+    may_let_in,
     shown_of,
 )
 from ..engine.reasons import ABSENT, NOT_REACHED, Reason, broken
-from ..engine.requests import Ask, ById, ByQuery, Data, Insert, Update
+from ..engine.requests import Data, DecisionRequest, EntryRequest, Insert, QueryRequest, Update
 from ..engine.rule import Operation
 from ..repository.rules import rules_and_writers
 from ..sandbox.protocol import NO_SCRIPTS, Budget, ScriptRun
@@ -135,7 +135,7 @@ class Guard:
     # How the scripts among the rules are run.
     scripts: ScriptRun = NO_SCRIPTS
     # What is logged of the request; None for who only asks what would be.
-    trail: Trail | None = None
+    trail: RequestLog | None = None
     # Whether what is granted is logged as well, or denials only.
     notes_grants: bool = True
     # Whether the look-ups of scripts are made again before a write. They are not where the whole
@@ -146,7 +146,7 @@ class Guard:
     @property
     def is_known(self) -> bool:
         """Whether the caller may know that the data source exists: some rule could let them in."""
-        return self.source is not None and could_apply(self.ruleset, self.identity)
+        return self.source is not None and may_let_in(self.ruleset, self.identity)
 
     def found(self, operation: Operation) -> Source:
         """The data source. Raises the denial of `operation` where there is none to be known."""
@@ -157,8 +157,8 @@ class Guard:
     def refuse(
         self,
         operation: Operation,
-        ask: Ask | None = None,
-        notes: Notes | None = None,
+        ask: DecisionRequest | None = None,
+        notes: RuleOutcomes | None = None,
         took: float = 0.0,
         because: Reason = NOT_REACHED,
     ) -> NoReturn:
@@ -177,12 +177,14 @@ class Guard:
         # Of a data source that does not exist: noted where all other refusals are.
         raise failure
 
-    def _unasked(self, operation: Operation, because: Reason) -> Notes:
+    def _unasked(self, operation: Operation, because: Reason) -> RuleOutcomes:
         """What is said of each rule where none was asked."""
         return [
             (
                 rule,
-                broken(rule.broken) if rule.broken else keeps_out(rule, self.identity) or because,
+                broken(rule.broken)
+                if rule.broken
+                else exclusion_reason(rule, self.identity) or because,
             )
             for rule in self.ruleset.by_operation[operation]
         ]
@@ -193,11 +195,11 @@ class Guard:
             if anonymous:
                 return LoginRequired(SIGN_IN)
             return Denied(self.reference, operation, self.reference)
-        if anonymous and asks_for_login(self.ruleset, self.identity, operation):
+        if anonymous and login_could_help(self.ruleset, self.identity, operation):
             return LoginRequired(SIGN_IN)
         return Denied(self.source.name, operation, self.source.id)
 
-    def _granted(self, decision: Decision, ask: Ask, began: float) -> Decision:
+    def _granted(self, decision: Decision, ask: DecisionRequest, began: float) -> Decision:
         took = perf_counter() - began
         if not decision.granted:
             self.refuse(decision.operation, ask, decision.notes, took)
@@ -205,17 +207,19 @@ class Guard:
             self.note_grant(decision, ask, took, self.trail)
         return decision
 
-    def note_grant(self, decision: Decision, ask: Ask, took: float, trail: Trail) -> None:
+    def note_grant(
+        self, decision: Decision, ask: DecisionRequest, took: float, trail: RequestLog
+    ) -> None:
         """Some of what is granted is logged."""
         if is_sampled():
             events.grant(self._event(trail, decision.operation, ask, decision.notes, took))
 
     def _event(
         self,
-        trail: Trail,
+        trail: RequestLog,
         operation: Operation,
-        ask: Ask | None,
-        notes: Notes,
+        ask: DecisionRequest | None,
+        notes: RuleOutcomes,
         took: float,
         is_known: bool = True,
     ) -> DecisionEvent:
@@ -224,14 +228,14 @@ class Guard:
             trail, self.identity, self.source.id, operation, ask, notes, took, is_known
         )
 
-    def select(self, ask: ByQuery | ById) -> Decision:
+    def select(self, ask: QueryRequest | EntryRequest) -> Decision:
         """The decision, granted. Raises the denial."""
         began = perf_counter()
         return self._granted(
             decide_select(self.ruleset, self.identity, ask, self.scripts), ask, began
         )
 
-    def delete(self, ask: ByQuery | ById) -> Decision:
+    def delete(self, ask: QueryRequest | EntryRequest) -> Decision:
         """The decision, granted. Raises the denial."""
         began = perf_counter()
         return self._granted(
@@ -265,7 +269,7 @@ class Guard:
         """For an entry that is not there: 404 where anyone let in may see every entry, else the
         denial that an existing one would get.
         """
-        ask = ById([None])
+        ask = EntryRequest([None])
         if decide_select(self.ruleset, self.identity, ask, self.scripts).granted:
             raise NotFound("there is no such entry")
         self.refuse(operation, because=ABSENT)
@@ -280,7 +284,7 @@ class Guard:
         operations is for this identity, as such a caller is to hold no lock at all.
         """
         return self.ruleset.has_scripts or not all(
-            could_apply(self.ruleset, self.identity, operation) for operation in operations
+            may_let_in(self.ruleset, self.identity, operation) for operation in operations
         )
 
     def without_grant_log(self) -> Guard:
@@ -301,17 +305,17 @@ class Guard:
 
     def some_rule(self, operation: Operation) -> None:
         """Raises the denial unless some rule of the operation is for this identity."""
-        if not could_apply(self.ruleset, self.identity, operation):
+        if not may_let_in(self.ruleset, self.identity, operation):
             self.refuse(operation)
 
 
-def guard(reference: int | str, identity: Identity, trail: Trail | None = None) -> Guard:
+def guard(reference: int | str, identity: Identity, trail: RequestLog | None = None) -> Guard:
     """The guard of the data source that a client refers to; one query, two where rules are new."""
     return guard_of(reference, registry.find(reference), identity, trail)
 
 
 def guard_of(
-    reference: int | str, source: Source | None, identity: Identity, trail: Trail | None = None
+    reference: int | str, source: Source | None, identity: Identity, trail: RequestLog | None = None
 ) -> Guard:
     """The same for a data source that has been read already."""
     if source is None:

@@ -14,10 +14,10 @@ from rowkeeper.datasources.query.select import Delete, Select
 from rowkeeper.datasources.query.views import View
 from rowkeeper.datasources.query.where import Budget, Node, all_of
 from rowkeeper.datasources.store.extended import Joined
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ..engine.reasons import JOIN
-from ..engine.requests import ByQuery
+from ..engine.requests import QueryRequest
 from ..engine.rule import Operation
 from .guard import Denied, Guard, guard
 
@@ -30,7 +30,7 @@ def columns_of(door: Guard) -> Container[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Others:
+class JoinResolver:
     """The data sources that joins name, each looked up once, for whoever stands before `main`."""
 
     main: Guard
@@ -59,7 +59,7 @@ class Others:
 
     def _decided(self, join: Join) -> Joined:
         door = self.door(join.reference)
-        ask = ByQuery(join.where, tuple(join.names()), written=join.written)
+        ask = QueryRequest(join.where, tuple(join.names()), written=join.written)
         try:
             decision = door.select(ask)
         except (Denied, LoginRequired):
@@ -69,7 +69,7 @@ class Others:
         return Joined(join, door.source, decision.where(join.where), decision.shown)
 
 
-def with_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
+def apply_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
     """The where with the filters of the named views, which count as if the client had written
     them: as nodes and as JSON.
 
@@ -88,7 +88,7 @@ def with_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[
         except Malformed:
             # Stored without the checks of a save, or too large with the others.
             raise Malformed(
-                f"`{place}`: there is no view `{shown(name)}` that can be used in this request"
+                f"`{place}`: there is no view `{printable(name)}` that can be used in this request"
             ) from None
         written = _both(written, view.written(user))
     return where, written
@@ -98,7 +98,7 @@ def _view(source: Source, place: str, name: str) -> View:
     for view in source.views:
         if view.name == name:
             return view
-    raise Malformed(f"`{place}`: there is no view `{shown(name)}`")
+    raise Malformed(f"`{place}`: there is no view `{printable(name)}`")
 
 
 def _both(where: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What was decided of the last requests, for those that come again word for word.
 
 A decision follows from the credential's row, the data source, its rules and the body alone. What
-is kept goes with the first of these (`Expected`): it is dropped when that is, and nothing of a
+is kept goes with the first of these (`CachedSession`): it is dropped when that is, and nothing of a
 credential, and no state of a data source, stays in memory for it. Rules that were changed since
 stay until then, or until their caller comes back. It is small: of each credential few bodies, and
 nothing that is long.
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from threading import Lock
 from weakref import WeakKeyDictionary
 
-from rowkeeper.accounts.providers.credential_query import Expected
+from rowkeeper.accounts.providers.credential_query import CachedSession
 from rowkeeper.datasources import store
 from rowkeeper.datasources.query.select import Select
 from rowkeeper.datasources.query.where.nodes import fields
 from rowkeeper.datasources.sql import Sql
 
 from ..engine.decide import Decision
-from ..engine.requests import ByQuery
+from ..engine.requests import QueryRequest
 
 # Bytes of a body; bytes, about, of what was decided of it.
 MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
@@ -28,20 +28,20 @@ MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
 A_CONDITION, A_NOTE = 400, 60
 # How many bodies are kept of one credential with one data source, and of how many such pairs.
 MAX_BODIES, MAX_CALLERS = 8, 500
-_NOTHING: dict[bytes, Decided] = {}
+_NOTHING: dict[bytes, SelectPlan] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class SelectPlan:
     """A request, what was decided of it, and what is asked for it beside the credential."""
 
     ask: Select
-    query: ByQuery
+    query: QueryRequest
     decision: Decision
     # The seconds that it took to decide.
     took: float
     sql: Sql
-    rows: store.Rows
+    rows: store.Scan
 
     def size(self) -> int:
         """The bytes that it holds, about."""
@@ -50,19 +50,19 @@ class Decided:
         return asked + A_CONDITION * conditions + A_NOTE * len(self.decision.notes)
 
 
-class Repeated:
+class SelectPlanCache:
     """What was decided of bodies, by who sent them to which data source."""
 
     def __init__(self) -> None:
-        self._of: WeakKeyDictionary[Expected, dict[bytes, Decided]] = WeakKeyDictionary()
+        self._of: WeakKeyDictionary[CachedSession, dict[bytes, SelectPlan]] = WeakKeyDictionary()
         self._lock = Lock()
 
-    def get(self, known: Expected, body: bytes) -> Decided | None:
+    def get(self, known: CachedSession, body: bytes) -> SelectPlan | None:
         """What was decided of the same body."""
         with self._lock:
             return self._of.get(known, _NOTHING).get(body)
 
-    def keep(self, known: Expected, body: bytes, decided: Decided) -> None:
+    def keep(self, known: CachedSession, body: bytes, decided: SelectPlan) -> None:
         """Keep it for the next time, unless it is long; the oldest make room."""
         if len(body) > MAX_REPEATED_BODY or decided.size() > MAX_REPEATED:
             return

@@ -18,7 +18,7 @@ from rowkeeper.accounts.errors import PermissionMissing
 from rowkeeper.accounts.permissions import grant_all
 from rowkeeper.datasources.admin.data_sources import Refused
 from rowkeeper.datasources.admin.forms import WRITTEN
-from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.admin.markup import code_spans
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.permissions.rights import having, look_again, may
 
@@ -156,7 +156,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
             text = "change the name first, and the rules after it"
             raise Refused([("rules", text)])
         for each in renamed:
-            messages.info(request, quoted(f"Changed the name in {each}."))
+            messages.info(request, code_spans(f"Changed the name in {each}."))
 
     def _say(self, request: HttpRequest, obj: DataSource) -> None:
         """What is to be said about the rules that were saved."""
@@ -164,7 +164,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         found = [*check(rules, obj, user=request.user), *without_writer(rules, writers)]
         for level, severity in ((messages.WARNING, "warning"), (messages.INFO, "info")):
             for text in in_lines(each for each in found if each.severity == severity):
-                messages.add_message(request, level, quoted(f"{text[:1].upper()}{text[1:]}"))
+                messages.add_message(request, level, code_spans(f"{text[:1].upper()}{text[1:]}"))
 
     def goes_along(self, obj: DataSource, entries: int) -> str:
         """With the number of rules, for those who may see them."""

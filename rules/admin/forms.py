@@ -10,7 +10,7 @@ from django import forms
 from rowkeeper.accounts.errors import PermissionMissing
 from rowkeeper.datasources.admin.fields import JsonField
 from rowkeeper.datasources.admin.forms import DataSourceForm
-from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.admin.markup import code_spans
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.values.codec import canonical, dumps
 
@@ -169,6 +169,6 @@ class RuledDataSourceForm(DataSourceForm):
 
 def rule_errors(problems: Iterable[Problem]) -> list[str]:
     """The first problems as messages for a page, and how many more there are."""
-    texts: list[str] = [quoted(str(problem)) for problem in problems]
+    texts: list[str] = [code_spans(str(problem)) for problem in problems]
     more = len(texts) - MAX_PROBLEMS
     return [*texts[:MAX_PROBLEMS], *([f"… and {more} more"] if more > 0 else [])]

@@ -16,7 +16,7 @@ from django.urls import path, reverse
 
 from rowkeeper.accounts.errors import PermissionMissing
 from rowkeeper.datasources.admin.data_sources import DataSourceAdmin
-from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.admin.markup import code_spans
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.database.connection import atomic
 from rowkeeper.datasources.models import DataSource
@@ -131,7 +131,7 @@ class HistoryPages(DataSourceAdmin):
             self.log_change(request, obj, f"Rules: went back to revision {revision.number}.")
         messages.success(request, f"The rules are those of revision {revision.number} again.")
         for text in in_lines(without_writer(*rules_and_writers(obj.pk)[:2])):
-            messages.warning(request, quoted(f"{text[:1].upper()}{text[1:]}"))
+            messages.warning(request, code_spans(f"{text[:1].upper()}{text[1:]}"))
         return HttpResponseRedirect(reverse(self.url_name("rules_history"), args=[obj.pk]))
 
 

@@ -31,7 +31,7 @@ from ..repository.rules import problems_for
 from ..simulator.identity import identity_for
 from ..simulator.request import Asked, parse_asked
 from ..simulator.result import told
-from ..simulator.run import Rehearsal, sees_entries_of, simulate
+from ..simulator.run import DryRunGuard, sees_entries_of, simulate
 from ..simulator.scripts import scripts_for
 
 MANY = 200
@@ -143,7 +143,7 @@ def _simulated(user: Any, obj: DataSource, asked: Asked) -> dict[str, Any]:
     if asked.needs_entries and not sees_entries:
         raise PermissionMissing("what the rules say of entries is for those who may see them")
     identity = identity_for(user, asked.who, source)
-    door = Rehearsal(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
+    door = DryRunGuard(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
     outcome = simulate(door, asked, user, sees_entries)
     return told(door, outcome, may_see(user, obj), sees_entries)
 

@@ -15,7 +15,7 @@ from ..engine.columns import Columns
 from ..engine.rule import Allow, Condition, Operation, Provided, Rule
 from ..engine.templates import Template, own_value
 from .satisfiable import Asker, can_be_written, can_fit, is_for_nobody
-from .subsumption import Facts, Key, covers, covers_people, key, may_meet, overlap
+from .subsumption import Key, RuleFacts, covers, covers_people, key, may_meet, overlap
 
 # Yes; under the conditions of a rule, or in some apps alone; as a script says; no.
 Access: TypeAlias = Literal["yes", "if", "script", "no"]
@@ -25,7 +25,7 @@ Access: TypeAlias = Literal["yes", "if", "script", "no"]
 class Caller:
     """A kind of people; `allow.kind` is `nobody`, `loggedIn`, `user` or `tokens`."""
 
-    facts: Facts
+    facts: RuleFacts
     # A rule that names them, from 1; 0 for those of whom every list speaks.
     named_by: int = 0
 
@@ -62,9 +62,9 @@ def _counts(rule: Rule) -> bool:
     return rule.enabled and rule.broken is None and not is_for_nobody(rule)
 
 
-def _facts(allow: Allow) -> Facts:
+def _facts(allow: Allow) -> RuleFacts:
     nothing: frozenset[Operation] = frozenset()
-    return Facts.of(Rule(0, "", True, nothing, allow, (), Columns.of()))
+    return RuleFacts.of(Rule(0, "", True, nothing, allow, (), Columns.of()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _decides(rule: Rule, operation: Operation, column: str) -> bool:
 
 
 def grants(
-    rules: Sequence[Facts],
+    rules: Sequence[RuleFacts],
     caller: Caller,
     operation: Operation,
     declared: frozenset[str] | None = None,
@@ -153,11 +153,11 @@ def grants(
         declared=declared,
     )
     found: list[Grant] = []
-    reached: list[Facts] = []
+    reached: list[RuleFacts] = []
     for facts in _for(rules, caller, operation):
         if facts.rule.broken is not None:
             break
-        theirs = Facts.of(replace(facts.rule, allow=caller.allow))
+        theirs = RuleFacts.of(replace(facts.rule, allow=caller.allow))
         if facts.rule.script is None and any(covers(e, theirs, operation) for e in reached):
             continue
         earlier = tuple(each.rule for each in reached)
@@ -172,7 +172,7 @@ def grants(
     return found
 
 
-def _for(rules: Sequence[Facts], caller: Caller, operation: Operation) -> Iterator[Facts]:
+def _for(rules: Sequence[RuleFacts], caller: Caller, operation: Operation) -> Iterator[RuleFacts]:
     """The enabled rules of an operation that let the caller in, and those that are not valid."""
     for facts in rules:
         rule = facts.rule
@@ -187,7 +187,7 @@ def _for(rules: Sequence[Facts], caller: Caller, operation: Operation) -> Iterat
             yield facts
 
 
-def _is_taken(rule: Facts, others: Sequence[Facts], operation: Operation) -> bool:
+def _is_taken(rule: RuleFacts, others: Sequence[RuleFacts], operation: Operation) -> bool:
     """Whether all requests that a rule could settle are settled by one of the rules before it."""
     return any(
         operation in other.rule.operations
@@ -198,7 +198,7 @@ def _is_taken(rule: Facts, others: Sequence[Facts], operation: Operation) -> boo
     )
 
 
-def _able(rule: Rule, allow: Allow) -> Facts:
+def _able(rule: Rule, allow: Allow) -> RuleFacts:
     """The rule for those of some people who can meet what it requires: a template is filled in for
     signed-in users alone, and only for those who have the column that it names.
     """
@@ -216,14 +216,14 @@ def _able(rule: Rule, allow: Allow) -> Facts:
         )
         conditions = (*allow.conditions, *has)
         allow = Allow("user", conditions) if conditions else Allow("loggedIn")
-    return Facts.of(replace(rule, allow=allow))
+    return RuleFacts.of(replace(rule, allow=allow))
 
 
-def _who_can_read(rule: Facts, readers: Sequence[Rule]) -> list[Facts]:
+def _who_can_read(rule: RuleFacts, readers: Sequence[Rule]) -> list[RuleFacts]:
     """The rule for those of its people whom a select rule lets in, for each of these rules."""
     if rule.allow.kind == "nobody":
         return [rule] if readers else []
-    found = (overlap(rule, Facts.of(reader)) for reader in readers)
+    found = (overlap(rule, RuleFacts.of(reader)) for reader in readers)
     return [both for both in found if both is not None]
 
 
@@ -234,9 +234,9 @@ def _only_by_query(rule: Rule, operation: Operation) -> bool:
 
 def reachable(rules: Sequence[Rule], operation: Operation) -> set[int]:
     """The positions of the rules that can grant a request of some caller for the operation."""
-    facts = [Facts.of(rule) for rule in rules if rule.enabled]
+    facts = [RuleFacts.of(rule) for rule in rules if rule.enabled]
     found: set[int] = set()
-    earlier: list[Facts] = []
+    earlier: list[RuleFacts] = []
     for each in facts:
         rule = each.rule
         if operation not in rule.operations or is_for_nobody(rule):
@@ -259,7 +259,7 @@ def reachable(rules: Sequence[Rule], operation: Operation) -> set[int]:
 
 
 def _readers(
-    facts: Sequence[Facts], each: Facts, earlier: Sequence[Facts], operation: Operation
+    facts: Sequence[RuleFacts], each: RuleFacts, earlier: Sequence[RuleFacts], operation: Operation
 ) -> list[Rule]:
     """The select rules for people of whom a request gets as far as the rule `each`."""
     found: list[Rule] = []

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..engine.rule import Operation, Provided, Requirement, Rule
-from .subsumption import Facts, key
+from .subsumption import RuleFacts, key
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Opened:
 NOTHING = Opened()
 
 
-def opened(new: Facts, old: Facts, operation: Operation, declared: Sequence[str]) -> Opened:
+def opened(new: RuleFacts, old: RuleFacts, operation: Operation, declared: Sequence[str]) -> Opened:
     """The columns that only `new` opens: for reading, or for writing."""
     if operation in ("select", "delete"):
         return _opened_for_reading(new.rule, old.rule, declared)
@@ -89,7 +89,9 @@ def _pinned(rule: Rule, operation: Operation) -> frozenset[str]:
     return rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
 
 
-def requires_less(new: Facts, old: Facts, operation: Operation, rejected: bool = False) -> bool:
+def requires_less(
+    new: RuleFacts, old: RuleFacts, operation: Operation, rejected: bool = False
+) -> bool:
     """Whether `dropped` finds anything; this is quicker."""
     if operation == "update":
         return not (old.sent <= new.sent and (rejected or old.stored <= new.stored))
@@ -97,7 +99,7 @@ def requires_less(new: Facts, old: Facts, operation: Operation, rejected: bool =
 
 
 def dropped(
-    new: Facts, old: Facts, operation: Operation, rejected: bool = False
+    new: RuleFacts, old: RuleFacts, operation: Operation, rejected: bool = False
 ) -> tuple[Requirement, ...]:
     """What `old` requires and `new` does not.
 
@@ -119,7 +121,7 @@ def dropped(
     return tuple(found)
 
 
-def named(new: Facts, old: Facts) -> Iterator[str]:
+def named(new: RuleFacts, old: RuleFacts) -> Iterator[str]:
     """The columns that a query can name by the new rule only, though neither rule shows them:
     repeating a requirement of a rule is allowed even where the rule hides the column.
     """

@@ -9,7 +9,7 @@ from ..engine.rule import Allow
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class LintContext:
     """A data source as it is: its columns, who signs in against it, who can sign in at all."""
 
     columns: tuple[str, ...] = ()

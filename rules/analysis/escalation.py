@@ -21,7 +21,7 @@ from rowkeeper.datasources.values.codec import canonical
 
 from ..engine.rule import OPERATIONS, Operation, Provided, Requirement, Rule
 from .compare import NOTHING, Opened, dropped, named, opened, requires_less
-from .subsumption import Facts, Key, covers, covers_apps, covers_people, key, may_meet
+from .subsumption import Key, RuleFacts, covers, covers_apps, covers_people, key, may_meet
 
 # people: no old rule is for all of these people; the finding is all that the rule grants.
 # columns, conditions, named: compared with the old rule `instead_of`.
@@ -33,7 +33,7 @@ MAX_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Widening:
+class Escalation:
     """What rule `rule` of the new list grants anew, for some operations."""
 
     rule: Rule
@@ -52,31 +52,31 @@ class Widening:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ParsedList:
     """The enabled rules of a list, with the JSON that they were parsed from."""
 
     raw: Sequence[Any]
-    facts: tuple[Facts, ...]
+    facts: tuple[RuleFacts, ...]
 
     @classmethod
-    def of(cls, raw: Sequence[Any], rules: Sequence[Rule]) -> Listed:
+    def of(cls, raw: Sequence[Any], rules: Sequence[Rule]) -> ParsedList:
         """From a list and what `parse_rules` made of it."""
-        return cls(raw, tuple(Facts.of(rule) for rule in rules if rule.enabled))
+        return cls(raw, tuple(RuleFacts.of(rule) for rule in rules if rule.enabled))
 
-    def text(self, each: Facts) -> str:
+    def text(self, each: RuleFacts) -> str:
         """A rule as text, equal for equal rules."""
         return canonical(self.raw[each.rule.position - 1])
 
-    def about(self, operation: Operation) -> list[Facts]:
+    def about(self, operation: Operation) -> list[RuleFacts]:
         """The rules that are about an operation, in order."""
         return [each for each in self.facts if operation in each.rule.operations]
 
 
-def widenings(before: Listed, after: Listed, columns: Sequence[str]) -> list[Widening]:
+def escalations(before: ParsedList, after: ParsedList, columns: Sequence[str]) -> list[Escalation]:
     """What `after` grants anew, rule by rule; `columns` are those of the data source."""
     compared = {op: _Comparison(before, after, op, columns) for op in OPERATIONS}
     deleting = after.about("delete")
-    found: list[Widening] = []
+    found: list[Escalation] = []
     for each in after.facts:
         if each.rule.broken is not None or each.rule.app_ids == frozenset():
             continue
@@ -91,9 +91,9 @@ def widenings(before: Listed, after: Listed, columns: Sequence[str]) -> list[Wid
     return found
 
 
-def _joined(found: Sequence[Widening]) -> list[Widening]:
+def _joined(found: Sequence[Escalation]) -> list[Escalation]:
     """Equal findings of several operations as one."""
-    by_what: dict[Any, Widening] = {}
+    by_what: dict[Any, Escalation] = {}
     for each in found:
         old = each.instead_of and each.instead_of.position
         what = (each.kind, old, each.first, each.columns, tuple(map(_side_key, each.dropped)))
@@ -119,7 +119,7 @@ class _Comparison:
     """Two lists, compared for one operation."""
 
     def __init__(
-        self, before: Listed, after: Listed, operation: Operation, columns: Sequence[str]
+        self, before: ParsedList, after: ParsedList, operation: Operation, columns: Sequence[str]
     ) -> None:
         self._operation = operation
         self._columns = columns
@@ -128,7 +128,7 @@ class _Comparison:
         # For each old rule: the place of the first new rule that no request of the old one passes.
         self._passed = {old.rule.position: self._first_like(old, text) for old, text in self._old}
 
-    def _first_like(self, old: Facts, text: str) -> float:
+    def _first_like(self, old: RuleFacts, text: str) -> float:
         return min(
             (
                 new.rule.position
@@ -138,14 +138,14 @@ class _Comparison:
             default=inf,
         )
 
-    def of(self, new: Facts) -> list[Widening]:
+    def of(self, new: RuleFacts) -> list[Escalation]:
         """What one rule of the new list grants anew."""
         first = [each for each, _ in self._new if each.rule.position < new.rule.position]
         if any(covers(each, new, self._operation) for each in first):
             return []  # no request gets as far
         return self._of_script(new) if new.rule.script is not None else self._least(new)
 
-    def _of_script(self, new: Facts) -> list[Widening]:
+    def _of_script(self, new: RuleFacts) -> list[Escalation]:
         """Nothing where the same script was there, and all that was tried before it still is."""
         texts = {each.rule.position: text for each, text in self._new}
         first = {text for place, text in texts.items() if place < new.rule.position}
@@ -154,9 +154,9 @@ class _Comparison:
                 return []
             if old not in first:
                 break
-        return [Widening(new.rule, (self._operation,), "script")]
+        return [Escalation(new.rule, (self._operation,), "script")]
 
-    def _least(self, new: Facts) -> list[Widening]:
+    def _least(self, new: RuleFacts) -> list[Escalation]:
         """Of the comparisons with one old rule after the other, the one with the fewest findings.
 
         A request that the new rule grants and that meets an old rule was granted by the old list,
@@ -183,10 +183,10 @@ class _Comparison:
             if len(blocking) > MAX_PARTS:
                 break
         if best is None or len(best) > MAX_PARTS:
-            return [Widening(new.rule, (self._operation,), "people")]
+            return [Escalation(new.rule, (self._operation,), "people")]
         return [self._made(new, part) for part in best]
 
-    def _parts(self, new: Facts, old: Facts, blocks: bool = False) -> Iterator[_Part]:
+    def _parts(self, new: RuleFacts, old: RuleFacts, blocks: bool = False) -> Iterator[_Part]:
         """In which respects the new rule grants more; with `blocks`, more than the old rule left
         to later rules.
         """
@@ -198,8 +198,8 @@ class _Comparison:
         if reads and not blocks and any(named(new, old)):
             yield _Part("named", old, blocks)
 
-    def _made(self, new: Facts, part: _Part) -> Widening:
-        found = Widening(new.rule, (self._operation,), part.kind, part.old.rule, part.blocks)
+    def _made(self, new: RuleFacts, part: _Part) -> Escalation:
+        found = Escalation(new.rule, (self._operation,), part.kind, part.old.rule, part.blocks)
         if part.kind == "columns":
             return replace(found, columns=opened(new, part.old, self._operation, self._columns))
         if part.kind == "named":
@@ -214,5 +214,5 @@ class _Part:
     """One respect in which a new rule grants more than an old one."""
 
     kind: Kind
-    old: Facts
+    old: RuleFacts
     blocks: bool = False

@@ -12,7 +12,7 @@ from typing import Any
 from ..engine.parse import MAX_RULES, parse_rules, too_much
 from ..engine.problems import Problem
 from ..engine.rule import Rule
-from .context import Surroundings
+from .context import LintContext
 from .lint_credentials import credential_problems
 from .lint_lists import UnknownColumns, list_problems
 from .lint_order import order_problems
@@ -25,7 +25,7 @@ from .lint_writes import hidden_and_writable
 _GRAVITY = {"error": 0, "warning": 1, "info": 2}
 
 
-def check_rules(raw: Any, place: Surroundings) -> list[Problem]:
+def check_rules(raw: Any, place: LintContext) -> list[Problem]:
     """Errors first, then warnings, then what is worth knowing; each from the top of the list.
 
     Takes anything. Rules that are not valid are told of by their errors alone.
@@ -39,7 +39,7 @@ def check_rules(raw: Any, place: Surroundings) -> list[Problem]:
     return sorted(found, key=lambda problem: (_GRAVITY[problem.severity], problem.rule))
 
 
-def _advice(raw: list[Any], rules: list[Rule], place: Surroundings) -> Iterator[Problem]:
+def _advice(raw: list[Any], rules: list[Rule], place: LintContext) -> Iterator[Problem]:
     valid = [rule for rule in rules if rule.enabled and rule.broken is None]
     unknown = UnknownColumns(place)
     for rule in valid:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rowkeeper.datasources.values.validation import few
+from rowkeeper.datasources.values.validation import join_some
 
 from ..engine.problems import Problem
 from ..engine.rule import Rule
-from .context import Surroundings
+from .context import LintContext
 
 # Numbers that are looked up; a list that names more is checked up to here.
 MAX_NAMED = 1_000
 
 
-def credential_problems(rules: Sequence[Rule], place: Surroundings) -> Iterator[Problem]:
+def credential_problems(rules: Sequence[Rule], place: LintContext) -> Iterator[Problem]:
     """Of the enabled rules that are valid; nothing where the place does not know the credentials.
 
     A script rule has no `allow`, but its `appId` counts.
@@ -30,8 +30,8 @@ def credential_problems(rules: Sequence[Rule], place: Surroundings) -> Iterator[
             yield Problem(
                 rule.position,
                 "allow.tokens",
-                f"{few(texts)}: no request comes in with it; remove the number, or write that of a "
-                "token in use",
+                f"{join_some(texts)}: no request comes in with it; remove the number, or write "
+                "that of a token in use",
                 "token-not-in-use",
                 "warning",
             )
@@ -39,7 +39,7 @@ def credential_problems(rules: Sequence[Rule], place: Surroundings) -> Iterator[
             yield Problem(
                 rule.position,
                 "appId",
-                f"there is no app {few([str(n) for n in gone])}: no request belongs to it",
+                f"there is no app {join_some([str(n) for n in gone])}: no request belongs to it",
                 "unknown-app",
                 "warning",
             )

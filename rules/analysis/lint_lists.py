@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ..engine.problems import CheckCode, Fix, Problem, Severity
 from ..engine.rule import Rule
-from .context import Surroundings
+from .context import LintContext
 
 # Names that are told one by one, of one rule; and those for which a like one is looked for.
 MAX_NAMES = 10
@@ -89,7 +89,7 @@ def _dropped(raw: dict[str, Any], rule: Rule, name: str) -> Fix:
 class UnknownColumns:
     """Finds the columns that rules name and that there are none of, and what may be meant."""
 
-    def __init__(self, place: Surroundings) -> None:
+    def __init__(self, place: LintContext) -> None:
         self._columns = frozenset(place.columns) | place.secret
         self._users = place.user_columns
         self._guesses = MAX_GUESSES
@@ -100,10 +100,10 @@ class UnknownColumns:
             return
         found = self._in_lists(raw) if self._columns else iter(())
         for path, name in islice(found, MAX_NAMES):
-            text = f"there is no column `{shown(name)}`{self._meant(name)}"
+            text = f"there is no column `{printable(name)}`{self._meant(name)}"
             yield _problem(rule, path, "unknown-column", text)
         for path, name in islice(self._on_user(rule), MAX_NAMES):
-            text = f"no user has a column `{shown(name)}`"
+            text = f"no user has a column `{printable(name)}`"
             yield _problem(rule, path, "unknown-column", text)
 
     def _in_lists(self, raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -111,7 +111,7 @@ class UnknownColumns:
             for at, item in enumerate(raw.get(key, ())):
                 for name in item if isinstance(item, dict) else (item,):
                     if name not in self._columns:
-                        below = f".{shown(name)}" if isinstance(item, dict) else ""
+                        below = f".{printable(name)}" if isinstance(item, dict) else ""
                         yield f"{key}[{at}]{below}", name
 
     def _on_user(self, rule: Rule) -> Iterator[tuple[str, str]]:
@@ -119,7 +119,7 @@ class UnknownColumns:
             return
         for name in dict.fromkeys(test.column for test in rule.allow.conditions):
             if name not in self._users:
-                yield f"allow.user.{shown(name)}", name
+                yield f"allow.user.{printable(name)}", name
 
     def _meant(self, name: str) -> str:
         """A column of nearly that name. Looking for one takes time, so that not all are."""
@@ -128,4 +128,4 @@ class UnknownColumns:
         self._guesses -= 1
         folded = {column.casefold(): column for column in sorted(self._columns)}
         like = get_close_matches(name.casefold(), folded, 1, 0.75)
-        return f"; did you mean `{shown(folded[like[0]])}`?" if like else ""
+        return f"; did you mean `{printable(folded[like[0]])}`?" if like else ""

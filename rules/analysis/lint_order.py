@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rowkeeper.datasources.values.validation import few
+from rowkeeper.datasources.values.validation import join_some
 
 from ..engine.problems import Fix, Problem
 from ..engine.rule import OPERATIONS, Operation, Provided, Rule
 from .satisfiable import is_for_nobody
-from .subsumption import Facts, covers, may_meet
+from .subsumption import RuleFacts, covers, may_meet
 
 
 def order_problems(raw: Sequence[Any], rules: Sequence[Rule]) -> Iterator[Problem]:
     """Of all enabled rules of a list; those that are not valid cover nothing."""
-    facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
+    facts = [RuleFacts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
     # A rule that lets nobody in decides nothing, and is reported by itself.
     active = [each for each in facts if not is_for_nobody(each.rule)]
     for at, each in enumerate(active):
@@ -27,7 +27,9 @@ def order_problems(raw: Sequence[Any], rules: Sequence[Rule]) -> Iterator[Proble
         yield from _left_to_nobody(facts)
 
 
-def _unreachable(raw: Sequence[Any], earlier: Sequence[Facts], late: Facts) -> Iterator[Problem]:
+def _unreachable(
+    raw: Sequence[Any], earlier: Sequence[RuleFacts], late: RuleFacts
+) -> Iterator[Problem]:
     settled: dict[Operation, int] = {}
     for operation in _operations(late.rule):
         for first in earlier:
@@ -76,7 +78,7 @@ def _without(raw: Sequence[Any], rule: Rule, settled: dict[Operation, int]) -> F
     return Fix(f"remove {words} from `type`", rule.position, {**written, "type": left})
 
 
-def _stops_later(first: Facts, later: Sequence[Facts]) -> Iterator[Problem]:
+def _stops_later(first: RuleFacts, later: Sequence[RuleFacts]) -> Iterator[Problem]:
     """A write that a rule is about is rejected by it, where others would have granted it."""
     for operation in _operations(first.rule):
         path = _rejects(first.rule, operation)
@@ -111,7 +113,7 @@ def _opens_password(later: Rule, first: Rule, operation: Operation) -> bool:
 def _named(numbers: list[int]) -> str:
     if len(numbers) == 1:
         return f"rule {numbers[0]} is"
-    return f"rules {few([str(number) for number in numbers])} are"
+    return f"rules {join_some([str(number) for number in numbers])} are"
 
 
 def _rejects(rule: Rule, operation: Operation) -> str | None:
@@ -131,7 +133,7 @@ def _or(words: list[str]) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def _left_to_nobody(facts: Sequence[Facts]) -> Iterator[Problem]:
+def _left_to_nobody(facts: Sequence[RuleFacts]) -> Iterator[Problem]:
     asked = {
         operation
         for each in facts

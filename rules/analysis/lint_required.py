@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ..engine.problems import Problem
 from ..engine.rule import OPERATIONS, Operation, Rule
-from .context import Surroundings
+from .context import LintContext
 from .satisfiable import Asker, unfit_columns
-from .subsumption import Facts, may_meet
+from .subsumption import RuleFacts, may_meet
 
 _READS = frozenset(("select", "delete"))
 _WAYS = {"select": "read", "insert": "insert", "update": "update", "delete": "delete"}
 
 
-def required_and_hidden(rules: Sequence[Rule], place: Surroundings) -> Iterator[Problem]:
+def required_and_hidden(rules: Sequence[Rule], place: LintContext) -> Iterator[Problem]:
     """Of the enabled rules that are valid: no request can name a hidden column freely, and no
     write can send a closed one.
     """
-    facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
+    facts = [RuleFacts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
     for each in facts:
         if each.rule.script is None and each.rule.require:
             yield from _of_rule(each, facts, place)
 
 
-def _of_rule(each: Facts, facts: Sequence[Facts], place: Surroundings) -> Iterator[Problem]:
+def _of_rule(each: RuleFacts, facts: Sequence[RuleFacts], place: LintContext) -> Iterator[Problem]:
     rule = each.rule
     declared = None if place.signs_in_as is None else frozenset(place.columns)
     reads = _reads(each, facts)
@@ -49,7 +49,7 @@ def _of_rule(each: Facts, facts: Sequence[Facts], place: Surroundings) -> Iterat
 
 
 def _said(rule: Rule, column: str, unfit: Sequence[Operation], sent_back: bool) -> str | None:
-    name = f"`{shown(column)}`"
+    name = f"`{printable(column)}`"
     never = [operation for operation in unfit if not (sent_back and operation == "update")]
     if never:
         what = " and no ".join(dict.fromkeys(_WAYS[operation] for operation in never))
@@ -67,7 +67,7 @@ def _said(rule: Rule, column: str, unfit: Sequence[Operation], sent_back: bool) 
     return None
 
 
-def _reads(each: Facts, facts: Sequence[Facts]) -> Callable[[str], bool]:
+def _reads(each: RuleFacts, facts: Sequence[RuleFacts]) -> Callable[[str], bool]:
     """Whether some select can show a column to people whom the rule lets in."""
     readers = [
         other for other in facts if "select" in other.rule.operations and may_meet(other, each)

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rowkeeper.datasources.values.validation import few, shown
+from rowkeeper.datasources.values.validation import join_some, printable
 
 from ..engine.problems import Fix, Problem
 from ..engine.rule import Allow, Condition, Operation, Rule
 from ..engine.templates import UNMET, Template
-from .context import Surroundings
+from .context import LintContext
 from .sensitive_names import looks_sensitive
-from .subsumption import Facts, Key, excludes, follows, key, may_meet
+from .subsumption import Key, RuleFacts, excludes, follows, key, may_meet
 
 _WRITES: tuple[Operation, ...] = ("insert", "update")
 _READS = frozenset(("select", "delete"))
@@ -23,10 +23,10 @@ SOURCE = "Source"
 
 
 def people_problems(
-    raw: Sequence[Any], rules: Sequence[Rule], place: Surroundings
+    raw: Sequence[Any], rules: Sequence[Rule], place: LintContext
 ) -> Iterator[Problem]:
     """Of the enabled rules of a list that are valid and no scripts."""
-    facts = [Facts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
+    facts = [RuleFacts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
     tests = _tests_of_users(facts, place)
     sensitive = [name for name in place.columns if looks_sensitive(name)]
     for each in facts:
@@ -44,7 +44,7 @@ def _tests_themselves(rule: Rule) -> Iterator[Problem]:
         operand = test.operand
         if not isinstance(operand, Template) or operand.sole_path != (test.column,):
             continue
-        column = shown(test.column)
+        column = printable(test.column)
         if test.op == "notequals":
             text = f"compares `{column}` of the user with itself, so that it holds for nobody"
         else:
@@ -68,7 +68,7 @@ class _Told:
 
 
 def _promotes(
-    raw: Sequence[Any], writer: Facts, facts: Sequence[Facts], tests: dict[str, list[_Told]]
+    raw: Sequence[Any], writer: RuleFacts, facts: Sequence[RuleFacts], tests: dict[str, list[_Told]]
 ) -> Iterator[Problem]:
     """A column of the people who sign in, by which rules tell who they are, may be written by them.
 
@@ -82,8 +82,8 @@ def _promotes(
                 yield Problem(
                     writer.rule.position,
                     "exclude" if writer.rule.columns.include is None else "include",
-                    f"`{shown(column)}` can be written by the people whom {told.by} tests for it, "
-                    "so that they can give themselves that right",
+                    f"`{printable(column)}` can be written by the people whom {told.by} tests "
+                    "for it, so that they can give themselves that right",
                     "self-promotion",
                     "warning",
                     closing(raw, writer, [column], facts),
@@ -91,7 +91,7 @@ def _promotes(
                 break
 
 
-def _tests_of_users(facts: Sequence[Facts], place: Surroundings) -> dict[str, list[_Told]]:
+def _tests_of_users(facts: Sequence[RuleFacts], place: LintContext) -> dict[str, list[_Told]]:
     """By column, the tests that rows of this data source may meet; none if nobody signs in."""
     if place.signs_in_as is None:
         return {}
@@ -113,7 +113,7 @@ def _tests_of(allow: Allow, name: str) -> list[Condition]:
     return [test for test in allow.conditions if test.column not in (SOURCE, "ID")]
 
 
-def _can_write(writer: Facts, test: Condition) -> bool:
+def _can_write(writer: RuleFacts, test: Condition) -> bool:
     """Whether a request by the rule can give a row a value that meets the test."""
     rule = writer.rule
     for operation in _WRITES:
@@ -124,7 +124,7 @@ def _can_write(writer: Facts, test: Condition) -> bool:
     return False
 
 
-def _kept(writer: Facts, test: Condition, operation: Operation) -> bool:
+def _kept(writer: RuleFacts, test: Condition, operation: Operation) -> bool:
     """Whether the rule requires a value that does not meet the test, or the one held already."""
     for item in writer.wants.get(test.column, ()):
         if not (item.on_submitted or operation == "insert"):
@@ -141,7 +141,7 @@ def _kept(writer: Facts, test: Condition, operation: Operation) -> bool:
 
 
 def _open_to_all(
-    raw: Sequence[Any], reader: Facts, facts: Sequence[Facts], sensitive: Sequence[str]
+    raw: Sequence[Any], reader: RuleFacts, facts: Sequence[RuleFacts], sensitive: Sequence[str]
 ) -> Iterator[Problem]:
     """Everyone's reading, or that of everyone who signs in, of entries that are not their own."""
     rule = reader.rule
@@ -159,7 +159,7 @@ def _open_to_all(
     yield Problem(
         rule.position,
         "exclude" if rule.columns.include is None else "include",
-        f"{who} can read {few([f'`{shown(name)}`' for name in names])}",
+        f"{who} can read {join_some([f'`{printable(name)}`' for name in names])}",
         "sensitive",
         "warning" if open_to_all else "info",
         closing(raw, reader, names, facts),
@@ -176,7 +176,7 @@ def _is_about_own(rule: Rule) -> bool:
 
 
 def closing(
-    raw: Sequence[Any], closed: Facts, names: Sequence[str], facts: Sequence[Facts]
+    raw: Sequence[Any], closed: RuleFacts, names: Sequence[str], facts: Sequence[RuleFacts]
 ) -> Fix | None:
     """The rule without these columns; None where the change could open something else.
 
@@ -195,5 +195,5 @@ def closing(
         becomes = {**written, "include": left}
     else:
         becomes = {**written, "exclude": [*written.get("exclude", ()), *names]}
-    words = few([f"`{shown(name)}`" for name in names])
+    words = join_some([f"`{printable(name)}`" for name in names])
     return Fix(f"close {words} in rule {rule.position}", rule.position, becomes)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rowkeeper.datasources.values.validation import few, shown
+from rowkeeper.datasources.values.validation import join_some, printable
 
 from ..engine.problems import Problem
 from ..engine.rule import Operation, Rule
-from .context import Surroundings
+from .context import LintContext
 from .lint_users import closing
 from .satisfiable import is_for_nobody
-from .subsumption import Facts, covers, covers_apps, covers_people, may_meet, overlap
+from .subsumption import RuleFacts, covers, covers_apps, covers_people, may_meet, overlap
 
 _WRITES: tuple[Operation, ...] = ("update", "insert")
 # Pairs of a rule that writes and a kind of readers. Longer lists are compared up to here.
@@ -20,7 +20,7 @@ MAX_PAIRS = 2_000
 
 
 def hidden_and_writable(
-    raw: Sequence[Any], rules: Sequence[Rule], place: Surroundings
+    raw: Sequence[Any], rules: Sequence[Rule], place: LintContext
 ) -> Iterator[Problem]:
     """Find the columns that a rule lets people write and that no select rule shows these people.
 
@@ -28,7 +28,7 @@ def hidden_and_writable(
     script among the select rules nothing is found, since a script can show any column.
     """
     valid = (rule for rule in rules if rule.enabled and rule.broken is None)
-    facts = [Facts.of(rule) for rule in valid if not is_for_nobody(rule)]
+    facts = [RuleFacts.of(rule) for rule in valid if not is_for_nobody(rule)]
     readers = _kinds([each for each in facts if "select" in each.rule.operations])
     if any(each.rule.script is not None for each in readers):
         return
@@ -43,9 +43,9 @@ def hidden_and_writable(
         yield from _of_writer(raw, writer, readers, facts, names)
 
 
-def _kinds(readers: Sequence[Facts]) -> list[Facts]:
+def _kinds(readers: Sequence[RuleFacts]) -> list[RuleFacts]:
     """One rule for each kind of people and set of columns."""
-    found: dict[Any, Facts] = {}
+    found: dict[Any, RuleFacts] = {}
     for each in readers:
         rule, allow = each.rule, each.allow
         people = (allow.kind, each.tested, allow.tokens, rule.app_ids, rule.script)
@@ -55,9 +55,9 @@ def _kinds(readers: Sequence[Facts]) -> list[Facts]:
 
 def _of_writer(
     raw: Sequence[Any],
-    writer: Facts,
-    readers: Sequence[Facts],
-    facts: Sequence[Facts],
+    writer: RuleFacts,
+    readers: Sequence[RuleFacts],
+    facts: Sequence[RuleFacts],
     names: Sequence[str],
 ) -> Iterator[Problem]:
     hidden: dict[str, int] = {}
@@ -78,8 +78,8 @@ def _of_writer(
     yield Problem(
         rule.position,
         "exclude" if rule.columns.include is None else "include",
-        f"{few([f'`{shown(name)}`' for name in hidden])} can be written by people who cannot read "
-        f"{them}: {_readers(hidden.values())} {them} from these people",
+        f"{join_some([f'`{printable(name)}`' for name in hidden])} can be written by people who "
+        f"cannot read {them}: {_readers(hidden.values())} {them} from these people",
         "hidden-and-writable",
         "warning" if severe else "info",
         closing(raw, writer, list(hidden), facts),
@@ -88,10 +88,10 @@ def _of_writer(
 
 def _readers(positions: Any) -> str:
     numbers = [str(number) for number in sorted(set(positions))]
-    return f"rule {numbers[0]} hides" if len(numbers) == 1 else f"rules {few(numbers)} hide"
+    return f"rule {numbers[0]} hides" if len(numbers) == 1 else f"rules {join_some(numbers)} hide"
 
 
-def _is_before(each: Facts, writer: Facts, operation: Operation) -> bool:
+def _is_before(each: RuleFacts, writer: RuleFacts, operation: Operation) -> bool:
     return each.rule.position < writer.rule.position and operation in each.rule.operations
 
 
@@ -102,10 +102,10 @@ def _is_free(rule: Rule, name: str, operation: Operation) -> bool:
 
 
 def _hidden_from(
-    writer: Facts,
-    reader: Facts,
-    readers: Sequence[Facts],
-    earlier: Sequence[Facts],
+    writer: RuleFacts,
+    reader: RuleFacts,
+    readers: Sequence[RuleFacts],
+    earlier: Sequence[RuleFacts],
     operation: Operation,
     names: Sequence[str],
 ) -> list[str]:

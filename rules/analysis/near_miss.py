@@ -15,11 +15,11 @@ from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.query.where import And, Field, Node, all_of
 from rowkeeper.datasources.query.where.nodes import column_is, fields
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import Scalar, shown
+from rowkeeper.datasources.values.validation import Scalar, printable
 
-from ..engine.column_checks import hidden_name, undeclared
+from ..engine.column_checks import first_hidden, first_undeclared
 from ..engine.decision import Decision
-from ..engine.requests import Ask, ById, ByQuery, Change, Insert
+from ..engine.requests import Change, DecisionRequest, EntryRequest, Insert, QueryRequest
 from ..engine.require import IMPLIES, Values, any_condition, equality, implied
 from ..engine.rule import Condition, Operation, Provided, Rule
 from ..engine.ruleset import Ruleset
@@ -32,7 +32,7 @@ _WORDS = {"equals": "=", "notequals": "other than", "contains": "with"}
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
+class NearMiss:
     """The rule that would have granted, and in words what would have had to be otherwise."""
 
     rule: int
@@ -48,20 +48,20 @@ def nearest(
     ruleset: Ruleset,
     operation: Operation,
     identity: Identity,
-    ask: Ask,
+    ask: DecisionRequest,
     decide: Decide,
     most: int = 400,
-) -> Miss | None:
+) -> NearMiss | None:
     """The miss of fewest changes, the first rule's among equals; `most` decisions are tried.
 
     To ask for something else is nearer than to be somebody else.
     """
-    best: Miss | None = None
+    best: NearMiss | None = None
     for rule in ruleset.by_operation[operation]:
         if rule.broken is not None or rule.script is not None:
             continue
         for the_user_gives in (True, False):
-            fitting = _Fitting(ruleset, rule, operation, identity, ask, the_user_gives)
+            fitting = _Fitter(ruleset, rule, operation, identity, ask, the_user_gives)
             try:
                 fitting.make_fit()
             except _CannotFit:
@@ -72,12 +72,12 @@ def nearest(
             if most < 0:
                 return best
             if decide(fitting.identity, fitting.ask).granted:
-                best = Miss(rule.position, tuple(fitting.steps), fitting.cost)
+                best = NearMiss(rule.position, tuple(fitting.steps), fitting.cost)
     return best
 
 
 @dataclass(slots=True)
-class _Fitting:
+class _Fitter:
     """A request on its way to fit a rule; `steps` says what was changed."""
 
     ruleset: Ruleset
@@ -97,9 +97,9 @@ class _Fitting:
         """Raises `_CannotFit`."""
         self._fit_app()
         self._fit_who()
-        if isinstance(self.ask, ByQuery):
+        if isinstance(self.ask, QueryRequest):
             self._fit_query(self.ask)
-        elif isinstance(self.ask, ById):
+        elif isinstance(self.ask, EntryRequest):
             self._fit_record()
         elif isinstance(self.ask, Insert):
             self._fit_new_row()
@@ -168,7 +168,7 @@ class _Fitting:
 
     # -- by query
 
-    def _fit_query(self, ask: ByQuery) -> None:
+    def _fit_query(self, ask: QueryRequest) -> None:
         values: Values = []
         for item in self.rule.require:
             if isinstance(item, Provided):
@@ -176,7 +176,7 @@ class _Fitting:
             else:
                 values.append((item, self._imply(item)))
         for _ in range(20):
-            name = hidden_name(self.rule.columns, self.ask, values)
+            name = first_hidden(self.rule.columns, self.ask, values)
             if name is None:
                 return
             self._drop(name)
@@ -191,7 +191,7 @@ class _Fitting:
             found = column_is(item.column, "$eq", SOME)
         self._ask_for(found)
         what = "an equality" if self.operation == "delete" else "a condition"
-        self.steps.append(f"with {what} on `{shown(item.column)}`")
+        self.steps.append(f"with {what} on `{printable(item.column)}`")
 
     def _imply(self, item: Condition) -> Scalar:
         value = self._value(item, _asked_equal(self.ask.where, item.column))
@@ -228,7 +228,7 @@ class _Fitting:
         if changed == ask:
             raise _CannotFit
         self.ask = changed
-        self.steps.append(f"without `{shown(name)}`")
+        self.steps.append(f"without `{printable(name)}`")
 
     # -- one entry
 
@@ -283,7 +283,7 @@ class _Fitting:
             if isinstance(item, Provided):
                 if row.get(item.column) in (None, ""):
                     row[item.column] = SOME
-                    self.steps.append(f"with a value in `{shown(item.column)}`")
+                    self.steps.append(f"with a value in `{printable(item.column)}`")
             elif item.on_submitted or inserts:
                 self._fit_sent(item, row, stored)
 
@@ -299,9 +299,9 @@ class _Fitting:
 
     def _open_only(self, row: dict[str, Any], opens: Callable[[str], bool]) -> None:
         for name in list(row):
-            if not opens(name) or undeclared(self.ruleset, self.identity, {name: row[name]}):
+            if not opens(name) or first_undeclared(self.ruleset, self.identity, {name: row[name]}):
                 del row[name]
-                self.steps.append(f"without `{shown(name)}`")
+                self.steps.append(f"without `{printable(name)}`")
 
     def _pins(self, name: str, inserts: bool) -> bool:
         pinned = self.rule.pinned_on_insert if inserts else self.rule.pinned_on_update
@@ -328,4 +328,6 @@ def _only(template: Template) -> str | None:
 
 
 def _said(column: str, op: str, value: Any) -> str:
-    return f"`{shown(column)}` {_WORDS[op]} `{value if isinstance(value, str) else dumps(value)}`"
+    return (
+        f"`{printable(column)}` {_WORDS[op]} `{value if isinstance(value, str) else dumps(value)}`"
+    )

@@ -19,7 +19,7 @@ from ..engine.parse import parse_rules
 from ..engine.problems import Problem
 from ..engine.rule import Allow
 from ..models import AccessRule
-from .context import Surroundings
+from .context import LintContext
 from .lint import check_rules
 from .site_credentials import dead_tokens, unknown_apps
 from .site_users import has_site_users
@@ -46,7 +46,7 @@ class Site:
 
     def around(
         self, data_source: DataSource | None, columns: Sequence[str] | None = None, user: Any = None
-    ) -> Surroundings:
+    ) -> LintContext:
         """What the checks of a data source's rules know; see `check`.
 
         At most two more queries, and one each for the API tokens and the apps that the rules name.
@@ -55,7 +55,7 @@ class Site:
         user_columns = self._user_columns(user)
         dead = partial(dead_tokens, user)
         if data_source is None:
-            return Surroundings(
+            return LintContext(
                 tuple(columns or ()),
                 several_kinds=several,
                 user_columns=user_columns,
@@ -63,7 +63,7 @@ class Site:
                 unknown_apps=unknown_apps,
             )
         signs_in = data_source.pk in self.signs_in
-        return Surroundings(
+        return LintContext(
             tuple(data_source.columns if columns is None else columns),
             frozenset(data_source.written_columns),
             frozenset(data_source.secret_columns),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from rowkeeper.accounts.models import ApiToken, App
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.permissions.rights import having
-from rowkeeper.datasources.values.validation import MAX_INTEGER, shown
+from rowkeeper.datasources.values.validation import MAX_INTEGER, printable
 
 from ..models import AccessRule
 
@@ -52,7 +52,7 @@ def state_of(token: ApiToken | None) -> str:
 
 
 def _said(token: ApiToken | None, state: str) -> str:
-    return state if token is None else f"(“{shown(token.name)}”) {state}"
+    return state if token is None else f"(“{printable(token.name)}”) {state}"
 
 
 def unknown_apps(numbers: frozenset[int]) -> frozenset[int]:
@@ -96,4 +96,4 @@ def _tokens(allow: Any) -> list[Any]:
 
 
 def _named(rule: AccessRule) -> str:
-    return f" ({shown(rule.name)})" if isinstance(rule.name, str) and rule.name else ""
+    return f" ({printable(rule.name)})" if isinstance(rule.name, str) and rule.name else ""

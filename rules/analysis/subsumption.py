@@ -22,7 +22,7 @@ MAX_TESTS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RuleFacts:
     """What comparing a rule with others needs, made once: a list is compared each with each."""
 
     rule: Rule
@@ -43,7 +43,7 @@ class Facts:
     opened: frozenset[str]
 
     @classmethod
-    def of(cls, rule: Rule) -> Facts:
+    def of(cls, rule: Rule) -> RuleFacts:
         """Of a rule; a script lets in whom it likes, whatever stands beside it."""
         scripted = rule.script is not None
         allow = Allow("all") if scripted else rule.allow
@@ -91,7 +91,7 @@ def key(item: Requirement) -> Key:
     return (item.op, item.column, "value", canonical(item.operand))
 
 
-def covers(first: Facts, second: Facts, operation: Operation) -> bool:
+def covers(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool:
     """Whether no request for the operation that `second` could settle gets past `first`."""
     if first.rule.broken is not None or first.rule.script is not None:
         return False
@@ -111,7 +111,7 @@ def covers_apps(first: Rule, second: Rule) -> bool:
     return second.app_ids is not None and second.app_ids <= first.app_ids
 
 
-def covers_people(first: Facts, second: Facts) -> bool:
+def covers_people(first: RuleFacts, second: RuleFacts) -> bool:
     """Whether everyone whom the second rule lets in is let in by the first."""
     if first.allow.kind == "all":
         return True
@@ -125,7 +125,7 @@ def covers_people(first: Facts, second: Facts) -> bool:
     return few and all(follows(test, second) for test in first.allow.conditions)
 
 
-def follows(test: Condition, known: Facts) -> bool:
+def follows(test: Condition, known: RuleFacts) -> bool:
     """Whether a condition on the user holds for everyone whom the rule `known` lets in."""
     return any(_implies(item, test) for item in known.tests.get(test.column, ()))
 
@@ -145,7 +145,7 @@ def _is_own_value(test: Condition) -> bool:
     return isinstance(test.operand, Template) and test.operand.sole_path == (test.column,)
 
 
-def may_meet(first: Facts, second: Facts) -> bool:
+def may_meet(first: RuleFacts, second: RuleFacts) -> bool:
     """Whether one request may be for both rules; false only where that cannot be."""
     apps, others = first.rule.app_ids, second.rule.app_ids
     if apps is not None and others is not None and apps.isdisjoint(others):
@@ -164,7 +164,7 @@ def may_meet(first: Facts, second: Facts) -> bool:
     )
 
 
-def overlap(rule: Facts, other: Facts) -> Facts | None:
+def overlap(rule: RuleFacts, other: RuleFacts) -> RuleFacts | None:
     """The first rule, for the people whom both rules let in; None where there are none."""
     first, second = rule.allow, other.allow
     tokens = first.tokens & second.tokens if first.kind == second.kind else frozenset()
@@ -177,7 +177,7 @@ def overlap(rule: Facts, other: Facts) -> Facts | None:
     if both == frozenset():
         return None
     allow = Allow(kind, tuple(conditions.values()), tokens)
-    return Facts.of(replace(rule.rule, allow=allow, app_ids=both))
+    return RuleFacts.of(replace(rule.rule, allow=allow, app_ids=both))
 
 
 def excludes(left: Condition, right: Condition) -> bool:
@@ -192,7 +192,7 @@ def excludes(left: Condition, right: Condition) -> bool:
     return held.op == "equals" and not test.met_by({held.column: held.operand}, {})
 
 
-def reads_all(first: Facts, second: Facts) -> bool:
+def reads_all(first: RuleFacts, second: RuleFacts) -> bool:
     """Whether a read that fits the second rule fits the first: it asks for no more, and hides
     no more.
     """
@@ -204,7 +204,7 @@ def reads_all(first: Facts, second: Facts) -> bool:
     return not scripted and _shows_all(first, second) and _names_all(first, second)
 
 
-def _names_all(first: Facts, second: Facts) -> bool:
+def _names_all(first: RuleFacts, second: RuleFacts) -> bool:
     """What a requirement says may be named though it is hidden: whether that is so for the first
     rule, too.
     """
@@ -215,7 +215,7 @@ def _names_all(first: Facts, second: Facts) -> bool:
     )
 
 
-def _shows_all(first: Facts, second: Facts) -> bool:
+def _shows_all(first: RuleFacts, second: RuleFacts) -> bool:
     """Whether the first rule shows, and lets be named, all that the second does."""
     wide, narrow = first.rule.columns, second.rule.columns
     if wide.include is not None:

@@ -38,7 +38,7 @@ from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard, guard, guard_of
 from ..decision_log import events
-from ..decision_log.records import Trail
+from ..decision_log.records import RequestLog
 from .bodies import bulk_body, is_large, receive, release
 from .errors import ACCESS, REQUEST_ID, STATUS, WrongMethod, answer, failure_of
 
@@ -237,11 +237,11 @@ def hashes_outside(action: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     return run
 
 
-def trail_of(request: HttpRequest) -> Trail:
+def trail_of(request: HttpRequest) -> RequestLog:
     """What the request leaves behind: one for all that it asks."""
-    trail: Trail | None = request.__dict__.get(_TRAIL)
+    trail: RequestLog | None = request.__dict__.get(_TRAIL)
     if trail is None:
-        trail = request.__dict__[_TRAIL] = Trail(client=partial(client_address, request))
+        trail = request.__dict__[_TRAIL] = RequestLog(client=partial(client_address, request))
         given = request.META.get("HTTP_X_REQUEST_ID")
         if given and setting("TRUST_REQUEST_ID") and _ID.fullmatch(given):
             trail.request_id = given

@@ -22,8 +22,8 @@ from rowkeeper.datasources.values.codec import loads
 from rowkeeper.datasources.values.validation import (
     MAX_COLUMNS,
     MAX_INTEGER,
+    printable,
     problem_with_row,
-    shown,
 )
 
 from .errors import WrongMedia
@@ -256,7 +256,7 @@ def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
 def _single(form: MultiValueDict[str, str]) -> dict[str, Any]:
     for key, values in form.lists():
         if len(values) != 1:
-            raise Malformed(f"the key `{shown(key)}` stands twice in the form")
+            raise Malformed(f"the key `{printable(key)}` stands twice in the form")
     return {key: str(value) for key, value in form.items()}
 
 
@@ -269,5 +269,5 @@ def entry_id_in(text: str) -> int:
 def entry_id_of(value: Any, place: str) -> int:
     """An id: an integer from 1 to 2^63-1. Raises `Malformed`."""
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"{place} is a whole number from 1, not `{shown(value)}`")
+        raise Malformed(f"{place} is a whole number from 1, not `{printable(value)}`")
     return int(value)

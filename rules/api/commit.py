@@ -16,15 +16,15 @@ from rest_framework.request import Request
 from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog.registry import Source
 from rowkeeper.datasources.errors import Malformed
-from rowkeeper.datasources.query.select import switch
+from rowkeeper.datasources.query.select import parse_bool
 from rowkeeper.datasources.query.where import EVERYTHING
-from rowkeeper.datasources.store import Stored
+from rowkeeper.datasources.store import StoredEntry
 from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard
 from ..access.idempotency import Repeated
-from ..engine.decide import Decision, could_apply, decide_select
-from ..engine.requests import ById, ByQuery, Change, Insert, Update
+from ..engine.decide import Decision, decide_select, may_let_in
+from ..engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
 from ..engine.rule import Operation
 from ..engine.scripted import MAX_ROWS
 from .answering import ENTRIES_OMITTED, after_write
@@ -89,7 +89,7 @@ class Plan:
     """What a commit was decided to do: new rows, entries with their rows, and what is deleted."""
 
     rows: Sequence[dict[str, Any]]
-    changes: Sequence[tuple[Stored, dict[str, Any]]]
+    changes: Sequence[tuple[StoredEntry, dict[str, Any]]]
     gone: Sequence[int]
     # Every entry that is not sent, where all of them go.
     others: store.Others | None = None
@@ -110,7 +110,7 @@ class EntriesAndCommits(Entries):
         rows = _entries(body)
         ask = Commit(
             tuple(Sent(row_of(row, f"entries[{at}]")) for at, row in enumerate(rows)),
-            append=switch(body, "append"),
+            append=parse_bool(body, "append"),
         )
         once = Once.of(request._request, self.identity(request))
         return self.decided(request, reference, lambda: self._run(request, reference, ask, once))
@@ -132,7 +132,7 @@ class EntriesAndCommits(Entries):
 
         def fits() -> bool:
             door = self.guard(request, reference)
-            return any(could_apply(door.ruleset, door.identity, each) for each in operations)
+            return any(may_let_in(door.ruleset, door.identity, each) for each in operations)
 
         return self.bulk_body(request, fits)
 
@@ -173,9 +173,9 @@ def parse_commit(body: dict[str, Any]) -> Commit:
     commit = Commit(
         entries,
         ids,
-        append=switch(body, "append"),
-        extend=switch(body, "extend"),
-        returns=switch(body, "returnEntries", default=True),
+        append=parse_bool(body, "append"),
+        extend=parse_bool(body, "extend"),
+        returns=parse_bool(body, "returnEntries", default=True),
     )
     _refuse_twice([*commit.ids, *ids])
     return commit
@@ -252,7 +252,7 @@ def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> 
 
 
 def _seen(door: Guard) -> Decision:
-    return decide_select(door.ruleset, door.identity, ByQuery(EVERYTHING), door.scripts)
+    return decide_select(door.ruleset, door.identity, QueryRequest(EVERYTHING), door.scripts)
 
 
 def decided(door: Guard, source: Source, ask: Commit, lock: bool) -> Plan:
@@ -275,13 +275,13 @@ def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str
     return list(dict.fromkeys(key for row in rows for key in row if key not in known))
 
 
-def _to_delete(door: Guard, ask: Commit, stored: dict[int, Stored]) -> list[int]:
+def _to_delete(door: Guard, ask: Commit, stored: dict[int, StoredEntry]) -> list[int]:
     """The ids of those entries that are to be deleted by id, decided."""
     if ask.delete:
         door.some_rule("delete")
     doomed = {entry_id: stored[entry_id] for entry_id in ask.delete if entry_id in stored}
     if doomed:
-        door.delete(ById([entry.data for entry in doomed.values()], batch=True))
+        door.delete(EntryRequest([entry.data for entry in doomed.values()], batch=True))
     return list(doomed)
 
 
@@ -294,18 +294,18 @@ def _others(door: Guard, source: Source, ask: Commit, lock: bool) -> store.Other
         door.some_rule("delete")
     if not store.holds_others(source, ask.ids):
         return None
-    if not could_apply(door.ruleset, door.identity, "delete"):
+    if not may_let_in(door.ruleset, door.identity, "delete"):
         door.refuse("delete")
     others = store.Others(source, ask.ids, lock)
     # Without the lock, what is iterated over twice may be another number of entries each time.
     once = not lock and door.ruleset.scripted("delete")
-    door.delete(ById(others[: MAX_ROWS + 1] if once else others, batch=True))
+    door.delete(EntryRequest(others[: MAX_ROWS + 1] if once else others, batch=True))
     return others
 
 
 def _changes(
-    door: Guard, ask: Commit, stored: dict[int, Stored]
-) -> Sequence[tuple[Stored, dict[str, Any]]]:
+    door: Guard, ask: Commit, stored: dict[int, StoredEntry]
+) -> Sequence[tuple[StoredEntry, dict[str, Any]]]:
     """The rows that are to be written, decided, each beside what was stored."""
     # Neither before the other decisions nor after them all: that would tell which ids there are.
     if any(entry_id not in stored for entry_id in ask.ids):

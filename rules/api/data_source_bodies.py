@@ -16,13 +16,13 @@ from rowkeeper.datasources.database.connection import atomic
 from rowkeeper.datasources.definition import changes_login
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.models import DataSource, is_name_taken
-from rowkeeper.datasources.query.select import switch
-from rowkeeper.datasources.values.validation import MAX_INTEGER, shown
+from rowkeeper.datasources.query.select import parse_bool
+from rowkeeper.datasources.values.validation import MAX_INTEGER, printable
 
 from ..access.guard import Guard
 from ..analysis.site import check
 from ..describe.editor import MAX_PROBLEMS, as_json
-from ..engine.decide import keeps_out
+from ..engine.decide import exclusion_reason
 from ..engine.problems import Problem
 from ..models import Revision
 from ..repository.authorship import without_writer
@@ -75,7 +75,7 @@ def save_named(
     `old` is the name that it had, None if nobody signs in against it. With `renameInRules` the
     rules that test that name are changed along with it. Raises `Malformed` where they have to be.
     """
-    agreed = switch(body, "renameInRules", False)
+    agreed = parse_bool(body, "renameInRules", False)
     if old is None or model.name == old:
         save(model)
         return
@@ -134,7 +134,7 @@ def number_of(value: Any, place: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:30])
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"`{place}` is a whole number from 1, not `{shown(value)}`")
+        raise Malformed(f"`{place}` is a whole number from 1, not `{printable(value)}`")
     return int(value)
 
 
@@ -146,7 +146,7 @@ def fields_of(attributes: str | None) -> tuple[str, ...]:
     for name in names:
         if name not in FIELDS:
             raise Malformed(
-                f"`attributes`: there is no `{shown(name)}`; there are {', '.join(FIELDS)}"
+                f"`attributes`: there is no `{printable(name)}`; there are {', '.join(FIELDS)}"
             )
     return tuple(names)
 
@@ -211,7 +211,7 @@ def short_of(door: Guard) -> dict[str, Any]:
     opened = [
         rule
         for rule in door.ruleset.rules
-        if rule.enabled and rule.broken is None and keeps_out(rule, door.identity) is None
+        if rule.enabled and rule.broken is None and exclusion_reason(rule, door.identity) is None
     ]
     columns = [
         column

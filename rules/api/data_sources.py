@@ -17,8 +17,8 @@ from rowkeeper.datasources.catalog.etags import source_tag
 from rowkeeper.datasources.database.connection import atomic
 from rowkeeper.datasources.errors import Malformed, NotFound
 from rowkeeper.datasources.models import DataSource
-from rowkeeper.datasources.query.select import switch
-from rowkeeper.datasources.query.select import whole as whole_number
+from rowkeeper.datasources.query.select import parse_bool
+from rowkeeper.datasources.query.select import parse_natural as whole_number
 from rowkeeper.datasources.values.validation import problem_with_text
 
 from ..access.guard import Guard
@@ -169,7 +169,7 @@ class DataSources(Endpoint):
         precondition = Precondition.of(request._request)
         revision = whole_number(body, "revision")
         # Counts only with a new name, but has to be a switch in any case.
-        switch(body, "renameInRules")
+        parse_bool(body, "renameInRules")
         check_rights_to_change(self.identity(request), model, body)
         with atomic():
             registry.lock(model.pk)

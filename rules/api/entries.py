@@ -20,17 +20,17 @@ from rowkeeper.datasources.query.column_names import column_of
 from rowkeeper.datasources.query.joins import Join, left_names, parse_joins
 from rowkeeper.datasources.query.select import Delete, Projection, Select, parse_query
 from rowkeeper.datasources.query.where import EVERYTHING, Budget, Node
-from rowkeeper.datasources.store import Found, Stored, extended
+from rowkeeper.datasources.store import Found, StoredEntry, extended
 from rowkeeper.datasources.store.extended import Page
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import problem_with_name, shown
+from rowkeeper.datasources.values.validation import printable, problem_with_name
 
 from ..access.guard import Guard
 from ..access.idempotency import Repeated
-from ..access.joins import Others, columns_of, with_view
+from ..access.joins import JoinResolver, apply_view, columns_of
 from ..engine.decide import Decision, answered
 from ..engine.reasons import ADDRESS
-from ..engine.requests import ById, ByQuery, Change, Insert, Update
+from ..engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
 from ..engine.rule import Operation
 from .answering import after_write
 from .base import Endpoint, json_answer, text_answer, trail_of
@@ -76,14 +76,14 @@ class Entries(Endpoint):
             refuse_precondition(request._request)
             self.repeatable = False
             return self._delete_by_query(request, door, ask)
-        others = Others(door)
+        others = JoinResolver(door)
         joins = parse_joins(body.get("join"), columns_of(door), others.columns, budget)
         return answer_select(door, ask, joins, others, request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`GET data`: every entry that may be seen, streamed."""
         door = self.guard(request, reference)
-        query = ByQuery(EVERYTHING)
+        query = QueryRequest(EVERYTHING)
         decision = door.select(query)
         grant = Grant(request._request, door, query, decision)
         source, where = door.found("select"), decision.where(EVERYTHING)
@@ -95,7 +95,7 @@ class Entries(Endpoint):
         wanted = entry_id_in(entry_id)
         door = self.guard(request, reference)
         stored = stored_entry(door, wanted, "select")
-        decision = door.select(ById([stored.data]))
+        decision = door.select(EntryRequest([stored.data]))
         return entry_answer(door.found("select"), stored, decision.shown)
 
     def insert(self, request: Request, reference: str) -> HttpResponse:
@@ -179,31 +179,35 @@ class Entries(Endpoint):
         door = self.guard(request, reference)
         source = door.found("delete")
         if door.decides_early("delete"):
-            door.delete(ById([stored_entry(door, wanted, "delete").data]))
+            door.delete(EntryRequest([stored_entry(door, wanted, "delete").data]))
             door = door.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
                 stored = stored_entry(door, wanted, "delete", lock=True)
-                door.delete(ById([stored.data]))
+                door.delete(EntryRequest([stored.data]))
                 precondition.check(entry_tag(stored.updated_at))
                 door.confirm_lookups()
                 store.delete(source, [stored.id])
                 once.keep({}, door)
         except Repeated as repeated:
             if not is_unchanged(repeated, door):
-                door.delete(ById([stored_entry(door, wanted, "delete").data]))
+                door.delete(EntryRequest([stored_entry(door, wanted, "delete").data]))
             return replayed(json_answer({}))
         once.clean_up()
         return json_answer({})
 
     def _delete_by_query(self, request: Request, door: Guard, ask: Delete) -> HttpResponse:
         once = Once.of(request._request, door.identity)
-        where, written = with_view(door, "delete", ask)
+        where, written = apply_view(door, "delete", ask)
         source = door.found("delete")
         scripted = door.ruleset.scripted("delete")
         held = Held(source, where, lock=True)
-        query = ByQuery(where, written=written, rows=held.rows) if scripted else ByQuery(where)
+        query = (
+            QueryRequest(where, written=written, rows=held.rows)
+            if scripted
+            else QueryRequest(where)
+        )
         decision: Decision | None = None
         if scripted:
             door.delete(replace(query, rows=Held(source, where, lock=False).rows))
@@ -227,7 +231,7 @@ class Entries(Endpoint):
         columns = _index_columns(names)
         door = self.guard(request, reference)
         meant = {name: column_of(name, columns_of(door)) for name in columns}
-        decision = door.select(ByQuery(EVERYTHING, (*columns, *meant.values())))
+        decision = door.select(QueryRequest(EVERYTHING, (*columns, *meant.values())))
         source, where = door.found("select"), decision.where(EVERYTHING)
         return json_answer(
             {
@@ -243,23 +247,27 @@ def answer_select(
     door: Guard,
     ask: Select,
     joins: tuple[Join, ...],
-    others: Others,
+    others: JoinResolver,
     request: Request | None = None,
 ) -> HttpResponse | Streamed:
     """Decide a select by query, and run it. Raises the denial. `request`: whose right is to last
     until the end of a long answer.
     """
-    where, written = with_view(door, "select", ask)
+    where, written = apply_view(door, "select", ask)
     names = (*ask.names(), *left_names(joins))
-    query = ByQuery(where, names, tuple(ask.paths()), written)
+    query = QueryRequest(where, names, tuple(ask.paths()), written)
     decision = door.select(query)
     source, shown_columns = door.found("select"), decision.shown
     where = decision.where(where)
     if ask.distinct or ask.aggregate is not None:
-        return text_answer(_selected(ask, extended.results(source, ask, where, shown_columns)))
+        return text_answer(
+            _selected(ask, extended.select_aggregate(source, ask, where, shown_columns))
+        )
     if joins or ask.after is not None:
         joined = others.decided(joins)
-        return text_answer(_page(ask, extended.page(source, ask, where, shown_columns, joined)))
+        return text_answer(
+            _page(ask, extended.select_page(source, ask, where, shown_columns, joined))
+        )
     if store.is_long(ask) and not (ask.count_only or ask.with_total):
         grant = None if request is None else Grant(request._request, door, query, decision)
         again = None if grant is None else grant.again
@@ -297,7 +305,7 @@ class Held:
     source: Source
     where: Node
     lock: bool
-    found: dict[int, Stored] | None = None
+    found: dict[int, StoredEntry] | None = None
 
     @property
     def ids(self) -> Collection[int] | None:
@@ -319,7 +327,7 @@ def _updated(
     confirm: store.Confirm,
     precondition: Precondition,
     once: Once,
-) -> tuple[Stored, Projection]:
+) -> tuple[StoredEntry, Projection]:
     """Write an entry; it as it is stored now, and the columns that were shown before.
 
     Where a script has made a column, all is done again, behind the others who write the whole:
@@ -342,7 +350,9 @@ def _updated(
     raise AssertionError("the second time is the last")
 
 
-def _shown_after(door: Guard, row: dict[str, Any], first: Projection, after: Stored) -> Projection:
+def _shown_after(
+    door: Guard, row: dict[str, Any], first: Projection, after: StoredEntry
+) -> Projection:
     """The columns to answer of an entry that was updated. Where scripts say what is shown, they are
     asked after the transaction; if they cannot be, what was sent is answered.
     """
@@ -354,7 +364,7 @@ def _shown_after(door: Guard, row: dict[str, Any], first: Projection, after: Sto
 
 
 def _may_update(
-    door: Guard, before: Stored, row: dict[str, Any]
+    door: Guard, before: StoredEntry, row: dict[str, Any]
 ) -> tuple[dict[str, Any], Projection]:
     """The row to be stored in place of an entry's, and the columns of it that are shown now.
 
@@ -382,5 +392,5 @@ def _index_columns(names: str) -> list[str]:
     for name in columns:
         problem = problem_with_name(name)
         if problem:
-            raise Malformed(f"the column `{shown(name)}` {problem}")
+            raise Malformed(f"the column `{printable(name)}` {problem}")
     return list(dict.fromkeys(columns))

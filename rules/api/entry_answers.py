@@ -12,7 +12,7 @@ from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog.etags import entry_tag
 from rowkeeper.datasources.catalog.registry import Source
 from rowkeeper.datasources.query.select import Projection
-from rowkeeper.datasources.store import Stored
+from rowkeeper.datasources.store import StoredEntry
 from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard
@@ -25,14 +25,14 @@ from .once import is_unchanged
 from .preconditions import with_tag
 
 
-def entry_answer(source: Source, stored: Stored, shown_columns: Projection) -> HttpResponse:
+def entry_answer(source: Source, stored: StoredEntry, shown_columns: Projection) -> HttpResponse:
     """The response with one entry and its `ETag`."""
     answer = text_answer(entry_text(source, stored, shown_columns))
     with_tag(answer, entry_tag(stored.updated_at))
     return answer
 
 
-def entry_value(source: Source, stored: Stored, shown_columns: Projection) -> dict[str, Any]:
+def entry_value(source: Source, stored: StoredEntry, shown_columns: Projection) -> dict[str, Any]:
     """An entry as it is answered."""
     return {
         "id": stored.id,
@@ -43,7 +43,7 @@ def entry_value(source: Source, stored: Stored, shown_columns: Projection) -> di
     }
 
 
-def entry_text(source: Source, stored: Stored, shown_columns: Projection) -> str:
+def entry_text(source: Source, stored: StoredEntry, shown_columns: Projection) -> str:
     """The same as JSON text."""
     return dumps(entry_value(source, stored, shown_columns))
 
@@ -53,7 +53,9 @@ def iso_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def stored_entry(door: Guard, entry_id: int, operation: Operation, lock: bool = False) -> Stored:
+def stored_entry(
+    door: Guard, entry_id: int, operation: Operation, lock: bool = False
+) -> StoredEntry:
     """The stored entry; raises what a missing one is answered with."""
     if door.source is None:
         door.refuse(operation)
@@ -78,7 +80,7 @@ def is_own(door: Guard, entry_id: int) -> bool:
 # -- writes that were carried out before
 
 
-def kept_entry(stored: Stored) -> dict[str, Any]:
+def kept_entry(stored: StoredEntry) -> dict[str, Any]:
     """What is kept of an entry that was written, to answer the same request again."""
     return {
         "id": stored.id,
@@ -119,7 +121,7 @@ def updated_before(
     return entry_answer(source, stored, Projection(frozenset(columns), source.secret))
 
 
-def _as_written(repeated: Repeated, row: dict[str, Any]) -> Stored:
+def _as_written(repeated: Repeated, row: dict[str, Any]) -> StoredEntry:
     kept = repeated.outcome
     made, written = (datetime.fromisoformat(kept[key]) for key in ("createdAt", "updatedAt"))
-    return Stored(kept["id"], row, made, written)
+    return StoredEntry(kept["id"], row, made, written)

@@ -17,18 +17,18 @@ from typing import Any
 from django.http import HttpRequest
 
 from rowkeeper.accounts.authentication import expected_of
-from rowkeeper.accounts.providers.credential_query import Expected
+from rowkeeper.accounts.providers.credential_query import CachedSession
 from rowkeeper.datasources import store
 from rowkeeper.datasources.errors import Failure
 from rowkeeper.datasources.query.select import Select, is_asked, parse_query
-from rowkeeper.datasources.query.where import narrowed
+from rowkeeper.datasources.query.where import conjoin
 from rowkeeper.datasources.sql import Sql
 
 from ..access.guard import Guard, guard_of
-from ..access.plan_cache import Decided, Repeated
-from ..decision_log.records import Trail
+from ..access.plan_cache import SelectPlan, SelectPlanCache
+from ..decision_log.records import RequestLog
 from ..engine.decide import decide_select
-from ..engine.requests import ByQuery
+from ..engine.requests import QueryRequest
 from .bodies import json_bytes, json_in
 from .switches import QUERY_SWITCHES, names_switch
 
@@ -36,24 +36,24 @@ from .switches import QUERY_SWITCHES, names_switch
 MAX_TEXT, MAX_PARAMS = 3_000, 40
 # What is longer, in bytes, is hardly such a statement, and takes its time to be read twice.
 MAX_BODY = 8_192
-_repeated = Repeated()
+_repeated = SelectPlanCache()
 
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
     """What is about to be asked, decided."""
 
-    known: Expected
+    known: CachedSession
     door: Guard
-    decided: Decided
+    decided: SelectPlan
 
-    def entries(self, trail: Trail) -> str | None:
+    def entries(self, trail: RequestLog) -> str | None:
         """The entries, as the inside of a JSON list; None where something was not as foreseen."""
         it = self.decided
         found = self.known.confirmed(it.sql)
         if found is None:
             return None
-        entries = store.few_in(found[0], self.known.source, it.ask, it.rows)
+        entries = store.parse_embedded(found[0], self.known.source, it.ask, it.rows)
         if entries is not None:
             self.door.note_grant(it.decision, it.query, it.took, trail)
         return entries
@@ -62,7 +62,7 @@ class Foreseen:
 def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
     """A select that will be granted if all is as it was; else None."""
     # The kept decisions go by the body only.
-    if not store.has_few() or names_switch(request, QUERY_SWITCHES):
+    if not store.supports_embedding() or names_switch(request, QUERY_SWITCHES):
         return None
     known = expected_of(request, reference)
     if known is None:
@@ -73,7 +73,7 @@ def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
         return None
 
 
-def _foreseen(known: Expected, request: HttpRequest) -> Foreseen | None:
+def _foreseen(known: CachedSession, request: HttpRequest) -> Foreseen | None:
     door = guard_of(known.reference, known.source, known.identity)
     # Before the body is parsed: a data source that the caller may not know of takes no longer than
     # one that does not exist.
@@ -91,25 +91,25 @@ def _foreseen(known: Expected, request: HttpRequest) -> Foreseen | None:
     return Foreseen(known, door, decided)
 
 
-def _holds(decided: Decided, door: Guard) -> bool:
+def _holds(decided: SelectPlan, door: Guard) -> bool:
     """Whether the rules and the plan are still those that it was decided by."""
     same = decided.decision.ruleset is door.ruleset
     return same and store.is_still_expected(decided.rows)
 
 
-def _decide(known: Expected, door: Guard, body: dict[str, Any]) -> Decided | None:
+def _decide(known: CachedSession, door: Guard, body: dict[str, Any]) -> SelectPlan | None:
     began = perf_counter()
     ask = parse_query(body, known.source.declared)
     if not isinstance(ask, Select) or ask.views or is_asked(body, "join"):
         return None
-    query = ByQuery(ask.where, tuple(ask.names()), tuple(ask.paths()))
+    query = QueryRequest(ask.where, tuple(ask.names()), tuple(ask.paths()))
     decision = decide_select(door.ruleset, known.identity, query)
     if not decision.granted:
         return None
     took = perf_counter() - began
-    where = narrowed(ask.where, decision.conditions)
-    few = store.few_sql(known.source, ask, where, decision.shown)
+    where = conjoin(ask.where, decision.conditions)
+    few = store.embedded_sql(known.source, ask, where, decision.shown)
     if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
         return None
     sql = Sql(f",{few[0].text}", few[0].params)
-    return Decided(ask, query, decision, took, sql, few[1])
+    return SelectPlan(ask, query, decision, took, sql, few[1])

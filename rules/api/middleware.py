@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_urlconf, resolve, reverse
 
 from rowkeeper.accounts.authentication import read_again
-from rowkeeper.accounts.credentials import presented
+from rowkeeper.accounts.credentials import extract_secrets
 from rowkeeper.accounts.providers.django_user import is_read
 from rowkeeper.datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
@@ -32,7 +32,7 @@ _BY_STATUS: dict[int, Failure] = {
 }
 
 
-class JsonErrors:
+class JsonErrorMiddleware:
     """First in `MIDDLEWARE`. Answers that tell of an error and are no JSON become JSON."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -87,7 +87,7 @@ def _is_ours(request: HttpRequest) -> bool:
         return request.path_info.startswith("/v1/")
 
 
-class Straight:
+class TokenApiMiddleware:
     """Right behind `SecurityMiddleware`. A request under the API with a token goes to its view at
     once: sessions, CSRF and messages are for browsers, and mean nothing beside a token.
 
@@ -103,7 +103,7 @@ class Straight:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The response of the view, with the headers that the rest would have given it."""
-        match = _straight(request)
+        match = _match_with_token(request)
         if match is None:
             return self.get_response(request)
         request.resolver_match = match
@@ -114,10 +114,10 @@ class Straight:
         return response
 
 
-def _straight(request: HttpRequest) -> ResolverMatch | None:
+def _match_with_token(request: HttpRequest) -> ResolverMatch | None:
     """The view of ours that a request with a token is for, or None."""
     try:
-        if not presented(request):
+        if not extract_secrets(request):
             return None
         request.get_host()
         return _match(get_urlconf(), request.path_info)

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from rowkeeper.accounts.credentials import presented
+from rowkeeper.accounts.credentials import extract_secrets
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog.registry import Source
@@ -130,7 +130,7 @@ def _state(guard: Guard) -> str:
 
 def _credential(request: HttpRequest, identity: Identity) -> str:
     """A token, by its text; for a session of the site, its user."""
-    tokens = sorted(presented(request))
+    tokens = sorted(extract_secrets(request))
     return f"token {tokens[0]}" if tokens else f"user {identity.django_user_id}"
 
 

@@ -57,9 +57,9 @@ def _switches(names: tuple[str, ...]) -> tuple[tuple[str, Json, str], ...]:
 
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("People", "user"): Operation("getUser", "session", "Who am I", "OneUser"),
-    ("People", "session"): Operation("getSession", "session", "The session", "Session"),
-    ("People", "authorize"): Operation(
+    ("SessionViewSet", "user"): Operation("getUser", "session", "Who am I", "OneUser"),
+    ("SessionViewSet", "session"): Operation("getSession", "session", "The session", "Session"),
+    ("SessionViewSet", "authorize"): Operation(
         "signIn",
         "session",
         "Sign in against a data source",
@@ -68,7 +68,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         errors=(429,),
         open=True,
     ),
-    ("People", "logout"): Operation("signOut", "session", "Sign out", "Nothing"),
+    ("SessionViewSet", "logout"): Operation("signOut", "session", "Sign out", "Nothing"),
     ("DataSources", "list"): Operation(
         "listDataSources",
         "data sources",

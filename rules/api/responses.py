@@ -19,11 +19,11 @@ from rowkeeper.datasources.database.waiting import give, take, threads
 from rowkeeper.datasources.errors import Busy
 from rowkeeper.datasources.query.select import Projection
 from rowkeeper.datasources.query.where import Node
-from rowkeeper.datasources.store import PAGE, give_back
+from rowkeeper.datasources.store import PAGE, release_connection
 
 from ..access.guard import Denied, Guard, guard_of
 from ..engine.decide import Decision
-from ..engine.requests import ByQuery
+from ..engine.requests import QueryRequest
 from .base import text_answer
 
 # A thread sends a long answer for as long as its client takes to read it.
@@ -61,7 +61,7 @@ class Grant:
 
     request: HttpRequest
     door: Guard
-    query: ByQuery
+    query: QueryRequest
     decision: Decision
 
     def again(self) -> tuple[Node, Projection]:
@@ -149,13 +149,13 @@ def _joined(
     first: list[str], pages: Iterator[list[str]], holds: Callable[[], bool]
 ) -> Iterator[str]:
     # A client may take its time with each part: nobody is to wait for its connection meanwhile.
-    give_back()
+    release_connection()
     yield '{"entries":[' + ",".join(first)
     for page in pages:
         # Asked after the page was read, so that nothing can have changed between.
         if not holds():
             raise Busy(CHANGED)
-        give_back()
+        release_connection()
         if page:
             yield "," + ",".join(page)
     yield "]}"

@@ -20,7 +20,7 @@ from rest_framework.request import Request
 
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from .base import Endpoint
 from .openapi import RESPONSES, SCHEMAS, SECURITY, TEXT, Json, ref
@@ -149,7 +149,7 @@ class Schema(Endpoint):
         """`GET schema`, in JSON, or with `?format=yaml` in YAML where PyYAML is installed."""
         wanted = request._request.GET.get("format", "json")
         if wanted not in ("json", "yaml"):
-            raise Malformed(f'`format` is "json" or "yaml", not `{shown(wanted)}`')
+            raise Malformed(f'`format` is "json" or "yaml", not `{printable(wanted)}`')
         text = _text(reverse("rowkeeper-api-root"), wanted)
         return HttpResponse(text, content_type=f"application/{wanted}")
 

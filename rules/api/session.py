@@ -22,7 +22,7 @@ from .base import Endpoint, json_answer
 from .bodies import json_body
 
 
-class People(Endpoint):
+class SessionViewSet(Endpoint):
     """The one who asks, about themselves."""
 
     def user(self, request: Request) -> HttpResponse:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.models import DataSource
-from rowkeeper.datasources.values.validation import shown, whole_number
+from rowkeeper.datasources.values.validation import printable, whole_number
 
 from .switches import only_value
 
@@ -61,5 +61,5 @@ class SourcePage:
 def _whole(text: str, name: str) -> int:
     found = whole_number(text)
     if found is None:
-        raise Malformed(f"`{name}` is a whole number from 0, not `{shown(text)}`")
+        raise Malformed(f"`{name}` is a whole number from 0, not `{printable(text)}`")
     return found

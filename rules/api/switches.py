@@ -11,7 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from rowkeeper.datasources.errors import Malformed
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 QUERY_SWITCHES = ("includePagination", "countOnly")
 BULK_SWITCHES = ("append",)
@@ -64,5 +64,7 @@ def contradiction(name: str) -> Malformed:
 def _switch(request: HttpRequest, name: str) -> bool:
     text = only_value(request, name) or ""
     if text not in _VALUES:
-        raise Malformed(f"`{name}` in the query string is `true` or `false`, not `{shown(text)}`")
+        raise Malformed(
+            f"`{name}` in the query string is `true` or `false`, not `{printable(text)}`"
+        )
     return _VALUES[text]

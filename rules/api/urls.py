@@ -12,7 +12,7 @@ from .commit import EntriesAndCommits
 from .data_sources import DataSources
 from .entries import Entries
 from .schema import Schema
-from .session import People
+from .session import SessionViewSet
 
 
 class Columns(StringConverter):
@@ -29,10 +29,10 @@ _ANY: Any = dict.fromkeys(
 
 urlpatterns = [
     path("", Unknown.as_view(_ANY), name="rowkeeper-api-root"),
-    path("user", People.as_view({"get": "user"})),
-    path("session", People.as_view({"get": "session"})),
-    path("session/authorize", People.as_view({"post": "authorize"})),
-    path("session/logout", People.as_view({"post": "logout"})),
+    path("user", SessionViewSet.as_view({"get": "user"})),
+    path("session", SessionViewSet.as_view({"get": "session"})),
+    path("session/authorize", SessionViewSet.as_view({"post": "authorize"})),
+    path("session/logout", SessionViewSet.as_view({"post": "logout"})),
     path("data-sources", DataSources.as_view({"get": "list", "post": "create"})),
     path(_ONE, DataSources.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path(f"{_ONE}/data/query", Entries.as_view({"post": "query"})),

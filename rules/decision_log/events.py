@@ -9,21 +9,21 @@ from django.utils import timezone
 from rowkeeper.accounts.identity import ANONYMOUS, Identity
 from rowkeeper.datasources.errors import Failure
 
-from ..engine.requests import Ask
+from ..engine.requests import DecisionRequest
 from ..engine.rule import Operation
 from .journal import journal, keeps
 from .records import (
     NO_SOURCE,
-    Notes,
     Record,
-    Trail,
+    RequestLog,
+    RuleOutcomes,
     address_of,
     clean,
     columns_of,
+    deciding_rule,
     kind_of,
     lines_of,
     person_of,
-    settled_by,
 )
 
 STEPS = {
@@ -40,13 +40,13 @@ STATUS = {"auth.required": 401, "datasource.access": 400}
 class DecisionEvent:
     """What a guard has decided, as the log is told of it. One is made for what is logged only."""
 
-    trail: Trail
+    trail: RequestLog
     identity: Identity
     source_id: int
     operation: Operation
     # None where the request itself was not looked at.
-    ask: Ask | None
-    notes: Notes
+    ask: DecisionRequest | None
+    notes: RuleOutcomes
     # In seconds.
     took: float
     # Whether the caller may know that the data source exists. Who is granted something does.
@@ -73,7 +73,7 @@ def grant(event: DecisionEvent) -> None:
 
 def _add(event: DecisionEvent, status: int, counted: Record | None = None) -> None:
     trail, identity, ask = event.trail, event.identity, event.ask
-    rule = settled_by(event.notes, status == 200)
+    rule = deciding_rule(event.notes, status == 200)
     _keep(
         trail,
         Record(
@@ -99,7 +99,7 @@ def _add(event: DecisionEvent, status: int, counted: Record | None = None) -> No
     )
 
 
-def refusal(trail: Trail, failure: Failure, status: int, identity: Identity | None) -> None:
+def refusal(trail: RequestLog, failure: Failure, status: int, identity: Identity | None) -> None:
     """Note a refusal that no data source's rules decided; `failure` gets its id."""
     if not keeps():
         return
@@ -107,7 +107,7 @@ def refusal(trail: Trail, failure: Failure, status: int, identity: Identity | No
     failure.request_id = trail.request_id
 
 
-def _refusal(trail: Trail, failure: Failure, status: int, asked: Identity) -> Record:
+def _refusal(trail: RequestLog, failure: Failure, status: int, asked: Identity) -> Record:
     """The record of a refusal that no data source's rules decided."""
     step = failure.step or STEPS.get(failure.code, "")
     if failure.code == "auth.forbidden":
@@ -136,7 +136,7 @@ def _refusal(trail: Trail, failure: Failure, status: int, asked: Identity) -> Re
     )
 
 
-def _keep(trail: Trail, record: Record, counted: Record | None = None) -> None:
+def _keep(trail: RequestLog, record: Record, counted: Record | None = None) -> None:
     """Add it to the journal. Where it is only counted, the request has the id of the count."""
     found = journal.add(record, counted)
     if found != record.request_id:

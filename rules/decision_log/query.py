@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from rowkeeper.accounts.models import ApiToken, App
 from rowkeeper.datasources import store
-from rowkeeper.datasources.admin.markup import quoted
+from rowkeeper.datasources.admin.markup import code_spans
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.definition import login_of
 from rowkeeper.datasources.models import DataSource
@@ -220,7 +220,7 @@ def _rules(
     found = []
     for position, name, code, text in row.trace:
         text = text if sees_scripts else without_message(code, text)
-        found.append((position, name, code, quoted(text), position == row.rule))
+        found.append((position, name, code, code_spans(text), position == row.rule))
     return tuple(found)
 
 

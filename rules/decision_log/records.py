@@ -18,7 +18,7 @@ from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.query.where.nodes import fields
 
 from ..engine.reasons import Reason
-from ..engine.requests import Ask, ById, ByQuery, Insert
+from ..engine.requests import DecisionRequest, EntryRequest, Insert, QueryRequest
 from ..engine.rule import Operation, Rule
 from ..sandbox.protocol import Budget
 
@@ -36,7 +36,7 @@ _LOOKED_AT = 1_000
 NO_SOURCE = 0
 
 Kind: TypeAlias = Literal["anonymous", "session", "token", "django"]
-Notes: TypeAlias = Sequence[tuple[Rule, Reason]]
+RuleOutcomes: TypeAlias = Sequence[tuple[Rule, Reason]]
 
 
 # Ids that are ready: the system is asked for random bytes once for many.
@@ -61,7 +61,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @dataclass(slots=True)
-class Trail:
+class RequestLog:
     """What one request leaves behind."""
 
     # A random text that finds all its decisions in the log. It is changed for the id under which
@@ -77,7 +77,7 @@ class Trail:
     # Whether it is that of a joined data source; see `joined`.
     is_joined: bool = False
 
-    def joined(self) -> Trail:
+    def joined(self) -> RequestLog:
         """The trail of a data source that the request joins. What is logged of it has the id of the
         request, but does not change it: the client could tell from its id what was logged.
         """
@@ -140,25 +140,25 @@ def person_of(identity: Identity) -> str:
     return str(identity.django_user_id)
 
 
-def address_of(ask: Ask | None) -> str:
+def address_of(ask: DecisionRequest | None) -> str:
     """By what the entries are meant: a query, their ids, or that they are sent."""
-    if isinstance(ask, ByQuery):
+    if isinstance(ask, QueryRequest):
         return "query"
     if isinstance(ask, Insert):
         return "new"
     return "" if ask is None else "id"
 
 
-def columns_of(ask: Ask | None) -> tuple[str, ...]:
+def columns_of(ask: DecisionRequest | None) -> tuple[str, ...]:
     """The first columns that a request names, each once; of those names no more than fits."""
     looked_at = islice(_names(ask), _LOOKED_AT)
     return tuple(islice(dict.fromkeys(clean(name, MAX_NAME) for name in looked_at), MAX_COLUMNS))
 
 
-def _names(ask: Ask | None) -> Iterator[str]:
-    if ask is None or isinstance(ask, ById):
+def _names(ask: DecisionRequest | None) -> Iterator[str]:
+    if ask is None or isinstance(ask, EntryRequest):
         return iter(())
-    if isinstance(ask, ByQuery):
+    if isinstance(ask, QueryRequest):
         paths = (path.name for path in ask.paths)
         return chain(ask.columns, paths, (item.name for item in fields(ask.where)))
     rows: Iterable[Any] = (
@@ -167,7 +167,7 @@ def _names(ask: Ask | None) -> Iterator[str]:
     return chain.from_iterable(rows)
 
 
-def lines_of(notes: Notes) -> tuple[tuple[int, str, str, str], ...]:
+def lines_of(notes: RuleOutcomes) -> tuple[tuple[int, str, str, str], ...]:
     """(position, name, code, text) of each rule that was looked at; the first rules and the last,
     which settled it. What a script says where it fails may hold a value: see `without_message`.
     """
@@ -197,7 +197,7 @@ def clean(text: str, most: int) -> str:
     return cut.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
 
 
-def settled_by(notes: Notes, granted: bool) -> Rule | None:
+def deciding_rule(notes: RuleOutcomes, granted: bool) -> Rule | None:
     """The rule that granted, or that ended the evaluation."""
     if not notes:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ..analysis.access_matrix import reachable
 from ..engine.rule import OPERATIONS, Condition, Operation, Rule
@@ -71,5 +71,5 @@ def _allowed(rule: Rule) -> str:
 def _test(test: Condition) -> str:
     operand = test.operand
     value = operand.source if isinstance(operand, Template) else operand
-    written = f"“{shown(value)}”" if isinstance(value, str) else dumps(value)
-    return f"{shown(test.column)} {_WORDS[test.op]} {written}"
+    written = f"“{printable(value)}”" if isinstance(value, str) else dumps(value)
+    return f"{printable(test.column)} {_WORDS[test.op]} {written}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rowkeeper.datasources.query.select import Projection
-from rowkeeper.datasources.query.where import And, Elem, Field, Node, Not, Or
-from rowkeeper.datasources.query.where.nodes import Made
+from rowkeeper.datasources.query.where import And, ElemMatch, Field, Node, Not, Or
+from rowkeeper.datasources.query.where.nodes import Composite
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ..engine.reasons import Ran
 
@@ -20,7 +20,7 @@ def conditions_in_words(node: Node) -> list[str]:
     """The conditions that rules add to a query: `` `Department` is "Engineering" ``."""
     items = node.items if isinstance(node, And) else (node,)
     return [
-        f"`{shown(item.name)}` {_WORDS.get(item.op, item.op)} {shown(dumps(item.operand))}"
+        f"`{printable(item.name)}` {_WORDS.get(item.op, item.op)} {printable(dumps(item.operand))}"
         for item in items
         if isinstance(item, Field)
     ]
@@ -32,23 +32,23 @@ def script_in_words(ran: Ran) -> list[str]:
     if ran.changed:
         lines.append(f"changed {_listed(ran.changed)} in `query`")
     if ran.where is not None:
-        lines.append(f"asks for {shown(dumps(ran.where), LONG)}")
+        lines.append(f"asks for {printable(dumps(ran.where), LONG)}")
     for word, columns in (("opens", ran.include), ("hides", ran.exclude)):
         if columns is not None:
             lines.append(f"{word} {_listed(columns) or 'no column'}")
-    lines += [f"looked up {shown(line, LONG)}" for line in ran.lookups]
-    return [*lines, *(f"printed: {shown(line, LONG)}" for line in ran.printed.splitlines())]
+    lines += [f"looked up {printable(line, LONG)}" for line in ran.lookups]
+    return [*lines, *(f"printed: {printable(line, LONG)}" for line in ran.printed.splitlines())]
 
 
 def where_in_words(node: Node) -> str:
     """A where as one line: `` `Age` $gt 3 and (`Name` is "Ann" or not (…)) ``."""
     if isinstance(node, Field):
         return conditions_in_words(node)[0]
-    if isinstance(node, Elem):
-        return f"`{shown(node.name)}` has a member with ({where_in_words(node.item)})"
+    if isinstance(node, ElemMatch):
+        return f"`{printable(node.name)}` has a member with ({where_in_words(node.item)})"
     if isinstance(node, Not):
         return f"not ({where_in_words(node.item)})"
-    if isinstance(node, Made):
+    if isinstance(node, Composite):
         return where_in_words(node.item)
     if not node.items:
         return "every entry" if isinstance(node, And) else "no entry"
@@ -67,4 +67,4 @@ def columns_in_words(projection: Projection) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{shown(name)}`" for name in sorted(names))
+    return ", ".join(f"`{printable(name)}`" for name in sorted(names))

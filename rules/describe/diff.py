@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rowkeeper.datasources.values.codec import canonical
-from rowkeeper.datasources.values.validation import few, shown
+from rowkeeper.datasources.values.validation import join_some, printable
 
 from .rule import allowed_in_words, requirements_in_words, sentence, summaries
 
@@ -113,7 +113,7 @@ def _changes(old: Any, new: Any) -> Iterator[str]:
     if _is_on(old) != _is_on(new):
         yield f"is switched {'on' if _is_on(new) else 'off'}"
     if old.get("name") != new.get("name"):
-        yield f"is called “{shown(new['name'])}”" if new.get("name") else "has no name any more"
+        yield f"is called “{printable(new['name'])}”" if new.get("name") else "has no name any more"
     yield from _list_changes("type", old, new, "is now also for", "is no longer for")
     if _differs("allow", old, new) or _differs("appId", old, new):
         yield f"is now for {allowed_in_words(new)}; before, for {allowed_in_words(old)}"
@@ -123,7 +123,9 @@ def _changes(old: Any, new: Any) -> Iterator[str]:
     if _differs("script", old, new):
         yield _script_change(old.get("script"), new.get("script"))
     others = {*old, *new} - _KNOWN
-    yield from (f"has another `{shown(key)}`" for key in sorted(others) if _differs(key, old, new))
+    yield from (
+        f"has another `{printable(key)}`" for key in sorted(others) if _differs(key, old, new)
+    )
 
 
 _KNOWN = {
@@ -153,12 +155,12 @@ def _list_changes(
     key: str, old: dict[str, Any], new: dict[str, Any], more: str, less: str
 ) -> Iterator[str]:
     was, now = _texts(old.get(key)), _texts(new.get(key))
-    added = [f"`{shown(item)}`" for item in now if item not in was]
-    removed = [f"`{shown(item)}`" for item in was if item not in now]
+    added = [f"`{printable(item)}`" for item in now if item not in was]
+    removed = [f"`{printable(item)}`" for item in was if item not in now]
     if added:
-        yield f"{more} {few(added)}"
+        yield f"{more} {join_some(added)}"
     if removed:
-        yield f"{less} {few(removed)}"
+        yield f"{less} {join_some(removed)}"
     if _differs(key, old, new) and not added and not removed:
         yield f"has its `{key}` written in another way"
 
@@ -173,7 +175,7 @@ def _column_changes(key: str, old: dict[str, Any], new: dict[str, Any]) -> Itera
 
 
 def _names(value: Any) -> str:
-    return few([f"`{shown(item)}`" for item in _texts(value)]) or "empty"
+    return join_some([f"`{printable(item)}`" for item in _texts(value)]) or "empty"
 
 
 def _requirement_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

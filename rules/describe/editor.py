@@ -12,7 +12,7 @@ from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.values.codec import loads
 from rowkeeper.datasources.values.format import pretty
 
-from ..analysis.context import Surroundings
+from ..analysis.context import LintContext
 from ..analysis.lint import check_rules
 from ..analysis.site import Site
 from ..engine.parse import MAX_RULES, parse_rules
@@ -58,7 +58,7 @@ def answer(
     }
 
 
-def in_words(rules: list[Any], place: Surroundings) -> dict[str, Any]:
+def in_words(rules: list[Any], place: LintContext) -> dict[str, Any]:
     """`rules` and `access` of the answer."""
     compiled, problems = parse_rules(rules, place.declared, place.secret)
     if any(problem.rule == 0 for problem in problems):

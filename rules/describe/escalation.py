@@ -8,9 +8,9 @@ from typing import Any
 
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.values.codec import canonical
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
-from ..analysis.escalation import Listed, Widening, widenings
+from ..analysis.escalation import Escalation, ParsedList, escalations
 from ..engine.parse import parse_rules
 from ..engine.rule import written
 from ..repository.revisions import plain
@@ -37,7 +37,7 @@ def opened(
 ) -> list[str]:
     """The same between two lists: one line for each thing that is new."""
     old, new = _listed(before, columns, secret), _listed(after, columns, secret)
-    return [_in_words(each, after) for each in widenings(old, new, columns)]
+    return [_in_words(each, after) for each in escalations(old, new, columns)]
 
 
 def closed(
@@ -45,7 +45,7 @@ def closed(
 ) -> list[str]:
     """What the old list lets other people do, or with other columns, and the new one does not."""
     old, new = _listed(before, columns, secret), _listed(after, columns, secret)
-    found = [each for each in widenings(new, old, columns) if each.kind in ("people", "columns")]
+    found = [each for each in escalations(new, old, columns) if each.kind in ("people", "columns")]
     return [_in_words(each, before, "can no longer") for each in found]
 
 
@@ -55,11 +55,11 @@ def digest(data_source: DataSource, rules: Sequence[Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _listed(rules: Sequence[Any], columns: Sequence[str], secret: Sequence[str]) -> Listed:
-    return Listed.of(rules, parse_rules(rules, frozenset(columns), frozenset(secret))[0])
+def _listed(rules: Sequence[Any], columns: Sequence[str], secret: Sequence[str]) -> ParsedList:
+    return ParsedList.of(rules, parse_rules(rules, frozenset(columns), frozenset(secret))[0])
 
 
-def _in_words(each: Widening, rules: Sequence[Any], can: str = "can") -> str:
+def _in_words(each: Escalation, rules: Sequence[Any], can: str = "can") -> str:
     rule, raw = each.rule, rules[each.rule.position - 1]
     if each.kind == "script":
         return (
@@ -70,7 +70,7 @@ def _in_words(each: Widening, rules: Sequence[Any], can: str = "can") -> str:
     return f"{who} {can} {what}{_compared(each)}{_deletes(each, can)}"
 
 
-def _does(each: Widening, raw: Any) -> str:
+def _does(each: Escalation, raw: Any) -> str:
     verbs = [_DOES[operation] for operation in each.operations]
     does = " and ".join(filter(None, [", ".join(verbs[:-1]), verbs[-1]]))
     if each.kind == "columns" and each.operations == ("delete",):
@@ -87,15 +87,15 @@ def _does(each: Widening, raw: Any) -> str:
     return f"{does} {'entries' if each.operations == ('delete',) else columns_in_words(raw)}"
 
 
-def _names(each: Widening) -> str:
-    names = [f"`{shown(name)}`" for name in sorted(each.columns.names)]
+def _names(each: Escalation) -> str:
+    names = [f"`{printable(name)}`" for name in sorted(each.columns.names)]
     names = [*names[:MAX_NAMES], *(["…"] if len(names) > MAX_NAMES else [])]
     return ", ".join(
         [*names, *(["every column that is added later"] if each.columns.others else [])]
     )
 
 
-def _compared(each: Widening) -> str:
+def _compared(each: Escalation) -> str:
     """The old rule that a finding is about, where that is not the one that grants as much."""
     if each.instead_of is None or not (each.first or each.kind == "unblocked"):
         return ""
@@ -105,7 +105,7 @@ def _compared(each: Widening) -> str:
     return f", where {old} decided first"
 
 
-def _deletes(each: Widening, can: str) -> str:
+def _deletes(each: Escalation, can: str) -> str:
     if not each.deletes:
         return ""
     by = _names(each) if each.kind in ("columns", "named") else "these columns"

@@ -12,7 +12,7 @@ from rowkeeper.datasources.transfer.cells import header_cell
 from rowkeeper.datasources.transfer.csv import written
 
 from ..analysis.access_matrix import Caller, Grant, access_to, callers, grants
-from ..analysis.subsumption import Facts
+from ..analysis.subsumption import RuleFacts
 from ..engine.parse import parse_rules
 from ..engine.rule import OPERATIONS, Operation
 from ..repository.rules import rules_of_all
@@ -42,7 +42,7 @@ class Overview:
 
     source: DataSource
     raw: list[Any]
-    rules: list[Facts]
+    rules: list[RuleFacts]
     lines: list[Line]
 
     def by_column(self) -> Iterator[tuple[Line, Operation, str, str, list[Grant]]]:
@@ -89,7 +89,7 @@ def _overview(source: DataSource, raw: list[Any]) -> Overview:
     )
     if any(problem.rule == 0 for problem in problems):
         rules = []
-    found = Overview(source, raw, list(map(Facts.of, rules)), [])
+    found = Overview(source, raw, list(map(RuleFacts.of, rules)), [])
     for caller in callers(rules):
         cells = [
             [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ..analysis.access_matrix import reachable
 from ..engine.parse import Problem
@@ -207,4 +207,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    return shown(value if isinstance(value, str) else dumps(value), 120)
+    return printable(value if isinstance(value, str) else dumps(value), 120)

@@ -12,7 +12,7 @@ from rowkeeper.datasources.values.validation import same
 from . import reasons
 from .columns import Columns
 from .reasons import Reason
-from .requests import ByQuery, Change, Data
+from .requests import Change, Data, QueryRequest
 from .require import Values, is_requirement
 from .ruleset import Ruleset
 
@@ -20,7 +20,7 @@ NOTHING_PINNED: frozenset[str] = frozenset()
 NOTHING_STORED: Mapping[str, Any] = {}
 
 
-def hidden_name(columns: Columns, ask: ByQuery, values: Values) -> str | None:
+def first_hidden(columns: Columns, ask: QueryRequest, values: Values) -> str | None:
     """The first hidden column that the request names, or None."""
     if columns.include is None and not columns.hidden:
         return None
@@ -43,7 +43,7 @@ def hidden_name(columns: Columns, ask: ByQuery, values: Values) -> str | None:
     return None
 
 
-def undeclared(
+def first_undeclared(
     ruleset: Ruleset, identity: Identity, row: Data, stored: Data = NOTHING_STORED
 ) -> Reason | None:
     """Return why a row has a column that this identity may not make, or None.
@@ -65,7 +65,9 @@ def undeclared(
     return None
 
 
-def closed_to_insert(columns: Columns, row: Data, pinned: frozenset[str]) -> Reason | None:
+def first_unwritable_on_insert(
+    columns: Columns, row: Data, pinned: frozenset[str]
+) -> Reason | None:
     """The first column of a new row that may not be sent, as a reason."""
     for column in row:
         if not columns.opens(column) and not _is_pinned(columns, column, pinned):
@@ -73,7 +75,7 @@ def closed_to_insert(columns: Columns, row: Data, pinned: frozenset[str]) -> Rea
     return None
 
 
-def closed_to_update(
+def first_unwritable_on_update(
     columns: Columns, change: Change, shown: Callable[[str], bool], pinned: frozenset[str]
 ) -> Reason | None:
     """The same for an entry that is changed. A form may send back what it read."""

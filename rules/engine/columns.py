@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rowkeeper.datasources.query.select import Projection
-from rowkeeper.datasources.query.where import Elem, Field
+from rowkeeper.datasources.query.where import ElemMatch, Field
 
 
 def _above(name: str, most: int) -> list[str]:
@@ -78,7 +78,7 @@ class Columns:
             return False
         return self._touches_hidden(column) or self._touches_hidden(column.removeprefix("data."))
 
-    def hides_field(self, field: Field | Elem) -> bool:
+    def hides_field(self, field: Field | ElemMatch) -> bool:
         """Whether a condition of a where names a hidden column, in any reading of its key."""
         if self.include is not None and field.column not in self.include:
             return True

@@ -11,14 +11,14 @@ from functools import partial
 
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.query.select import Projection
-from rowkeeper.datasources.query.where import EVERYTHING, all_of, narrowed
+from rowkeeper.datasources.query.where import EVERYTHING, all_of, conjoin
 
 from ..sandbox.protocol import NO_SCRIPTS, ScriptRun
 from . import reasons, scripted
-from .column_checks import closed_to_insert, hidden_name, undeclared
+from .column_checks import first_hidden, first_undeclared, first_unwritable_on_insert
 from .decision import NOTHING_SHOWN, Decision, Granted, Judge
 from .reasons import Reason
-from .requests import ById, ByQuery, Data, Insert, Update
+from .requests import Data, EntryRequest, Insert, QueryRequest, Update
 from .require import (
     Values,
     unmet_by_record,
@@ -27,7 +27,7 @@ from .require import (
 )
 from .rule import Allow, Operation, Rule
 from .ruleset import Ruleset, compile_rules
-from .scripted import Caller, Shown
+from .scripted import ScriptContext, Shown
 from .updating import UpdateJudge
 
 __all__ = [
@@ -36,14 +36,14 @@ __all__ = [
     "Granted",
     "Ruleset",
     "answered",
-    "asks_for_login",
     "compile_rules",
-    "could_apply",
     "decide_delete",
     "decide_insert",
     "decide_select",
     "decide_update",
-    "keeps_out",
+    "exclusion_reason",
+    "login_could_help",
+    "may_let_in",
     "shown_of",
 ]
 
@@ -51,7 +51,7 @@ __all__ = [
 # -- who
 
 
-def keeps_out(rule: Rule, identity: Identity) -> Reason | None:
+def exclusion_reason(rule: Rule, identity: Identity) -> Reason | None:
     """Why a rule is not for this identity, or None."""
     if rule.app_ids is not None and identity.app_id not in rule.app_ids:
         return reasons.OTHER_APP
@@ -72,18 +72,18 @@ def _not_allowed(allow: Allow, identity: Identity) -> Reason | None:
     return None
 
 
-def could_apply(ruleset: Ruleset, identity: Identity, operation: Operation | None = None) -> bool:
+def may_let_in(ruleset: Ruleset, identity: Identity, operation: Operation | None = None) -> bool:
     """Whether some enabled rule (of an operation, or of any) could let this identity in."""
     return any(
         rule.enabled
         and rule.broken is None
         and (operation is None or operation in rule.operations)
-        and keeps_out(rule, identity) is None
+        and exclusion_reason(rule, identity) is None
         for rule in ruleset.rules
     )
 
 
-def asks_for_login(ruleset: Ruleset, identity: Identity, operation: Operation) -> bool:
+def login_could_help(ruleset: Ruleset, identity: Identity, operation: Operation) -> bool:
     """Whether some rule for the operation and the identity's app asks for a login or a token."""
     return any(
         (rule.script is not None or rule.allow.kind != "all")
@@ -102,7 +102,7 @@ def _decide(
 ) -> Decision:
     notes: list[tuple[Rule, Reason]] = []
     for rule in ruleset.by_operation[operation]:
-        reason = reasons.broken(rule.broken) if rule.broken else keeps_out(rule, identity)
+        reason = reasons.broken(rule.broken) if rule.broken else exclusion_reason(rule, identity)
         if reason is not None:
             verdict: Reason | Granted = reason
         else:
@@ -129,7 +129,7 @@ def _decide(
 def decide_select(
     ruleset: Ruleset,
     identity: Identity,
-    ask: ByQuery | ById,
+    ask: QueryRequest | EntryRequest,
     run_script: ScriptRun = NO_SCRIPTS,
 ) -> Decision:
     """May these entries be read? With the conditions to add and the columns to show."""
@@ -138,14 +138,14 @@ def decide_select(
         "select",
         identity,
         _reading(identity, ask, deletes=False),
-        lambda rule: scripted.select(Caller(ruleset, identity, run_script), rule, ask),
+        lambda rule: scripted.select(ScriptContext(ruleset, identity, run_script), rule, ask),
     )
 
 
 def decide_delete(
     ruleset: Ruleset,
     identity: Identity,
-    ask: ByQuery | ById,
+    ask: QueryRequest | EntryRequest,
     run_script: ScriptRun = NO_SCRIPTS,
 ) -> Decision:
     """May these entries be deleted? By query, only where a select with the same where is granted
@@ -156,30 +156,30 @@ def decide_delete(
         "delete",
         identity,
         _reading(identity, ask, deletes=True),
-        lambda rule: scripted.delete(Caller(ruleset, identity, run_script), rule, ask),
+        lambda rule: scripted.delete(ScriptContext(ruleset, identity, run_script), rule, ask),
     )
-    if not decision.granted or isinstance(ask, ById):
+    if not decision.granted or isinstance(ask, EntryRequest):
         return decision
     read = decide_select(ruleset, identity, ask, run_script)
     if read.granted:
-        both = narrowed(decision.conditions, read.where(EVERYTHING))
+        both = conjoin(decision.conditions, read.where(EVERYTHING))
         return Decision(True, "delete", ruleset, decision.rule, both, notes=decision.notes)
     assert decision.rule is not None
     notes = [*list(decision.notes)[:-1], (decision.rule, reasons.UNREADABLE)]
     return Decision(False, "delete", ruleset, notes=notes)
 
 
-def _reading(identity: Identity, ask: ByQuery | ById, deletes: bool) -> Judge:
+def _reading(identity: Identity, ask: QueryRequest | EntryRequest, deletes: bool) -> Judge:
     user = identity.user
 
     def by_query(rule: Rule) -> Reason | Granted:
-        assert isinstance(ask, ByQuery)
+        assert isinstance(ask, QueryRequest)
         values: Values = []
         if rule.require:
             reason = unmet_by_where(rule, ask.where, user, deletes, values)
             if reason is not None:
                 return reason
-        name = hidden_name(rule.columns, ask, values)
+        name = first_hidden(rule.columns, ask, values)
         if name is not None:
             return reasons.hidden(name)
         if not values:
@@ -187,7 +187,7 @@ def _reading(identity: Identity, ask: ByQuery | ById, deletes: bool) -> Judge:
         return Granted(all_of([condition.node(value) for condition, value in values]))
 
     def by_id(rule: Rule) -> Reason | Granted:
-        assert isinstance(ask, ById)
+        assert isinstance(ask, EntryRequest)
         # A rule that asks nothing of the records has none of them read.
         for stored in ask.stored if rule.require else ():
             reason = unmet_by_record(rule, stored, user)
@@ -195,7 +195,7 @@ def _reading(identity: Identity, ask: ByQuery | ById, deletes: bool) -> Judge:
                 return reason
         return _PLAINLY
 
-    return by_id if isinstance(ask, ById) else by_query
+    return by_id if isinstance(ask, EntryRequest) else by_query
 
 
 def decide_insert(
@@ -213,7 +213,7 @@ def decide_insert(
                 return reasons.rejected(reason)
             if row.keys() <= fitting:
                 continue
-            reason = undeclared(ruleset, identity, row) or closed_to_insert(
+            reason = first_undeclared(ruleset, identity, row) or first_unwritable_on_insert(
                 rule.columns, row, rule.pinned_on_insert
             )
             if reason is not None:
@@ -226,7 +226,7 @@ def decide_insert(
         "insert",
         identity,
         judge,
-        lambda rule: scripted.insert(Caller(ruleset, identity, run_script), rule, ask),
+        lambda rule: scripted.insert(ScriptContext(ruleset, identity, run_script), rule, ask),
     )
 
 
@@ -239,7 +239,7 @@ def decide_update(
     shows = partial(shown_of, ruleset, identity, run_script=run_script)
     shown = [Shown(shows, change.stored) for change in ask.changes]
     judge = UpdateJudge(ruleset, identity, ask, shown)
-    caller = Caller(ruleset, identity, run_script)
+    caller = ScriptContext(ruleset, identity, run_script)
     return _decide(
         ruleset,
         "update",
@@ -253,7 +253,7 @@ def shown_of(
     ruleset: Ruleset, identity: Identity, stored: Data, run_script: ScriptRun = NO_SCRIPTS
 ) -> Projection:
     """What a select of one entry by its id shows this identity; nothing where it is denied."""
-    return decide_select(ruleset, identity, ById([stored]), run_script).shown
+    return decide_select(ruleset, identity, EntryRequest([stored]), run_script).shown
 
 
 # -- what a write answers

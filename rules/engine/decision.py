@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from rowkeeper.datasources.query.select import Projection
-from rowkeeper.datasources.query.where import EVERYTHING, Node, narrowed
+from rowkeeper.datasources.query.where import EVERYTHING, Node, conjoin
 
 from . import reasons
 from .reasons import Reason, TraceLine
@@ -54,7 +54,7 @@ class Decision:
 
     def where(self, asked: Node) -> Node:
         """The where that runs, for a request that asked for this one."""
-        return narrowed(asked if self.rewritten is None else self.rewritten, self.conditions)
+        return conjoin(asked if self.rewritten is None else self.rewritten, self.conditions)
 
     @property
     def trace(self) -> list[TraceLine]:

@@ -16,10 +16,10 @@ from rowkeeper.datasources.values.validation import (
     Scalar,
     composed,
     is_scalar,
+    printable,
     problem_with_name,
     problem_with_row,
     problem_with_text,
-    shown,
 )
 from rowkeeper.rules.sandbox.worker.policy import check
 
@@ -84,7 +84,7 @@ class _Reader:
         if declared and "." in name and name not in self.columns:
             self.note(
                 path,
-                f"there is no column `{shown(name)}`; a name with a dot means the declared "
+                f"there is no column `{printable(name)}`; a name with a dot means the declared "
                 "column of exactly that name",
             )
             return None
@@ -127,7 +127,7 @@ class _Reader:
         for key in raw:
             if key not in PROPERTIES:
                 self.note(
-                    shown(key), f"there is no such property; there are {', '.join(PROPERTIES)}"
+                    printable(key), f"there is no such property; there are {', '.join(PROPERTIES)}"
                 )
         scripted = "script" in raw
         script = self.text(raw, "script", MAX_SCRIPT) if scripted else None
@@ -242,7 +242,7 @@ class _Reader:
     def conditions(self, name: Any, tests: Any, path: str, declared: bool) -> list[Condition]:
         """The conditions on one column; in `require`, `on` may stand beside the operators."""
         column = self.column(name, path, declared)
-        path = f"{path}.{shown(name)}"
+        path = f"{path}.{printable(name)}"
         operators = sorted(NODE_OPERATORS)
         if not isinstance(tests, dict) or not set(tests) - {"on"}:
             self.note(path, f"is an object of at least one of {', '.join(operators)}")
@@ -254,7 +254,7 @@ class _Reader:
                 continue
             if op not in NODE_OPERATORS:
                 self.note(
-                    f"{path}.{shown(op)}",
+                    f"{path}.{printable(op)}",
                     f"there is no such operator; there are {', '.join(operators)}",
                 )
                 continue
@@ -322,11 +322,11 @@ def _condition(
 ) -> Condition:
     whose = isinstance(operand, Template)
     stored, submitted = side or (whose or op == "notequals", True)
-    value = f"`{shown(operand.source if isinstance(operand, Template) else dumps(operand))}`"
+    value = f"`{printable(operand.source if isinstance(operand, Template) else dumps(operand))}`"
     words = {"equals": "to be", "notequals": "not to be", "contains": "to contain"}[op]
-    text = f"requires `{shown(column)}` {words} {value}"
+    text = f"requires `{printable(column)}` {words} {value}"
     if not required:
-        text = f"is for users whose `{shown(column)}` has {words} {value}"
+        text = f"is for users whose `{printable(column)}` has {words} {value}"
     code = "require" if required else "allow"
     return Condition(column, op, operand, stored, submitted, Reason(code, text))
 
@@ -334,7 +334,7 @@ def _condition(
 def _what(value: Any) -> str:
     """A value in a message: short, and as JSON."""
     try:
-        return f"`{shown(dumps(value), 60)}`"
+        return f"`{printable(dumps(value), 60)}`"
     except (TypeError, ValueError, RecursionError):
         return f"a {value.__class__.__name__}"
 

@@ -12,7 +12,7 @@ Data: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class ByQuery:
+class QueryRequest:
     """A select or delete by query. `columns` and `paths` are those named outside the where.
 
     For scripts: `written` is the where as JSON, None where it is not at hand; of a delete, `rows`
@@ -27,7 +27,7 @@ class ByQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class ById:
+class EntryRequest:
     """A read or delete of entries by id: their stored data, None for one that does not exist.
 
     Here and below, `batch`: they come from a commit, so that a script sees a list.
@@ -65,4 +65,4 @@ class Update:
     batch: bool = False
 
 
-Ask: TypeAlias = "ByQuery | ById | Insert | Update"
+DecisionRequest: TypeAlias = "QueryRequest | EntryRequest | Insert | Update"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from rowkeeper.datasources.query.where import And, Elem, Field, Node, Or
+from rowkeeper.datasources.query.where import And, ElemMatch, Field, Node, Or
 from rowkeeper.datasources.values.validation import Scalar, lower, same
 
 from .reasons import Reason
@@ -111,7 +111,7 @@ def unmet_by_where(
     return None
 
 
-def is_requirement(field: Field | Elem, values: Values) -> bool:
+def is_requirement(field: Field | ElemMatch, values: Values) -> bool:
     """Whether a condition says just what a requirement of the rule says."""
     return isinstance(field, Field) and any(
         field.name == condition.column

@@ -16,22 +16,22 @@ from rowkeeper.datasources.query.select import Projection
 from rowkeeper.datasources.query.where import EVERYTHING, Node, matches, parse_where
 from rowkeeper.datasources.query.where.nodes import fields
 from rowkeeper.datasources.values.codec import dumps, loads
-from rowkeeper.datasources.values.validation import problem_with_row, same, shown
+from rowkeeper.datasources.values.validation import printable, problem_with_row, same
 
 from ..sandbox.protocol import ScriptCall, ScriptRun, ScriptVerdict
 from . import reasons
 from .column_checks import (
     NOTHING_PINNED,
-    closed_to_insert,
-    closed_to_update,
-    hidden_name,
-    undeclared,
+    first_hidden,
+    first_undeclared,
+    first_unwritable_on_insert,
+    first_unwritable_on_update,
     written_row,
 )
 from .columns import Columns
 from .decision import Granted
 from .reasons import Ran, Reason
-from .requests import ById, ByQuery, Change, Data, Insert, Update
+from .requests import Change, Data, EntryRequest, Insert, QueryRequest, Update
 from .rule import Operation, Rule
 from .ruleset import Ruleset
 
@@ -55,7 +55,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ScriptContext:
     """Who asks whose rules, and how scripts are run for them."""
 
     ruleset: Ruleset
@@ -106,7 +106,7 @@ class Caller:
         secret = self.ruleset.secret
         for column in left:
             if column in secret:
-                raise Malformed(f"{place}`{shown(column)}` is a password column")
+                raise Malformed(f"{place}`{printable(column)}` is a password column")
         return {**left, **{column: sent[column] for column in sent if column in secret}}
 
     def where(self, left: Any) -> Node:
@@ -121,7 +121,7 @@ class Caller:
         secret = Columns.of(secret=self.ruleset.secret)
         for item in fields(node):
             if secret.hides_field(item):
-                raise Malformed(f"`{shown(item.name)}` is a password column")
+                raise Malformed(f"`{printable(item.name)}` is a password column")
         return node
 
 
@@ -157,9 +157,9 @@ def _alike(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> boo
 # -- reads
 
 
-def select(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
+def select(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) -> Reason | Granted:
     """What a script says to a read, by query or by id."""
-    if isinstance(ask, ById):
+    if isinstance(ask, EntryRequest):
         return caller.ask(rule, "select", {}, lambda c, left: _by_id(caller, ask, c, left))
     written = ask.written
     if written is None:
@@ -168,7 +168,7 @@ def select(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
         written = {}
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
-        name = hidden_name(columns, ask, [])
+        name = first_hidden(columns, ask, [])
         if name is not None:
             return reasons.hidden(name)
         return Granted(where=caller.where(left), shown=columns.projection)
@@ -176,7 +176,9 @@ def select(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
     return caller.ask(rule, "select", written, outcome)
 
 
-def _by_id(caller: Caller, ask: ById, columns: Columns, left: Any) -> Reason | Granted:
+def _by_id(
+    caller: ScriptContext, ask: EntryRequest, columns: Columns, left: Any
+) -> Reason | Granted:
     """What the script put in is a condition on the entry; one that is not there meets none."""
     where = caller.where(left)
     for stored in ask.stored:
@@ -185,26 +187,26 @@ def _by_id(caller: Caller, ask: ById, columns: Columns, left: Any) -> Reason | G
     return Granted(shown=columns.projection)
 
 
-def delete(caller: Caller, rule: Rule, ask: ByQuery | ById) -> Reason | Granted:
+def delete(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) -> Reason | Granted:
     """What a script says to a delete. It is shown what is stored; what it changes is nothing."""
     stored = _stored(ask)
     if isinstance(stored, Reason):
         return stored
     rows = [caller.open(row) for row in stored]
-    query: Any = rows[0] if isinstance(ask, ById) and not ask.batch else rows
+    query: Any = rows[0] if isinstance(ask, EntryRequest) and not ask.batch else rows
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
-        name = hidden_name(columns, ask, []) if isinstance(ask, ByQuery) else None
+        name = first_hidden(columns, ask, []) if isinstance(ask, QueryRequest) else None
         return Granted() if name is None else reasons.hidden(name)
 
     return caller.ask(rule, "delete", query, outcome)
 
 
-def _stored(ask: ByQuery | ById) -> Sequence[Data] | Reason:
+def _stored(ask: QueryRequest | EntryRequest) -> Sequence[Data] | Reason:
     """The rows that are to go; why none are shown, where that is so."""
-    if len(ask.stored if isinstance(ask, ById) else ()) > MAX_ROWS:
+    if len(ask.stored if isinstance(ask, EntryRequest) else ()) > MAX_ROWS:
         return _too_many()
-    if isinstance(ask, ById):
+    if isinstance(ask, EntryRequest):
         rows: Sequence[Data] = [row for row in ask.stored if row is not None]
         if len(rows) < len(ask.stored):
             return reasons.SCRIPT
@@ -222,13 +224,13 @@ def _too_many() -> Reason:
 # -- writes
 
 
-def insert(caller: Caller, rule: Rule, ask: Insert) -> Reason | Granted:
+def insert(caller: ScriptContext, rule: Rule, ask: Insert) -> Reason | Granted:
     """What a script says to new rows."""
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
         rows = _rows(caller, left, ask.rows, ask.batch)
         for sent, row in zip(ask.rows, rows, strict=True):
-            reason = closed_to_insert(columns, sent, NOTHING_PINNED) or undeclared(
+            reason = first_unwritable_on_insert(columns, sent, NOTHING_PINNED) or first_undeclared(
                 caller.ruleset, caller.identity, row
             )
             if reason is not None:
@@ -240,7 +242,7 @@ def insert(caller: Caller, rule: Rule, ask: Insert) -> Reason | Granted:
 
 
 def update(
-    caller: Caller, rule: Rule, ask: Update, shown_columns: Sequence[Callable[[str], bool]]
+    caller: ScriptContext, rule: Rule, ask: Update, shown_columns: Sequence[Callable[[str], bool]]
 ) -> Reason | Granted:
     """What a script says to changes of entries; it sees what they hold now."""
     changes = ask.changes
@@ -249,9 +251,9 @@ def update(
         rows = _rows(caller, left, [change.submitted for change in changes], ask.batch)
         written = []
         for change, row, visible in zip(changes, rows, shown_columns, strict=True):
-            reason = closed_to_update(columns, change, visible, NOTHING_PINNED) or undeclared(
-                caller.ruleset, caller.identity, row, change.stored
-            )
+            reason = first_unwritable_on_update(
+                columns, change, visible, NOTHING_PINNED
+            ) or first_undeclared(caller.ruleset, caller.identity, row, change.stored)
             if reason is not None:
                 return reason
             whole = Change(row, change.stored, change.own_row)
@@ -265,7 +267,9 @@ def update(
     return caller.ask(rule, "update", sent[0], outcome, entry=records[0])
 
 
-def _rows(caller: Caller, left: Any, sent: Sequence[Data], batch: bool) -> list[dict[str, Any]]:
+def _rows(
+    caller: ScriptContext, left: Any, sent: Sequence[Data], batch: bool
+) -> list[dict[str, Any]]:
     """The rows that a script left, each beside the one that was sent. Raises `Malformed`."""
     if not batch:
         return [caller.whole(left, sent[0], "")]

@@ -15,7 +15,7 @@ from rowkeeper.accounts.identity import Identity
 from rowkeeper.datasources.values.validation import same
 
 from . import reasons
-from .column_checks import closed_to_update, undeclared, written_row
+from .column_checks import first_undeclared, first_unwritable_on_update, written_row
 from .decision import Granted
 from .reasons import Reason
 from .requests import Change, Update
@@ -80,6 +80,6 @@ class UpdateJudge:
 
     def _closed(self, rule: Rule, change: Change, visible: Callable[[str], bool]) -> Reason | None:
         """The first column of the change that the rule does not let the caller write."""
-        return undeclared(
+        return first_undeclared(
             self.ruleset, self.identity, change.submitted, change.stored
-        ) or closed_to_update(rule.columns, change, visible, rule.pinned_on_update)
+        ) or first_unwritable_on_update(rule.columns, change, visible, rule.pinned_on_update)

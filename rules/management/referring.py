@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.values.codec import loads
-from rowkeeper.datasources.values.validation import few, shown, whole_number
+from rowkeeper.datasources.values.validation import join_some, printable, whole_number
 
 
 def data_source(reference: str) -> DataSource:
@@ -28,8 +28,8 @@ def data_source(reference: str) -> DataSource:
 
 def _existing() -> str:
     rows = DataSource.objects.order_by("pk").values_list("pk", "name")[:11]
-    found = [f"{pk} `{shown(name)}`" for pk, name in rows]
-    return f"there are {few(found)}" if found else "there is none yet"
+    found = [f"{pk} `{printable(name)}`" for pk, name in rows]
+    return f"there are {join_some(found)}" if found else "there is none yet"
 
 
 def json_object(option: str, text: str) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from urllib.parse import quote
 from rowkeeper.accounts.models import ApiToken, App
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.models import DataSource
-from rowkeeper.datasources.query.select import whole
+from rowkeeper.datasources.query.select import parse_natural
 from rowkeeper.datasources.values.format import pretty, read
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ..engine.problems import Problem
 from .canonical import in_order
@@ -35,7 +35,7 @@ class _Named(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class NameIndex:
     """The names of all things of a kind, and their numbers."""
 
     # "API token" or "app".
@@ -43,7 +43,7 @@ class Numbers:
     names: dict[int, str]
 
     @classmethod
-    def of(cls, kind: str, things: Iterable[_Named]) -> Numbers:
+    def of(cls, kind: str, things: Iterable[_Named]) -> NameIndex:
         """Of what is there."""
         return cls(kind, {thing.pk: thing.name for thing in things})
 
@@ -66,7 +66,7 @@ class Numbers:
             if len(found) == 1:
                 return found[0]
             problem = "there is more than one" if found else "there is no"
-            raise Malformed(f"{problem} {self.kind} `{shown(name)}`")
+            raise Malformed(f"{problem} {self.kind} `{printable(name)}`")
         if name.__class__ is int and name not in self.names:
             return int(name)
         raise Malformed(f"an {self.kind} is named here, and its number is of this site alone")
@@ -76,15 +76,15 @@ class Numbers:
 class Directory:
     """The API tokens and apps of this site."""
 
-    tokens: Numbers
-    apps: Numbers
+    tokens: NameIndex
+    apps: NameIndex
 
     @classmethod
     def now(cls) -> Directory:
         """As it is now, by two queries."""
         return cls(
-            Numbers.of("API token", ApiToken.objects.order_by("pk")),
-            Numbers.of("app", App.objects.order_by("pk")),
+            NameIndex.of("API token", ApiToken.objects.order_by("pk")),
+            NameIndex.of("app", App.objects.order_by("pk")),
         )
 
 
@@ -170,10 +170,10 @@ def from_text(text: str, directory: Directory) -> RulesFile:
     keys = (*_KEYS, _REVISION)
     unknown = set(found) - set(keys)
     if unknown:
-        raise Malformed(f"there is no `{shown(min(unknown))}`; there are {', '.join(keys)}")
+        raise Malformed(f"there is no `{printable(min(unknown))}`; there are {', '.join(keys)}")
     if not isinstance(found["dataSource"], str) or not isinstance(found["rules"], list):
         raise Malformed("`dataSource` is a name, and `rules` a list of rules")
-    revision = whole(found, _REVISION)
+    revision = parse_natural(found, _REVISION)
     problems: list[Problem] = []
     rules = [
         _numbered(rule, directory, position, problems)
@@ -187,12 +187,12 @@ def _numbered(rule: Any, directory: Directory, position: int, problems: list[Pro
         return rule
     found = dict(rule)
 
-    def numbers(names: Any, known: Numbers, path: str) -> Any:
+    def numbers(names: Any, known: NameIndex, path: str) -> Any:
         if not isinstance(names, list):
             return names
         return [number(name, known, f"{path}[{at}]") for at, name in enumerate(names)]
 
-    def number(name: Any, known: Numbers, path: str) -> Any:
+    def number(name: Any, known: NameIndex, path: str) -> Any:
         try:
             return known.number_of(name)
         except Malformed as error:

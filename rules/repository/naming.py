@@ -20,7 +20,7 @@ from django.db.models.functions import Cast
 from rowkeeper.datasources.catalog.saving import naming
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.permissions.rights import may
-from rowkeeper.datasources.values.validation import few, shown
+from rowkeeper.datasources.values.validation import join_some, printable
 
 from ..models import AccessRule, Revision
 from .rules import rules_of, save_rules
@@ -40,7 +40,9 @@ class Tested:
     def __str__(self) -> str:
         found = sorted({*self.positions, *self.scripts})
         listed = ", ".join(map(str, found[:8])) + (" and more" if len(found) > 8 else "")
-        return f"rule{'s' if len(found) > 1 else ''} {listed} of `{shown(self.data_source.name)}`"
+        return (
+            f"rule{'s' if len(found) > 1 else ''} {listed} of `{printable(self.data_source.name)}`"
+        )
 
 
 def tested(name: str, contained: bool = True) -> list[Tested]:
@@ -112,16 +114,16 @@ def check_rename(
     if scripts:
         raise ValidationError(
             {
-                "name": f"rules test the name `{shown(old)}` as `Source` in a way that you have to "
-                f"change first: {few(scripts)}"
+                "name": f"rules test the name `{printable(old)}` as `Source` in a way that you "
+                f"have to change first: {join_some(scripts)}"
             }
         )
     if not change_rules:
         raise ValidationError(
             {
-                "name": f"rules test the name `{shown(old)}` as `Source`: "
-                f"{few([str(each) for each in found])}. They would no longer let these people in. "
-                f"{how} to change the name in these rules as well"
+                "name": f"rules test the name `{printable(old)}` as `Source`: "
+                f"{join_some([str(each) for each in found])}. They would no longer let these "
+                f"people in. {how} to change the name in these rules as well"
             }
         )
     vars(source)["rowkeeper_rename_agreed"] = True
@@ -167,7 +169,7 @@ def _check_name(sender: object, source: DataSource, before: str | None, **kwargs
     is_agreed = vars(source).pop("rowkeeper_rename_agreed", False)
     if before is not None and not is_agreed and source.definition.get("login") and tested(before):
         raise ValidationError(
-            {"name": f"rules test the name `{shown(before)}` as `Source`; change them first"}
+            {"name": f"rules test the name `{printable(before)}` as `Source`; change them first"}
         )
 
 

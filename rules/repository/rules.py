@@ -161,7 +161,7 @@ def save_rules(
             )
             for position, rule in enumerate(rules, 1)
         )
-        registry.touch_rules(data_source.pk)
+        registry.bump_rules_version(data_source.pk)
         data_source.refresh_from_db(fields=["revision", "rules_tag", "updated_at"])
         note = "; ".join(filter(None, [note, authorship.taken_over(rules, take_over)]))
         record(data_source, rules, Saving(by, origin, note, reverts))
@@ -218,7 +218,7 @@ def _changed(sender: object, instance: AccessRule, raw: bool = False, **kwargs: 
         _close_gaps(instance.data_source_id)
         if isinstance(instance.script, str) and instance.script_by_id is not None:
             authorship.remember(instance.data_source_id, {instance.script: instance.script_by_id})
-    registry.touch_rules(instance.data_source_id)
+    registry.bump_rules_version(instance.data_source_id)
     if not raw and _is_about_rules(kwargs.get("origin")):
         _record(instance.data_source_id)
 

@@ -15,11 +15,11 @@ from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.catalog.registry import Source
 from rowkeeper.datasources.errors import Busy, Malformed
-from rowkeeper.datasources.permissions.by_user_id import has_one_of
+from rowkeeper.datasources.permissions.by_user_id import has_any
 from rowkeeper.datasources.query.where import Node, parse_where
 from rowkeeper.datasources.query.where.nodes import fields
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import MAX_INTEGER, problem_with_text, shown
+from rowkeeper.datasources.values.validation import MAX_INTEGER, printable, problem_with_text
 
 from ..engine.columns import Columns
 from ..sandbox import LookupFailed, Lookups
@@ -69,14 +69,14 @@ class LookupsOf:
         source = registry.find(reference) if _is_reference(reference) else None
         if source is None or not self._may_read(source.id, self._writer_id):
             raise LookupFailed(
-                f"there is no data source `{shown(reference)}` that the writer of this script may "
-                "view"
+                f"there is no data source `{printable(reference)}` that the writer of this "
+                "script may view"
             )
         return source
 
     def _may_read(self, source_id: int, writer_id: int) -> bool:
         if source_id not in self._readable:
-            self._readable[source_id] = has_one_of(writer_id, SEEING, source_id)
+            self._readable[source_id] = has_any(writer_id, SEEING, source_id)
         return self._readable[source_id]
 
 
@@ -85,7 +85,7 @@ _Ask: TypeAlias = Callable[[Lookups, float], Any]
 Found = TypeVar("Found")
 
 
-class Remembered:
+class RecordedLookups:
     """The look-ups of one run of a script, with a digest of what each found."""
 
     def __init__(self, lookups: Lookups, fresh: Callable[[], Lookups]) -> None:
@@ -150,7 +150,7 @@ def _where(source: Source, value: dict[str, Any]) -> Node:
     secret = Columns.of(secret=source.secret)
     for item in fields(where):
         if secret.hides_field(item):
-            raise Malformed(f"`{shown(item.name)}` is a password column, which nobody reads")
+            raise Malformed(f"`{printable(item.name)}` is a password column, which nobody reads")
     return where
 
 
@@ -158,7 +158,7 @@ def _where(source: Source, value: dict[str, Any]) -> Node:
 def _told(seconds: float) -> Iterator[None]:
     """Within the time that is left; what goes wrong is told to the script."""
     try:
-        with store.within(seconds):
+        with store.read_time_limit(seconds):
             yield
     except (Malformed, Busy) as failure:
         raise LookupFailed(failure.message) from None

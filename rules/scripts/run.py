@@ -13,7 +13,7 @@ from rowkeeper.datasources.values.codec import dumps
 from .. import sandbox
 from ..sandbox.limits import current_limits
 from ..sandbox.protocol import Budget, ScriptCall, ScriptVerdict
-from .lookups import LookupsOf, Remembered
+from .lookups import LookupsOf, RecordedLookups
 
 
 class Scripts:
@@ -40,7 +40,7 @@ class Scripts:
         self._writers, self._otherwise, self._lookups_of = writers, otherwise, lookups_of
         self._lookups: dict[int | None, LookupsOf] = {}
         self._said: dict[tuple[str, str, bytes], ScriptVerdict] = {}
-        self._looked_up: list[Remembered] = []
+        self._looked_up: list[RecordedLookups] = []
         self._source_id, self._budget = source_id, budget or Budget()
         self._has_written = False
 
@@ -71,7 +71,7 @@ class Scripts:
         writer = self._writers.get(call.source, self._otherwise)
         if writer not in self._lookups:
             self._lookups[writer] = self._lookups_of(writer)
-        lookups = Remembered(self._lookups[writer], partial(self._lookups_of, writer))
+        lookups = RecordedLookups(self._lookups[writer], partial(self._lookups_of, writer))
         self._looked_up.append(lookups)
         verdict = sandbox.run(call, lookups, self._source_id, self._budget)
         # Once something is written, only what is shown of it is left to ask: then nothing is.

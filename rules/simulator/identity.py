@@ -18,7 +18,7 @@ from rowkeeper.datasources.catalog.registry import Source
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.permissions.rights import having
-from rowkeeper.datasources.values.validation import shown, whole_number
+from rowkeeper.datasources.values.validation import printable, whole_number
 
 from ..decision_log.query import SEEING_PEOPLE, may_see_users
 from .request import Who, object_of
@@ -49,7 +49,7 @@ def _row(user: Any, who: Who) -> Identity:
     found = _rows(source, who.name)
     if len(found) != 1:
         many = "several rows have" if found else "no row has"
-        raise Malformed(f"{many} the address or number `{shown(who.name)}` in `{source.name}`")
+        raise Malformed(f"{many} the address or number `{printable(who.name)}` in `{source.name}`")
     [(entry_id, row)] = found
     if login_session.fingerprint(source.login, row) is None:
         raise Malformed(f"row {entry_id} of `{source.name}` cannot sign in: it has no password")
@@ -99,5 +99,5 @@ def _django(user: Any, who: Who) -> Identity:
         people = people.filter(pk=user.pk)
     found = people.filter(**{get_user_model().USERNAME_FIELD: who.name}).first()
     if found is None:
-        raise Malformed(f"there is no active user of the name `{shown(who.name)}`")
+        raise Malformed(f"there is no active user of the name `{printable(who.name)}`")
     return django_user.identity_for(found)

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.values.codec import loads
 from rowkeeper.datasources.values.format import read
-from rowkeeper.datasources.values.validation import MAX_INTEGER, shown
+from rowkeeper.datasources.values.validation import MAX_INTEGER, printable
 
 from ..engine.rule import Operation
 
@@ -97,7 +97,7 @@ def _who(sent: Any) -> Who:
 def _one_of(sent: dict[str, Any], key: str, names: tuple[str, ...]) -> str:
     value = sent.get(key)
     if not isinstance(value, str) or value not in names:
-        raise Malformed(f"`{key}` is one of {', '.join(names)}, not `{shown(value)}`")
+        raise Malformed(f"`{key}` is one of {', '.join(names)}, not `{printable(value)}`")
     return value
 
 
@@ -117,5 +117,5 @@ def _number(sent: dict[str, Any], key: str) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:30])
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"`{key}` is a whole number from 1, not `{shown(value)}`")
+        raise Malformed(f"`{key}` is a whole number from 1, not `{printable(value)}`")
     return int(value)

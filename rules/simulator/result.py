@@ -21,8 +21,8 @@ from ..describe.decision import (
 )
 from ..engine.decide import Decision
 from ..engine.reasons import TraceLine
-from ..engine.requests import ByQuery
-from .run import SECONDS, Outcome, Rehearsal
+from ..engine.requests import QueryRequest
+from .run import SECONDS, DryRunGuard, Outcome
 
 ROWS = 10
 MAX_TEXT = 200_000
@@ -30,7 +30,7 @@ MAX_WORDS = 4_000
 
 
 def told(
-    door: Rehearsal, outcome: Outcome, sees_columns: bool, sees_entries: bool
+    door: DryRunGuard, outcome: Outcome, sees_columns: bool, sees_entries: bool
 ) -> dict[str, Any]:
     """See above. Columns are listed for those who may see the data source, rows for those who may
     see its entries.
@@ -83,7 +83,7 @@ def _nearest(outcome: Outcome) -> dict[str, Any] | None:
 # -- what each rule said
 
 
-def _lines(door: Rehearsal, decisions: list[Decision]) -> list[dict[str, Any]]:
+def _lines(door: DryRunGuard, decisions: list[Decision]) -> list[dict[str, Any]]:
     """One line a rule; of several decisions, what each said of it."""
     several = len({decision.operation for decision in decisions}) > 1
     found: dict[int, list[tuple[str, TraceLine]]] = {}
@@ -136,7 +136,7 @@ def _columns(source: Source, decision: Decision) -> list[dict[str, Any]]:
 def _query(outcome: Outcome) -> dict[str, Any] | None:
     """The query that would run, in words: what was asked, and what the rule adds to it."""
     decision, ask = outcome.heard[-1] if outcome.heard else (None, None)
-    if decision is None or not isinstance(ask, ByQuery):
+    if decision is None or not isinstance(ask, QueryRequest):
         return None
     return {
         "where": where_in_words(decision.where(ask.where))[:MAX_WORDS],
@@ -150,7 +150,7 @@ def _table(source: Source, outcome: Outcome) -> dict[str, Any] | None:
     """The first rows of a read, with every column, and those that the rule hides marked."""
     ask = outcome.select
     decision, asked = outcome.heard[-1] if outcome.heard else (None, None)
-    if ask is None or decision is None or not isinstance(asked, ByQuery):
+    if ask is None or decision is None or not isinstance(asked, QueryRequest):
         return None
     if ask.aggregate is not None or ask.distinct or ask.count_only:
         return None
@@ -165,9 +165,9 @@ def _table(source: Source, outcome: Outcome) -> dict[str, Any] | None:
     }
 
 
-def _rows(source: Source, where: Node, ask: Select) -> list[store.Stored]:
+def _rows(source: Source, where: Node, ask: Select) -> list[store.StoredEntry]:
     limit = ROWS if ask.limit is None else min(ROWS, ask.limit)
-    with store.within(SECONDS):
+    with store.read_time_limit(SECONDS):
         return store.admin_page(source, where, ask.order, limit, ask.offset)
 
 

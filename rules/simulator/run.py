@@ -16,19 +16,19 @@ from rowkeeper.datasources.permissions.rights import may
 from rowkeeper.datasources.query.joins import Reference, left_names, parse_joins
 from rowkeeper.datasources.query.select import Delete, Select, parse_query
 from rowkeeper.datasources.query.where import Budget
-from rowkeeper.datasources.store import Stored, normal_address
+from rowkeeper.datasources.store import StoredEntry, normal_address
 from rowkeeper.datasources.values.codec import dumps
 
 from ..access.guard import Guard
-from ..access.joins import Others, columns_of, with_view
-from ..analysis.near_miss import Miss, nearest
+from ..access.joins import JoinResolver, apply_view, columns_of
+from ..analysis.near_miss import NearMiss, nearest
 from ..api.bodies import row_of
 from ..api.commit import decided, first_operation, parse_commit
 from ..api.entries import answer_select
 from ..api.entry_answers import entry_value, is_own, stored_entry
 from ..api.errors import answer, failure_of
 from ..decision_log.query import SEEING_PEOPLE
-from ..decision_log.records import Notes
+from ..decision_log.records import RuleOutcomes
 from ..engine.decide import (
     Decision,
     answered,
@@ -38,7 +38,7 @@ from ..engine.decide import (
     decide_update,
 )
 from ..engine.reasons import ADDRESS, NOT_REACHED, Reason
-from ..engine.requests import Ask, ById, ByQuery, Change, Insert, Update
+from ..engine.requests import Change, DecisionRequest, EntryRequest, Insert, QueryRequest, Update
 from ..engine.rule import Operation
 from .request import Asked, object_of
 
@@ -56,20 +56,20 @@ DECIDE: dict[Operation, Callable[..., Decision]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal(Guard):
+class DryRunGuard(Guard):
     """A guard that remembers what was decided, and tells the log nothing."""
 
-    heard: list[tuple[Decision, Ask | None]] = field(default_factory=list)
+    heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
 
-    def _granted(self, decision: Decision, ask: Ask, began: float) -> Decision:
+    def _granted(self, decision: Decision, ask: DecisionRequest, began: float) -> Decision:
         self.heard.append((decision, ask))
         return Guard._granted(self, decision, ask, began)
 
     def refuse(
         self,
         operation: Operation,
-        ask: Ask | None = None,
-        notes: Notes | None = None,
+        ask: DecisionRequest | None = None,
+        notes: RuleOutcomes | None = None,
         took: float = 0.0,
         because: Reason = NOT_REACHED,
     ) -> NoReturn:
@@ -86,24 +86,24 @@ class Outcome:
 
     status: int = 200
     text: str | None = None
-    heard: list[tuple[Decision, Ask | None]] = field(default_factory=list)
+    heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
     # The rows that would be stored, each with the id of its entry, if it has one yet.
     written: list[tuple[int | None, dict[str, Any]]] = field(default_factory=list)
     gone: int | None = None
     select: Select | None = None
     # Fewer entries are shown than the API would give.
     cut: bool = False
-    miss: Miss | None = None
+    miss: NearMiss | None = None
     # What a denial without a decision was about.
-    about: tuple[Operation, Ask] | None = None
+    about: tuple[Operation, DecisionRequest] | None = None
 
 
-def simulate(door: Rehearsal, asked: Asked, user: Any, sees_entries: bool) -> Outcome:
+def simulate(door: DryRunGuard, asked: Asked, user: Any, sees_entries: bool) -> Outcome:
     """Decide, and answer as the API would. `sees_entries`: the user may see what is stored."""
     outcome = Outcome(heard=door.heard)
     action = _Action(door, asked, user, sees_entries, outcome)
     try:
-        with store.within(SECONDS):
+        with store.read_time_limit(SECONDS):
             getattr(action, asked.action)()
             return outcome
     except Failure as error:
@@ -111,12 +111,12 @@ def simulate(door: Rehearsal, asked: Asked, user: Any, sees_entries: bool) -> Ou
     response = answer(failure)
     outcome.status, outcome.text = response.status_code, response.content.decode()
     if failure.code in DENIALS:
-        with store.within(SECONDS):
+        with store.read_time_limit(SECONDS):
             outcome.miss = _nearest(door, outcome)
     return outcome
 
 
-def _nearest(door: Rehearsal, outcome: Outcome) -> Miss | None:
+def _nearest(door: DryRunGuard, outcome: Outcome) -> NearMiss | None:
     last, ask = door.heard[-1] if door.heard else (None, None)
     operation = None if last is None else last.operation
     if ask is None and outcome.about is not None:
@@ -132,13 +132,13 @@ def _nearest(door: Rehearsal, outcome: Outcome) -> Miss | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Joinable(Others):
+class _Joinable(JoinResolver):
     """Joins of data sources whose entries the user of the simulator may see; no others."""
 
     user: Any = None
 
     def door(self, reference: Reference) -> Guard:
-        found = Others.door(self, reference)
+        found = JoinResolver.door(self, reference)
         if found.source is None or not sees_entries_of(self.user, found.source):
             raise Malformed(
                 "a join can be simulated where you may see the entries of what is joined"
@@ -156,7 +156,7 @@ def sees_entries_of(user: Any, source: Source) -> bool:
 class _Action:
     """One action of the API, up to where it would write."""
 
-    door: Rehearsal
+    door: DryRunGuard
     asked: Asked
     user: Any
     sees_entries: bool
@@ -187,14 +187,14 @@ class _Action:
             self.outcome.text = answer_select(self.door, some, joins, others).getvalue().decode()
             self.outcome.cut = cut
             return
-        where, written = with_view(self.door, "select", ask)
+        where, written = apply_view(self.door, "select", ask)
         names = (*ask.names(), *left_names(joins))
-        self.door.select(ByQuery(where, names, tuple(ask.paths()), written))
+        self.door.select(QueryRequest(where, names, tuple(ask.paths()), written))
         others.decided(joins)
 
     def _read_entry(self, entry_id: int) -> None:
         stored = stored_entry(self.door, entry_id, "select")
-        decision = self.door.select(ById([stored.data]))
+        decision = self.door.select(EntryRequest([stored.data]))
         self._answer(entry_value(self.door.found("select"), stored, decision.shown))
 
     # -- writes
@@ -225,7 +225,7 @@ class _Action:
         self._answer_update(source, before, row, after)
 
     def _answer_update(
-        self, source: Source, before: Stored, row: dict[str, Any], after: dict[str, Any]
+        self, source: Source, before: StoredEntry, row: dict[str, Any], after: dict[str, Any]
     ) -> None:
         first = self.door.shown(before.data)
         door = self.door
@@ -240,25 +240,25 @@ class _Action:
         entry_id, source = self.asked.entry_id, self._source()
         there = store.fetch(source, [entry_id]).get(entry_id)
         if there is not None:
-            self.outcome.about = "delete", ById([there.data])
+            self.outcome.about = "delete", EntryRequest([there.data])
         self.door.found("delete")
         stored = stored_entry(self.door, entry_id, "delete")
-        self.door.delete(ById([stored.data]))
+        self.door.delete(EntryRequest([stored.data]))
         self.outcome.gone = 1
         self._answer({})
 
     def _delete_by_query(self) -> None:
         ask = parse_query({**self._body(), "type": "delete"}, columns_of(self.door))
         assert isinstance(ask, Delete)
-        where, written = with_view(self.door, "delete", ask)
+        where, written = apply_view(self.door, "delete", ask)
         source = self.door.found("delete")
         if self.door.ruleset.scripted("delete"):
             if not self.sees_entries:
                 raise Malformed("a script sees the rows of a delete: you may not see the entries")
             rows = partial(_rows, source, where)
-            decision = self.door.delete(ByQuery(where, written=written, rows=rows))
+            decision = self.door.delete(QueryRequest(where, written=written, rows=rows))
         else:
-            decision = self.door.delete(ByQuery(where))
+            decision = self.door.delete(QueryRequest(where))
         if self.sees_entries:
             self.outcome.gone = store.count(source, decision.where(where))
             self._answer({"deletedCount": self.outcome.gone})

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from rowkeeper.accounts.models import App
 from rowkeeper.accounts.tokens import create_api_token
 from rowkeeper.datasources.management.base import SiteCommand
-from rowkeeper.datasources.values.validation import few, shown
+from rowkeeper.datasources.values.validation import join_some, printable
 
 
 class Command(SiteCommand):
@@ -47,10 +47,10 @@ def _app(reference: str) -> App:
     found = found or App.objects.filter(name=reference).first()
     if found is None:
         rows = App.objects.order_by("pk").values_list("pk", "name")[:11]
-        there = [f"{pk} `{shown(name)}`" for pk, name in rows]
+        there = [f"{pk} `{printable(name)}`" for pk, name in rows]
         raise CommandError(
             f"there is no app `{reference}`, expected an id or a name: "
-            + (f"there are {few(there)}" if there else "there is none yet")
+            + (f"there are {join_some(there)}" if there else "there is none yet")
         )
     return found
 

@@ -16,7 +16,7 @@ from rowkeeper.datasources.indexes.status import statuses
 from rowkeeper.datasources.management.base import SiteCommand
 from rowkeeper.datasources.management.naming import source_named
 from rowkeeper.datasources.models import DataSource
-from rowkeeper.datasources.values.validation import shown
+from rowkeeper.datasources.values.validation import printable
 
 from ...database.connection import connection
 
@@ -87,7 +87,7 @@ class Command(SiteCommand):
         source = DataSource.objects.get(pk=source_id)
         unknown = next((name for name in fewer if name not in source.indexed_columns), None)
         if unknown is not None:
-            raise CommandError(f"the column `{shown(unknown)}` is not marked as indexed")
+            raise CommandError(f"the column `{printable(unknown)}` is not marked as indexed")
         kept = [name for name in source.indexed_columns if name not in fewer]
         source.indexed_columns = list(dict.fromkeys([*kept, *more]))
         try:
@@ -110,7 +110,7 @@ class Command(SiteCommand):
         found = statuses(source)
         self.stdout.write(f"{source.name} ({source.pk})")
         for status in found:
-            self.stdout.write(f"  {shown(status.column)}: {status}")
+            self.stdout.write(f"  {printable(status.column)}: {status}")
         if not found:
             self.stdout.write("  no column is marked as indexed")
         if connection.vendor == "postgresql":
@@ -120,5 +120,5 @@ class Command(SiteCommand):
             self.stdout.write(f"queries of the last {RECENT_DAYS} days would have wanted")
         for column, kinds in wanted:
             told = ", ".join(f"{kind} ({times})" for kind, times in kinds)
-            self.stdout.write(f"  {shown(column)}: {told}")
+            self.stdout.write(f"  {printable(column)}: {told}")
         return any(status.state == FAILED for status in found)

@@ -15,7 +15,7 @@ from typing import Any
 import re2
 
 from ...errors import Malformed
-from ...values.validation import shown
+from ...values.validation import printable
 from .charsets import (
     ANY,
     CLASSES,
@@ -88,7 +88,7 @@ def compile_regex(source: str, options: str = "") -> Regex:
     unknown = set(options) - set(FLAGS)
     if unknown or len(set(options)) != len(options):
         raise Malformed(
-            f"`$options` are some of {', '.join(FLAGS)}, each once, not `{shown(options)}`"
+            f"`$options` are some of {', '.join(FLAGS)}, each once, not `{printable(options)}`"
         )
     written, not_an_edge = _read(source, options)
     # In PostgreSQL `***:` says that the rest is the advanced flavour, whatever is set.
@@ -148,7 +148,7 @@ class _Reader:
     kinds: set[str] = field(default_factory=set)
 
     def problem(self, why: str) -> Malformed:
-        return Malformed(f"the pattern `{shown(self.source)}`, at {self.at + 1}: {why}")
+        return Malformed(f"the pattern `{printable(self.source)}`, at {self.at + 1}: {why}")
 
     def peek(self, length: int = 1) -> str:
         return self.source[self.at : self.at + length]

@@ -4,22 +4,34 @@ agree: in memory, on SQLite and on PostgreSQL. Nothing else lives here, and no D
 
 from .limits import Budget
 from .match import matches
-from .nodes import EVERYTHING, And, Elem, Field, Made, Node, Not, Or, all_of, any_of, narrowed
+from .nodes import (
+    EVERYTHING,
+    And,
+    Composite,
+    ElemMatch,
+    Field,
+    Node,
+    Not,
+    Or,
+    all_of,
+    any_of,
+    conjoin,
+)
 from .parse import parse_where
 
 __all__ = [
     "EVERYTHING",
     "And",
     "Budget",
-    "Elem",
+    "Composite",
+    "ElemMatch",
     "Field",
-    "Made",
     "Node",
     "Not",
     "Or",
     "all_of",
     "any_of",
+    "conjoin",
     "matches",
-    "narrowed",
     "parse_where",
 ]

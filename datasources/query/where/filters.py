@@ -13,7 +13,7 @@ from typing import Any, Final
 from ...errors import Malformed
 from ...sql import NEVER, TEXT_POSTGRESQL, Sql, equal_postgresql
 from ...values.codec import dumps
-from ...values.validation import lower, shown
+from ...values.validation import lower, printable
 from .comparison import equal
 from .dates import CLOCK_BASE, DAY_MS, UNITS, Span, instant, span
 from .paths import MISSING
@@ -59,7 +59,7 @@ def read_filter(item: Any, place: str) -> tuple[str, str, Any]:
         raise Malformed(f'`{place}` is an object of "column", "condition" and "value"')
     unknown = set(item) - {"column", "condition", "value", "unit", "from", "to"}
     if unknown:
-        raise Malformed(f"`{place}` has no property `{shown(min(unknown))}`")
+        raise Malformed(f"`{place}` has no property `{printable(min(unknown))}`")
     if not isinstance(item.get("column"), str):
         raise Malformed(f"`{place}.column` is the name of a column")
     condition = item.get("condition")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .nodes import And, Elem, Field, Made, Node, Not, Or
+from .nodes import And, Composite, ElemMatch, Field, Node, Not, Or
 from .operators import OPERATORS
-from .paths import ends, walk
+from .paths import end_values, values_at
 
 
 def matches(node: Node, row: Any) -> bool:
@@ -19,17 +19,17 @@ def matches(node: Node, row: Any) -> bool:
         return any(matches(item, row) for item in node.items)
     if node.__class__ is Not:
         return not matches(node.item, row)
-    if node.__class__ is Made:
+    if node.__class__ is Composite:
         return matches(node.item, row)
-    assert isinstance(node, Elem)
+    assert isinstance(node, ElemMatch)
     return elem_matches(node, row)
 
 
-def elem_matches(node: Elem, item: Any) -> bool:
+def elem_matches(node: ElemMatch, item: Any) -> bool:
     """Whether a list on the path has a member that fits."""
     return any(
         matches(node.item, member)
-        for value in ends(item, node.path)
+        for value in end_values(item, node.path)
         if value.__class__ is list
         for member in value
     )
@@ -38,6 +38,6 @@ def elem_matches(node: Elem, item: Any) -> bool:
 def _field_matches(field: Field, row: Any) -> bool:
     row_of_table = OPERATORS[field.op]
     holds, operand = row_of_table.holds, field.operand
-    values = walk if row_of_table.opens_lists else ends
+    values = values_at if row_of_table.opens_lists else end_values
     found = any(holds(value, operand) for value in values(row, field.path))
     return row_of_table.negates(operand) != found

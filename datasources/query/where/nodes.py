@@ -26,7 +26,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Elem:
+class ElemMatch:
     """`$elemMatch`: a list on the path has a member that fits `item`.
 
     `operand` is what the client wrote: SQLite hands it to a function.
@@ -40,7 +40,7 @@ class Elem:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Composite:
     """An operator that is made of others, such as `$all`. It means `item`, and implies nothing."""
 
     op: str
@@ -71,7 +71,7 @@ class Not:
     item: Node
 
 
-Node: TypeAlias = "Field | And | Or | Not | Elem | Made"
+Node: TypeAlias = "Field | And | Or | Not | ElemMatch | Composite"
 
 EVERYTHING = And(())
 
@@ -98,7 +98,7 @@ def any_of(items: Iterable[Node]) -> Node:
     return flat[0] if len(flat) == 1 else Or(tuple(flat))
 
 
-def narrowed(where: Node, conditions: Node) -> Node:
+def conjoin(where: Node, conditions: Node) -> Node:
     """Both together; a condition that stands in the where already is not said twice."""
     wanted = conditions.items if isinstance(conditions, And) else (conditions,)
     present = where.items if isinstance(where, And) else (where,)
@@ -119,13 +119,13 @@ def column_is(column: str, op: str, operand: Any) -> Field:
     return Field(column, (column,), op, operand, column)
 
 
-def fields(node: Node) -> Iterator[Field | Elem]:
+def fields(node: Node) -> Iterator[Field | ElemMatch]:
     """Every condition in the tree, wherever it stands."""
     if node.__class__ is Field:
         yield node
-    elif node.__class__ is Not or node.__class__ is Made:
+    elif node.__class__ is Not or node.__class__ is Composite:
         yield from fields(node.item)
-    elif node.__class__ is Elem:
+    elif node.__class__ is ElemMatch:
         yield node
         yield from fields(node.item)
     else:

@@ -30,7 +30,7 @@ from ...sql import (
     equal_postgresql,
 )
 from ...values.codec import canonical, dumps
-from ...values.validation import KIND_NUMBER, is_scalar, kind, lower, same, shown
+from ...values.validation import KIND_NUMBER, is_scalar, kind, lower, printable, same
 from ..regex.compile import compile_regex, matches_regex
 from . import filters
 from .comparison import equal, like, truthy
@@ -252,7 +252,7 @@ _TYPES = {
 
 def _a_type(operand: Any, place: str) -> Any:
     if not isinstance(operand, str) or operand not in _TYPES:
-        raise Malformed(f"{place} is one of {', '.join(_TYPES)}, not `{shown(operand)}`")
+        raise Malformed(f"{place} is one of {', '.join(_TYPES)}, not `{printable(operand)}`")
     return operand
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from ...errors import Malformed
 from ...values.validation import MAX_DEPTH as MAX_PATH
-from ...values.validation import is_scalar, problem_with_name, shown
+from ...values.validation import is_scalar, printable, problem_with_name
 from ..column_names import path_of
 from ..regex.compile import compile_regex
 from .filters import read_filter
 from .limits import MAX_CONDITIONS, Budget
-from .nodes import EVERYTHING, Elem, Field, Made, Node, Not, all_of, any_of
+from .nodes import EVERYTHING, Composite, ElemMatch, Field, Node, Not, all_of, any_of
 from .operators import COMPOSED, LOGICAL, OPERATORS
 
 MAX_DEPTH = 32
@@ -41,7 +41,7 @@ def parse_where(
     return node
 
 
-def elem_of(name: str, path: tuple[str, ...], operand: Any) -> Elem:
+def elem_of(name: str, path: tuple[str, ...], operand: Any) -> ElemMatch:
     """The node of an `$elemMatch` whose operand was checked before. Raises `Malformed`."""
     parser = _Parser(frozenset(), single_in=True)
     node = parser.elem(_Place(name, path, name), operand, "$elemMatch", 1)
@@ -73,7 +73,7 @@ class _Place:
 
 def _not_too_long(path: tuple[str, ...], place: str) -> tuple[str, ...]:
     if len(path) > MAX_PATH:
-        raise Malformed(f"`{shown(place)}`: the path has more than {MAX_PATH} keys")
+        raise Malformed(f"`{printable(place)}`: the path has more than {MAX_PATH} keys")
     return path
 
 
@@ -100,7 +100,7 @@ class _Parser:
         return all_of([self._entry(key, item, place, depth) for key, item in value.items()])
 
     def _entry(self, key: str, value: Any, place: str, depth: int) -> Node:
-        here = f"{place}.{shown(key)}"
+        here = f"{place}.{printable(key)}"
         if not key.startswith("$"):
             return self._column(self._key(key, here), value, here, depth)
         if key in LOGICAL:
@@ -144,7 +144,7 @@ class _Parser:
             raise Malformed(f"`{place}.$options` stands beside `$regex`")
         nodes = []
         for key, item in value.items():
-            here = f"{place}.{shown(key)}"
+            here = f"{place}.{printable(key)}"
             if not key.startswith("$"):
                 raise Malformed(f"`{here}`: a plain key stands beside operators")
             if key != "$options":
@@ -191,14 +191,16 @@ class _Parser:
             if not plain:
                 return self._operators(at, value, place, depth)
             if any(key.startswith("$") and key not in LOGICAL for key in value):
-                raise Malformed(f"`{place}.{shown(plain[0])}`: a plain key stands beside operators")
+                raise Malformed(
+                    f"`{place}.{printable(plain[0])}`: a plain key stands beside operators"
+                )
             self._count(0, place, depth)
             return all_of([self._below(at, key, value[key], place, depth) for key in value])
 
         return item
 
     def _below(self, at: _Place, key: str, value: Any, place: str, depth: int) -> Node:
-        here = f"{place}.{shown(key)}"
+        here = f"{place}.{printable(key)}"
         if key in LOGICAL:
             return self._logical(key, value, here, depth, self._under(at))
         problem = problem_with_name(key)
@@ -218,16 +220,16 @@ class _Parser:
             else self._field(at, "$eq", item, f"{place}[{index}]", depth + 1)
             for index, item in enumerate(operand)
         ]
-        return Made("$all", all_of(nodes or [self._field(at, "anything", None, place, depth)]))
+        return Composite("$all", all_of(nodes or [self._field(at, "anything", None, place, depth)]))
 
-    def elem(self, at: _Place, operand: Any, place: str, depth: int) -> Elem:
+    def elem(self, at: _Place, operand: Any, place: str, depth: int) -> ElemMatch:
         """`$elemMatch`: the operand is about one member."""
         if not isinstance(operand, dict):
             raise Malformed(f"`{place}` takes an object")
         if not at.member:
             self._members(operand, place, depth, 4 * MAX_CONDITIONS)
         inside = self._under(_Place(at.name, (), at.column, True))(operand, place, depth + 1)
-        return Elem(at.name, at.path, inside, operand, at.column)
+        return ElemMatch(at.name, at.path, inside, operand, at.column)
 
     # -- logical operators
 
@@ -271,7 +273,7 @@ class _Parser:
 
     def _count(self, conditions: int, place: str, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise Malformed(f"`{shown(place)}` nests deeper than {MAX_DEPTH} levels")
+            raise Malformed(f"`{printable(place)}` nests deeper than {MAX_DEPTH} levels")
         self.budget.add_conditions(conditions)
 
 
@@ -280,5 +282,5 @@ def _refusal(key: str, place: str, why: str) -> Malformed:
     if key in known:
         return Malformed(f"`{place}`: `{key}` {why}")
     return Malformed(
-        f"`{place}`: `{shown(key)}` is no operator; there are {', '.join(sorted(known))}"
+        f"`{place}`: `{printable(key)}` is no operator; there are {', '.join(sorted(known))}"
     )

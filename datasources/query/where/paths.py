@@ -23,20 +23,20 @@ MISSING: Final = Missing()
 _INDEX = re.compile(r"[0-9]+\Z")
 
 
-def ends(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
+def end_values(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
     """The values at the end of a path as they are: lists are opened on the way alone."""
     if at == len(path):
         yield item
     elif item.__class__ is list and _INDEX.match(path[at]) is None:
         for member in item:
-            yield from ends(member, path, at)
+            yield from end_values(member, path, at)
     elif item is None or item is MISSING:
         yield MISSING
     else:
-        yield from ends(_step(item, path[at]), path, at + 1)
+        yield from end_values(_step(item, path[at]), path, at + 1)
 
 
-def walk(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
+def values_at(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
     """Each value at the end of `path`: members of lists first, then the list itself.
 
     `MISSING` stands for a way that ends early. A key of digits is an index into a list; any
@@ -45,7 +45,7 @@ def walk(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
     end = at == len(path)
     if item.__class__ is list and (end or _INDEX.match(path[at]) is None):
         for member in item:
-            yield from walk(member, path, at)
+            yield from values_at(member, path, at)
         if not end:
             return
     if end:
@@ -53,7 +53,7 @@ def walk(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
     elif item is None or item is MISSING:
         yield MISSING
     else:
-        yield from walk(_step(item, path[at]), path, at + 1)
+        yield from values_at(_step(item, path[at]), path, at + 1)
 
 
 def _step(item: Any, key: str) -> Any:

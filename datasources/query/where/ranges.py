@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, is_scalar, kind
 from . import filters
 from .dates import DAY_MS, day_text
-from .nodes import And, Field, Made, Node
+from .nodes import And, Composite, Field, Node
 from .operators import OPERATORS
 
 # More members of a list than these are not looked up one by one.
@@ -23,7 +23,7 @@ KINDS: Final = (KIND_NULL, KIND_BOOLEAN, KIND_NUMBER, KIND_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class KeyRange:
     """Values of one kind: these `points`, or all from `low` to `high`, both included where they
     are not None. `texts`: a text may fit, too, in a span of numbers.
     """
@@ -48,39 +48,39 @@ def conjuncts(node: Node) -> Iterator[Node]:
     if isinstance(node, And):
         for item in node.items:
             yield from conjuncts(item)
-    elif isinstance(node, Made):
+    elif isinstance(node, Composite):
         yield from conjuncts(node.item)
     else:
         yield node
 
 
-def spans_of(node: Node) -> dict[str, Span]:
+def key_ranges(node: Node) -> dict[str, KeyRange]:
     """By column: the span in which a row has to be for the where to hold."""
-    found: dict[str, Span] = {}
+    found: dict[str, KeyRange] = {}
     for item in conjuncts(node):
         if isinstance(item, Field) and len(item.path) == 1:
-            span = span_of(item)
+            span = key_range(item)
             if span is not None:
                 known = found.get(item.path[0])
                 found[item.path[0]] = span if known is None else _both(known, span)
     return found
 
 
-def span_of(field: Field) -> Span | None:
+def key_range(field: Field) -> KeyRange | None:
     """The span of one condition; None where no index helps."""
-    make = _SPANS.get(field.op)
+    make = _RANGES.get(field.op)
     if make is None or OPERATORS[field.op].negates(field.operand):
         return _missing(field)
     return make(field.operand)
 
 
-def _missing(field: Field) -> Span | None:
+def _missing(field: Field) -> KeyRange | None:
     if field.op == "$exists" and OPERATORS["$exists"].negates(field.operand):
-        return Span(KIND_NULL)
+        return KeyRange(KIND_NULL)
     return None
 
 
-def _both(one: Span, other: Span) -> Span:
+def _both(one: KeyRange, other: KeyRange) -> KeyRange:
     """A span that holds what is in both; either will do where they cannot be put together."""
     if one.points is not None or other.kind != one.kind:
         return one
@@ -96,35 +96,35 @@ def _both(one: Span, other: Span) -> Span:
     )
 
 
-def _equal(operand: Any) -> Span | None:
+def _equal(operand: Any) -> KeyRange | None:
     return _among([operand])
 
 
-def _among(operand: Any) -> Span | None:
+def _among(operand: Any) -> KeyRange | None:
     kinds = {kind(member) for member in operand}
     if len(kinds) != 1 or len(operand) > MAX_POINTS:
         return None
     (found,) = kinds
-    return Span(found, tuple(operand)) if found in KINDS else None
+    return KeyRange(found, tuple(operand)) if found in KINDS else None
 
 
-def _from(operand: Any) -> Span | None:
-    return Span(kind(operand), low=operand) if is_scalar(operand) else _equal_null(operand)
+def _from(operand: Any) -> KeyRange | None:
+    return KeyRange(kind(operand), low=operand) if is_scalar(operand) else _equal_null(operand)
 
 
-def _to(operand: Any) -> Span | None:
-    return Span(kind(operand), high=operand) if is_scalar(operand) else _equal_null(operand)
+def _to(operand: Any) -> KeyRange | None:
+    return KeyRange(kind(operand), high=operand) if is_scalar(operand) else _equal_null(operand)
 
 
-def _equal_null(operand: Any) -> Span | None:
-    return Span(KIND_NULL) if operand is None else None
+def _equal_null(operand: Any) -> KeyRange | None:
+    return KeyRange(KIND_NULL) if operand is None else None
 
 
-def _like(operand: Any) -> Span | None:
+def _like(operand: Any) -> KeyRange | None:
     prefix, found, _ = operand.partition("%")
     if not found or not prefix:
         return None
-    return Span(KIND_TEXT, low=prefix, high=text_after(prefix))
+    return KeyRange(KIND_TEXT, low=prefix, high=text_after(prefix))
 
 
 def text_after(prefix: str) -> str | None:
@@ -137,18 +137,18 @@ def text_after(prefix: str) -> str | None:
     return None
 
 
-def _has_type(operand: Any) -> Span | None:
+def _has_type(operand: Any) -> KeyRange | None:
     found = "boolean" if operand == "bool" else operand
-    return Span(found) if found in KINDS else None
+    return KeyRange(found) if found in KINDS else None
 
 
-def _equal_any_case(operand: Any) -> Span | None:
+def _equal_any_case(operand: Any) -> KeyRange | None:
     return None if operand.__class__ is str else _equal(operand)
 
 
-def _number_or_text(low: Any, high: Any) -> Span:
+def _number_or_text(low: Any, high: Any) -> KeyRange:
     """Numbers written as text fit as well; a bound is one of them, as text."""
-    return Span(KIND_NUMBER, low=_wide(low, -1), high=_wide(high, 1), texts=True)
+    return KeyRange(KIND_NUMBER, low=_wide(low, -1), high=_wide(high, 1), texts=True)
 
 
 def _wide(bound: str | None, sign: int) -> float | None:
@@ -160,10 +160,10 @@ def _wide(bound: str | None, sign: int) -> float | None:
     return value if abs(value) < 1.7e308 else None
 
 
-def _dates(condition: str) -> Callable[[Any], Span | None]:
-    def make(operand: Any) -> Span | None:
+def _dates(condition: str) -> Callable[[Any], KeyRange | None]:
+    def make(operand: Any) -> KeyRange | None:
         low, high = filters.limits(condition, operand)
-        return Span(
+        return KeyRange(
             KIND_TEXT,
             low=None if low is None else day_text(low - DAY_MS),
             high=None if high is None else day_text(high + 2 * DAY_MS),
@@ -172,7 +172,7 @@ def _dates(condition: str) -> Callable[[Any], Span | None]:
     return make
 
 
-_SPANS: dict[str, Callable[[Any], Span | None]] = {
+_RANGES: dict[str, Callable[[Any], KeyRange | None]] = {
     "$eq": _equal,
     "$in": _among,
     "$gt": _from,

@@ -17,14 +17,14 @@ from .operators import like_pattern
 from .ranges import conjuncts
 
 
-def parts_of(node: Node) -> Iterator[tuple[str, str]]:
+def trigram_patterns(node: Node) -> Iterator[tuple[str, str]]:
     """(column, pattern in lower case) of each condition that a text has a part, or a pattern that
     needs one, in `LIKE`'s terms; only of those for which an index of such pieces is of use.
     """
     for item in conjuncts(node):
         if isinstance(item, Field) and len(item.path) == 1 and item.op in _PARTS:
             pattern = _PARTS[item.op](item.operand)
-            if pattern is not None and _has_a_piece(pattern):
+            if pattern is not None and _has_trigram(pattern):
                 yield item.path[0], pattern
 
 
@@ -43,12 +43,12 @@ def _needed_part(operand: Any) -> str | None:
     """Of the text that a pattern needs, a part in ASCII, whose lower case does not depend on what
     stands beside it: the longest that has a piece.
     """
-    several = filter(_has_a_piece, _ASCII.findall(compile_regex(*operand).needs))
+    several = filter(_has_trigram, _ASCII.findall(compile_regex(*operand).needs))
     longest = max(several, key=len, default=None)
     return None if longest is None else _plain_part(longest)
 
 
-_PIECE = re.compile("[0-9A-Za-z]{3}")
+_TRIGRAM = re.compile("[0-9A-Za-z]{3}")
 _ASCII = re.compile("[\\x01-\\x7f]+")
 _PARTS: dict[str, Callable[[Any], str | None]] = {
     "$like": _like_part,
@@ -59,6 +59,6 @@ _PARTS: dict[str, Callable[[Any], str | None]] = {
 }
 
 
-def _has_a_piece(text: str) -> bool:
+def _has_trigram(text: str) -> bool:
     """Whether three letters or digits of ASCII stand in a row."""
-    return _PIECE.search(text) is not None
+    return _TRIGRAM.search(text) is not None

@@ -9,7 +9,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import IO, Any
 
-from ...values.validation import MAX_COLUMNS, shown
+from ...values.validation import MAX_COLUMNS, printable
 from ..lines import Line
 from ..problems import Problem, Unreadable
 from .guard import look_through
@@ -89,7 +89,7 @@ class XlsxFile:
         others = len(book.worksheets) - 1
         if others:
             self.notes = [
-                f"The sheet “{shown(sheet.title)}” is read; {others} other "
+                f"The sheet “{printable(sheet.title)}” is read; {others} other "
                 f"sheet{'s are' if others > 1 else ' is'} not."
             ]
 
@@ -185,7 +185,7 @@ def _value(cell: Any) -> Any:
     value = cell.value
     if isinstance(value, str):
         if cell.data_type == "e":
-            return Wrong(f"the cell shows the error `{shown(value, 20)}`")
+            return Wrong(f"the cell shows the error `{printable(value, 20)}`")
         return plain(value)
     if isinstance(value, float):
         return value or 0.0
@@ -223,7 +223,7 @@ def _time_text(value: Any, shape: str | None) -> Any:
         return value.isoformat(timespec="seconds" if value.second else "minutes")
     if isinstance(value, timedelta):
         return _duration(value)
-    return Wrong(f"a value that is none (`{shown(type(value).__name__)}`)")
+    return Wrong(f"a value that is none (`{printable(type(value).__name__)}`)")
 
 
 def _duration(value: timedelta) -> str:
@@ -251,8 +251,8 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
         text = spelled_out(value)
         if len(text) > MAX_TEXT:
             raise Unreadable(
-                f"line {number}, `{shown(header[column])}`: the text has {len(text)} characters, "
-                f"a cell of a spreadsheet holds {MAX_TEXT}: export as CSV"
+                f"line {number}, `{printable(header[column])}`: the text has {len(text)} "
+                f"characters, a cell of a spreadsheet holds {MAX_TEXT}: export as CSV"
             )
         # `#N/A` is text here, whatever it looks like.
         return typed(text, "s") if text[:1] == "#" else text

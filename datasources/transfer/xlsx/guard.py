@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...values.validation import shown
+from ...values.validation import printable
 from ..problems import Unreadable
 from .elements import ROW, TEXT, Elements
 from .parts import NO_WORKBOOK, Parts, parts_of
@@ -76,8 +76,8 @@ def _check_part(part: zipfile.ZipInfo, line: str | None) -> None:
     if part.file_size > limit and line != ROW:
         raise Unreadable(
             f"a part of the workbook unpacks to {part.file_size // 1_000_000} MB "
-            f"(`{shown(part.filename)}`), at most {limit // 1_000_000} are allowed; a CSV file may "
-            "be larger"
+            f"(`{printable(part.filename)}`), at most {limit // 1_000_000} are allowed; a CSV "
+            "file may be larger"
         )
 
 

@@ -22,7 +22,7 @@ from rowkeeper.datasources.errors import Busy, Failure, Malformed, NotFound
 from rowkeeper.datasources.management.base import SiteCommand
 from rowkeeper.datasources.query.select import Delete, parse_query
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import MAX_INTEGER, problem_with_row, shown
+from rowkeeper.datasources.values.validation import MAX_INTEGER, printable, problem_with_row
 from rowkeeper.rules.access.guard import Guard, guard_of
 from rowkeeper.rules.api.errors import STATUS
 from rowkeeper.rules.describe.decision import columns_in_words, conditions_in_words, script_in_words
@@ -34,7 +34,14 @@ from rowkeeper.rules.engine.decide import (
     decide_update,
 )
 from rowkeeper.rules.engine.reasons import TraceLine
-from rowkeeper.rules.engine.requests import Ask, ById, ByQuery, Change, Insert, Update
+from rowkeeper.rules.engine.requests import (
+    Change,
+    DecisionRequest,
+    EntryRequest,
+    Insert,
+    QueryRequest,
+    Update,
+)
 from rowkeeper.rules.engine.rule import OPERATIONS, Operation
 from rowkeeper.rules.management.referring import data_source, json_object
 
@@ -79,7 +86,7 @@ class Asked:
     """A request, as the engine takes it; `ask` None: an update of an entry that is not there."""
 
     operation: Operation
-    ask: Ask | None
+    ask: DecisionRequest | None
     # The id of an entry that is not there.
     missing: int | None = None
 
@@ -175,7 +182,7 @@ def _answer(failure: Failure) -> str:
 def _grant(decision: Decision) -> list[str]:
     rule = decision.rule
     assert rule is not None
-    name = f" ({shown(rule.name)})" if rule.name else ""
+    name = f" ({printable(rule.name)})" if rule.name else ""
     lines = [f"granted by rule {rule.position}{name}"]
     if decision.operation == "select":
         lines.append(f"  columns: {columns_in_words(decision.shown)}")
@@ -232,22 +239,22 @@ def _row(text: str | None) -> dict[str, Any]:
     return row
 
 
-def _by_query(source: Source, operation: Operation, text: str) -> ByQuery:
+def _by_query(source: Source, operation: Operation, text: str) -> QueryRequest:
     body = json_object("--query", text)
     unknown = next((key for key in body if key not in QUERY_KEYS), None)
     if unknown is not None:
         raise CommandError(
-            f"--query: there is no `{shown(unknown)}` in a query, expected one of "
+            f"--query: there is no `{printable(unknown)}` in a query, expected one of "
             f"{', '.join(QUERY_KEYS[1:])}; conditions on columns stand in `where`"
         )
     ask = parse_query({**body, "type": operation}, source.declared)
     if isinstance(ask, Delete):
         found = partial(store.fetch_where, source, ask.where)
-        return ByQuery(ask.where, written=ask.written, rows=lambda n: _data(found(limit=n)))
-    return ByQuery(ask.where, tuple(ask.names()), written=ask.written)
+        return QueryRequest(ask.where, written=ask.written, rows=lambda n: _data(found(limit=n)))
+    return QueryRequest(ask.where, tuple(ask.names()), written=ask.written)
 
 
-def _data(found: dict[int, store.Stored]) -> list[dict[str, Any]]:
+def _data(found: dict[int, store.StoredEntry]) -> list[dict[str, Any]]:
     return [entry.data for entry in found.values()]
 
 
@@ -260,7 +267,7 @@ def _of_entry(
     data = None if stored is None else stored.data
     missing = entry_id if stored is None else None
     if operation != "update":
-        return Asked(operation, ById([data]), missing)
+        return Asked(operation, EntryRequest([data]), missing)
     if data is None:
         return Asked(operation, None, missing)
     return Asked(
