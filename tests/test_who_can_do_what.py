@@ -222,6 +222,20 @@ CASES: list[tuple[str, list[dict[str, object]], str, Operation, list[int]]] = [
         [1],
     ),
     (
+        "a delete by query that repeats what an earlier rule requires",
+        [
+            {"type": ["delete"], "allow": "all", "require": ["A"]},
+            {
+                "type": ["delete", "select"],
+                "allow": "all",
+                "require": [{"A": {"equals": "y"}}, "Salary"],
+            },
+        ],
+        "loggedIn",
+        "delete",
+        [1],
+    ),
+    (
         "an app without a credential",
         [{"type": ["select"], "allow": "all", "appId": [1]}],
         "nobody",

@@ -101,7 +101,7 @@ def covers(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool:
         return True  # whom it is for, it grants or rejects
     if operation == "update":
         return first.stored <= second.stored
-    return reads_all(first, second)
+    return reads_all(first, second, operation)
 
 
 def covers_apps(first: Rule, second: Rule) -> bool:
@@ -192,11 +192,28 @@ def excludes(left: Condition, right: Condition) -> bool:
     return held.op == "equals" and not test.met_by({held.column: held.operand}, {})
 
 
-def reads_all(first: RuleFacts, second: RuleFacts) -> bool:
+def provides(condition: Condition, operation: Operation) -> bool:
+    """Whether repeating the condition in a query gives the column: a delete needs an equality."""
+    return condition.op == "equals" or operation == "select"
+
+
+def _given(rule: RuleFacts, operation: Operation) -> frozenset[Key]:
+    """The requirements that every request meets that fits the rule. A rule that requires a column
+    is met by queries alone, which repeat the conditions.
+    """
+    items = () if rule.rule.script is not None else rule.rule.require
+    if not any(isinstance(item, Provided) for item in items):
+        return rule.required
+    conditions = [item for item in items if isinstance(item, Condition)]
+    named = {item.column for item in conditions if provides(item, operation)}
+    return rule.required | {("provided", column) for column in named}
+
+
+def reads_all(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool:
     """Whether a read that fits the second rule fits the first: it asks for no more, and hides
     no more.
     """
-    if not first.required <= second.required:
+    if not first.required <= _given(second, operation):
         return False
     if first.rule.columns.include is None and not first.rule.columns.hidden:
         return True
