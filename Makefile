@@ -23,7 +23,7 @@ RUN_EXTRAS := server,openapi,xlsx$(if $(filter postgres%,$(DATABASE_URL)),$(comm
 RUN_STAMP := $(BIN)/.installed-$(subst $(comma),-,$(RUN_EXTRAS))
 DEV_STAMP := $(BIN)/.installed-dev
 
-.PHONY: help run test test-long install-dev lint check script-editor clean
+.PHONY: help run test test-long install-dev format lint check script-editor clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -53,6 +53,10 @@ lint: $(DEV_STAMP) ## style, types, and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+format: $(DEV_STAMP) ## format the code, and mend what the linter can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
 
 check: lint ## lint, and what Django says of the project
 	$(BIN)/python manage.py check --fail-level WARNING

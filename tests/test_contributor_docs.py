@@ -1,0 +1,58 @@
+"""The documents for contributors name what is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs/development").glob("*.md")]
+# A file or a folder, and a function or class that is named before it.
+_PATH = re.compile(r"`([a-z_]+/[a-z_/]*(?:\.\w+)?)`")
+_PACKAGE = re.compile(r"`((?:accounts|datasources|rules)(?:\.[a-z_]+)*)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#]+)", text.replace("\n", " ")):
+        assert (page.parent / link).exists(), link
+    for path in _PATH.findall(text):
+        assert (ROOT / path).exists(), path
+
+
+def test_functions_are_in_the_files_that_are_named() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    found = 0
+    for line in text.splitlines():
+        files = re.findall(r"`([a-z_/]+\.py)`", line)
+        code = "".join((ROOT / path).read_text("utf-8") for path in files)
+        for name in re.findall(r"`(?:[A-Z]\w+\.)?(_[a-z]+|[a-z]+_[a-z_]+)`", line) if files else ():
+            found += 1
+            assert f"def {name}(" in code, (name, files)
+    assert found >= 5
+
+
+def test_each_package_is_described() -> None:
+    text = (ROOT / "docs/development/architecture.md").read_text("utf-8")
+    for name in _PACKAGE.findall(text):
+        assert importlib.util.find_spec(f"rowkeeper.{name}"), name
+    for app in ("datasources", "rules"):
+        for folder in (ROOT / app).iterdir():
+            if (folder / "__init__.py").exists() and folder.name not in (
+                "management",
+                "migrations",
+                "templatetags",
+                "checks",
+            ):
+                assert f"{app}.{folder.name}" in text, folder
+
+
+def test_the_glossary_is_in_order() -> None:
+    text = (ROOT / "docs/development/glossary.md").read_text("utf-8")
+    terms = [term.lower() for term in re.findall(r"^\| ([^|]+?) \|", text, re.M)][1:]
+    terms = [term for term in terms if not term.startswith("---")]
+    assert len(terms) > 25 and terms == sorted(terms, key=lambda term: term.replace("-", " "))
