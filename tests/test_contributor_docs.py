@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs/development").glob("*.md")]
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("de*/*.md")]
 # A file or a folder, and a function or class that is named before it.
 _PATH = re.compile(r"`([a-z_]+/[a-z_/]*(?:\.\w+)?)`")
 _PACKAGE = re.compile(r"`((?:accounts|datasources|rules)(?:\.[a-z_]+)*)`")
