@@ -259,7 +259,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         obj.delete()
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DataSource]) -> None:
-        """The same for several."""
+        """Delete several data sources, with the rights that were given on them."""
         for obj in queryset:
             self.delete_model(request, obj)
 

@@ -100,12 +100,12 @@ class EntryList:
 
     @property
     def unsearched_address(self) -> str:
-        """The same table without a search."""
+        """The address of this table without a search."""
         return self.address(q=None)
 
     @property
     def few_address(self) -> str:
-        """The same page with the other number of columns."""
+        """The address of this page with all columns, or back with the first of them."""
         return self.address(columns=None if self.every_column else "all")
 
     def _where(self) -> Node:

@@ -60,7 +60,7 @@ class DefinitionField(JsonField):
     """An object; no text stands for an empty one."""
 
     def to_python(self, value: Any) -> Any:
-        """See above."""
+        """The object that was typed; `{}` for no text. Raises `ValidationError` for others."""
         found = super().to_python(value)
         return {} if found is None else found
 

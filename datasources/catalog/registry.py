@@ -133,7 +133,7 @@ def _join_sql(column: str, lock: str) -> str:
 
 
 def source_of(model: DataSource) -> Source:
-    """The same of a model that was just read."""
+    """The `Source` of a data source that has just been read as a model. Raises `DoesNotExist`."""
     found = find(model.pk)
     if found is None:
         raise DataSource.DoesNotExist

@@ -153,7 +153,7 @@ class _Tables:
         return Sql(f"{self.values.value(text.text)} AS f0", text.params)
 
     def sort(self, stage: Sort) -> None:
-        """The same documents, numbered anew."""
+        """Number the documents of the stage before in another order."""
         self._evaluate([Sql(self.carried)], [reference for reference, _ in stage.terms])
         self.number([descending for _, descending in stage.terms])
 

@@ -35,7 +35,7 @@ class ListBinding:
 
 
 def batch_conditions(parts: Sequence[Sql], word: str, lists: ListBinding) -> list[Sql]:
-    """The same conditions, which `word` joins, fewer where many have one shape."""
+    """Join conditions of one shape into fewer ones with lists of values. `word` joins them all."""
     by_text: dict[str, list[Sql]] = {}
     for part in parts:
         by_text.setdefault(part.text, []).append(part)

@@ -47,7 +47,7 @@ def _held(dialect: Dialect, term: OrderTerm) -> Sql:
 
 
 def place_of(order: Sequence[OrderTerm], row: Sequence[Any]) -> Place:
-    """The same as values: a column's come as JSON text."""
+    """The place of a row in an order, as values. Those of columns are JSON text."""
     found = [
         loads(restore_large_doubles(item)) if term.is_column and item is not None else item
         for term, item in zip(order, row, strict=False)

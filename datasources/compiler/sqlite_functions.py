@@ -65,7 +65,7 @@ def _holds(value: str | None, op: str, operand: str) -> bool:
 
 
 def _holds_on_path(data: str, path: str, op: str, operand: str) -> bool:
-    """The same for all that a dotted path leads to."""
+    """Whether an operator's test holds on one of the values to which a dotted path leads."""
     return _holds_on(json.loads(data), tuple(json.loads(path)), op, operand)
 
 

@@ -70,7 +70,11 @@ def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
 
 
 def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
-    """The same; `exact`: never NULL. `depth`: how many `$elemMatch` it stands in."""
+    """Compile a node.
+
+    With `exact`, the result is never NULL, as under a negation. `depth` is the number of
+    `$elemMatch` around it, for the names of tables.
+    """
     if isinstance(node, Field):
         return _field(node, dialect, exact, item)
     if isinstance(node, Composite):
@@ -213,7 +217,9 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
 
 
 def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) -> Sql:
-    """The same below a member of a list, which may be a list itself: the key leads into that."""
+    """Compile a test below a member of a list. The member may be a list itself, and the key leads
+    into it.
+    """
     walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
     opened = f"jsonb_typeof({item})='array'"
     if row.opens_lists:

@@ -65,7 +65,10 @@ def build(source_id: int, again: bool = False) -> None:
 
 
 def build_in_turn(source_id: int, seconds: int) -> None:
-    """The same, what failed included, once others are done. Raises `BuilderAtWork`."""
+    """Build all indexes of a data source that are wanted, those that failed included.
+
+    Wait for other builders for `seconds` at most. Raises `BuilderAtWork` after that time.
+    """
     for left in range(seconds, -1, -1):
         try:
             return build(source_id, again=True)
@@ -76,7 +79,7 @@ def build_in_turn(source_id: int, seconds: int) -> None:
 
 
 def build_later(source_id: int) -> None:
-    """The same beside the request, once its transaction is over."""
+    """Build the indexes of a data source in the background, once the transaction is over."""
     if setting("INDEXES_ON_SAVE") and not setting("POOLER"):
         thread = threading.Thread(
             target=_build_beside, args=(source_id,), name=BUILDER, daemon=True

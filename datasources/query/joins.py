@@ -76,7 +76,7 @@ class Join:
             yield self.sum
 
     def as_select(self) -> Select:
-        """The same read of the joined data source, by itself."""
+        """The select on the joined data source that reads what this join adds."""
         return Select(self.where, self.order, self.attributes, self.limit)
 
 

@@ -48,7 +48,7 @@ class Projection:
     drop: frozenset[str] = frozenset()
 
     def of(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The same for a row in memory."""
+        """The columns of a row in memory that go into an answer."""
         return {key: value for key, value in row.items() if self.shows(key)}
 
     def shows(self, column: str) -> bool:
@@ -56,7 +56,7 @@ class Projection:
         return (self.pick is None or column in self.pick) and column not in self.drop
 
     def narrowed(self, columns: tuple[str, ...] | None) -> Projection:
-        """The same, but of these columns alone; None: as it is."""
+        """This projection for some of its columns alone; for None, the projection as it is."""
         if columns is None:
             return self
         return Projection(frozenset(filter(self.shows, columns)))

@@ -52,7 +52,7 @@ class View:
             return NOTHING
 
     def written(self, session: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The same as JSON."""
+        """The where of the view as JSON, for a session."""
         try:
             found: dict[str, Any] = _bound(self.filter, session or {})
         except _Lacking:

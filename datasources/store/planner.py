@@ -76,7 +76,7 @@ class _Planner:
     _passed: list[Sql] = field(default_factory=list)
 
     def rows(self) -> Scan:
-        """See `plan_scan`."""
+        """The scan that `plan_scan` gives."""
         rows = self._rows()
         ask = self.ask
         # One value in an index is narrow enough.

@@ -172,7 +172,7 @@ def csv_cell(value: Json | Missing) -> str:
 
 
 def xlsx_cell(value: Json | Missing) -> str | int | float | bool | None:
-    """The same for a spreadsheet."""
+    """What a cell of a spreadsheet holds of a value."""
     if value is MISSING:
         return None
     if isinstance(value, str):

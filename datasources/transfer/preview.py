@@ -73,7 +73,7 @@ class Preview:
         return not (self.new or self.changed or self.gone or self.new_columns)
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON values, for those who keep it, and for templates."""
+        """The preview as JSON values, to be kept and for templates."""
         return {**asdict(self), "changes_nothing": self.changes_nothing}
 
 

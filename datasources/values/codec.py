@@ -173,5 +173,5 @@ class RowEncoder(json.JSONEncoder):
     """What `Entry.data` is written with."""
 
     def encode(self, o: object) -> str:
-        """See `dumps`."""
+        """The canonical JSON text of a value, by `dumps`."""
         return dumps(o)

@@ -317,7 +317,7 @@ def guard(reference: int | str, identity: Identity, trail: RequestLog | None = N
 def guard_of(
     reference: int | str, source: Source | None, identity: Identity, trail: RequestLog | None = None
 ) -> Guard:
-    """The same for a data source that has been read already."""
+    """The guard of a data source that has been read already."""
     if source is None:
         return Guard(reference, source, _NO_RULES, identity, trail=trail)
     rules = compiled_of(source)

@@ -36,7 +36,7 @@ PIECE = 1_000
 
 
 class KeyReused(Failure):
-    """The same key with another request."""
+    """An `Idempotency-Key` came with another request before."""
 
     code = "request.conflict"
 

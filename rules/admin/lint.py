@@ -40,7 +40,7 @@ class CheckPages(DataSourceAdmin):
         return [path("check-rules/", view, name="rowkeeper_rules_check"), *super().get_urls()]
 
     def check_view(self, request: HttpRequest) -> HttpResponse:
-        """See `checking.answer`."""
+        """Check the rules that are being typed, and answer as `describe.editor.answer` does."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not (self.has_add_permission(request) or self._has(request, None, "change_rules")):

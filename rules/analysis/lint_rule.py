@@ -32,7 +32,7 @@ def warnings_with(
 
 
 def warnings(rule: Rule, several_kinds: bool) -> Iterator[Problem]:
-    """The same of one rule that is enabled and valid."""
+    """The warnings about one rule that is enabled and valid."""
     if rule.script is None:
         yield from _any_record(rule)
         if several_kinds:

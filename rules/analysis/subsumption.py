@@ -83,7 +83,7 @@ def _paths(names: Iterable[str]) -> frozenset[str]:
 
 
 def key(item: Requirement) -> Key:
-    """See `Key`."""
+    """What identifies a requirement: equal for two that ask for the same."""
     if isinstance(item, Provided):
         return ("provided", item.column)
     if isinstance(item.operand, Template):

@@ -235,7 +235,7 @@ class DataSources(Endpoint):
 
 
 def _refuse(identity: Identity, action: str) -> NoReturn:
-    """The same for a data source that is not there and for one that is none of the caller's."""
+    """Raise what a caller gets for a data source that does not exist, or that is none of theirs."""
     permissions.require(identity, action)
     raise NotFound("there is no such data source")
 

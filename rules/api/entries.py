@@ -287,7 +287,7 @@ def _selected(ask: Select, found: Found) -> str:
 
 
 def _page(ask: Select, page: Page) -> str:
-    """The same with a cursor, where one was asked for."""
+    """The answer of a page, with a cursor if one was asked for."""
     if ask.after is None or ask.count_only:
         return _selected(ask, Found(page.entries, page.total))
     total = {} if page.total is None else {"total": page.total}

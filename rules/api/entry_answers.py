@@ -44,7 +44,7 @@ def entry_value(source: Source, stored: StoredEntry, shown_columns: Projection) 
 
 
 def entry_text(source: Source, stored: StoredEntry, shown_columns: Projection) -> str:
-    """The same as JSON text."""
+    """An entry as the JSON text of an answer."""
     return dumps(entry_value(source, stored, shown_columns))
 
 

@@ -35,7 +35,7 @@ def review(
 def opened(
     before: Sequence[Any], after: Sequence[Any], columns: Sequence[str], secret: Sequence[str] = ()
 ) -> list[str]:
-    """The same between two lists: one line for each thing that is new."""
+    """What a list of rules newly allows beside another: one line for each thing."""
     old, new = _listed(before, columns, secret), _listed(after, columns, secret)
     return [_in_words(each, after) for each in escalations(old, new, columns)]
 

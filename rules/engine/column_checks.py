@@ -78,7 +78,10 @@ def first_unwritable_on_insert(
 def first_unwritable_on_update(
     columns: Columns, change: Change, shown: Callable[[str], bool], pinned: frozenset[str]
 ) -> Reason | None:
-    """The same for an entry that is changed. A form may send back what it read."""
+    """The first column that a change may not set, as a reason.
+
+    A form may send back what it read.
+    """
     stored = change.stored
     for column, value in change.submitted.items():
         if columns.opens(column, change.own_row) or _is_pinned(columns, column, pinned):

@@ -34,7 +34,7 @@ class Reason:
     script: Ran | None = None
 
     def of(self, ran: Ran) -> Reason:
-        """The same, said of a script."""
+        """This reason with the report of the script that it is about."""
         return replace(self, script=ran)
 
 

@@ -34,7 +34,7 @@ def any_condition(field: Field) -> bool:
 
 
 def equality(field: Field) -> bool:
-    """And of a delete."""
+    """Whether the condition is an equality, which a bare `"Col"` wants of a delete."""
     return field.op == "$eq"
 
 

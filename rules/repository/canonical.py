@@ -8,7 +8,7 @@ from ..engine.parse import PROPERTIES
 
 
 def in_order(rules: Any) -> Any:
-    """The same rules with their properties in the usual order; what is no rule stays as it is."""
+    """The rules with their properties in the usual order. What is no rule stays as it is."""
     if not isinstance(rules, list):
         return rules
     return [_rule_in_order(rule) if isinstance(rule, dict) else rule for rule in rules]

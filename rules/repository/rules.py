@@ -40,7 +40,7 @@ def rules_of(data_source: DataSource | int) -> list[dict[str, Any]]:
 
 
 def rules_of_all(data_source_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    """The same of several data sources, by one query."""
+    """The stored rules of several data sources by their ids, read by one query."""
     found: dict[int, list[dict[str, Any]]] = {key: [] for key in data_source_ids}
     rows = AccessRule.objects.filter(data_source_id__in=data_source_ids).order_by("position")
     for row in rows.values(*FIELDS.values(), "data_source_id"):
@@ -243,7 +243,7 @@ def _close_gaps(data_source_id: int) -> None:
 def _forget_writer(
     sender: object, instance: ScriptWriter, raw: bool = False, **kwargs: object
 ) -> None:
-    """The same of what a fixture says about the writer of a text."""
+    """Ignore the author that a fixture names for a script."""
     if raw:
         instance.writer_id = None
 

@@ -82,9 +82,10 @@ def read(message: bytes, limits: Limits) -> dict[str, Any]:
 
 
 def _bounded(text: str, limits: Limits) -> str:
-    """The same, if it cannot swell: a `[]` is two bytes of a message, and 64 and more of memory.
+    """Refuse a text of too many values: a `[]` is two bytes of a message, and 64 or more of memory.
 
-    Raises `Breach`. What texts hold of these characters counts, too; it is found without parsing.
+    The values are counted without parsing, so these characters count in texts, too. Raises
+    `Breach`.
     """
     if sum(map(text.count, "[{,")) > limits.output_values:
         raise Breach(f"answered with more than {limits.output_values:,} values")

@@ -32,8 +32,10 @@ MAX_WORDS = 4_000
 def told(
     door: DryRunGuard, outcome: Outcome, sees_columns: bool, sees_entries: bool
 ) -> dict[str, Any]:
-    """See above. Columns are listed for those who may see the data source, rows for those who may
-    see its entries.
+    """What came of a simulated request, as JSON for the panel.
+
+    Columns are listed for those who may see the data source, rows for those who may see its
+    entries.
     """
     source = door.source
     assert source is not None

@@ -213,7 +213,7 @@ _LONG_PATTERN = 200
 
 
 def _long_enough(operand: str, test: Sql) -> Sql:
-    """The same, asked only of texts that can fit for their length."""
+    """Ask the test of texts only that are long enough to fit."""
     if len(operand) <= _LONG_PATTERN:
         return test
     least = len(operand) - operand.count("%")

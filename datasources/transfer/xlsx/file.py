@@ -68,7 +68,7 @@ class XlsxFile:
         return min(1.0, self._done / self._total) if self._total > 1 else None
 
     def lines(self) -> Generator[Line | Problem]:
-        """See `LineFile`."""
+        """The lines of the sheet, as `LineFile` says."""
         books: list[Any] = []
         try:
             books.append(self._open(data_only=True))
