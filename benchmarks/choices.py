@@ -53,8 +53,8 @@ def row_of(n: int, rows: int) -> dict[str, Any]:
         "Email": f"p{n}@acme.com",
         # 90 %, 9 % and 1 % of the rows, all over.
         "Status": "open" if n % 100 == 0 else "late" if n % 100 < 10 else "done",
-        # 20 blocks, one after the other.
-        "Block": f"b{n * 20 // rows}",
+        # 20 blocks, one after the other; the last 300 rows are a block of their own.
+        "Block": "tail" if n >= rows - 300 else f"b{n * 20 // rows}",
         "Team": f"t{n % 50}",
         "Salary": 20_000 + (n * 7919) % 100_003,
     }
@@ -78,6 +78,7 @@ WHERES: dict[str, dict[str, Any]] = {
     "90 %, skewed": {"Status": "done"},
     "5 %, first block": {"Block": "b0"},
     "5 %, last block": {"Block": "b19"},
+    "300 rows, at the end": {"Block": "tail"},
     "a rare one and a common one": {"Department": "d7", "Email": "p99001@acme.com"},
     "two common ones": {"Status": "late", "Block": "b18"},
     "one of few and a range": {"Status": "done", "Salary": {"$lt": 20_050}},
