@@ -58,6 +58,17 @@ def test_the_glossary_is_in_order() -> None:
     assert len(terms) > 25 and terms == sorted(terms, key=lambda term: term.replace("-", " "))
 
 
+def test_the_code_has_the_names_of_the_glossary() -> None:
+    text = (ROOT / "docs/development/glossary.md").read_text("utf-8")
+    apps = ("accounts", "datasources", "rules")
+    code = "\n".join(p.read_text("utf-8") for app in apps for p in (ROOT / app).rglob("*.py"))
+    rows = re.findall(r"^\| [^|]+ \| [^|]+ \| ([^|]+) \|", text, re.M)[1:]
+    names = {name for row in rows for name in re.findall(r"`([A-Z]\w+)", row)}
+    assert len(names) > 25
+    for name in names:
+        assert re.search(rf"^(class {name}\b|{name}(: TypeAlias)? = )", code, re.M), name
+
+
 def test_docstrings_can_be_read_alone() -> None:
     """One that begins "The same" says nothing in a tooltip, or once functions are moved."""
     found = [
