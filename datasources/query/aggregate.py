@@ -1,4 +1,4 @@
-"""`aggregate`: a pipeline of stages, read once. Raw JSON stops here; `aggregate_sql` is its SQL.
+"""`aggregate`: a pipeline of stages, read once. `compiler.aggregate` writes its SQL.
 
 A pipeline begins with entries, whose columns are named as in `order`. From the first `$project`
 or `$group` on it has results, whose fields are those that the stage before made, and no others.

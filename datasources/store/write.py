@@ -46,7 +46,7 @@ def writing(
     Who writes the `whole` may add to them.
 
     `declares`: an administrator named these keys, so that they count as declared columns. Any
-    other write makes columns that are not declared, see `resolving`.
+    other write makes columns that are not declared, see `query.column_names`.
 
     Whoever writes many rows, new columns, or rows that people sign in with, waits for the others
     who do; the data source is locked before any entry, so that nobody waits in a circle.

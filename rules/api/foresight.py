@@ -1,11 +1,9 @@
-"""A select whose outcome can be foreseen: decided before the database is asked, and answered by
-one statement, which also says whether everything was as foreseen.
+"""The optimistic select: decided on what a credential stood for when it last came, and answered by
+one statement, which also reads the credential, the data source and the rows again.
 
-Who a token stands for, and the data source with its rules, seldom change between two requests.
-The decision is made on what they were; the statement reads the credential, the data source and
-the rows at one moment; and its rows count only if the first two came back unchanged. What was
-decided is kept for the same body (`repeated`). Whatever else happens, a denial included, is left to
-the ordinary way, which begins anew.
+The rows count only if the credential, the data source and its rules are unchanged. What was decided
+is kept for the same body (`access.plan_cache`). Everything else, a denial included, is left to the
+ordinary way, which begins at the beginning. PostgreSQL only.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from .limits import Limits
 from .worker.boot import COMMAND
 from .worker.wire import LENGTH
 
-# Where the worker finds `worker`, and RestrictedPython.
+# Where the process finds the package `worker`, and RestrictedPython.
 PATHS: Final = (
     str(Path(__file__).parent),
     str(Path(RestrictedPython.__file__).parent.parent),

@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 def table_of(part: IO[bytes]) -> list[str]:
     """Return the table of texts, each as the workbook holds it."""
     found: list[str] = []
-    for _, element in iterparse(part):  # noqa: S314  (`xlsxguard` has looked for entities)
+    for _, element in iterparse(part):  # noqa: S314  (`guard` has looked for entities)
         if element.tag == _TEXT:
             found.append("".join(_pieces(element)))
             element.clear()
