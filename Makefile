@@ -3,7 +3,7 @@
 #
 #   make run PORT=9000            another port; HOST=0.0.0.0: on every address of this machine
 #   make test ARGS="-k where"     more words for pytest
-#   make test-long                every case, and half an hour of faults
+#   make test-long                many more cases, and 20 minutes of killed processes
 #   make run PYTHON=python3.13 VENV=.venv-3.13
 #   DATABASE_URL=postgres://...   PostgreSQL instead of SQLite (`make test`: after SQLite)
 

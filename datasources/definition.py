@@ -154,7 +154,7 @@ def secret_columns(before: Sequence[str], definition: object) -> list[str]:
     """The columns that are hidden from everyone, once `definition` is in force.
 
     A column that was one stays one (its hashes are still there) until it is cleared, which
-    `saving.save` looks after.
+    `catalog.saving.save` looks after.
     """
     login = login_of(definition)
     now = [login.password_column] if login else []

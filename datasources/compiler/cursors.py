@@ -1,6 +1,6 @@
 """The SQL of `after`: the values that a cursor keeps of a row, and what comes behind them.
 
-It follows `selecting.order_sql`: over types, then by number or text; lists and objects are alike
+It follows `projection.order_sql`: over types, then by number or text; lists and objects are alike
 there, so that the next term or the id decides.
 """
 

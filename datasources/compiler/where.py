@@ -43,9 +43,9 @@ class Dialect:
 def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     """The SQL condition of a where, over a row in the column `data`.
 
-    `source`: the id of the data source whose rows are sought by it, where `sought.is_sought`. The
-    index over whole rows finds these then; they are of that data source, or have lists in lists.
-    NULL does for false there, except below a negation. Without, no index has to do with it.
+    `source` is the id of the data source, where `containment.is_indexable`: the index over whole
+    rows finds its rows then. They are of that data source, or have lists in lists, and NULL stands
+    for false, except below a negation. Without `source`, the condition uses no index.
     """
     if not isinstance(node, And | Or):
         return _where_sql(node, dialect, source)

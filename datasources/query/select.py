@@ -260,7 +260,7 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
 
 
 def column_of(written: str, place: str, columns: Container[str]) -> str:
-    """The column that a name means; see `resolving.column_of`. Raises `Malformed`."""
+    """The column that a name means; see `column_names.column_of`. Raises `Malformed`."""
     name = column_named(written, columns)
     problem = problem_with_name(name)
     if problem:

@@ -55,7 +55,7 @@ class Limits:
 
 
 def loads_bulk(read: Callable[[int], bytes], limits: Limits) -> Any:
-    """The value of a JSON text that `read` gives in pieces of so many bytes; see `jsontext.loads`.
+    """The value of a JSON text that `read` gives in pieces of so many bytes; see `codec.loads`.
 
     Raises `TooLarge` as soon as a limit is exceeded: the rest is not read. Whatever else is wrong
     is as for `loads`.

@@ -1,7 +1,7 @@
 """Numbers as answers spell them, and the functions over them that SQLite lacks.
 
 Sums are exact: every number counts as the decimal that its text is, and what comes out is
-rounded once. PostgreSQL's `numeric` does the same in `jsonsql`.
+rounded once. PostgreSQL's `numeric` does the same in `compiler.json_values`.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def composed(text: str) -> str:
 
 def address_key(text: str) -> str:
     """What two addresses have in common if they are the same: composed, in lower case, without
-    outer blanks. PostgreSQL makes the same in `selecting.address_is`.
+    outer blanks. PostgreSQL makes the same in `compiler.projection.address_is`.
     """
     return composed(lower(composed(text))).strip(BLANKS)
 

@@ -1,1 +1,1 @@
-"""The REST API: the only door to entries. Parse, decide, run, answer."""
+"""The REST API: parse a request, ask the guard, carry it out, answer."""

@@ -1,6 +1,6 @@
 """`$regex`: one linear-time dialect, read here and written out for each engine.
 
-JavaScript's syntax without look-around and back-references. `characters` has its sets, `cost` what
+JavaScript's syntax without look-around and back-references. `charsets` has its sets, `cost` what
 its automaton takes.
 """
 

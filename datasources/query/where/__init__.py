@@ -1,5 +1,6 @@
-"""The query language: a where is parsed once into a small tree, which has three meanings that
-agree: in memory, on SQLite and on PostgreSQL. Nothing else lives here, and no Django.
+"""The where of a query: parsed once into a small tree, and matched in memory.
+
+`compiler.where` writes the same tree as SQL. It imports no Django.
 """
 
 from .limits import Budget

@@ -1,7 +1,7 @@
 """Where the rows of a where can be: what PostgreSQL's index over whole rows is asked.
 
 The index finds rows by the equalities of a where, for any column. The where itself is asked of each
-row that it finds (`sql.where_sql`): this decides speed alone.
+row that it finds (`compiler.where.where_sql`): this decides speed alone.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ class And:
     """All of the items; none: everything."""
 
     items: tuple[Node, ...]
-    # What it is as SQL (`sql.where_sql`): a request with joins and a total asks for it many times.
+    # What it is as SQL (`compiler.where.where_sql`): a request with joins and a total asks for it
+    # many times.
     kept: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 

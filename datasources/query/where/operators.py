@@ -1,7 +1,7 @@
 """The operators: one row each, with its check, its meaning in memory and on both databases.
 
 A test is about one value. Which values a condition looks at (a member of a list, or the whole)
-is the same for all of them, and is said in `walk`, `memory` and `sql`.
+is the same for all of them: `paths`, `match` and `compiler.where` decide.
 
 On SQLite a value is the JSON text of a scalar, and SQL's NULL where it is missing (lists and
 objects go to a function, which asks `holds`); on PostgreSQL it is any jsonb, or NULL. In the SQL

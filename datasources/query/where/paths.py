@@ -1,6 +1,7 @@
 """The values that a path leads to: lists are opened on the way and at the end, as in sift.
 
-`rowkeeper_walk` on PostgreSQL (in the migrations) and `functions.walk` on SQLite say the same.
+`rowkeeper_walk` does the same in SQL: on PostgreSQL it is in `indexes.postgresql_functions`, on
+SQLite in `compiler.sqlite_functions`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A look at an XLSX file before a parser meets it: a ZIP archive of XML, and both can be bombs.
 
-Every part that is read later (`xlsxparts`) is unpacked once, in pieces that are thrown away: what
+Every part that is read later (`parts`) is unpacked once, in pieces that are thrown away: what
 is unpacked later is bounded by what the archive says of itself, sheets alone are large (they are
 read line by line), no XML declares a document type or an entity, and none has more elements than
 can be held. The parts that are not read count by their size only.
