@@ -1,3 +1,3 @@
-"""Columns that an administrator marked as indexed: their keys, how indexes are built, what recent
+"""Indexes of columns that an administrator marked: their keys, how indexes are built, what recent
 queries would have wanted.
 """
