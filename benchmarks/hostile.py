@@ -1,4 +1,4 @@
-"""What a real server makes of the hostile requests of the tests (`tests/hostile_inputs.py`).
+"""What a real server makes of the tests' hostile requests (`tests/reference/hostile_inputs.py`).
 
     python -m benchmarks.hostile [--rows 100000] [--rounds 5] [--sqlite] [--database postgres://…]
 
@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.hostile_inputs import Case, at_place, cases, places, rows
+from tests.reference.hostile_inputs import Case, at_place, cases, places, rows
 
 from .ground import NAME, database
 from .http import server

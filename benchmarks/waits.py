@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.servers import PostgreSQL, Site, postgresql, site
+from tests.support.servers import PostgreSQL, Site, postgresql, site
 
 WRITERS, SOON = 16, 1.0
 # Seconds until the client gives up.

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-from tests.servers import ROOT, Site
+from tests.support.servers import ROOT, Site
 
 BATCH, IMPORTED = 5, 200
 SCRIPT = "return {'granted': type == 'insert' and query.Key != 'none'}"

@@ -29,7 +29,7 @@ from typing import Any
 import psycopg
 
 from tests.faults.clients import ALL, SCRIPT, Clients, Notes
-from tests.servers import PostgreSQL, Site, postgresql, postgresql_programs, site
+from tests.support.servers import PostgreSQL, Site, postgresql, postgresql_programs, site
 
 WORKERS, THREADS = 3, 8
 

@@ -1,0 +1,1 @@
+"""Rules, rights and rows together: what each request may, whichever way it is made."""

@@ -1,0 +1,1 @@
+"""Who is asking: sign-in, tokens, sessions and their limits."""

@@ -1,0 +1,1 @@
+"""The API over HTTP: addresses, answers, refusals and limits."""

@@ -1,0 +1,1 @@
+"""Rules as they decide: parsed, matched, rendered, and beside the second reading."""

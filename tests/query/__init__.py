@@ -1,0 +1,1 @@
+"""The query language: parsed, in memory, as SQL, and beside npm sift."""

@@ -1,0 +1,1 @@
+"""Independent second readings of the contract, with random and hostile cases to read."""

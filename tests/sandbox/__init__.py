@@ -1,0 +1,1 @@
+"""Scripts: the language wall, the process wall, the pool and look-ups."""

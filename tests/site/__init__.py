@@ -1,0 +1,1 @@
+"""The project around the apps: settings, commands, the demo, serving and upgrades."""

@@ -1,0 +1,1 @@
+"""Rows in the database: reads, writes, plans, columns, locks, and a database that fails."""

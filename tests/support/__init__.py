@@ -1,0 +1,1 @@
+"""What tests use: clients of the API, people, servers, a browser, JavaScript, runs of scripts."""
