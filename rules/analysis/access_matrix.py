@@ -203,15 +203,15 @@ def _able(rule: Rule, allow: Allow) -> RuleFacts:
     signed-in users alone, and only for those who have the column that it names.
     """
     templates = [
-        item
+        (item, item.operand)
         for item in rule.require
         if isinstance(item, Condition) and isinstance(item.operand, Template)
     ]
     if rule.script is None and templates and allow.kind in ("all", "loggedIn", "user"):
         has = tuple(
             replace(item, column=path[0], op="equals", operand=own_value(path[0]))
-            for item in templates
-            for path in item.operand.paths  # type: ignore[union-attr]
+            for item, template in templates
+            for path in template.paths
             if len(path) == 1
         )
         conditions = (*allow.conditions, *has)

@@ -13,7 +13,7 @@ from rowkeeper.datasources.values.validation import same
 
 from ..engine.rule import Condition, Operation, Provided, Rule
 from ..engine.templates import Template
-from .subsumption import excludes, provides
+from .subsumption import excludes
 
 
 def _never(column: str) -> bool:
@@ -85,13 +85,18 @@ def _unfit_in_query(rule: Rule, operation: Operation) -> Iterator[str]:
         hidden = rule.columns.hides_column(item.column)
         if isinstance(item, Provided):
             ways = [each for each in conditions if each.column == item.column]
-            if hidden and not any(provides(each, operation) for each in ways):
+            if hidden and not any(_provides(each, operation) for each in ways):
                 yield item.column
         elif item.op == "contains" and not isinstance(item.operand, Template):
             # A query implies `contains` of a text only; a hidden column is named by `$like`.
             text = item.operand
             if not isinstance(text, str) or (hidden and "%" in text):
                 yield item.column
+
+
+def _provides(condition: Condition, operation: Operation) -> bool:
+    """Whether repeating the condition in a query gives the column: a delete needs an equality."""
+    return condition.op == "equals" or operation == "select"
 
 
 def _equals_and_not(rule: Rule) -> bool:

@@ -192,21 +192,17 @@ def excludes(left: Condition, right: Condition) -> bool:
     return held.op == "equals" and not test.met_by({held.column: held.operand}, {})
 
 
-def provides(condition: Condition, operation: Operation) -> bool:
-    """Whether repeating the condition in a query gives the column: a delete needs an equality."""
-    return condition.op == "equals" or operation == "select"
-
-
 def _given(rule: RuleFacts, operation: Operation) -> frozenset[Key]:
-    """The requirements that every request meets that fits the rule. A rule that requires a column
-    is met by queries alone, which repeat the conditions.
+    """The requirements that every request meets that fits the rule.
+
+    A rule that requires a column is met by queries alone, and these repeat its conditions. In a
+    select, any condition gives the column that it is on. A delete needs an equality, and may repeat
+    `equals` by `$in`, which is none.
     """
     items = () if rule.rule.script is not None else rule.rule.require
-    if not any(isinstance(item, Provided) for item in items):
+    if operation != "select" or not any(isinstance(item, Provided) for item in items):
         return rule.required
-    conditions = [item for item in items if isinstance(item, Condition)]
-    named = {item.column for item in conditions if provides(item, operation)}
-    return rule.required | {("provided", column) for column in named}
+    return rule.required | {("provided", item.column) for item in items}
 
 
 def reads_all(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool:

@@ -222,7 +222,17 @@ CASES: list[tuple[str, list[dict[str, object]], str, Operation, list[int]]] = [
         [1],
     ),
     (
-        "a delete by query that repeats what an earlier rule requires",
+        "a select by query that names what an earlier rule requires",
+        [
+            {"type": ["select"], "allow": "all", "require": ["A"]},
+            {"type": ["select"], "allow": "all", "require": [{"A": {"equals": "y"}}, "Salary"]},
+        ],
+        "loggedIn",
+        "select",
+        [1],
+    ),
+    (
+        "a delete by query that meets an equality by $in, which gives no column",
         [
             {"type": ["delete"], "allow": "all", "require": ["A"]},
             {
@@ -233,7 +243,7 @@ CASES: list[tuple[str, list[dict[str, object]], str, Operation, list[int]]] = [
         ],
         "loggedIn",
         "delete",
-        [1],
+        [1, 2],
     ),
     (
         "an app without a credential",

@@ -46,6 +46,22 @@ CASES: list[tuple[str, Rules, Rules, list[str]]] = [
         ],
     ),
     (
+        "a delete may repeat an equality by `$in`, which gives no column",
+        [{"type": ["delete"], "allow": "loggedIn", "require": ["Department"]}],
+        [
+            {"type": ["delete"], "allow": "loggedIn", "require": ["Department"]},
+            {
+                "type": ["delete"],
+                "allow": "loggedIn",
+                "require": [{"Department": {"equals": "HR"}}, "Salary"],
+            },
+        ],
+        [
+            f"{SIGNED_IN} can delete entries without the condition that Department is given, if "
+            "Department is “HR” and Salary is given (rule 2)"
+        ],
+    ),
+    (
         "a list of columns is replaced",
         [{**READ, "include": ["Name"]}],
         [{**READ, "exclude": ["Salary"]}],

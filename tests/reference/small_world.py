@@ -43,9 +43,11 @@ def rows(values: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _tests(column: str) -> list[list[dict[str, Any]]]:
-    """No condition on a column, every single one, every two."""
+    """No condition on a column, every single one, every two without `$in`."""
     ways = [{column: {op: v}} for op in ("$eq", "$ne", "$like") for v in ("x", "y")]
-    return [[], *([way] for way in ways), *(list(two) for two in combinations(ways, 2))]
+    # `$in` of one value holds where `$eq` does, and is no equality.
+    among: list[list[dict[str, Any]]] = [[{column: {"$in": [v]}}] for v in ("x", "y")]
+    return [[], *([way] for way in ways), *map(list, combinations(ways, 2)), *among]
 
 
 WHERES = [
