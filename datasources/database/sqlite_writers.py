@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
 
 from ..errors import Busy
+from .queue import Queue
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
@@ -31,40 +31,6 @@ PATIENCE = 5.0
 # Seconds between two tries to lock a file, at first and at most.
 _SHORT, _LONG = 0.0001, 0.0005
 LOCKED = "the database is locked by other writers; try again in a moment"
-
-
-class Queue:
-    """The threads of this process that want to write, first come, first served."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = False
-        self._waiting: deque[threading.Event] = deque()
-
-    def enter(self, seconds: float) -> bool:
-        """Wait for the turn; whether it came within so many seconds."""
-        with self._lock:
-            if not self._taken:
-                self._taken = True
-                return True
-            mine = threading.Event()
-            self._waiting.append(mine)
-        if mine.wait(seconds):
-            return True
-        with self._lock:
-            # It may have come just now.
-            if mine.is_set():
-                return True
-            self._waiting.remove(mine)
-        return False
-
-    def leave(self) -> None:
-        """Give the turn to the one who has waited for the longest."""
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._taken = False
 
 
 class Files:

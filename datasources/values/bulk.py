@@ -8,9 +8,6 @@ import re
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from dataclasses import dataclass
-from heapq import heapify, heappush
-from itertools import count
-from threading import Condition
 from typing import Any, NoReturn
 
 from ..errors import Malformed, TooLarge
@@ -21,8 +18,6 @@ from .validation import Json
 LISTS = ("entries", "delete")
 # Bytes that are read at a time.
 CHUNK, MOST_AT_ONCE = 65_536, 1_048_576
-# Characters of a text from which on it is parsed in turn.
-_LONG = 16_384
 # A row may be so many times as long as a usual body, for the sake of long texts.
 ROW_FACTOR = 16
 # Characters of the longest token that is no text or number, and of two escapes: where a text is cut
@@ -70,8 +65,6 @@ def loads_bulk(read: Callable[[int], bytes], limits: Limits) -> Any:
         raise not_json(error, "the body") from None
     except RecursionError:
         raise Malformed("the body nests too deep") from None
-    finally:
-        text.leave()
     if text.has_escapes:
         refuse_unstorable(value)
     return value
@@ -80,43 +73,6 @@ def loads_bulk(read: Callable[[int], bytes], limits: Limits) -> Any:
 def _scan_key(text: str, at: int) -> tuple[str, int]:
     found: tuple[str, int] = _scanstring(text, at, True)
     return found
-
-
-class _Turns:
-    """Lets one thread at a time parse a long text: of those that wait, the one that began first.
-
-    Several at once would be no faster, since one thread at a time runs Python. They would keep the
-    threads of short requests waiting, and be in memory together with what they have parsed.
-    """
-
-    def __init__(self) -> None:
-        self._changed, self._is_taken = Condition(), False
-        self._numbers, self._waiting = count(), list[int]()
-
-    def take(self, number: int | None) -> int:
-        """Wait for the turn of the text with this number; None: of one that begins, which gets the
-        number that is returned.
-        """
-        with self._changed:
-            mine = next(self._numbers) if number is None else number
-            heappush(self._waiting, mine)
-            try:
-                while self._is_taken or self._waiting[0] != mine:
-                    self._changed.wait()
-                self._is_taken = True
-            finally:
-                self._waiting.remove(mine)
-                heapify(self._waiting)
-        return mine
-
-    def give(self) -> None:
-        """Give the turn back."""
-        with self._changed:
-            self._is_taken = False
-            self._changed.notify_all()
-
-
-_turns = _Turns()
 
 
 class _Text:
@@ -129,26 +85,13 @@ class _Text:
         self.lines, self.column, self._bytes = 0, 0, 0
         # Whether `many` has been called since the last `more`.
         self._is_tried = False
-        self._number: int | None = None
-        self._has_turn = False
-
-    def leave(self) -> None:
-        """Give the turn back, if there is one."""
-        if self._has_turn:
-            self._has_turn = False
-            _turns.give()
 
     def more(self) -> bool:
         """Read as much again as there is, and drop what has been parsed; false: that was all."""
         if self.is_all:
             return False
         held = len(self.text) - self.at
-        # A client takes its time to send.
-        self.leave()
         data = self._read(min(max(CHUNK, held), MOST_AT_ONCE))
-        if held + len(data) >= _LONG:
-            self._number = _turns.take(self._number)
-            self._has_turn = True
         pending = len(self._decoder.getstate()[0])
         try:
             new = self._decoder.decode(data, final=not data)

@@ -27,6 +27,7 @@ from rowkeeper.datasources.values.validation import (
 )
 
 from .errors import WrongMedia
+from .parsing_turns import in_turn
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -121,10 +122,12 @@ def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str
             _check(request, (JSON,))
             if _length(request) > setting("MAX_BULK_BODY"):
                 raise _too_large(setting("MAX_BULK_BODY"))
-            value = loads_bulk(_reader(request), limits)
+            with in_turn(_reader(request)) as read:
+                value = loads_bulk(read, limits)
         else:
             data = _read(request, (JSON,))
-            value = loads_bulk(BytesIO(data).read, limits) if data.strip() else {}
+            with in_turn(BytesIO(data).read) as read:
+                value = loads_bulk(read, limits) if data.strip() else {}
         found = request.__dict__[_PARSED] = _object(value)
     return found
 
