@@ -111,7 +111,7 @@ def redis(ground: Ground) -> bool:
         reads = ground.beside(sent)
         answers = [each.result() for each in sent]
     kept = ground.report("a sign-in while Redis does not answer", answers, 503, 15)
-    return ground.report("reads beside it", reads, 200, SOON) and kept
+    return ground.report("reads in the meantime", reads, 200, SOON) and kept
 
 
 MEASURES: dict[str, Callable[[Ground], bool]] = {

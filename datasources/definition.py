@@ -94,7 +94,7 @@ def problem_with_indexed(
         return f"there are {len(indexed)} indexed columns; at most {MAX_INDEXED} are allowed"
     for name in indexed:
         if name not in columns:
-            return f"`{printable(name)}` is none of the columns"
+            return f"`{printable(name)}` is not one of the columns"
         if name in secret:
             return f"`{printable(name)}` holds passwords, which nobody can search"
     return None

@@ -33,7 +33,7 @@ def check_name(name: str) -> None:
         raise ValidationError(f"the name {problem}")
     if lower(name) in RESERVED_NAMES:
         raise ValidationError(
-            f"the name `{printable(name)}` stands for other kinds of users in rules"
+            f"the name `{printable(name)}` is reserved: in rules, it means another kind of user"
         )
 
 

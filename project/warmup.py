@@ -27,6 +27,7 @@ def settle() -> None:
     warm_up()
     gc.collect()
     gc.freeze()
-    # The oldest generation is collected once a quarter as many objects have come as it had the
-    # last time. Counted anew, that is soon: requests refer to themselves, and hold their buffers.
+    # Python collects the oldest generation when it has grown by a quarter since it was last
+    # collected. It is nearly empty here, so the next collections come soon. Requests need them:
+    # they refer to themselves, and would keep their buffers in memory.
     gc.collect()

@@ -122,7 +122,7 @@ def hash_plain(source_id: int, column: str) -> None:
     if len(plain) > most:
         raise TooLarge(
             f"the column `{printable(column)}` holds {len(plain)} passwords in plain text; clear "
-            "it, or import the rows anew once people sign in against this data source"
+            "it first, save the sign-in, and then import the rows again"
         )
     made = hash_all([_password(column, entry.data[column]) for entry in plain])
     for entry, encoded in zip(plain, made, strict=True):

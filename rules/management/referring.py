@@ -29,7 +29,7 @@ def data_source(reference: str) -> DataSource:
 def _existing() -> str:
     rows = DataSource.objects.order_by("pk").values_list("pk", "name")[:11]
     found = [f"{pk} `{printable(name)}`" for pk, name in rows]
-    return f"there are {join_some(found)}" if found else "there is none yet"
+    return f"there are {join_some(found)}" if found else "there are no data sources yet"
 
 
 def json_object(option: str, text: str) -> dict[str, Any]:

@@ -197,7 +197,7 @@ def test_createtoken_says_what_is_wrong(args: tuple[str, ...], message: str) -> 
 
 
 def test_createtoken_lists_the_apps_that_there_are() -> None:
-    with pytest.raises(CommandError, match="there is none yet"):
+    with pytest.raises(CommandError, match="there are no apps yet"):
         command("CI", "--app", "Shop")
     keys = [App.objects.create(name=f"App {number}").pk for number in range(11)]
     with pytest.raises(CommandError) as raised:

@@ -348,7 +348,7 @@ def test_a_name_that_a_client_sends_is_never_spelled(things: DataSource) -> None
     ("indexed", "message"),
     [
         (["Password"], "holds passwords"),
-        (["Nothing"], "none of the columns"),
+        (["Nothing"], "not one of the columns"),
         (["Name", "Name"], "stands twice"),
         ([f"c{n}" for n in range(21)], "at most 20"),
     ],
@@ -437,7 +437,7 @@ def test_the_command_marks_builds_and_tells() -> None:
     assert existing() == {} and states(model) == {}
     with pytest.raises(CommandError, match="not marked"):
         command("Things", "--unmark", "Name")
-    with pytest.raises(CommandError, match="none of the columns"):
+    with pytest.raises(CommandError, match="not one of the columns"):
         command("Things", "--mark", "Nothing")
     with pytest.raises(CommandError, match="no data source"):
         command("Nothings")
@@ -543,7 +543,7 @@ def test_the_admin_shows_the_state_and_marks(things: DataSource, boss: Any) -> N
     page = boss.get(url("change", things.pk)).content.decode()
     assert "wanted" in page
     answer = boss.post(address, {**form_of(boss, address), "indexed_columns": "Nothing"})
-    assert "is none of the columns" in answer.content.decode()
+    assert "is not one of the columns" in answer.content.decode()
 
 
 def test_who_may_not_change_a_data_source_marks_nothing(things: DataSource) -> None:

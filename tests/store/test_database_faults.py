@@ -218,7 +218,10 @@ def test_an_idle_connection_that_the_server_closed_is_replaced() -> None:
     assert connection.connection is before
     settings: dict[str, Any] = connection.get_connection_params()
     with psycopg.connect(
-        host=settings["host"], port=settings["port"], user=settings["user"], dbname="postgres"
+        host=settings["host"],
+        port=settings.get("port", 5432),
+        user=settings["user"],
+        dbname="postgres",
     ) as other:
         other.execute("SELECT pg_terminate_backend(%s,5000)", [before.info.backend_pid])
     health.replace_broken()

@@ -50,7 +50,7 @@ def _app(reference: str) -> App:
         there = [f"{pk} `{printable(name)}`" for pk, name in rows]
         raise CommandError(
             f"there is no app `{reference}`, expected an id or a name: "
-            + (f"there are {join_some(there)}" if there else "there is none yet")
+            + (f"there are {join_some(there)}" if there else "there are no apps yet")
         )
     return found
 

@@ -1,8 +1,8 @@
-"""Where an index of a column has to be looked into for a condition: a stretch of its order.
+"""The range of index keys that can satisfy a condition.
 
-A span is never narrower than the condition, and the condition is asked beside it: an index saves
-rows to look at, and cannot change what is found. Lists, objects and very long texts stand in no
-span; whoever uses one looks at them as well. Pure Python; `indexes.expressions` writes the SQL.
+A range is never narrower than its condition, and the condition is still tested on each row. So an
+index changes how many rows are read, and never what is found. Lists, objects and very long texts
+are in no range: a caller has to read them as well. `indexes.expressions` writes the SQL.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def _time_text(value: Any, shape: str | None) -> Any:
         return value.isoformat(timespec="seconds" if value.second else "minutes")
     if isinstance(value, timedelta):
         return _duration(value)
-    return Wrong(f"a value that is none (`{printable(type(value).__name__)}`)")
+    return Wrong(f"a value of a type that cannot be imported (`{printable(type(value).__name__)}`)")
 
 
 def _duration(value: timedelta) -> str:
