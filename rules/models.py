@@ -123,7 +123,7 @@ class Revision(models.Model):
     """
 
     class Origin(models.TextChoices):
-        """The door that the rules came through."""
+        """Where the rules were saved."""
 
         ADMIN = "admin", "the admin"
         API = "api", "the API"

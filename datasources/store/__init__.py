@@ -1,7 +1,7 @@
-"""The one door to entries: the only place that reads or writes rows.
+"""The only package that reads or writes entries.
 
-What it is told has been decided already: it takes the where that is to run, and the columns that
-may be shown, and gives JSON text or rows. Others import this package, never a module of it.
+Access has been decided before it is called. It receives the where to run and the columns to show,
+and returns JSON texts or rows. Others import this package, never a module of it.
 """
 
 from .admin import (

@@ -309,7 +309,7 @@ class Guard:
             self.refuse(operation)
 
 
-def guard(reference: int | str, identity: Identity, trail: RequestLog | None = None) -> Guard:
+def find_guard(reference: int | str, identity: Identity, trail: RequestLog | None = None) -> Guard:
     """The guard of the data source that a client refers to; one query, two where rules are new."""
     return guard_of(reference, registry.find(reference), identity, trail)
 

@@ -19,14 +19,14 @@ from rowkeeper.datasources.values.validation import printable
 from ..engine.reasons import JOIN
 from ..engine.requests import QueryRequest
 from ..engine.rule import Operation
-from .guard import Denied, Guard, guard
+from .guard import Denied, Guard, find_guard
 
 
-def columns_of(door: Guard) -> Container[str]:
+def columns_of(guard: Guard) -> Container[str]:
     """The declared columns of a data source; none where it does not exist, or is none of the
     caller's business: not even the names of columns show there.
     """
-    return () if door.source is None or not door.is_known else door.source.declared
+    return () if guard.source is None or not guard.is_known else guard.source.declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +34,20 @@ class JoinResolver:
     """The data sources that joins name, each looked up once, for whoever stands before `main`."""
 
     main: Guard
-    doors: dict[Reference, Guard] = field(default_factory=dict)
+    guards: dict[Reference, Guard] = field(default_factory=dict)
 
-    def door(self, reference: Reference) -> Guard:
+    def guard(self, reference: Reference) -> Guard:
         """The guard of a data source, which may not exist."""
-        if reference not in self.doors:
+        if reference not in self.guards:
             trail = self.main.trail
             joined = None if trail is None else trail.joined()
-            self.doors[reference] = guard(reference, self.main.identity, joined)
-        return self.doors[reference]
+            self.guards[reference] = find_guard(reference, self.main.identity, joined)
+        return self.guards[reference]
 
     def columns(self, reference: Reference) -> Container[str]:
         """Its declared columns; none for those who may not know of it."""
-        door = self.door(reference)
-        return columns_of(door) if door.is_known else ()
+        guard = self.guard(reference)
+        return columns_of(guard) if guard.is_known else ()
 
     def decided(self, joins: Sequence[Join]) -> list[Joined]:
         """Each join under the select rules of its own data source.
@@ -58,18 +58,18 @@ class JoinResolver:
         return [self._decided(join) for join in joins]
 
     def _decided(self, join: Join) -> Joined:
-        door = self.door(join.reference)
+        guard = self.guard(join.reference)
         ask = QueryRequest(join.where, tuple(join.names()), written=join.written)
         try:
-            decision = door.select(ask)
+            decision = guard.select(ask)
         except (Denied, LoginRequired):
             # Its own log has the reasons, the main one is not told them.
             self.main.refuse("select", because=JOIN)
-        assert door.source is not None
-        return Joined(join, door.source, decision.where(join.where), decision.shown)
+        assert guard.source is not None
+        return Joined(join, guard.source, decision.where(join.where), decision.shown)
 
 
-def apply_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
+def apply_view(guard: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
     """The where with the filters of the named views, which count as if the client had written
     them: as nodes and as JSON.
 
@@ -78,8 +78,8 @@ def apply_view(door: Guard, operation: Operation, ask: Select | Delete) -> tuple
     """
     if not ask.views:
         return ask.where, ask.written
-    source = door.found(operation)
-    user, budget = door.identity.user, Budget()
+    source = guard.found(operation)
+    user, budget = guard.identity.user, Budget()
     where, written = ask.where, ask.written or {}
     for place, name in ask.views:
         view = _view(source, place, name)

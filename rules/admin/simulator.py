@@ -143,9 +143,9 @@ def _simulated(user: Any, obj: DataSource, asked: Asked) -> dict[str, Any]:
     if asked.needs_entries and not sees_entries:
         raise PermissionMissing("what the rules say of entries is for those who may see them")
     identity = identity_for(user, asked.who, source)
-    door = DryRunGuard(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
-    outcome = simulate(door, asked, user, sees_entries)
-    return told(door, outcome, may_see(user, obj), sees_entries)
+    guard = DryRunGuard(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
+    outcome = simulate(guard, asked, user, sees_entries)
+    return told(guard, outcome, may_see(user, obj), sees_entries)
 
 
 def _rules(user: Any, obj: DataSource, source: Source, asked: Asked) -> tuple[list[str], Ruleset]:

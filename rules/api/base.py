@@ -36,7 +36,7 @@ from rowkeeper.datasources.database.waiting import writers_turn
 from rowkeeper.datasources.errors import Changed, NotFound, TooLarge
 from rowkeeper.datasources.values.codec import dumps
 
-from ..access.guard import Guard, guard, guard_of
+from ..access.guard import Guard, find_guard, guard_of
 from ..decision_log import events
 from ..decision_log.records import RequestLog
 from .bodies import bulk_body, is_large, receive, release
@@ -208,7 +208,7 @@ class Endpoint(ViewSet):
         if beside is not None and beside.is_read and beside.reference == wanted:
             found = guard_of(wanted, beside.source, self.identity(request), trail)
         else:
-            found = guard(wanted, self.identity(request), trail)
+            found = find_guard(wanted, self.identity(request), trail)
         # `007` is 7, and a denial quotes it as it was sent.
         if str(wanted) != reference or self.is_locked:
             found = replace(found, reference=reference, rechecks_lookups=not self.is_locked)

@@ -131,32 +131,32 @@ class EntriesAndCommits(Entries):
         """
 
         def fits() -> bool:
-            door = self.guard(request, reference)
-            return any(may_let_in(door.ruleset, door.identity, each) for each in operations)
+            guard = self.guard(request, reference)
+            return any(may_let_in(guard.ruleset, guard.identity, each) for each in operations)
 
         return self.bulk_body(request, fits)
 
     def _run(self, request: Request, reference: str, ask: Commit, once: Once) -> HttpResponse:
-        door = self.guard(request, reference)
-        source = door.found(first_operation(ask))
+        guard = self.guard(request, reference)
+        source = guard.found(first_operation(ask))
         if ask.is_empty:
-            return _nothing_written(door, source, ask, once)
-        if door.decides_early(*ask.operations):
-            decided(door, source, ask, lock=False)
-            door = door.without_grant_log()
+            return _nothing_written(guard, source, ask, once)
+        if guard.decides_early(*ask.operations):
+            decided(guard, source, ask, lock=False)
+            guard = guard.without_grant_log()
         confirm = once.confirm(self.confirm(request))
-        see = partial(_seen, door)
+        see = partial(_seen, guard)
         try:
             with (
-                refused_addresses(door, first_operation(ask)),
+                refused_addresses(guard, first_operation(ask)),
                 store.writing(source, ask.keys, True, confirm=confirm) as columns,
             ):
-                made = _carry_out(door, source, ask, columns)
+                made = _carry_out(guard, source, ask, columns)
                 if once.key is not None:
-                    once.keep({"made": runs_of(made)}, door)
+                    once.keep({"made": runs_of(made)}, guard)
         except Repeated as repeated:
-            if not is_unchanged(repeated, door):
-                decided(door, source, ask, lock=False)
+            if not is_unchanged(repeated, guard):
+                decided(guard, source, ask, lock=False)
             made = list(ids_of(repeated.outcome["made"]))
             return replayed(text_answer(_answer(source, ask, see, made)))
         once.clean_up()
@@ -220,12 +220,12 @@ def first_operation(ask: Commit) -> Any:
     return "delete" if ask.delete or not ask.append else "select"
 
 
-def _nothing_written(door: Guard, source: Source, ask: Commit, once: Once) -> HttpResponse:
+def _nothing_written(guard: Guard, source: Source, ask: Commit, once: Once) -> HttpResponse:
     """Answer a commit that writes nothing. Readers may send it, so it takes no lock and stores no
     key. Raises `KeyReused`.
     """
     once.seen()
-    see = partial(_seen, door)
+    see = partial(_seen, guard)
     if ask.returns:
         # Unlike after a write, a decision that cannot be made fails the request.
         seen = see()
@@ -233,13 +233,13 @@ def _nothing_written(door: Guard, source: Source, ask: Commit, once: Once) -> Ht
     return text_answer(_answer(source, ask, see))
 
 
-def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> list[int]:
+def _carry_out(guard: Guard, source: Source, ask: Commit, columns: list[str]) -> list[int]:
     """Decide everything on the state before, then write. `columns` are those that are new. The ids
     of the new entries, in the order in which they were sent.
     """
-    plan = decided(door, source, ask, lock=True)
-    door.confirm_lookups()
-    if door.ruleset.has_scripts:
+    plan = decided(guard, source, ask, lock=True)
+    guard.confirm_lookups()
+    if guard.ruleset.has_scripts:
         columns += _made_by_scripts(source, [*plan.rows, *(row for _, row in plan.changes)])
     if plan.others is not None:
         plan.others.delete()
@@ -247,26 +247,26 @@ def _carry_out(door: Guard, source: Source, ask: Commit, columns: list[str]) -> 
     if plan.changes:
         store.update(source, plan.changes)
     made = store.insert(source, plan.rows) if plan.rows else []
-    door.written()
+    guard.written()
     return [entry.id for entry in made]
 
 
-def _seen(door: Guard) -> Decision:
-    return decide_select(door.ruleset, door.identity, QueryRequest(EVERYTHING), door.scripts)
+def _seen(guard: Guard) -> Decision:
+    return decide_select(guard.ruleset, guard.identity, QueryRequest(EVERYTHING), guard.scripts)
 
 
-def decided(door: Guard, source: Source, ask: Commit, lock: bool) -> Plan:
+def decided(guard: Guard, source: Source, ask: Commit, lock: bool) -> Plan:
     """Everything that is to be decided, on the state before; `lock` for whoever writes then.
 
     Raises the denial.
     """
     stored = store.fetch(source, [*ask.ids, *ask.delete], lock)
     inserts = [sent for sent in ask.entries if sent.id is None]
-    rows = door.insert(Insert([sent.row for sent in inserts], batch=True)).rows if inserts else ()
-    changes = _changes(door, ask, stored)
+    rows = guard.insert(Insert([sent.row for sent in inserts], batch=True)).rows if inserts else ()
+    changes = _changes(guard, ask, stored)
     if ask.append:
-        return Plan(rows, changes, _to_delete(door, ask, stored))
-    return Plan(rows, changes, (), _others(door, source, ask, lock))
+        return Plan(rows, changes, _to_delete(guard, ask, stored))
+    return Plan(rows, changes, (), _others(guard, source, ask, lock))
 
 
 def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -275,48 +275,48 @@ def _made_by_scripts(source: Source, rows: Iterable[dict[str, Any]]) -> list[str
     return list(dict.fromkeys(key for row in rows for key in row if key not in known))
 
 
-def _to_delete(door: Guard, ask: Commit, stored: dict[int, StoredEntry]) -> list[int]:
+def _to_delete(guard: Guard, ask: Commit, stored: dict[int, StoredEntry]) -> list[int]:
     """The ids of those entries that are to be deleted by id, decided."""
     if ask.delete:
-        door.some_rule("delete")
+        guard.some_rule("delete")
     doomed = {entry_id: stored[entry_id] for entry_id in ask.delete if entry_id in stored}
     if doomed:
-        door.delete(EntryRequest([entry.data for entry in doomed.values()], batch=True))
+        guard.delete(EntryRequest([entry.data for entry in doomed.values()], batch=True))
     return list(doomed)
 
 
-def _others(door: Guard, source: Source, ask: Commit, lock: bool) -> store.Others | None:
+def _others(guard: Guard, source: Source, ask: Commit, lock: bool) -> store.Others | None:
     """Every entry that is not sent, decided: one rule has to grant that all of them are deleted.
 
     They are read where a rule has to look at them, and then in pieces.
     """
     if ask.delete:
-        door.some_rule("delete")
+        guard.some_rule("delete")
     if not store.holds_others(source, ask.ids):
         return None
-    if not may_let_in(door.ruleset, door.identity, "delete"):
-        door.refuse("delete")
+    if not may_let_in(guard.ruleset, guard.identity, "delete"):
+        guard.refuse("delete")
     others = store.Others(source, ask.ids, lock)
     # Without the lock, what is iterated over twice may be another number of entries each time.
-    once = not lock and door.ruleset.scripted("delete")
-    door.delete(EntryRequest(others[: MAX_ROWS + 1] if once else others, batch=True))
+    once = not lock and guard.ruleset.scripted("delete")
+    guard.delete(EntryRequest(others[: MAX_ROWS + 1] if once else others, batch=True))
     return others
 
 
 def _changes(
-    door: Guard, ask: Commit, stored: dict[int, StoredEntry]
+    guard: Guard, ask: Commit, stored: dict[int, StoredEntry]
 ) -> Sequence[tuple[StoredEntry, dict[str, Any]]]:
     """The rows that are to be written, decided, each beside what was stored."""
     # Neither before the other decisions nor after them all: that would tell which ids there are.
     if any(entry_id not in stored for entry_id in ask.ids):
-        door.missing("update")
+        guard.missing("update")
     sent = [(item, stored[item.id]) for item in ask.entries if item.id is not None]
     if not sent:
         return []
     changes = [
-        Change(item.row, entry.data, is_own(door, entry.id), entry.id) for item, entry in sent
+        Change(item.row, entry.data, is_own(guard, entry.id), entry.id) for item, entry in sent
     ]
-    decision = door.update(Update(changes, replaces=not ask.extend, batch=True))
+    decision = guard.update(Update(changes, replaces=not ask.extend, batch=True))
     return [(entry, row) for (_, entry), row in zip(sent, decision.rows, strict=True)]
 
 

@@ -205,17 +205,17 @@ def _found(identity: Identity, model: DataSource) -> list[Problem]:
     return [*check(rules, model, user=user), *without_writer(rules, writers)]
 
 
-def short_of(door: Guard) -> dict[str, Any]:
+def short_of(guard: Guard) -> dict[str, Any]:
     """For those whom some rule could let in: the columns that such a rule opens."""
-    assert door.source is not None
+    assert guard.source is not None
     opened = [
         rule
-        for rule in door.ruleset.rules
-        if rule.enabled and rule.broken is None and exclusion_reason(rule, door.identity) is None
+        for rule in guard.ruleset.rules
+        if rule.enabled and rule.broken is None and exclusion_reason(rule, guard.identity) is None
     ]
     columns = [
         column
-        for column in door.source.columns
+        for column in guard.source.columns
         if any(rule.script is None and rule.columns.shows(column) for rule in opened)
     ]
-    return {"id": door.source.id, "name": door.source.name, "columns": columns}
+    return {"id": guard.source.id, "name": guard.source.name, "columns": columns}

@@ -134,12 +134,12 @@ class DataSources(Endpoint):
     def retrieve(self, request: Request, reference: str) -> HttpResponse:
         """`GET data-sources/:id`: whole for those who may view it, short for those let in."""
         identity = self.identity(request)
-        door = self.guard(request, reference)
-        model = _model(door)
+        guard = self.guard(request, reference)
+        model = _model(guard)
         if model is not None and permissions.may_see(identity, model):
             return _whole_answer(identity, model, {})
-        if door.is_known:
-            return json_answer({"dataSource": short_of(door)})
+        if guard.is_known:
+            return json_answer({"dataSource": short_of(guard)})
         _refuse(identity, "view")
 
     @hashes_outside
@@ -240,10 +240,10 @@ def _refuse(identity: Identity, action: str) -> NoReturn:
     raise NotFound("there is no such data source")
 
 
-def _model(door: Guard) -> DataSource | None:
-    if door.source is None:
+def _model(guard: Guard) -> DataSource | None:
+    if guard.source is None:
         return None
-    return DataSource.objects.filter(pk=door.source.id).first()
+    return DataSource.objects.filter(pk=guard.source.id).first()
 
 
 def _model_of(repeated: Repeated, identity: Identity) -> DataSource:

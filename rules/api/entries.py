@@ -69,34 +69,34 @@ class Entries(Endpoint):
     def _query(
         self, request: Request, reference: str, body: dict[str, Any]
     ) -> HttpResponse | Streamed:
-        door = self.guard(request, reference)
+        guard = self.guard(request, reference)
         budget = Budget()
-        ask = parse_query(body, columns_of(door), budget)
+        ask = parse_query(body, columns_of(guard), budget)
         if isinstance(ask, Delete):
             refuse_precondition(request._request)
             self.repeatable = False
-            return self._delete_by_query(request, door, ask)
-        others = JoinResolver(door)
-        joins = parse_joins(body.get("join"), columns_of(door), others.columns, budget)
-        return answer_select(door, ask, joins, others, request)
+            return self._delete_by_query(request, guard, ask)
+        others = JoinResolver(guard)
+        joins = parse_joins(body.get("join"), columns_of(guard), others.columns, budget)
+        return answer_select(guard, ask, joins, others, request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`GET data`: every entry that may be seen, streamed."""
-        door = self.guard(request, reference)
+        guard = self.guard(request, reference)
         query = QueryRequest(EVERYTHING)
-        decision = door.select(query)
-        grant = Grant(request._request, door, query, decision)
-        source, where = door.found("select"), decision.where(EVERYTHING)
+        decision = guard.select(query)
+        grant = Grant(request._request, guard, query, decision)
+        source, where = guard.found("select"), decision.where(EVERYTHING)
         parts = store.pages(source, Select(), where, decision.shown, grant.again)
         return entries_answer(parts, grant)
 
     def retrieve(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`GET data/:entryId`."""
         wanted = entry_id_in(entry_id)
-        door = self.guard(request, reference)
-        stored = stored_entry(door, wanted, "select")
-        decision = door.select(EntryRequest([stored.data]))
-        return entry_answer(door.found("select"), stored, decision.shown)
+        guard = self.guard(request, reference)
+        stored = stored_entry(guard, wanted, "select")
+        decision = guard.select(EntryRequest([stored.data]))
+        return entry_answer(guard.found("select"), stored, decision.shown)
 
     def insert(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data`: one new row."""
@@ -109,23 +109,23 @@ class Entries(Endpoint):
     def _insert(
         self, request: Request, reference: str, row: dict[str, Any], once: Once
     ) -> HttpResponse:
-        door = self.guard(request, reference)
-        decision = door.insert(Insert([row]))
-        source = door.found("insert")
+        guard = self.guard(request, reference)
+        decision = guard.insert(Insert([row]))
+        source = guard.found("insert")
         confirm = once.confirm(self.confirm(request))
         try:
             with (
-                refused_addresses(door, "insert"),
+                refused_addresses(guard, "insert"),
                 store.writing(source, decision.rows[0], confirm=confirm),
             ):
-                door.confirm_lookups()
+                guard.confirm_lookups()
                 made = store.insert(source, decision.rows)[0]
-                once.keep(kept_entry(made), door)
+                once.keep(kept_entry(made), guard)
         except Repeated as repeated:
             # The decision has just been made again.
-            return replayed(inserted_before(door, row, decision.rows[0], repeated))
+            return replayed(inserted_before(guard, row, decision.rows[0], repeated))
         once.clean_up()
-        shown_columns = answered(door.ruleset, door.identity, row, None, made.data, door.scripts)
+        shown_columns = answered(guard.ruleset, guard.identity, row, None, made.data, guard.scripts)
         return entry_answer(source, made, shown_columns)
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
@@ -146,19 +146,19 @@ class Entries(Endpoint):
         precondition: Precondition,
         once: Once,
     ) -> HttpResponse:
-        door = self.guard(request, reference)
-        source = door.found("update")
-        if door.decides_early("update"):
-            _may_update(door, stored_entry(door, wanted, "update"), row)
-            door = door.without_grant_log()
+        guard = self.guard(request, reference)
+        source = guard.found("update")
+        if guard.decides_early("update"):
+            _may_update(guard, stored_entry(guard, wanted, "update"), row)
+            guard = guard.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         try:
-            with refused_addresses(door, "update"):
-                after, first = _updated(door, source, wanted, row, confirm, precondition, once)
+            with refused_addresses(guard, "update"):
+                after, first = _updated(guard, source, wanted, row, confirm, precondition, once)
         except Repeated as repeated:
-            return replayed(updated_before(door, wanted, row, repeated))
+            return replayed(updated_before(guard, wanted, row, repeated))
         once.clean_up()
-        return entry_answer(source, after, _shown_after(door, row, first, after))
+        return entry_answer(source, after, _shown_after(guard, row, first, after))
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
@@ -176,32 +176,32 @@ class Entries(Endpoint):
         precondition: Precondition,
         once: Once,
     ) -> HttpResponse:
-        door = self.guard(request, reference)
-        source = door.found("delete")
-        if door.decides_early("delete"):
-            door.delete(EntryRequest([stored_entry(door, wanted, "delete").data]))
-            door = door.without_grant_log()
+        guard = self.guard(request, reference)
+        source = guard.found("delete")
+        if guard.decides_early("delete"):
+            guard.delete(EntryRequest([stored_entry(guard, wanted, "delete").data]))
+            guard = guard.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
-                stored = stored_entry(door, wanted, "delete", lock=True)
-                door.delete(EntryRequest([stored.data]))
+                stored = stored_entry(guard, wanted, "delete", lock=True)
+                guard.delete(EntryRequest([stored.data]))
                 precondition.check(entry_tag(stored.updated_at))
-                door.confirm_lookups()
+                guard.confirm_lookups()
                 store.delete(source, [stored.id])
-                once.keep({}, door)
+                once.keep({}, guard)
         except Repeated as repeated:
-            if not is_unchanged(repeated, door):
-                door.delete(EntryRequest([stored_entry(door, wanted, "delete").data]))
+            if not is_unchanged(repeated, guard):
+                guard.delete(EntryRequest([stored_entry(guard, wanted, "delete").data]))
             return replayed(json_answer({}))
         once.clean_up()
         return json_answer({})
 
-    def _delete_by_query(self, request: Request, door: Guard, ask: Delete) -> HttpResponse:
-        once = Once.of(request._request, door.identity)
-        where, written = apply_view(door, "delete", ask)
-        source = door.found("delete")
-        scripted = door.ruleset.scripted("delete")
+    def _delete_by_query(self, request: Request, guard: Guard, ask: Delete) -> HttpResponse:
+        once = Once.of(request._request, guard.identity)
+        where, written = apply_view(guard, "delete", ask)
+        source = guard.found("delete")
+        scripted = guard.ruleset.scripted("delete")
         held = Held(source, where, lock=True)
         query = (
             QueryRequest(where, written=written, rows=held.rows)
@@ -210,17 +210,17 @@ class Entries(Endpoint):
         )
         decision: Decision | None = None
         if scripted:
-            door.delete(replace(query, rows=Held(source, where, lock=False).rows))
-            door = door.without_grant_log()
+            guard.delete(replace(query, rows=Held(source, where, lock=False).rows))
+            guard = guard.without_grant_log()
         else:
-            decision = door.delete(query)
+            decision = guard.delete(query)
         confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
-                decision = decision or door.delete(query)
-                door.confirm_lookups()
+                decision = decision or guard.delete(query)
+                guard.confirm_lookups()
                 count = store.delete_where(source, decision.where(where), held.ids)
-                once.keep({"deletedCount": count}, door)
+                once.keep({"deletedCount": count}, guard)
         except Repeated as repeated:
             return replayed(json_answer(repeated.outcome))
         once.clean_up()
@@ -229,10 +229,10 @@ class Entries(Endpoint):
     def indexes(self, request: Request, reference: str, names: str) -> HttpResponse:
         """`GET indexes/A,B`: the distinct values of columns, of the entries that may be seen."""
         columns = _index_columns(names)
-        door = self.guard(request, reference)
-        meant = {name: column_of(name, columns_of(door)) for name in columns}
-        decision = door.select(QueryRequest(EVERYTHING, (*columns, *meant.values())))
-        source, where = door.found("select"), decision.where(EVERYTHING)
+        guard = self.guard(request, reference)
+        meant = {name: column_of(name, columns_of(guard)) for name in columns}
+        decision = guard.select(QueryRequest(EVERYTHING, (*columns, *meant.values())))
+        source, where = guard.found("select"), decision.where(EVERYTHING)
         return json_answer(
             {
                 "indexes": {
@@ -244,7 +244,7 @@ class Entries(Endpoint):
 
 
 def answer_select(
-    door: Guard,
+    guard: Guard,
     ask: Select,
     joins: tuple[Join, ...],
     others: JoinResolver,
@@ -253,11 +253,11 @@ def answer_select(
     """Decide a select by query, and run it. Raises the denial. `request`: whose right is to last
     until the end of a long answer.
     """
-    where, written = apply_view(door, "select", ask)
+    where, written = apply_view(guard, "select", ask)
     names = (*ask.names(), *left_names(joins))
     query = QueryRequest(where, names, tuple(ask.paths()), written)
-    decision = door.select(query)
-    source, shown_columns = door.found("select"), decision.shown
+    decision = guard.select(query)
+    source, shown_columns = guard.found("select"), decision.shown
     where = decision.where(where)
     if ask.distinct or ask.aggregate is not None:
         return text_answer(
@@ -269,7 +269,7 @@ def answer_select(
             _page(ask, extended.select_page(source, ask, where, shown_columns, joined))
         )
     if store.is_long(ask) and not (ask.count_only or ask.with_total):
-        grant = None if request is None else Grant(request._request, door, query, decision)
+        grant = None if request is None else Grant(request._request, guard, query, decision)
         again = None if grant is None else grant.again
         parts = store.pages(source, ask, where, shown_columns, again)
         return entries_answer(parts, grant)
@@ -320,7 +320,7 @@ class Held:
 
 
 def _updated(
-    door: Guard,
+    guard: Guard,
     source: Source,
     entry_id: int,
     row: dict[str, Any],
@@ -335,53 +335,53 @@ def _updated(
     """
     for whole in (False, True):
         with store.writing(source, row, whole, confirm=confirm) as columns:
-            before = stored_entry(door, entry_id, "update", lock=True)
-            written, first = _may_update(door, before, row)
+            before = stored_entry(guard, entry_id, "update", lock=True)
+            written, first = _may_update(guard, before, row)
             precondition.check(entry_tag(before.updated_at))
             known = {*source.columns, *before.data, *row}
             new = [key for key in written if key not in known]
             if whole or not new:
                 columns += new
-                door.confirm_lookups()
+                guard.confirm_lookups()
                 after = store.update(source, [(before, written)])[0]
-                once.keep(kept_entry(after), door)
-                door.written()
+                once.keep(kept_entry(after), guard)
+                guard.written()
                 return after, first
     raise AssertionError("the second time is the last")
 
 
 def _shown_after(
-    door: Guard, row: dict[str, Any], first: Projection, after: StoredEntry
+    guard: Guard, row: dict[str, Any], first: Projection, after: StoredEntry
 ) -> Projection:
     """The columns to answer of an entry that was updated. Where scripts say what is shown, they are
     asked after the transaction; if they cannot be, what was sent is answered.
     """
-    answer = partial(answered, door.ruleset, door.identity, row)
-    if not door.ruleset.has_scripts:
+    answer = partial(answered, guard.ruleset, guard.identity, row)
+    if not guard.ruleset.has_scripts:
         return answer(first, after.data)
-    shown = after_write(lambda: answer(first, after.data, door.scripts))
+    shown = after_write(lambda: answer(first, after.data, guard.scripts))
     return answer(None, after.data) if shown is None else shown
 
 
 def _may_update(
-    door: Guard, before: StoredEntry, row: dict[str, Any]
+    guard: Guard, before: StoredEntry, row: dict[str, Any]
 ) -> tuple[dict[str, Any], Projection]:
     """The row to be stored in place of an entry's, and the columns of it that are shown now.
 
     Raises the denial.
     """
-    change = Change(row, before.data, is_own(door, before.id), before.id)
-    written = door.update(Update([change])).rows[0]
-    return written, door.shown(before.data)
+    change = Change(row, before.data, is_own(guard, before.id), before.id)
+    written = guard.update(Update([change])).rows[0]
+    return written, guard.shown(before.data)
 
 
 @contextmanager
-def refused_addresses(door: Guard, operation: Operation) -> Iterator[None]:
+def refused_addresses(guard: Guard, operation: Operation) -> Iterator[None]:
     """Two rows of one address get the ordinary denial, in place of the failure that says why."""
     try:
         yield
     except AddressTaken:
-        door.refuse(operation, because=ADDRESS)
+        guard.refuse(operation, because=ADDRESS)
 
 
 def _index_columns(names: str) -> list[str]:

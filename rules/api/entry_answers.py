@@ -54,26 +54,26 @@ def iso_time(moment: datetime) -> str:
 
 
 def stored_entry(
-    door: Guard, entry_id: int, operation: Operation, lock: bool = False
+    guard: Guard, entry_id: int, operation: Operation, lock: bool = False
 ) -> StoredEntry:
     """The stored entry; raises what a missing one is answered with."""
-    if door.source is None:
-        door.refuse(operation)
-    if door.trail is not None:
-        door.trail.entry_id = entry_id
-    stored = store.fetch(door.source, [entry_id], lock).get(entry_id)
+    if guard.source is None:
+        guard.refuse(operation)
+    if guard.trail is not None:
+        guard.trail.entry_id = entry_id
+    stored = store.fetch(guard.source, [entry_id], lock).get(entry_id)
     if stored is None:
-        door.missing(operation)
+        guard.missing(operation)
     return stored
 
 
-def is_own(door: Guard, entry_id: int) -> bool:
+def is_own(guard: Guard, entry_id: int) -> bool:
     """Whether an entry is the row that the session itself stands for."""
-    identity = door.identity
+    identity = guard.identity
     return (
-        door.source is not None
+        guard.source is not None
         and identity.entry_id == entry_id
-        and identity.source_id == door.source.id
+        and identity.source_id == guard.source.id
     )
 
 

@@ -42,7 +42,7 @@ class Foreseen:
     """What is about to be asked, decided."""
 
     known: CachedSession
-    door: Guard
+    guard: Guard
     decided: SelectPlan
 
     def entries(self, trail: RequestLog) -> str | None:
@@ -53,7 +53,7 @@ class Foreseen:
             return None
         entries = store.parse_embedded(found[0], self.known.source, it.ask, it.rows)
         if entries is not None:
-            self.door.note_grant(it.decision, it.query, it.took, trail)
+            self.guard.note_grant(it.decision, it.query, it.took, trail)
         return entries
 
 
@@ -72,36 +72,36 @@ def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
 
 
 def _foreseen(known: CachedSession, request: HttpRequest) -> Foreseen | None:
-    door = guard_of(known.reference, known.source, known.identity)
+    guard = guard_of(known.reference, known.source, known.identity)
     # Before the body is parsed: a data source that the caller may not know of takes no longer than
     # one that does not exist.
-    if door.ruleset.has_scripts or not door.is_known:
+    if guard.ruleset.has_scripts or not guard.is_known:
         return None
     text = json_bytes(request)
     if len(text) > MAX_BODY:
         return None
     decided = _repeated.get(known, text)
-    if decided is None or not _holds(decided, door):
-        decided = _decide(known, door, json_in(text))
+    if decided is None or not _holds(decided, guard):
+        decided = _decide(known, guard, json_in(text))
         if decided is None:
             return None
         _repeated.keep(known, text, decided)
-    return Foreseen(known, door, decided)
+    return Foreseen(known, guard, decided)
 
 
-def _holds(decided: SelectPlan, door: Guard) -> bool:
+def _holds(decided: SelectPlan, guard: Guard) -> bool:
     """Whether the rules and the plan are still those that it was decided by."""
-    same = decided.decision.ruleset is door.ruleset
+    same = decided.decision.ruleset is guard.ruleset
     return same and store.is_still_expected(decided.rows)
 
 
-def _decide(known: CachedSession, door: Guard, body: dict[str, Any]) -> SelectPlan | None:
+def _decide(known: CachedSession, guard: Guard, body: dict[str, Any]) -> SelectPlan | None:
     began = perf_counter()
     ask = parse_query(body, known.source.declared)
     if not isinstance(ask, Select) or ask.views or is_asked(body, "join"):
         return None
     query = QueryRequest(ask.where, tuple(ask.names()), tuple(ask.paths()))
-    decision = decide_select(door.ruleset, known.identity, query)
+    decision = decide_select(guard.ruleset, known.identity, query)
     if not decision.granted:
         return None
     took = perf_counter() - began

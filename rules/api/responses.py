@@ -60,7 +60,7 @@ class Grant:
     """What an answer rests on that is sent for as long as its client likes to take."""
 
     request: HttpRequest
-    door: Guard
+    guard: Guard
     query: QueryRequest
     decision: Decision
 
@@ -70,10 +70,10 @@ class Grant:
 
         Raises `Busy` if they no longer grant.
         """
-        if self.door.ruleset.has_scripts:
-            door = guard_of(self.door.reference, self.door.source, self.door.identity)
+        if self.guard.ruleset.has_scripts:
+            guard = guard_of(self.guard.reference, self.guard.source, self.guard.identity)
             try:
-                self.decision = door.select(self.query)
+                self.decision = guard.select(self.query)
             except (Denied, LoginRequired):
                 raise Busy(CHANGED) from None
         return self.decision.where(self.query.where), self.decision.shown
@@ -83,7 +83,7 @@ class Grant:
         to the client's network, so that no client and no data source has all of them. The /48
         around the network may be one client, or many: it has three quarters.
         """
-        source, most = self.door.source, max(1, threads() // 2)
+        source, most = self.guard.source, max(1, threads() // 2)
         assert source is not None
         address = client_address(self.request)
         part = max(1, most // 2)
@@ -101,23 +101,23 @@ class Grant:
         """Whether the same is granted now. Rules are asked again only where they, or the columns,
         are others than before.
         """
-        source = self.door.source
+        source = self.guard.source
         assert source is not None
         beside = Beside(source.id, "id")
-        if identity_now(self.request, beside) != self.door.identity:
+        if identity_now(self.request, beside) != self.guard.identity:
             return False
         now = beside.source if beside.is_read else registry.find(source.id)
         if now is None or now.key == source.key:
             return now is not None
-        door = guard_of(self.door.reference, now, self.door.identity)
+        guard = guard_of(self.guard.reference, now, self.guard.identity)
         try:
-            decision = door.select(self.query)
+            decision = guard.select(self.query)
         except (Denied, LoginRequired):
             return False
         where, then = self.query.where, self.decision
         if (decision.where(where), decision.shown) != (then.where(where), then.shown):
             return False
-        self.door = door
+        self.guard = guard
         return True
 
 

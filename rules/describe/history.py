@@ -30,7 +30,7 @@ class Told:
 
     @property
     def who(self) -> str:
-        """By whom, through which door."""
+        """Who saved it, and where: in the admin, over the API or by a command."""
         origin = Revision.Origin(self.revision.origin).label
         name = self.revision.saved_by_name
         return f"{name}, through {origin}" if name else origin

@@ -30,14 +30,14 @@ MAX_WORDS = 4_000
 
 
 def told(
-    door: DryRunGuard, outcome: Outcome, sees_columns: bool, sees_entries: bool
+    guard: DryRunGuard, outcome: Outcome, sees_columns: bool, sees_entries: bool
 ) -> dict[str, Any]:
     """What came of a simulated request, as JSON for the panel.
 
     Columns are listed for those who may see the data source, rows for those who may see its
     entries.
     """
-    source = door.source
+    source = guard.source
     assert source is not None
     decisions = [decision for decision, _ in outcome.heard]
     last = decisions[-1] if decisions else None
@@ -48,7 +48,7 @@ def told(
         "body": _cut(outcome.text),
         "cut": outcome.cut,
         "decisions": [_decision(one) for one in decisions],
-        "lines": _lines(door, decisions),
+        "lines": _lines(guard, decisions),
         "nearest": _nearest(outcome),
         "columns": _columns(source, last) if granted and sees_columns and last else [],
         "query": _query(outcome) if granted else None,
@@ -85,7 +85,7 @@ def _nearest(outcome: Outcome) -> dict[str, Any] | None:
 # -- what each rule said
 
 
-def _lines(door: DryRunGuard, decisions: list[Decision]) -> list[dict[str, Any]]:
+def _lines(guard: DryRunGuard, decisions: list[Decision]) -> list[dict[str, Any]]:
     """One line a rule; of several decisions, what each said of it."""
     several = len({decision.operation for decision in decisions}) > 1
     found: dict[int, list[tuple[str, TraceLine]]] = {}
@@ -95,7 +95,7 @@ def _lines(door: DryRunGuard, decisions: list[Decision]) -> list[dict[str, Any]]
             found.setdefault(line.position, []).append((operation, line))
     return [
         _line(rule.position, rule.name, found.get(rule.position, []), several)
-        for rule in door.ruleset.rules
+        for rule in guard.ruleset.rules
     ]
 
 

@@ -98,10 +98,10 @@ class Outcome:
     about: tuple[Operation, DecisionRequest] | None = None
 
 
-def simulate(door: DryRunGuard, asked: Asked, user: Any, sees_entries: bool) -> Outcome:
+def simulate(guard: DryRunGuard, asked: Asked, user: Any, sees_entries: bool) -> Outcome:
     """Decide, and answer as the API would. `sees_entries`: the user may see what is stored."""
-    outcome = Outcome(heard=door.heard)
-    action = _Action(door, asked, user, sees_entries, outcome)
+    outcome = Outcome(heard=guard.heard)
+    action = _Action(guard, asked, user, sees_entries, outcome)
     try:
         with store.read_time_limit(SECONDS):
             getattr(action, asked.action)()
@@ -112,12 +112,12 @@ def simulate(door: DryRunGuard, asked: Asked, user: Any, sees_entries: bool) -> 
     outcome.status, outcome.text = response.status_code, response.content.decode()
     if failure.code in DENIALS:
         with store.read_time_limit(SECONDS):
-            outcome.miss = _nearest(door, outcome)
+            outcome.miss = _nearest(guard, outcome)
     return outcome
 
 
-def _nearest(door: DryRunGuard, outcome: Outcome) -> NearMiss | None:
-    last, ask = door.heard[-1] if door.heard else (None, None)
+def _nearest(guard: DryRunGuard, outcome: Outcome) -> NearMiss | None:
+    last, ask = guard.heard[-1] if guard.heard else (None, None)
     operation = None if last is None else last.operation
     if ask is None and outcome.about is not None:
         operation, ask = outcome.about
@@ -125,10 +125,10 @@ def _nearest(door: DryRunGuard, outcome: Outcome) -> NearMiss | None:
         return None
 
     def decide(identity: Identity, changed: Any) -> Decision:
-        return DECIDE[operation](door.ruleset, identity, changed, door.scripts)
+        return DECIDE[operation](guard.ruleset, identity, changed, guard.scripts)
 
-    most = _MOST_TRIES_OF_SCRIPTS if door.ruleset.has_scripts else _MOST_TRIES
-    return nearest(door.ruleset, operation, door.identity, ask, decide, most)
+    most = _MOST_TRIES_OF_SCRIPTS if guard.ruleset.has_scripts else _MOST_TRIES
+    return nearest(guard.ruleset, operation, guard.identity, ask, decide, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ class _Joinable(JoinResolver):
 
     user: Any = None
 
-    def door(self, reference: Reference) -> Guard:
-        found = JoinResolver.door(self, reference)
+    def guard(self, reference: Reference) -> Guard:
+        found = JoinResolver.guard(self, reference)
         if found.source is None or not sees_entries_of(self.user, found.source):
             raise Malformed(
                 "a join can be simulated where you may see the entries of what is joined"
@@ -156,7 +156,7 @@ def sees_entries_of(user: Any, source: Source) -> bool:
 class _Action:
     """One action of the API, up to where it would write."""
 
-    door: DryRunGuard
+    guard: DryRunGuard
     asked: Asked
     user: Any
     sees_entries: bool
@@ -176,37 +176,37 @@ class _Action:
             return
         body = {**self._body(), "type": "select"}
         budget = Budget()
-        ask = parse_query(body, columns_of(self.door), budget)
+        ask = parse_query(body, columns_of(self.guard), budget)
         assert isinstance(ask, Select)
-        others = _Joinable(self.door, user=self.user)
-        joins = parse_joins(body.get("join"), columns_of(self.door), others.columns, budget)
+        others = _Joinable(self.guard, user=self.user)
+        joins = parse_joins(body.get("join"), columns_of(self.guard), others.columns, budget)
         self.outcome.select = ask
         if self.sees_entries:
             cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
             some = replace(ask, limit=ENTRIES) if cut else ask
-            self.outcome.text = answer_select(self.door, some, joins, others).getvalue().decode()
+            self.outcome.text = answer_select(self.guard, some, joins, others).getvalue().decode()
             self.outcome.cut = cut
             return
-        where, written = apply_view(self.door, "select", ask)
+        where, written = apply_view(self.guard, "select", ask)
         names = (*ask.names(), *left_names(joins))
-        self.door.select(QueryRequest(where, names, tuple(ask.paths()), written))
+        self.guard.select(QueryRequest(where, names, tuple(ask.paths()), written))
         others.decided(joins)
 
     def _read_entry(self, entry_id: int) -> None:
-        stored = stored_entry(self.door, entry_id, "select")
-        decision = self.door.select(EntryRequest([stored.data]))
-        self._answer(entry_value(self.door.found("select"), stored, decision.shown))
+        stored = stored_entry(self.guard, entry_id, "select")
+        decision = self.guard.select(EntryRequest([stored.data]))
+        self._answer(entry_value(self.guard.found("select"), stored, decision.shown))
 
     # -- writes
 
     def insert(self) -> None:
         row = row_of(self._body(), "the body")
-        rows = self.door.insert(Insert([row])).rows
-        source = self.door.found("insert")
+        rows = self.guard.insert(Insert([row])).rows
+        source = self.guard.found("insert")
         self._refuse_addresses(source, "insert", [(None, rows[0])])
         self.outcome.written = [(None, rows[0])]
         shown = answered(
-            self.door.ruleset, self.door.identity, row, None, rows[0], self.door.scripts
+            self.guard.ruleset, self.guard.identity, row, None, rows[0], self.guard.scripts
         )
         self._answer({"id": None, "data": shown.of(rows[0]), "dataSourceId": source.id})
 
@@ -215,11 +215,11 @@ class _Action:
         source = self._source()
         before = store.fetch(source, [entry_id]).get(entry_id)
         if before is not None:
-            change = Change(row, before.data, is_own(self.door, entry_id), entry_id)
+            change = Change(row, before.data, is_own(self.guard, entry_id), entry_id)
             self.outcome.about = "update", Update([change])
-        self.door.found("update")
-        before = stored_entry(self.door, entry_id, "update")
-        after = self.door.update(Update([change])).rows[0]
+        self.guard.found("update")
+        before = stored_entry(self.guard, entry_id, "update")
+        after = self.guard.update(Update([change])).rows[0]
         self._refuse_addresses(source, "update", [(entry_id, after)])
         self.outcome.written = [(entry_id, after)]
         self._answer_update(source, before, row, after)
@@ -227,9 +227,9 @@ class _Action:
     def _answer_update(
         self, source: Source, before: StoredEntry, row: dict[str, Any], after: dict[str, Any]
     ) -> None:
-        first = self.door.shown(before.data)
-        door = self.door
-        shown = answered(door.ruleset, door.identity, row, first, after, door.scripts)
+        first = self.guard.shown(before.data)
+        guard = self.guard
+        shown = answered(guard.ruleset, guard.identity, row, first, after, guard.scripts)
         value = entry_value(source, replace(before, data=after), shown)
         self._answer({**value, "updatedAt": None})
 
@@ -241,32 +241,32 @@ class _Action:
         there = store.fetch(source, [entry_id]).get(entry_id)
         if there is not None:
             self.outcome.about = "delete", EntryRequest([there.data])
-        self.door.found("delete")
-        stored = stored_entry(self.door, entry_id, "delete")
-        self.door.delete(EntryRequest([stored.data]))
+        self.guard.found("delete")
+        stored = stored_entry(self.guard, entry_id, "delete")
+        self.guard.delete(EntryRequest([stored.data]))
         self.outcome.gone = 1
         self._answer({})
 
     def _delete_by_query(self) -> None:
-        ask = parse_query({**self._body(), "type": "delete"}, columns_of(self.door))
+        ask = parse_query({**self._body(), "type": "delete"}, columns_of(self.guard))
         assert isinstance(ask, Delete)
-        where, written = apply_view(self.door, "delete", ask)
-        source = self.door.found("delete")
-        if self.door.ruleset.scripted("delete"):
+        where, written = apply_view(self.guard, "delete", ask)
+        source = self.guard.found("delete")
+        if self.guard.ruleset.scripted("delete"):
             if not self.sees_entries:
                 raise Malformed("a script sees the rows of a delete: you may not see the entries")
             rows = partial(_rows, source, where)
-            decision = self.door.delete(QueryRequest(where, written=written, rows=rows))
+            decision = self.guard.delete(QueryRequest(where, written=written, rows=rows))
         else:
-            decision = self.door.delete(QueryRequest(where))
+            decision = self.guard.delete(QueryRequest(where))
         if self.sees_entries:
             self.outcome.gone = store.count(source, decision.where(where))
             self._answer({"deletedCount": self.outcome.gone})
 
     def commit(self) -> None:
         ask = parse_commit(self._body())
-        source = self.door.found(first_operation(ask))
-        plan = decided(self.door, source, ask, lock=False)
+        source = self.guard.found(first_operation(ask))
+        plan = decided(self.guard, source, ask, lock=False)
         written = [(entry.id, row) for entry, row in plan.changes]
         self.outcome.written = [*written, *((None, row) for row in plan.rows)]
         gone = plan.gone if plan.others is None else plan.others.ids()
@@ -279,8 +279,8 @@ class _Action:
         return self.asked.entry_id
 
     def _source(self) -> Source:
-        assert self.door.source is not None
-        return self.door.source
+        assert self.guard.source is not None
+        return self.guard.source
 
     def _refuse_addresses(
         self,
@@ -302,7 +302,7 @@ class _Action:
                 continue
             there = {key for key, _ in store.login_rows(source.id, source.login, address)}
             if address in seen or there - own - leaving:
-                self.door.refuse(operation, because=ADDRESS)
+                self.guard.refuse(operation, because=ADDRESS)
             seen.add(address)
 
 

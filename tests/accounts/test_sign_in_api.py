@@ -356,9 +356,9 @@ DOORS: dict[str, Callable[[Api, Place], Answer]] = {
 
 
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-def test_every_door_hashes_a_password(door: Callable[[Api, Place], Answer]) -> None:
+def test_every_door_hashes_a_password(guard: Callable[[Api, Place], Answer]) -> None:
     there = users([EVERYTHING])
-    answer = door(calls.anonymous(), there)
+    answer = guard(calls.anonymous(), there)
     assert answer.status == 200, answer
     assert b"n3w" not in answer.text
     [row] = [row for row in there.stored.values() if row["Email"] == "new@acme.com"]

@@ -810,14 +810,14 @@ def test_a_joined_row_is_one_that_the_identity_could_have_listed() -> None:
 
 def test_a_join_does_not_tell_whether_the_other_data_source_exists() -> None:
     main = place([OPEN], [{"K": 1}], name="Main")
-    doors: dict[str, list[Any]] = {
+    guards: dict[str, list[Any]] = {
         "Shut": [],
         "For others": [{**READ, "allow": {"tokens": [10**6]}}],
         "Members": [{**READ, "allow": "loggedIn"}],
         "Unread": [{"type": ["insert"], "allow": "all"}],
         "Narrow": [{**READ, "require": ["Code"]}],
     }
-    for name, rules in doors.items():
+    for name, rules in guards.items():
         place(rules, [{"K": 1, "data.": 1}], name=name)
     told = set()
     for name in ("Shut", "For others", "Members", "Unread", "Narrow", "Nothing", "", " "):

@@ -130,22 +130,22 @@ class Command(SiteCommand):
             ) from None
         # A client who may not know of the data source is told what it called it.
         named = options["source"] == source.name
-        door = guard_of(source.name if named else source.id, source, identity)
-        for line in told(door, asked):
+        guard = guard_of(source.name if named else source.id, source, identity)
+        for line in told(guard, asked):
             self.stdout.write(line)
 
 
-def told(door: Guard, asked: Asked) -> list[str]:
+def told(guard: Guard, asked: Asked) -> list[str]:
     """What there is to say of a request: the answer, what follows from it, the trace."""
     try:
         decision = (
             None
             if asked.ask is None
-            else DECIDE[asked.operation](door.ruleset, door.identity, asked.ask, door.scripts)
+            else DECIDE[asked.operation](guard.ruleset, guard.identity, asked.ask, guard.scripts)
         )
     except Busy as busy:
         return [f"not decided: {_answer(busy)}", f"  {busy.message}"]
-    failure = _failure(door, asked, decision)
+    failure = _failure(guard, asked, decision)
     if failure is not None:
         head = [f"denied: {_answer(failure)}", f"  {failure.message}"]
         if asked.missing is not None and not isinstance(failure, NotFound):
@@ -154,7 +154,7 @@ def told(door: Guard, asked: Asked) -> list[str]:
         assert decision is not None
         head = _grant(decision)
     trace = [] if decision is None else [text for line in decision.trace for text in _line(line)]
-    return [*head, *(trace or (["there are no rules"] if not door.ruleset.rules else []))]
+    return [*head, *(trace or (["there are no rules"] if not guard.ruleset.rules else []))]
 
 
 def _line(line: TraceLine) -> list[str]:
@@ -163,13 +163,13 @@ def _line(line: TraceLine) -> list[str]:
     return [str(line), *(f"  {text}" for text in did)]
 
 
-def _failure(door: Guard, asked: Asked, decision: Decision | None) -> Failure | None:
+def _failure(guard: Guard, asked: Asked, decision: Decision | None) -> Failure | None:
     """The failure that a client would see, or None."""
     try:
         if asked.missing is not None:
-            door.missing(asked.operation)
+            guard.missing(asked.operation)
         if decision is None or not decision.granted:
-            door.refuse(asked.operation)
+            guard.refuse(asked.operation)
     except Failure as failure:
         return failure
     return None
