@@ -169,7 +169,7 @@ def test_a_malformed_sign_in(part: dict[str, Any]) -> None:
     assert not LoginSession.objects.exists()
 
 
-# -- the password is told by no door, in no clause, by no rule
+# -- the password is told by no endpoint, in no clause, by no rule
 
 READERS: dict[str, list[dict[str, Any]]] = {
     "everything": [OPEN],
@@ -325,10 +325,10 @@ def test_elsewhere_a_column_called_password_is_like_any_other() -> None:
     assert api("GET", f"{there.url}/indexes/Password").json["indexes"]["Password"] == ["plain", "x"]
 
 
-# -- hashed by every door
+# -- hashed whichever way it is written
 
 NEW = {"Email": "new@acme.com", "Password": "n3w"}
-DOORS: dict[str, Callable[[Api, Place], Answer]] = {
+PASSWORD_WRITES: dict[str, Callable[[Api, Place], Answer]] = {
     "insert": lambda api, there: api("PUT", there.data, NEW),
     "insert of a form": lambda api, there: api(
         "PUT",
@@ -355,10 +355,10 @@ DOORS: dict[str, Callable[[Api, Place], Answer]] = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-def test_every_door_hashes_a_password(guard: Callable[[Api, Place], Answer]) -> None:
+@pytest.mark.parametrize("write", PASSWORD_WRITES.values(), ids=PASSWORD_WRITES)
+def test_every_write_hashes_a_password(write: Callable[[Api, Place], Answer]) -> None:
     there = users([EVERYTHING])
-    answer = guard(calls.anonymous(), there)
+    answer = write(calls.anonymous(), there)
     assert answer.status == 200, answer
     assert b"n3w" not in answer.text
     [row] = [row for row in there.stored.values() if row["Email"] == "new@acme.com"]
