@@ -4,6 +4,9 @@ With these bounds, the attempt that succeeds takes at most about 3 times as long
 would, and the attempts before it add no more than that again. The next reads of the same where
 begin with the attempt that has succeeded, and from time to time with the one before it, because
 rows come and go.
+
+A lookup by the index over whole rows reads all that the index finds before it can stop. Where that
+has been more than the bound, other values of the same columns begin with a short walk.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..query.select import OrderTerm
+from ..query.where import Field
+from ..query.where.ranges import conjuncts
 from . import statistics
 from .index_choice import is_still_chosen
 from .scan import Scan, ScanRequest
@@ -35,7 +40,7 @@ def is_walk(attempt: int) -> bool:
 
 def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
     """How many rows an attempt may read; of a walk, in this order."""
-    rows: int = FIRST * FACTOR ** (attempt // 2)
+    rows = int(FIRST * FACTOR ** (attempt // 2))
     if is_walk(attempt):
         by_id, ascending, descending = WALKED[dialect().name]
         by_column = descending if order and order[0].descending else ascending
@@ -44,8 +49,8 @@ def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
 
 
 def expected(ask: ScanRequest) -> int:
-    """The attempt to begin with."""
-    least = _least(ask.first or 0)
+    """The attempt to begin with; -1 is the walk before the first lookup."""
+    least = _least(ask.first or 0) - _is_common(ask)
     if not statistics.attempts:
         return least
     found = statistics.attempts.get(_key(ask))
@@ -92,23 +97,54 @@ def remember(rows: Scan, complete: bool, note: int | None) -> None:
         return
     attempt = rows.attempt
     if not complete:
+        if rows.is_unbounded:
+            statistics.common.put(_columns_of(rows.ask), True)
         statistics.attempts.put(_key(rows.ask), attempt + 1)
         return
     if rows.hits is not None and note is not None:
         while attempt and note <= bound(attempt - 2):
             attempt -= 2
-    if attempt == 0 and not statistics.attempts:
+    if attempt == 0 and not statistics.attempts and not statistics.common:
         # The usual case: nothing is known of any where, and there is nothing to remember.
         return
     key = _key(rows.ask)
     known = statistics.attempts.get(key) if statistics.attempts else None
-    if attempt == 0:
+    if attempt == 0 and not _is_still_common(rows.ask, known is not None and known[0] > 0):
         if known is not None:
             statistics.attempts.drop(key)
     elif known is None or known[0] != attempt:
         statistics.attempts.put(key, attempt)
     else:
         statistics.attempts.use(key)
+
+
+def _is_common(ask: ScanRequest) -> bool:
+    """Whether a lookup of values of these columns has found too many rows."""
+    if not statistics.common:
+        return False
+    found = statistics.common.get(_columns_of(ask))
+    return found is not None and not found[1]
+
+
+def _is_still_common(ask: ScanRequest, had_too_many: bool) -> bool:
+    """`_is_common`, after a lookup that has found few; `had_too_many`: once it had not."""
+    if not _is_common(ask):
+        return False
+    columns = _columns_of(ask)
+    if had_too_many:
+        statistics.common.drop(columns)
+        return False
+    statistics.common.use(columns)
+    return True
+
+
+def _columns_of(ask: ScanRequest) -> statistics.Key:
+    """What a where asks of which columns, without the values."""
+    items = [
+        (item.op, *item.path) if isinstance(item, Field) else (type(item).__name__,)
+        for item in conjuncts(ask.where)
+    ]
+    return (ask.source.id, *sorted(items), tuple(ask.order[:1]), ask.place is not None)
 
 
 def _key(ask: ScanRequest) -> statistics.Key:

@@ -137,6 +137,7 @@ class _Planner:
             ask,
             number,
             Sql(f"{hits.text} LIMIT {bound + 1:d}", hits.params),
+            is_unbounded=name == WHOLE,
             all_fit=outside == ALWAYS,
         )
 

@@ -42,6 +42,8 @@ class Scan:
     # A lookup: the rows that the index finds, one more at most than the attempt's cap. The caller
     # makes of them the table `hits`, which `sql` names, and counts them.
     hits: Sql | None = None
+    # Of a lookup: its index reads all that it finds, whatever the cap.
+    is_unbounded: bool = False
     # Of a lookup: each of its rows fits.
     all_fit: bool = False
     # A walk of several parts: `sql` has the column `part`, which is 1 for the rows of the walk.

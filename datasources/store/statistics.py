@@ -1,5 +1,5 @@
-"""What earlier reads of a where have shown: which attempt found its rows, and which index is the
-narrowest. It is in memory, and affects speed only.
+"""What earlier reads have shown: which attempt found the rows of a where, which index is the
+narrowest, and where an index finds too many rows. It is in memory, and affects speed only.
 
 A value is checked again after `USES` reads, because rows come and go.
 """
@@ -71,6 +71,14 @@ class Memory(Generic[Value]):
 attempts: Memory[int] = Memory()
 # The name of the narrowest index of a where.
 narrowest: Memory[str] = Memory()
+# Columns that have a value of which a lookup has found too many rows.
+common: Memory[bool] = Memory()
+
+
+def clear() -> None:
+    """Forget everything."""
+    for memory in (attempts, narrowest, common):
+        memory.clear()
 
 
 def key_of(

@@ -40,8 +40,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "FIRST", 1)
     monkeypatch.setattr(attempts, "FACTOR", 2)
     monkeypatch.setattr(attempts, "WALKED", dict.fromkeys(attempts.WALKED, (2, 2, 2)))
-    statistics.attempts.clear()
-    statistics.narrowest.clear()
+    statistics.clear()
 
 
 def indexed(source: Source, columns: list[str]) -> Source:

@@ -76,8 +76,7 @@ def things(db: None) -> Iterator[DataSource]:
             ],
         )
     build(model.pk)
-    statistics.attempts.clear()
-    statistics.narrowest.clear()
+    statistics.clear()
     yield model
 
 

@@ -30,11 +30,9 @@ COLUMNS = ["Department", "Email", "Salary"]
 @pytest.fixture(autouse=True)
 def nothing_learned() -> Iterator[None]:
     """Each test begins without memory of earlier reads."""
-    statistics.attempts.clear()
-    statistics.narrowest.clear()
+    statistics.clear()
     yield
-    statistics.attempts.clear()
-    statistics.narrowest.clear()
+    statistics.clear()
 
 
 def made(rows: list[dict[str, Any]], marked: list[str]) -> Source:
@@ -209,3 +207,44 @@ def test_rows_before_the_place_of_a_cursor_count_as_read() -> None:
     assert len(page(source, {**body, "limit": 20, "after": last}).entries) == 10
     (found,) = statistics.attempts._kept.values()
     assert attempts.is_walk(found[0])
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
+def test_other_values_of_a_column_with_common_ones_begin_with_a_walk() -> None:
+    """The index reads all that it finds, which each new value would have to wait for."""
+    rows = [row_of(n, "few" if n % 500 == 0 else "many") for n in range(12_000)]
+    source = made(rows, [])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE rowkeeper_datasources_entry")
+
+    def where(n: int) -> dict[str, Any]:
+        return {"where": {"Department": "many", "Salary": {"$lt": 2_500 + n}}, "limit": 5}
+
+    _, statements = read(source, where(0))
+    assert max(map(rows_read, statements)) > 10_000
+    for n in range(1, 40):
+        found, statements = read(source, where(n))
+        assert len(found) == 5 and len(statements) == 1
+        assert rows_read(statements[0]) <= attempts.bound(-1)
+    # A rare value is looked up behind that walk, and by itself once that is known.
+    rare = {"where": {"Department": "few", "Salary": {"$lt": 2_500}}, "limit": 50}
+    found, statements = read(source, rare)
+    assert len(found) == 20 and len(statements) == 3
+    again, statements = read(source, rare)
+    assert again == found and len(statements) == 1 and rows_read(statements[0]) < 30
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="the index over whole rows is PostgreSQL's")
+def test_a_column_does_not_stay_one_with_common_values() -> None:
+    source = made([row_of(n, f"d{n}" if n < 400 else "many") for n in range(2_000)], [])
+
+    def begins(department: str) -> int:
+        ask = asked(source, {"where": {"Department": department}, "limit": 5})
+        return attempts.expected(store.ScanRequest(source, ask.where, ask.order, 5))
+
+    assert begins("d1") == 0
+    read(source, {"where": {"Department": "many"}, "limit": 5})
+    assert begins("d1") == -1
+    for n in range(statistics.USES):
+        read(source, {"where": {"Department": f"d{n}"}, "limit": 5})
+    assert begins("d100") == 0
