@@ -15,12 +15,10 @@ from weakref import WeakKeyDictionary
 
 from rowkeeper.accounts.providers.credential_query import CachedSession
 from rowkeeper.datasources import store
-from rowkeeper.datasources.query.select import Select
 from rowkeeper.datasources.query.where.nodes import fields
 from rowkeeper.datasources.sql import Sql
 
-from ..engine.decide import Decision
-from ..engine.requests import QueryRequest
+from .select import SelectPlan
 
 # Bytes of a body; bytes, about, of what was decided of it.
 MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
@@ -28,16 +26,14 @@ MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
 A_CONDITION, A_NOTE = 400, 60
 # How many bodies are kept of one credential with one data source, and of how many such pairs.
 MAX_BODIES, MAX_CALLERS = 8, 500
-_NOTHING: dict[bytes, SelectPlan] = {}
+_NOTHING: dict[bytes, EmbeddedSelect] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class SelectPlan:
-    """A request, what was decided of it, and what is asked for it beside the credential."""
+class EmbeddedSelect:
+    """A plan, and the SQL that reads its rows as one more column of the session's statement."""
 
-    ask: Select
-    query: QueryRequest
-    decision: Decision
+    plan: SelectPlan
     # The seconds that it took to decide.
     took: float
     sql: Sql
@@ -46,23 +42,25 @@ class SelectPlan:
     def size(self) -> int:
         """The bytes that it holds, about."""
         asked = len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
-        conditions = sum(1 for _ in fields(self.ask.where))
-        return asked + A_CONDITION * conditions + A_NOTE * len(self.decision.notes)
+        conditions = sum(1 for _ in fields(self.plan.select.where))
+        return asked + A_CONDITION * conditions + A_NOTE * len(self.plan.decision.notes)
 
 
 class SelectPlanCache:
     """What was decided of bodies, by who sent them to which data source."""
 
     def __init__(self) -> None:
-        self._of: WeakKeyDictionary[CachedSession, dict[bytes, SelectPlan]] = WeakKeyDictionary()
+        self._of: WeakKeyDictionary[CachedSession, dict[bytes, EmbeddedSelect]] = (
+            WeakKeyDictionary()
+        )
         self._lock = Lock()
 
-    def get(self, known: CachedSession, body: bytes) -> SelectPlan | None:
+    def get(self, known: CachedSession, body: bytes) -> EmbeddedSelect | None:
         """What was decided of the same body."""
         with self._lock:
             return self._of.get(known, _NOTHING).get(body)
 
-    def keep(self, known: CachedSession, body: bytes, decided: SelectPlan) -> None:
+    def keep(self, known: CachedSession, body: bytes, decided: EmbeddedSelect) -> None:
         """Keep it for the next time, unless it is long; the oldest make room."""
         if len(body) > MAX_REPEATED_BODY or decided.size() > MAX_REPEATED:
             return

@@ -19,13 +19,9 @@ from rowkeeper.datasources.conf import setting
 from rowkeeper.datasources.errors import Malformed, TooLarge
 from rowkeeper.datasources.values.bulk import Limits, loads_bulk
 from rowkeeper.datasources.values.codec import loads
-from rowkeeper.datasources.values.validation import (
-    MAX_COLUMNS,
-    MAX_INTEGER,
-    printable,
-    problem_with_row,
-)
+from rowkeeper.datasources.values.validation import MAX_COLUMNS, printable
 
+from ..access.parsing import entry_id_of, row_of
 from .errors import WrongMedia
 from .parsing_turns import in_turn
 
@@ -170,15 +166,6 @@ def row_body(request: HttpRequest) -> dict[str, Any]:
     return row_of(_multipart(request, data), "the form")
 
 
-def row_of(value: Any, place: str) -> dict[str, Any]:
-    """A value as a row. Raises `Malformed`, naming the place."""
-    problem = problem_with_row(value)
-    if problem:
-        raise Malformed(f"{place}: {problem}")
-    row: dict[str, Any] = value
-    return row
-
-
 def _media(request: HttpRequest) -> str:
     return str(request.content_type or "").lower()
 
@@ -267,10 +254,3 @@ def entry_id_in(text: str) -> int:
     """The id in an address. Raises `Malformed`."""
     digits = text.isascii() and text.isdigit()
     return entry_id_of(int(text[:30]) if digits else text, "the entry's id")
-
-
-def entry_id_of(value: Any, place: str) -> int:
-    """An id: an integer from 1 to 2^63-1. Raises `Malformed`."""
-    if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"{place} is a whole number from 1, not `{printable(value)}`")
-    return int(value)

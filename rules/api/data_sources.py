@@ -23,10 +23,11 @@ from rowkeeper.datasources.values.validation import problem_with_text
 
 from ..access.guard import Guard
 from ..access.idempotency import Repeated
+from ..access.parsing import row_of
 from ..describe.history import first_changes
 from ..repository.conflicts import require_revision
 from .base import Endpoint, hashes_outside, json_answer
-from .bodies import json_body, row_of
+from .bodies import json_body
 from .data_source_bodies import (
     SETTABLE,
     app_id_of,

@@ -1,11 +1,10 @@
-"""Entries over HTTP, guarded by the rules alone. Each action is: parse, decide, run, answer."""
+"""Entries over HTTP. Each action parses, plans what the rules allow, and carries it out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,20 +16,27 @@ from rowkeeper.datasources.catalog.etags import entry_tag
 from rowkeeper.datasources.catalog.registry import Source
 from rowkeeper.datasources.errors import AddressTaken, Malformed
 from rowkeeper.datasources.query.column_names import column_of
-from rowkeeper.datasources.query.joins import Join, left_names, parse_joins
-from rowkeeper.datasources.query.select import Delete, Projection, Select, parse_query
-from rowkeeper.datasources.query.where import EVERYTHING, Budget, Node
+from rowkeeper.datasources.query.select import Delete, Projection, Select
+from rowkeeper.datasources.query.where import EVERYTHING
 from rowkeeper.datasources.store import Found, StoredEntry, extended
 from rowkeeper.datasources.store.extended import Page
 from rowkeeper.datasources.values.codec import dumps
 from rowkeeper.datasources.values.validation import printable, problem_with_name
 
+from ..access.entries import (
+    UpdatePlan,
+    plan_delete,
+    plan_delete_by_query,
+    plan_insert,
+    plan_update,
+    read_entry,
+)
 from ..access.guard import Guard
 from ..access.idempotency import Repeated
-from ..access.joins import JoinResolver, apply_view, columns_of
-from ..engine.decide import Decision, answered
+from ..access.joins import JoinResolver, columns_of
+from ..access.select import SelectPlan, parse_body, plan_select
 from ..engine.reasons import ADDRESS
-from ..engine.requests import Change, EntryRequest, Insert, QueryRequest, Update
+from ..engine.requests import QueryRequest
 from ..engine.rule import Operation
 from .answering import after_write
 from .base import Endpoint, json_answer, text_answer, trail_of
@@ -38,9 +44,7 @@ from .bodies import entry_id_in, json_body, row_body
 from .entry_answers import (
     entry_answer,
     inserted_before,
-    is_own,
     kept_entry,
-    stored_entry,
     updated_before,
 )
 from .foresight import foreseen
@@ -70,15 +74,13 @@ class Entries(Endpoint):
         self, request: Request, reference: str, body: dict[str, Any]
     ) -> HttpResponse | Streamed:
         guard = self.guard(request, reference)
-        budget = Budget()
-        ask = parse_query(body, columns_of(guard), budget)
+        others = JoinResolver(guard)
+        ask = parse_body(guard, body, others)
         if isinstance(ask, Delete):
             refuse_precondition(request._request)
             self.repeatable = False
             return self._delete_by_query(request, guard, ask)
-        others = JoinResolver(guard)
-        joins = parse_joins(body.get("join"), columns_of(guard), others.columns, budget)
-        return answer_select(guard, ask, joins, others, request)
+        return answer_select(guard, plan_select(guard, ask, others), request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`GET data`: every entry that may be seen, streamed."""
@@ -94,9 +96,8 @@ class Entries(Endpoint):
         """`GET data/:entryId`."""
         wanted = entry_id_in(entry_id)
         guard = self.guard(request, reference)
-        stored = stored_entry(guard, wanted, "select")
-        decision = guard.select(EntryRequest([stored.data]))
-        return entry_answer(guard.found("select"), stored, decision.shown)
+        stored, shown = read_entry(guard, wanted)
+        return entry_answer(guard.found("select"), stored, shown)
 
     def insert(self, request: Request, reference: str) -> HttpResponse:
         """`PUT data`: one new row."""
@@ -110,23 +111,20 @@ class Entries(Endpoint):
         self, request: Request, reference: str, row: dict[str, Any], once: Once
     ) -> HttpResponse:
         guard = self.guard(request, reference)
-        decision = guard.insert(Insert([row]))
-        source = guard.found("insert")
+        plan = plan_insert(guard, row)
         confirm = once.confirm(self.confirm(request))
         try:
             with (
                 refused_addresses(guard, "insert"),
-                store.writing(source, decision.rows[0], confirm=confirm),
+                store.writing(plan.source, plan.row, confirm=confirm),
             ):
                 guard.confirm_lookups()
-                made = store.insert(source, decision.rows)[0]
+                made = store.insert(plan.source, [plan.row])[0]
                 once.keep(kept_entry(made), guard)
         except Repeated as repeated:
-            # The decision has just been made again.
-            return replayed(inserted_before(guard, row, decision.rows[0], repeated))
+            return replayed(inserted_before(guard, plan, repeated))
         once.clean_up()
-        shown_columns = answered(guard.ruleset, guard.identity, row, None, made.data, guard.scripts)
-        return entry_answer(source, made, shown_columns)
+        return entry_answer(plan.source, made, plan.shown(guard))
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`PUT data/:entryId`: merges the columns that are sent."""
@@ -149,16 +147,16 @@ class Entries(Endpoint):
         guard = self.guard(request, reference)
         source = guard.found("update")
         if guard.decides_early("update"):
-            _may_update(guard, stored_entry(guard, wanted, "update"), row)
+            plan_update(guard, wanted, row)
             guard = guard.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         try:
             with refused_addresses(guard, "update"):
-                after, first = _updated(guard, source, wanted, row, confirm, precondition, once)
+                after, plan = _updated(guard, source, wanted, row, confirm, precondition, once)
         except Repeated as repeated:
             return replayed(updated_before(guard, wanted, row, repeated))
         once.clean_up()
-        return entry_answer(source, after, _shown_after(guard, row, first, after))
+        return entry_answer(source, after, _shown_after(guard, plan, after))
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
@@ -179,47 +177,36 @@ class Entries(Endpoint):
         guard = self.guard(request, reference)
         source = guard.found("delete")
         if guard.decides_early("delete"):
-            guard.delete(EntryRequest([stored_entry(guard, wanted, "delete").data]))
+            plan_delete(guard, wanted)
             guard = guard.without_grant_log()
         confirm = once.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
-                stored = stored_entry(guard, wanted, "delete", lock=True)
-                guard.delete(EntryRequest([stored.data]))
+                stored = plan_delete(guard, wanted, lock=True)
                 precondition.check(entry_tag(stored.updated_at))
                 guard.confirm_lookups()
                 store.delete(source, [stored.id])
                 once.keep({}, guard)
         except Repeated as repeated:
             if not is_unchanged(repeated, guard):
-                guard.delete(EntryRequest([stored_entry(guard, wanted, "delete").data]))
+                plan_delete(guard, wanted)
             return replayed(json_answer({}))
         once.clean_up()
         return json_answer({})
 
     def _delete_by_query(self, request: Request, guard: Guard, ask: Delete) -> HttpResponse:
         once = Once.of(request._request, guard.identity)
-        where, written = apply_view(guard, "delete", ask)
-        source = guard.found("delete")
-        scripted = guard.ruleset.scripted("delete")
-        held = Held(source, where, lock=True)
-        query = (
-            QueryRequest(where, written=written, rows=held.rows)
-            if scripted
-            else QueryRequest(where)
-        )
-        decision: Decision | None = None
+        plan, scripted = plan_delete_by_query(guard, ask), guard.ruleset.scripted("delete")
         if scripted:
-            guard.delete(replace(query, rows=Held(source, where, lock=False).rows))
             guard = guard.without_grant_log()
-        else:
-            decision = guard.delete(query)
         confirm = once.confirm(self.confirm(request))
         try:
-            with store.writing(source, NO_COLUMNS, confirm=confirm):
-                decision = decision or guard.delete(query)
+            with store.writing(plan.source, NO_COLUMNS, confirm=confirm):
+                if scripted:
+                    # Scripts decide on the rows, so they decide again once these are locked.
+                    plan = plan_delete_by_query(guard, ask, lock=True)
                 guard.confirm_lookups()
-                count = store.delete_where(source, decision.where(where), held.ids)
+                count = store.delete_where(plan.source, plan.where, plan.ids)
                 once.keep({"deletedCount": count}, guard)
         except Repeated as repeated:
             return replayed(json_answer(repeated.outcome))
@@ -244,36 +231,21 @@ class Entries(Endpoint):
 
 
 def answer_select(
-    guard: Guard,
-    ask: Select,
-    joins: tuple[Join, ...],
-    others: JoinResolver,
-    request: Request | None = None,
+    guard: Guard, plan: SelectPlan, request: Request | None = None
 ) -> HttpResponse | Streamed:
-    """Decide a select by query, and run it. Raises the denial. `request`: whose right is to last
-    until the end of a long answer.
-    """
-    where, written = apply_view(guard, "select", ask)
-    names = (*ask.names(), *left_names(joins))
-    query = QueryRequest(where, names, tuple(ask.paths()), written)
-    decision = guard.select(query)
-    source, shown_columns = guard.found("select"), decision.shown
-    where = decision.where(where)
+    """Run a select. `request`: the one whose right has to last until the end of a long answer."""
+    source, ask, where, shown = plan.source, plan.select, plan.where, plan.shown
     if ask.distinct or ask.aggregate is not None:
-        return text_answer(
-            _selected(ask, extended.select_aggregate(source, ask, where, shown_columns))
-        )
-    if joins or ask.after is not None:
-        joined = others.decided(joins)
-        return text_answer(
-            _page(ask, extended.select_page(source, ask, where, shown_columns, joined))
-        )
+        return text_answer(_selected(ask, extended.select_aggregate(source, ask, where, shown)))
+    if plan.joined or ask.after is not None:
+        return text_answer(_page(ask, extended.select_page(source, ask, where, shown, plan.joined)))
     if store.is_long(ask) and not (ask.count_only or ask.with_total):
-        grant = None if request is None else Grant(request._request, guard, query, decision)
+        grant = None
+        if request is not None:
+            grant = Grant(request._request, guard, plan.query, plan.decision)
         again = None if grant is None else grant.again
-        parts = store.pages(source, ask, where, shown_columns, again)
-        return entries_answer(parts, grant)
-    return text_answer(_selected(ask, store.select(source, ask, where, shown_columns)))
+        return entries_answer(store.pages(source, ask, where, shown, again), grant)
+    return text_answer(_selected(ask, store.select(source, ask, where, shown)))
 
 
 def _selected(ask: Select, found: Found) -> str:
@@ -295,30 +267,6 @@ def _page(ask: Select, page: Page) -> str:
     return f'{{"entries":[{",".join(page.entries)}],"pagination":{dumps(told)}}}'
 
 
-@dataclass(slots=True)
-class Held:
-    """The rows that a delete by query is about, read once where a script sees them.
-
-    `ids`: then no others are deleted, whatever has come meanwhile.
-    """
-
-    source: Source
-    where: Node
-    lock: bool
-    found: dict[int, StoredEntry] | None = None
-
-    @property
-    def ids(self) -> Collection[int] | None:
-        """None where nothing was read."""
-        return None if self.found is None else self.found.keys()
-
-    def rows(self, limit: int) -> Sequence[dict[str, Any]]:
-        """Their data, of so many at most."""
-        if self.found is None:
-            self.found = store.fetch_where(self.source, self.where, self.lock, limit)
-        return [entry.data for entry in self.found.values()]
-
-
 def _updated(
     guard: Guard,
     source: Source,
@@ -327,52 +275,35 @@ def _updated(
     confirm: store.Confirm,
     precondition: Precondition,
     once: Once,
-) -> tuple[StoredEntry, Projection]:
-    """Write an entry; it as it is stored now, and the columns that were shown before.
+) -> tuple[StoredEntry, UpdatePlan]:
+    """Write an entry. Return it as it is stored now, and the plan that was carried out.
 
-    Where a script has made a column, all is done again, behind the others who write the whole:
-    that lock comes before any entry's.
+    If a script has added a column, everything is done again under the lock for changes of the whole
+    data source, which has to be taken before the lock of any entry.
     """
     for whole in (False, True):
         with store.writing(source, row, whole, confirm=confirm) as columns:
-            before = stored_entry(guard, entry_id, "update", lock=True)
-            written, first = _may_update(guard, before, row)
-            precondition.check(entry_tag(before.updated_at))
-            known = {*source.columns, *before.data, *row}
-            new = [key for key in written if key not in known]
+            plan = plan_update(guard, entry_id, row, lock=True)
+            precondition.check(entry_tag(plan.before.updated_at))
+            new = plan.columns_of_scripts
             if whole or not new:
                 columns += new
                 guard.confirm_lookups()
-                after = store.update(source, [(before, written)])[0]
+                after = store.update(source, [(plan.before, plan.row)])[0]
                 once.keep(kept_entry(after), guard)
                 guard.written()
-                return after, first
+                return after, plan
     raise AssertionError("the second time is the last")
 
 
-def _shown_after(
-    guard: Guard, row: dict[str, Any], first: Projection, after: StoredEntry
-) -> Projection:
-    """The columns to answer of an entry that was updated. Where scripts say what is shown, they are
-    asked after the transaction; if they cannot be, what was sent is answered.
+def _shown_after(guard: Guard, plan: UpdatePlan, after: StoredEntry) -> Projection:
+    """The columns to answer of an entry that was updated. Scripts decide on them after the
+    transaction; if they cannot be run, the columns that were sent are answered.
     """
-    answer = partial(answered, guard.ruleset, guard.identity, row)
     if not guard.ruleset.has_scripts:
-        return answer(first, after.data)
-    shown = after_write(lambda: answer(first, after.data, guard.scripts))
-    return answer(None, after.data) if shown is None else shown
-
-
-def _may_update(
-    guard: Guard, before: StoredEntry, row: dict[str, Any]
-) -> tuple[dict[str, Any], Projection]:
-    """The row to be stored in place of an entry's, and the columns of it that are shown now.
-
-    Raises the denial.
-    """
-    change = Change(row, before.data, is_own(guard, before.id), before.id)
-    written = guard.update(Update([change])).rows[0]
-    return written, guard.shown(before.data)
+        return plan.shown(guard, after.data)
+    shown = after_write(lambda: plan.shown(guard, after.data))
+    return plan.shown_without_scripts(guard) if shown is None else shown
 
 
 @contextmanager

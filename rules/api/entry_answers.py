@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +14,9 @@ from rowkeeper.datasources.query.select import Projection
 from rowkeeper.datasources.store import StoredEntry
 from rowkeeper.datasources.values.codec import dumps
 
+from ..access.entries import InsertPlan, plan_update
 from ..access.guard import Guard
 from ..access.idempotency import Repeated
-from ..engine.decide import answered
-from ..engine.requests import Change, Update
-from ..engine.rule import Operation
 from .base import text_answer
 from .once import is_unchanged
 from .preconditions import with_tag
@@ -53,30 +50,6 @@ def iso_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def stored_entry(
-    guard: Guard, entry_id: int, operation: Operation, lock: bool = False
-) -> StoredEntry:
-    """The stored entry; raises what a missing one is answered with."""
-    if guard.source is None:
-        guard.refuse(operation)
-    if guard.trail is not None:
-        guard.trail.entry_id = entry_id
-    stored = store.fetch(guard.source, [entry_id], lock).get(entry_id)
-    if stored is None:
-        guard.missing(operation)
-    return stored
-
-
-def is_own(guard: Guard, entry_id: int) -> bool:
-    """Whether an entry is the row that the session itself stands for."""
-    identity = guard.identity
-    return (
-        guard.source is not None
-        and identity.entry_id == entry_id
-        and identity.source_id == guard.source.id
-    )
-
-
 # -- writes that were carried out before
 
 
@@ -89,13 +62,9 @@ def kept_entry(stored: StoredEntry) -> dict[str, Any]:
     }
 
 
-def inserted_before(
-    guard: Guard, sent: Mapping[str, Any], row: dict[str, Any], repeated: Repeated
-) -> HttpResponse:
-    """The answer of an insert that was carried out before: `row` is what it stored."""
-    stored = _as_written(repeated, row)
-    shown = answered(guard.ruleset, guard.identity, sent, None, row, guard.scripts)
-    return entry_answer(guard.found("insert"), stored, shown)
+def inserted_before(guard: Guard, plan: InsertPlan, repeated: Repeated) -> HttpResponse:
+    """The answer of an insert that was carried out before and has been decided again."""
+    return entry_answer(plan.source, _as_written(repeated, plan.row), plan.shown(guard))
 
 
 def updated_before(
@@ -108,9 +77,7 @@ def updated_before(
     """
     source = guard.found("update")
     if not is_unchanged(repeated, guard):
-        before = stored_entry(guard, entry_id, "update")
-        change = Change(sent, before.data, is_own(guard, entry_id), entry_id)
-        guard.update(Update([change]))
+        plan_update(guard, entry_id, sent)
     now = store.fetch(source, [entry_id]).get(entry_id)
     held = {} if now is None else now.data
     stored = _as_written(repeated, held)

@@ -19,14 +19,12 @@ from rowkeeper.accounts.providers.credential_query import CachedSession
 from rowkeeper.datasources import store
 from rowkeeper.datasources.errors import Failure
 from rowkeeper.datasources.query.select import Select, is_asked, parse_query
-from rowkeeper.datasources.query.where import conjoin
 from rowkeeper.datasources.sql import Sql
 
 from ..access.guard import Guard, guard_of
-from ..access.plan_cache import SelectPlan, SelectPlanCache
+from ..access.plan_cache import EmbeddedSelect, SelectPlanCache
+from ..access.select import SelectQuery, plan_select
 from ..decision_log.records import RequestLog
-from ..engine.decide import decide_select
-from ..engine.requests import QueryRequest
 from .bodies import json_bytes, json_in
 from .switches import QUERY_SWITCHES, names_switch
 
@@ -43,7 +41,7 @@ class Foreseen:
 
     known: CachedSession
     guard: Guard
-    decided: SelectPlan
+    decided: EmbeddedSelect
 
     def entries(self, trail: RequestLog) -> str | None:
         """The entries, as the inside of a JSON list; None where something was not as foreseen."""
@@ -51,9 +49,10 @@ class Foreseen:
         found = self.known.confirmed(it.sql)
         if found is None:
             return None
-        entries = store.parse_embedded(found[0], self.known.source, it.ask, it.rows)
+        plan = it.plan
+        entries = store.parse_embedded(found[0], self.known.source, plan.select, it.rows)
         if entries is not None:
-            self.guard.note_grant(it.decision, it.query, it.took, trail)
+            self.guard.note_grant(plan.decision, plan.query, it.took, trail)
         return entries
 
 
@@ -89,25 +88,25 @@ def _foreseen(known: CachedSession, request: HttpRequest) -> Foreseen | None:
     return Foreseen(known, guard, decided)
 
 
-def _holds(decided: SelectPlan, guard: Guard) -> bool:
+def _holds(decided: EmbeddedSelect, guard: Guard) -> bool:
     """Whether the rules and the plan are still those that it was decided by."""
-    same = decided.decision.ruleset is guard.ruleset
+    same = decided.plan.decision.ruleset is guard.ruleset
     return same and store.is_still_expected(decided.rows)
 
 
-def _decide(known: CachedSession, guard: Guard, body: dict[str, Any]) -> SelectPlan | None:
+def _decide(known: CachedSession, guard: Guard, body: dict[str, Any]) -> EmbeddedSelect | None:
+    """Decide, and write the statement. None if this is better left to the ordinary path.
+
+    Raises `Malformed` and the denial, which nobody logs: the guard has no log.
+    """
     began = perf_counter()
     ask = parse_query(body, known.source.declared)
     if not isinstance(ask, Select) or ask.views or is_asked(body, "join"):
         return None
-    query = QueryRequest(ask.where, tuple(ask.names()), tuple(ask.paths()))
-    decision = decide_select(guard.ruleset, known.identity, query)
-    if not decision.granted:
-        return None
+    plan = plan_select(guard, SelectQuery(ask))
     took = perf_counter() - began
-    where = conjoin(ask.where, decision.conditions)
-    few = store.embedded_sql(known.source, ask, where, decision.shown)
+    few = store.embedded_sql(known.source, ask, plan.where, plan.shown)
     if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
         return None
     sql = Sql(f",{few[0].text}", few[0].params)
-    return SelectPlan(ask, query, decision, took, sql, few[1])
+    return EmbeddedSelect(plan, took, sql, few[1])

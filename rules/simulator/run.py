@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, NoReturn
 
 from rowkeeper.accounts.identity import Identity
@@ -13,32 +12,39 @@ from rowkeeper.datasources.catalog.registry import Source
 from rowkeeper.datasources.errors import Failure, Malformed
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.permissions.rights import may
-from rowkeeper.datasources.query.joins import Reference, left_names, parse_joins
+from rowkeeper.datasources.query.joins import Reference
 from rowkeeper.datasources.query.select import Delete, Select, parse_query
-from rowkeeper.datasources.query.where import Budget
 from rowkeeper.datasources.store import StoredEntry, normal_address
 from rowkeeper.datasources.values.codec import dumps
 
+from ..access.commit import parse_commit, plan_commit
+from ..access.entries import (
+    is_own,
+    plan_delete,
+    plan_delete_by_query,
+    plan_insert,
+    plan_update,
+    read_entry,
+)
 from ..access.guard import Guard
-from ..access.joins import JoinResolver, apply_view, columns_of
+from ..access.joins import JoinResolver, columns_of
+from ..access.parsing import row_of
+from ..access.select import SelectQuery, parse_body, plan_select
 from ..analysis.near_miss import NearMiss, nearest
-from ..api.bodies import row_of
-from ..api.commit import decided, first_operation, parse_commit
 from ..api.entries import answer_select
-from ..api.entry_answers import entry_value, is_own, stored_entry
+from ..api.entry_answers import entry_value
 from ..api.errors import answer, failure_of
 from ..decision_log.query import SEEING_PEOPLE
 from ..decision_log.records import RuleOutcomes
 from ..engine.decide import (
     Decision,
-    answered,
     decide_delete,
     decide_insert,
     decide_select,
     decide_update,
 )
 from ..engine.reasons import ADDRESS, NOT_REACHED, Reason
-from ..engine.requests import Change, DecisionRequest, EntryRequest, Insert, QueryRequest, Update
+from ..engine.requests import Change, DecisionRequest, EntryRequest, Update
 from ..engine.rule import Operation
 from .request import Asked, object_of
 
@@ -174,103 +180,73 @@ class _Action:
         if self.asked.entry_id is not None:
             self._read_entry(self.asked.entry_id)
             return
-        body = {**self._body(), "type": "select"}
-        budget = Budget()
-        ask = parse_query(body, columns_of(self.guard), budget)
-        assert isinstance(ask, Select)
         others = _Joinable(self.guard, user=self.user)
-        joins = parse_joins(body.get("join"), columns_of(self.guard), others.columns, budget)
-        self.outcome.select = ask
+        query = parse_body(self.guard, {**self._body(), "type": "select"}, others)
+        assert isinstance(query, SelectQuery)
+        ask = self.outcome.select = query.select
+        plan = plan_select(self.guard, query, others)
         if self.sees_entries:
             cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
-            some = replace(ask, limit=ENTRIES) if cut else ask
-            self.outcome.text = answer_select(self.guard, some, joins, others).getvalue().decode()
+            if cut:
+                plan = replace(plan, select=replace(ask, limit=ENTRIES))
+            self.outcome.text = answer_select(self.guard, plan).getvalue().decode()
             self.outcome.cut = cut
-            return
-        where, written = apply_view(self.guard, "select", ask)
-        names = (*ask.names(), *left_names(joins))
-        self.guard.select(QueryRequest(where, names, tuple(ask.paths()), written))
-        others.decided(joins)
 
     def _read_entry(self, entry_id: int) -> None:
-        stored = stored_entry(self.guard, entry_id, "select")
-        decision = self.guard.select(EntryRequest([stored.data]))
-        self._answer(entry_value(self.guard.found("select"), stored, decision.shown))
+        stored, shown = read_entry(self.guard, entry_id)
+        self._answer(entry_value(self.guard.found("select"), stored, shown))
 
     # -- writes
 
     def insert(self) -> None:
-        row = row_of(self._body(), "the body")
-        rows = self.guard.insert(Insert([row])).rows
-        source = self.guard.found("insert")
-        self._refuse_addresses(source, "insert", [(None, rows[0])])
-        self.outcome.written = [(None, rows[0])]
-        shown = answered(
-            self.guard.ruleset, self.guard.identity, row, None, rows[0], self.guard.scripts
-        )
-        self._answer({"id": None, "data": shown.of(rows[0]), "dataSourceId": source.id})
+        plan = plan_insert(self.guard, row_of(self._body(), "the body"))
+        self._refuse_addresses(plan.source, "insert", [(None, plan.row)])
+        self.outcome.written = [(None, plan.row)]
+        shown = plan.shown(self.guard).of(plan.row)
+        self._answer({"id": None, "data": shown, "dataSourceId": plan.source.id})
 
     def update(self) -> None:
         entry_id, row = self._entry_id(), row_of(self._body(), "the body")
-        source = self._source()
-        before = store.fetch(source, [entry_id]).get(entry_id)
-        if before is not None:
-            change = Change(row, before.data, is_own(self.guard, entry_id), entry_id)
+        there = self._stored(entry_id)
+        if there is not None:
+            change = Change(row, there.data, is_own(self.guard, entry_id), entry_id)
             self.outcome.about = "update", Update([change])
-        self.guard.found("update")
-        before = stored_entry(self.guard, entry_id, "update")
-        after = self.guard.update(Update([change])).rows[0]
-        self._refuse_addresses(source, "update", [(entry_id, after)])
-        self.outcome.written = [(entry_id, after)]
-        self._answer_update(source, before, row, after)
-
-    def _answer_update(
-        self, source: Source, before: StoredEntry, row: dict[str, Any], after: dict[str, Any]
-    ) -> None:
-        first = self.guard.shown(before.data)
-        guard = self.guard
-        shown = answered(guard.ruleset, guard.identity, row, first, after, guard.scripts)
-        value = entry_value(source, replace(before, data=after), shown)
+        plan = plan_update(self.guard, entry_id, row)
+        self._refuse_addresses(plan.source, "update", [(entry_id, plan.row)])
+        self.outcome.written = [(entry_id, plan.row)]
+        after = replace(plan.before, data=plan.row)
+        value = entry_value(plan.source, after, plan.shown(self.guard, plan.row))
         self._answer({**value, "updatedAt": None})
 
     def delete(self) -> None:
         if self.asked.entry_id is None:
             self._delete_by_query()
             return
-        entry_id, source = self.asked.entry_id, self._source()
-        there = store.fetch(source, [entry_id]).get(entry_id)
+        there = self._stored(self.asked.entry_id)
         if there is not None:
             self.outcome.about = "delete", EntryRequest([there.data])
-        self.guard.found("delete")
-        stored = stored_entry(self.guard, entry_id, "delete")
-        self.guard.delete(EntryRequest([stored.data]))
+        plan_delete(self.guard, self.asked.entry_id)
         self.outcome.gone = 1
         self._answer({})
 
     def _delete_by_query(self) -> None:
         ask = parse_query({**self._body(), "type": "delete"}, columns_of(self.guard))
         assert isinstance(ask, Delete)
-        where, written = apply_view(self.guard, "delete", ask)
-        source = self.guard.found("delete")
-        if self.guard.ruleset.scripted("delete"):
-            if not self.sees_entries:
-                raise Malformed("a script sees the rows of a delete: you may not see the entries")
-            rows = partial(_rows, source, where)
-            decision = self.guard.delete(QueryRequest(where, written=written, rows=rows))
-        else:
-            decision = self.guard.delete(QueryRequest(where))
+        if self.guard.ruleset.scripted("delete") and not self.sees_entries:
+            raise Malformed("a script sees the rows of a delete: you may not see the entries")
+        plan = plan_delete_by_query(self.guard, ask)
         if self.sees_entries:
-            self.outcome.gone = store.count(source, decision.where(where))
+            self.outcome.gone = store.count(plan.source, plan.where)
             self._answer({"deletedCount": self.outcome.gone})
 
     def commit(self) -> None:
         ask = parse_commit(self._body())
-        source = self.guard.found(first_operation(ask))
-        plan = decided(self.guard, source, ask, lock=False)
+        source = self.guard.found(ask.first_operation)
+        plan = plan_commit(self.guard, source, ask)
         written = [(entry.id, row) for entry, row in plan.changes]
         self.outcome.written = [*written, *((None, row) for row in plan.rows)]
         gone = plan.gone if plan.others is None else plan.others.ids()
-        self._refuse_addresses(source, first_operation(ask), self.outcome.written, gone=gone)
+        self._refuse_addresses(source, ask.first_operation, self.outcome.written, gone=gone)
         self.outcome.gone = len(plan.gone if plan.others is None else plan.others)
 
     def _entry_id(self) -> int:
@@ -278,9 +254,9 @@ class _Action:
             raise Malformed("an update is of an entry: its id is missing")
         return self.asked.entry_id
 
-    def _source(self) -> Source:
+    def _stored(self, entry_id: int) -> StoredEntry | None:
         assert self.guard.source is not None
-        return self.guard.source
+        return store.fetch(self.guard.source, [entry_id]).get(entry_id)
 
     def _refuse_addresses(
         self,
@@ -304,7 +280,3 @@ class _Action:
             if address in seen or there - own - leaving:
                 self.guard.refuse(operation, because=ADDRESS)
             seen.add(address)
-
-
-def _rows(source: Source, where: Any, limit: int) -> list[dict[str, Any]]:
-    return [entry.data for entry in store.fetch_where(source, where, limit=limit).values()]
