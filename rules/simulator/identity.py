@@ -72,12 +72,18 @@ def _rows(source: Source, name: str) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _session_data(who: Who, source: Source) -> Identity:
-    """Data as a session would hold it; with this data source's name and a number it is that row."""
-    data = object_of(who.data, "the session data")
+    """Data as a session would hold it."""
+    return session_identity(object_of(who.data, "the session data"), who.app_id, source)
+
+
+def session_identity(data: dict[str, Any], app_id: int | None, source: Source) -> Identity:
+    """The identity of a session with this data. If `Source` is the name of the data source and `ID`
+    the number of an entry, the session is that of this entry.
+    """
     own = data.get("Source") == source.name and data.get("ID").__class__ is int
     return Identity(
         user=data,
-        app_id=who.app_id,
+        app_id=app_id,
         source_id=source.id if own else None,
         entry_id=data["ID"] if own else None,
     )

@@ -100,23 +100,31 @@ class Outcome:
     # Fewer entries are shown than the API would give.
     cut: bool = False
     miss: NearMiss | None = None
+    # Why the API would refuse the request.
+    failure: Failure | None = None
     # What a denial without a decision was about.
     about: tuple[Operation, DecisionRequest] | None = None
 
 
-def simulate(guard: DryRunGuard, asked: Asked, user: Any, sees_entries: bool) -> Outcome:
-    """Decide, and answer as the API would. `sees_entries`: the user may see what is stored."""
+def simulate(
+    guard: DryRunGuard, asked: Asked, user: Any, sees_entries: bool, reads: bool = True
+) -> Outcome:
+    """Decide, and answer as the API would.
+
+    `sees_entries`: the user may see what is stored. `reads`: read the rows of a query for the
+    answer, and look for the nearest request that would be granted.
+    """
     outcome = Outcome(heard=guard.heard)
-    action = _Action(guard, asked, user, sees_entries, outcome)
+    action = _Action(guard, asked, user, sees_entries, reads, outcome)
     try:
         with store.read_time_limit(SECONDS):
             getattr(action, asked.action)()
             return outcome
     except Failure as error:
-        failure = failure_of(error)
+        failure = outcome.failure = failure_of(error)
     response = answer(failure)
     outcome.status, outcome.text = response.status_code, response.content.decode()
-    if failure.code in DENIALS:
+    if reads and failure.code in DENIALS:
         with store.read_time_limit(SECONDS):
             outcome.miss = _nearest(guard, outcome)
     return outcome
@@ -166,6 +174,7 @@ class _Action:
     asked: Asked
     user: Any
     sees_entries: bool
+    reads: bool
     outcome: Outcome
 
     def _body(self) -> dict[str, Any]:
@@ -185,7 +194,7 @@ class _Action:
         assert isinstance(query, SelectQuery)
         ask = self.outcome.select = query.select
         plan = plan_select(self.guard, query, others)
-        if self.sees_entries:
+        if self.sees_entries and self.reads:
             cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
             if cut:
                 plan = replace(plan, select=replace(ask, limit=ENTRIES))
@@ -235,7 +244,7 @@ class _Action:
         if self.guard.ruleset.scripted("delete") and not self.sees_entries:
             raise Malformed("a script sees the rows of a delete: you may not see the entries")
         plan = plan_delete_by_query(self.guard, ask)
-        if self.sees_entries:
+        if self.sees_entries and self.reads:
             self.outcome.gone = store.count(plan.source, plan.where)
             self._answer({"deletedCount": self.outcome.gone})
 

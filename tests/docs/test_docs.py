@@ -40,10 +40,10 @@ from rowkeeper.rules.engine.requests import (
     QueryRequest,
     Update,
 )
-from rowkeeper.rules.management.commands.explain import DECIDE
 from rowkeeper.rules.repository.rules import rules_of, save_rules
 from rowkeeper.rules.sandbox import check
 from rowkeeper.rules.scripts.run import Scripts
+from rowkeeper.rules.simulator.run import DECIDE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

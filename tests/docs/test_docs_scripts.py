@@ -28,10 +28,10 @@ from rowkeeper.rules.engine.requests import (
     QueryRequest,
     Update,
 )
-from rowkeeper.rules.management.commands.explain import DECIDE
 from rowkeeper.rules.sandbox.limits import Limits
 from rowkeeper.rules.sandbox.worker.names import FUNCTIONS, INPUTS
 from rowkeeper.rules.scripts.run import Scripts
+from rowkeeper.rules.simulator.run import DECIDE
 from tests.docs.test_docs import ROOT, _like, blocks, identity_of, quoted, table
 
 PAGE = ROOT / "docs" / "scripts.md"

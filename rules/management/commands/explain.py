@@ -1,14 +1,11 @@
 """`explain SOURCE --operation select ...`: what the rules say to a request, and why.
 
-Asks the engine that the API asks, with the rules as they are stored. Nothing is written.
+A request at the terminal for the simulator, with the rules as they are stored. Nothing is written.
 """
 
 from __future__ import annotations
 
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -20,37 +17,19 @@ from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.catalog.registry import Source
 from rowkeeper.datasources.errors import Busy, Failure, Malformed, NotFound
 from rowkeeper.datasources.management.base import SiteCommand
-from rowkeeper.datasources.query.select import Delete, parse_query
 from rowkeeper.datasources.values.codec import dumps
-from rowkeeper.datasources.values.validation import MAX_INTEGER, printable, problem_with_row
-from rowkeeper.rules.access.guard import Guard, guard_of
+from rowkeeper.datasources.values.validation import MAX_INTEGER, printable
+from rowkeeper.rules.access.guard import Guard, compiled_of
 from rowkeeper.rules.api.errors import STATUS
 from rowkeeper.rules.describe.decision import columns_in_words, conditions_in_words, script_in_words
-from rowkeeper.rules.engine.decide import (
-    Decision,
-    decide_delete,
-    decide_insert,
-    decide_select,
-    decide_update,
-)
+from rowkeeper.rules.engine.decide import Decision
 from rowkeeper.rules.engine.reasons import TraceLine
-from rowkeeper.rules.engine.requests import (
-    Change,
-    DecisionRequest,
-    EntryRequest,
-    Insert,
-    QueryRequest,
-    Update,
-)
 from rowkeeper.rules.engine.rule import OPERATIONS, Operation
 from rowkeeper.rules.management.referring import data_source, json_object
+from rowkeeper.rules.simulator.identity import session_identity
+from rowkeeper.rules.simulator.request import Asked, Who
+from rowkeeper.rules.simulator.run import DryRunGuard, Outcome, simulate
 
-DECIDE: dict[Operation, Callable[..., Decision]] = {
-    "select": decide_select,
-    "insert": decide_insert,
-    "update": decide_update,
-    "delete": decide_delete,
-}
 # Which of `--query`, `--data` and `--entry` go with an operation.
 FITTING = {
     "select": ({"query"}, {"entry"}, set()),
@@ -79,16 +58,6 @@ EXAMPLES = """examples:
   explain Employees --operation update --user '{"Email": "bob@acme.com"}' --entry 2 \\
     --data '{"Email": "bob@acme.com", "First Name": "Robert"}'
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request, as the engine takes it; `ask` None: an update of an entry that is not there."""
-
-    operation: Operation
-    ask: DecisionRequest | None
-    # The id of an entry that is not there.
-    missing: int | None = None
 
 
 class Command(SiteCommand):
@@ -121,58 +90,48 @@ class Command(SiteCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Decide and tell. Raises `CommandError` for what cannot be asked."""
         source = registry.source_of(data_source(options["source"]))
-        identity = _identity(options)
-        try:
-            asked = _asked(source, identity, options)
-        except Malformed as error:
+        asked, identity = _asked(options), _identity(source, options)
+        # A denial names the data source as the client does, if it may not know of it.
+        reference = source.name if options["source"] == source.name else source.id
+        rules = compiled_of(source)
+        guard = DryRunGuard(reference, source, rules.ruleset, identity, rules.scripts(source.id))
+        outcome = simulate(guard, asked, user=None, sees_entries=True, reads=False)
+        if isinstance(outcome.failure, Malformed):
             raise CommandError(
-                f"a client would be answered {_answer(error)}: {error.message}"
-            ) from None
-        # A client who may not know of the data source is told what it called it.
-        named = options["source"] == source.name
-        guard = guard_of(source.name if named else source.id, source, identity)
-        for line in told(guard, asked):
+                f"a client would be answered {_answer(outcome.failure)}: {outcome.failure.message}"
+            )
+        for line in _lines(guard, asked, outcome):
             self.stdout.write(line)
 
 
-def told(guard: Guard, asked: Asked) -> list[str]:
+def _lines(guard: DryRunGuard, asked: Asked, outcome: Outcome) -> list[str]:
     """What there is to say of a request: the answer, what follows from it, the trace."""
-    try:
-        decision = (
-            None
-            if asked.ask is None
-            else DECIDE[asked.operation](guard.ruleset, guard.identity, asked.ask, guard.scripts)
-        )
-    except Busy as busy:
-        return [f"not decided: {_answer(busy)}", f"  {busy.message}"]
-    failure = _failure(guard, asked, decision)
-    if failure is not None:
-        head = [f"denied: {_answer(failure)}", f"  {failure.message}"]
-        if asked.missing is not None and not isinstance(failure, NotFound):
-            head.append(f"  there is no entry {asked.missing}")
-    else:
+    failure = outcome.failure
+    if isinstance(failure, Busy):
+        return [f"not decided: {_answer(failure)}", f"  {failure.message}"]
+    decision = guard.heard[-1][0] if guard.heard else None
+    if failure is None:
         assert decision is not None
-        head = _grant(decision)
+        head = _grant(next(one for one, _ in guard.heard if one.operation == asked.action))
+    else:
+        head = [f"denied: {_answer(failure)}", f"  {failure.message}"]
+        if not isinstance(failure, NotFound) and _is_missing(guard, asked):
+            head.append(f"  there is no entry {asked.entry_id}")
     trace = [] if decision is None else [text for line in decision.trace for text in _line(line)]
     return [*head, *(trace or (["there are no rules"] if not guard.ruleset.rules else []))]
+
+
+def _is_missing(guard: Guard, asked: Asked) -> bool:
+    """Whether the request names an entry that does not exist."""
+    if asked.entry_id is None or guard.source is None:
+        return False
+    return not store.fetch(guard.source, [asked.entry_id])
 
 
 def _line(line: TraceLine) -> list[str]:
     """What became of a rule, and what its script did."""
     did = [] if line.script is None else script_in_words(line.script)
     return [str(line), *(f"  {text}" for text in did)]
-
-
-def _failure(guard: Guard, asked: Asked, decision: Decision | None) -> Failure | None:
-    """The failure that a client would see, or None."""
-    try:
-        if asked.missing is not None:
-            guard.missing(asked.operation)
-        if decision is None or not decision.granted:
-            guard.refuse(asked.operation)
-    except Failure as failure:
-        return failure
-    return None
 
 
 def _answer(failure: Failure) -> str:
@@ -198,11 +157,13 @@ def _grant(decision: Decision) -> list[str]:
 # -- reading the options
 
 
-def _identity(options: dict[str, Any]) -> Identity:
+def _identity(source: Source, options: dict[str, Any]) -> Identity:
     """Who asks. The app of a stored token is the token's, unless another is named."""
     user, token_id, app_id = options["user"], options["token"], options["app"]
     if user is not None and token_id is not None:
         raise CommandError("`--user` and `--token` are two identities; a request has one")
+    if user is not None:
+        return session_identity(json_object("--user", user), app_id, source)
     if token_id is not None:
         token = (
             ApiToken.objects.filter(pk=token_id).first() if 0 < token_id <= MAX_INTEGER else None
@@ -210,36 +171,27 @@ def _identity(options: dict[str, Any]) -> Identity:
         if token is None:
             raise CommandError(f"there is no API token {token_id}, expected the id of one")
         app_id = token.app_id if app_id is None else app_id
-    return Identity(
-        user=None if user is None else json_object("--user", user),
-        token_id=token_id,
-        app_id=app_id,
-    )
+    return Identity(token_id=token_id, app_id=app_id)
 
 
-def _asked(source: Source, identity: Identity, options: dict[str, Any]) -> Asked:
-    """The request. Raises `Malformed` as the API would."""
+def _asked(options: dict[str, Any]) -> Asked:
+    """The request, for the simulator."""
     operation: Operation = options["operation"]
     given = {name for name in ("query", "data", "entry") if options[name] is not None}
     if given not in FITTING[operation]:
         raise CommandError(f"`--operation {operation}` goes with {WANTED[operation]}")
-    row = _row(options["data"])
-    if options["entry"] is not None:
-        return _of_entry(source, identity, operation, options["entry"], row)
-    if operation == "insert":
-        return Asked(operation, Insert([row]))
-    return Asked(operation, _by_query(source, operation, options["query"] or "{}"))
+    entry_id = options["entry"]
+    if entry_id is not None and not 0 < entry_id <= MAX_INTEGER:
+        raise CommandError("`--entry` is an id, a whole number from 1")
+    body: dict[str, Any] = {}
+    if options["query"] is not None:
+        body = _query(options["query"])
+    if options["data"] is not None:
+        body = json_object("--data", options["data"])
+    return Asked(Who(), operation, dumps(body), entry_id)
 
 
-def _row(text: str | None) -> dict[str, Any]:
-    row = {} if text is None else json_object("--data", text)
-    problem = problem_with_row(row)
-    if problem:
-        raise Malformed(problem)
-    return row
-
-
-def _by_query(source: Source, operation: Operation, text: str) -> QueryRequest:
+def _query(text: str) -> dict[str, Any]:
     body = json_object("--query", text)
     unknown = next((key for key in body if key not in QUERY_KEYS), None)
     if unknown is not None:
@@ -247,35 +199,4 @@ def _by_query(source: Source, operation: Operation, text: str) -> QueryRequest:
             f"--query: there is no `{printable(unknown)}` in a query, expected one of "
             f"{', '.join(QUERY_KEYS[1:])}; conditions on columns stand in `where`"
         )
-    ask = parse_query({**body, "type": operation}, source.declared)
-    if isinstance(ask, Delete):
-        found = partial(store.fetch_where, source, ask.where)
-        return QueryRequest(ask.where, written=ask.written, rows=lambda n: _data(found(limit=n)))
-    return QueryRequest(ask.where, tuple(ask.names()), written=ask.written)
-
-
-def _data(found: dict[int, store.StoredEntry]) -> list[dict[str, Any]]:
-    return [entry.data for entry in found.values()]
-
-
-def _of_entry(
-    source: Source, identity: Identity, operation: Operation, entry_id: int, row: dict[str, Any]
-) -> Asked:
-    if not 0 < entry_id <= MAX_INTEGER:
-        raise CommandError("`--entry` is an id, a whole number from 1")
-    stored = store.fetch(source, [entry_id]).get(entry_id)
-    data = None if stored is None else stored.data
-    missing = entry_id if stored is None else None
-    if operation != "update":
-        return Asked(operation, EntryRequest([data]), missing)
-    if data is None:
-        return Asked(operation, None, missing)
-    return Asked(
-        operation, Update([Change(row, data, _is_own(source, identity, entry_id), entry_id)])
-    )
-
-
-def _is_own(source: Source, identity: Identity, entry_id: int) -> bool:
-    """Whether the user that is named is the one of that row."""
-    user = identity.user or {}
-    return user.get("Source") == source.name and user.get("ID") == entry_id
+    return body
