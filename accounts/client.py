@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from functools import lru_cache
 
 from django.http import HttpRequest
 
+from rowkeeper.datasources.caching import memoize
 from rowkeeper.datasources.conf import setting
 
 logger = logging.getLogger("rowkeeper.accounts")
@@ -55,7 +55,7 @@ def site_of(address: str) -> str | None:
     return str(ipaddress.IPv6Network((int(parsed), _IPV6_SITE_BITS), strict=False))
 
 
-@lru_cache(maxsize=1)
+@memoize(1)
 def _warn_of_undeclared_proxy() -> None:
     """Once in each process: every client could repeat it at will."""
     logger.warning(

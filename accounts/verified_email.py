@@ -7,13 +7,13 @@ counts only once its owner has confirmed it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from rowkeeper.datasources.caching import memoize
 from rowkeeper.datasources.conf import setting
 
 ALLAUTH = "allauth.account"
@@ -34,7 +34,7 @@ def is_verified(user: Any) -> bool | None:
     return None
 
 
-@lru_cache(maxsize=8)
+@memoize(8)
 def hook(path: str) -> Callable[[Any], Any]:
     """The callable at a dotted path. Raises `ImproperlyConfigured` if there is none."""
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
+
+from .caching import memoize
 
 DEFAULTS: dict[str, Any] = {
     # The name in `DATABASES` of the database that holds everything of Rowkeeper's. Decisions are
@@ -95,7 +96,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-@cache
+@memoize(100)
 def setting(name: str) -> Any:
     """The value of one setting. It stays the same for a process, and a request asks often.
 

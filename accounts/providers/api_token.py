@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 
+from rowkeeper.datasources.caching import memoize
 from rowkeeper.datasources.catalog.registry import Beside, fields_sql
 from rowkeeper.datasources.database.connection import connection
 
@@ -33,7 +33,7 @@ def _identity(row: tuple[Any, ...]) -> Identity:
     )
 
 
-@lru_cache(maxsize=256)
+@memoize(256)
 def _sql(vendor: str, join: str, also: str, lock: str) -> str:
     """The statement, made once. `vendor`: the quotes round names differ between databases."""
     quote = connection.ops.quote_name

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import Lock
 from typing import Any
 
 from django.db import models
 from django.utils import timezone
 
+from rowkeeper.datasources.caching import Cache
 from rowkeeper.datasources.catalog.registry import Beside, Source
 from rowkeeper.datasources.database.connection import database
 from rowkeeper.datasources.sql import Sql
@@ -115,8 +115,8 @@ class CachedSession:
         return found[width + 1 :]
 
 
-_kept: dict[tuple[str, tuple[str, int | str]], CachedSession] = {}
-_lock = Lock()
+# By the digest of the secret, and the data source as the request names it.
+_sessions: Cache[tuple[str, tuple[str, int | str]], CachedSession] = Cache("sessions", _KEPT)
 NOTHING_ELSE = Sql("")
 
 
@@ -155,8 +155,7 @@ def identity_now(kind: CredentialType, secret: str, beside: Beside | None) -> Id
 
 
 def _forget(secret_digest: str, named: tuple[str, int | str]) -> None:
-    with _lock:
-        _kept.pop((secret_digest, named), None)
+    _sessions.forget((secret_digest, named))
 
 
 def _keep(
@@ -176,18 +175,14 @@ def _keep(
     state = (*own, *source.key)
     # The Django user behind a token is read anew by whoever looks at it.
     identity = replace(identity, django_user=None)
-    kept = _kept.get((secret_digest, named))
+    kept = _sessions.get((secret_digest, named))
     if kept is not None and (kept.row, kept.identity, kept.source) == (state, identity, source):
         # The same object: what has been made of it is still so.
         return
-    with _lock:
-        _kept[secret_digest, named] = CachedSession(
-            kind, secret_digest, named, state, identity, source
-        )
-        while len(_kept) > _KEPT:
-            del _kept[next(iter(_kept))]
+    session = CachedSession(kind, secret_digest, named, state, identity, source)
+    _sessions.put((secret_digest, named), session)
 
 
 def peek(secret: str, beside: Beside) -> CachedSession | None:
     """What is to be expected of a request with this secret for this data source, if anything."""
-    return _kept.get((digest(secret), (beside.column, beside.reference)))
+    return _sessions.get((digest(secret), (beside.column, beside.reference)))

@@ -11,9 +11,9 @@ import hmac
 import json
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
+from rowkeeper.datasources.caching import memoize
 from rowkeeper.datasources.catalog.registry import Beside, fields_sql
 from rowkeeper.datasources.conf import setting
 from rowkeeper.datasources.database.connection import connection
@@ -71,7 +71,7 @@ def _identity(
     )
 
 
-@lru_cache(maxsize=1_000)
+@memoize(1_000)
 def _login(definition: str, secrets: str) -> tuple[Login | None, frozenset[str]]:
     """How people sign in, and which columns nobody sees, from the two JSON texts."""
     parsed = json.loads(definition)
@@ -95,7 +95,7 @@ def fingerprint(login: Login, row: Mapping[str, Any]) -> str | None:
     return hashlib.sha256(f"{address}\0{password}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@lru_cache(maxsize=256)
+@memoize(256)
 def _sql(vendor: str, join: str, also: str, lock: str) -> str:
     """The statement, made once. The casts: SQLite keeps JSON as text, PostgreSQL parses it."""
     quote = connection.ops.quote_name

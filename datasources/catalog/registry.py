@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from hashlib import blake2b
 from typing import Any, Literal
 
 from django.utils import timezone
 
+from ..caching import Cache, memoize
 from ..database.connection import connection
 from ..definition import Login, declared_of, login_of
 from ..errors import Changed, Malformed
@@ -122,7 +122,7 @@ class Beside:
         self.source = None if row[0] is None else _source(row)
 
 
-@cache
+@memoize(8)
 def _join_sql(column: str, lock: str) -> str:
     if not lock:
         return f" LEFT JOIN {TABLE} d ON d.{column} = %s "
@@ -141,7 +141,7 @@ def source_of(model: DataSource) -> Source:
 
 
 # The last state of each data source, by its id.
-_parsed: dict[int, Source] = {}
+_parsed: Cache[int, Source] = Cache("data sources", 1_000)
 
 
 def _source(row: tuple[Any, ...]) -> Source:
@@ -163,9 +163,7 @@ def _source(row: tuple[Any, ...]) -> Source:
             _indexed(identifier, loads(indexes)),
             tag,
         )
-        if len(_parsed) >= 1_000:
-            _parsed.clear()
-        _parsed[identifier] = source
+        _parsed.put(identifier, source)
     return source
 
 

@@ -6,9 +6,9 @@ Rows go from the database to the answer as text. The two databases stand side by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
+from ..caching import memoize
 from ..query.select import OrderTerm, Projection
 from ..sql import Sql, text_array
 from ..values.codec import dumps, path_of
@@ -47,7 +47,7 @@ def _entry_text(
     return Sql(f"'{{'||{text}||'}}'", tuple(param for part in parts for param in part.params))
 
 
-_kept_text = lru_cache(maxsize=1_000)(_entry_text)
+_kept_text = memoize(1_000, "rowkeeper.datasources.compiler.projection.kept_text")(_entry_text)
 
 
 def field_text(dialect: Dialect, name: str) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
+from ..caching import memoize
 from ..query.where.containment import containment_sql, equals_path, has_equals, is_wholly_indexable
 from ..query.where.nodes import And, Composite, ElemMatch, Field, Node, Not, Or
 from ..query.where.operators import OPERATORS, Operator
@@ -266,12 +266,12 @@ def _elem_postgresql(node: ElemMatch, item: str, depth: int) -> Sql:
 # -- paths, which thousands of conditions can share
 
 
-@lru_cache(maxsize=1_000)
+@memoize(1_000)
 def _path_array(path: tuple[str, ...]) -> str:
     return text_array(path)
 
 
-@lru_cache(maxsize=1_000)
+@memoize(1_000)
 def _path_list(path: tuple[str, ...]) -> str:
     return dumps(list(path))
 

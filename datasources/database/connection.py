@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, cast
 
 from django.contrib.auth import get_user_model
@@ -19,6 +18,7 @@ from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from ..caching import memoize
 from ..conf import setting
 from .sqlite_writers import writing_in_turn
 
@@ -89,7 +89,7 @@ def is_own(model: type[Model]) -> bool:
     return model._meta.app_label in _OWN_LABELS
 
 
-@lru_cache(maxsize=1_000)
+@memoize(1_000)
 def is_joined(model: type[Model]) -> bool:
     """Whether the model is about users or permissions, which are in the same database."""
     if model._meta.app_label in _JOINED_LABELS or model.__module__.startswith("guardian."):
@@ -100,7 +100,7 @@ def is_joined(model: type[Model]) -> bool:
     return model in people or issubclass(model, user)
 
 
-@lru_cache(maxsize=1_000)
+@memoize(1_000)
 def is_shared(model: type[Model]) -> bool:
     """Whether a decision can rest on this model of Django, guardian, allauth or the project."""
     if model._meta.app_label in _READ_LABELS or model.__module__.startswith(_READ_MODULES):

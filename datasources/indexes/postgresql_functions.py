@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..caching import memoize
 from ..models import Entry
 
 _WALK = r"""
@@ -163,7 +163,7 @@ $$;
 """
 
 
-@cache
+@memoize(1)
 def statements() -> Mapping[str, str]:
     """The statement that makes each function, by its signature, in the order to make them in."""
     upper, lower = _pairs()

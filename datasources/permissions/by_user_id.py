@@ -9,7 +9,6 @@ numbers: it is written once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Exists, Manager, OuterRef, Q
 from django.utils.module_loading import import_string
 
+from ..caching import memoize
 from ..database.connection import alias, connection
 from ..models import DataSource
 from .rights import given, may
@@ -49,7 +49,7 @@ def has_any(user_id: int, rights: Sequence[str], source_id: int) -> bool:
 _USER, _SOURCE = 2_147_480_001, 2_147_480_002
 
 
-@lru_cache(maxsize=20)
+@memoize(20)
 def _statement(
     using: str, user: type[Any], rights: tuple[str, ...], kind: int, backends: tuple[str, ...]
 ) -> tuple[str, tuple[Any, ...]]:
@@ -76,7 +76,7 @@ def _is_standard() -> bool:
     )
 
 
-@lru_cache(maxsize=20)
+@memoize(20)
 def _gives_rights(path: str) -> bool:
     """Whether Django asks the backend for permissions: some only take part in signing in."""
     return hasattr(import_string(path), "has_perm")

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from time import monotonic
 from typing import Any
 
 from django.db import OperationalError, transaction
 
+from ..caching import memoize
 from ..compiler import sqlite_functions
 from ..compiler.where import DIALECTS, Dialect, where_sql
 from ..conf import setting
@@ -41,7 +41,7 @@ class StoredEntry:
     order: int = 0
 
 
-@cache
+@memoize(1)
 def dialect() -> Dialect:
     """The database in use, as the query language knows it. It stays the same for a process, and a
     request asks often.

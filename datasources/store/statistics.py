@@ -6,12 +6,11 @@ A value is checked again after `USES` reads, because rows come and go.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from hashlib import sha256
-from threading import Lock
 from typing import Generic, TypeVar
 
+from ..caching import Cache
 from ..catalog.registry import Source
 from ..compiler.where import where_sql
 from ..query.select import OrderTerm
@@ -26,53 +25,46 @@ Value = TypeVar("Value")
 
 
 class Memory(Generic[Value]):
-    """A bounded table of values by key, the least recently stored dropped first."""
+    """Values by key, each of which is good for so many uses."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
-        self._lock = Lock()
+    def __init__(self, name: str = "") -> None:
+        self._cache: Cache[Key, tuple[Value, int]] = Cache(name, MAX_KEPT)
 
     def get(self, key: Key) -> tuple[Value, bool] | None:
         """The value, and whether it is due to be checked again; None if there is none."""
-        found = self._kept.get(key)
+        found = self._cache.get(key)
         return None if found is None else (found[0], found[1] <= 0)
 
     def use(self, key: Key) -> None:
         """Count a read for which the value was right."""
-        with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept[key] = (found[0], found[1] - 1)
+        self._cache.replace(key, lambda found: (found[0], found[1] - 1))
 
     def put(self, key: Key, value: Value) -> None:
         """Store a value that is good for the next `USES` reads."""
-        # Another thread may drop the key between two of these steps.
-        with self._lock:
-            self._kept.pop(key, None)
-            self._kept[key] = (value, USES)
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
+        self._cache.put(key, (value, USES))
 
     def drop(self, key: Key) -> None:
         """Remove a value, if there is one."""
-        with self._lock:
-            self._kept.pop(key, None)
+        self._cache.forget(key)
 
     def clear(self) -> None:
         """Remove everything."""
-        with self._lock:
-            self._kept.clear()
+        self._cache.clear()
+
+    def values(self) -> list[Value]:
+        """The values, the least recently used first."""
+        return [value for value, _ in self._cache.values()]
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cache)
 
 
 # The number of the attempt that found the rows of a where in an order.
-attempts: Memory[int] = Memory()
+attempts: Memory[int] = Memory("attempts of wheres")
 # The name of the narrowest index of a where.
-narrowest: Memory[str] = Memory()
+narrowest: Memory[str] = Memory("narrowest indexes")
 # Columns that have a value of which a lookup has found too many rows.
-common: Memory[bool] = Memory()
+common: Memory[bool] = Memory("columns with common values")
 
 
 def clear() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from threading import Lock
 from time import perf_counter
 from typing import Any, NoReturn
 
 from rowkeeper.accounts.errors import SIGN_IN, LoginRequired
 from rowkeeper.accounts.identity import Identity
+from rowkeeper.datasources.caching import Cache
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.catalog.normalization import composed_row
 from rowkeeper.datasources.catalog.registry import Source
@@ -47,7 +46,6 @@ VERBS: dict[Operation, str] = {
     "update": "update",
     "delete": "delete",
 }
-_KEPT = 1_000
 
 
 class Denied(Failure):
@@ -81,8 +79,7 @@ class Compiled:
 
 
 # The last state of each data source's rules, by its id.
-_compiled: OrderedDict[int, Compiled] = OrderedDict()
-_lock = Lock()
+_compiled: Cache[int, Compiled] = Cache("compiled rules", 1_000)
 
 
 def ruleset_of(source: Source) -> Ruleset:
@@ -104,10 +101,7 @@ def compiled_of(source: Source) -> Compiled:
     found = Compiled(source.key, ruleset, writers)
     if tag not in (None, source.rules_tag):
         return found
-    with _lock:
-        _compiled[source.id] = found
-        while len(_compiled) > _KEPT:
-            _compiled.popitem(last=False)
+    _compiled.put(source.id, found)
     return found
 
 

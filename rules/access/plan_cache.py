@@ -10,11 +10,10 @@ nothing that is long.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Lock
-from weakref import WeakKeyDictionary
 
 from rowkeeper.accounts.providers.credential_query import CachedSession
 from rowkeeper.datasources import store
+from rowkeeper.datasources.caching import OwnedCache
 from rowkeeper.datasources.query.where.nodes import fields
 from rowkeeper.datasources.sql import Sql
 
@@ -26,7 +25,6 @@ MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
 A_CONDITION, A_NOTE = 400, 60
 # How many bodies are kept of one credential with one data source, and of how many such pairs.
 MAX_BODIES, MAX_CALLERS = 8, 500
-_NOTHING: dict[bytes, EmbeddedSelect] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +45,24 @@ class EmbeddedSelect:
 
 
 class SelectPlanCache:
-    """What was decided of bodies, by who sent them to which data source."""
+    """Plans by session and body."""
 
-    def __init__(self) -> None:
-        self._of: WeakKeyDictionary[CachedSession, dict[bytes, EmbeddedSelect]] = (
-            WeakKeyDictionary()
+    def __init__(self, name: str = "") -> None:
+        self._plans: OwnedCache[CachedSession, bytes, EmbeddedSelect] = OwnedCache(
+            name, MAX_CALLERS, MAX_BODIES
         )
-        self._lock = Lock()
 
     def get(self, known: CachedSession, body: bytes) -> EmbeddedSelect | None:
-        """What was decided of the same body."""
-        with self._lock:
-            return self._of.get(known, _NOTHING).get(body)
+        """The plan of the same body."""
+        return self._plans.get(known, body)
 
     def keep(self, known: CachedSession, body: bytes, decided: EmbeddedSelect) -> None:
-        """Keep it for the next time, unless it is long; the oldest make room."""
-        if len(body) > MAX_REPEATED_BODY or decided.size() > MAX_REPEATED:
-            return
-        with self._lock:
-            of_this = self._of.setdefault(known, {})
-            of_this[body] = decided
-            if len(of_this) > MAX_BODIES:
-                del of_this[next(iter(of_this))]
-            if len(self._of) > MAX_CALLERS:
-                self._of.pop(next(iter(self._of)), None)
+        """Keep it for the next time, unless it is long."""
+        if len(body) <= MAX_REPEATED_BODY and decided.size() <= MAX_REPEATED:
+            self._plans.put(known, body, decided)
 
     def __len__(self) -> int:
-        with self._lock:
-            return sum(map(len, self._of.values()))
+        return len(self._plans)
+
+
+plans = SelectPlanCache("plans of selects")

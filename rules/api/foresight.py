@@ -21,8 +21,9 @@ from rowkeeper.datasources.errors import Failure
 from rowkeeper.datasources.query.select import Select, is_asked, parse_query
 from rowkeeper.datasources.sql import Sql
 
+from ..access import plan_cache
 from ..access.guard import Guard, guard_of
-from ..access.plan_cache import EmbeddedSelect, SelectPlanCache
+from ..access.plan_cache import EmbeddedSelect
 from ..access.select import SelectQuery, plan_select
 from ..decision_log.records import RequestLog
 from .bodies import json_bytes, json_in
@@ -32,7 +33,6 @@ from .switches import QUERY_SWITCHES, names_switch
 MAX_TEXT, MAX_PARAMS = 3_000, 40
 # What is longer, in bytes, is hardly such a statement, and takes its time to be read twice.
 MAX_BODY = 8_192
-_repeated = SelectPlanCache()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ def _foreseen(known: CachedSession, request: HttpRequest) -> Foreseen | None:
     text = json_bytes(request)
     if len(text) > MAX_BODY:
         return None
-    decided = _repeated.get(known, text)
+    decided = plan_cache.plans.get(known, text)
     if decided is None or not _holds(decided, guard):
         decided = _decide(known, guard, json_in(text))
         if decided is None:
             return None
-        _repeated.keep(known, text, decided)
+        plan_cache.plans.keep(known, text, decided)
     return Foreseen(known, guard, decided)
 
 

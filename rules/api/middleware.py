@@ -7,7 +7,6 @@ The prefix is where the project includes `rules.api.urls`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
@@ -17,6 +16,7 @@ from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_urlconf,
 from rowkeeper.accounts.authentication import read_again
 from rowkeeper.accounts.credentials import extract_secrets
 from rowkeeper.accounts.providers.django_user import is_read
+from rowkeeper.datasources.caching import memoize
 from rowkeeper.datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
 from .base import Endpoint, trail_of
@@ -125,7 +125,7 @@ def _match_with_token(request: HttpRequest) -> ResolverMatch | None:
         return None
 
 
-@lru_cache(maxsize=1_000)
+@memoize(1_000)
 def _match(urlconf: str | None, path: str) -> ResolverMatch | None:
     """The view of an address, if it is ours: found once, as the addresses do not change."""
     if not path.startswith(reverse("rowkeeper-api-root", urlconf)):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from copy import deepcopy
-from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +17,7 @@ from django.http import HttpResponse
 from django.urls import URLPattern, get_resolver, reverse
 from rest_framework.request import Request
 
+from rowkeeper.datasources.caching import memoize
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.values.codec import dumps
 from rowkeeper.datasources.values.validation import printable
@@ -33,7 +33,7 @@ FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _URLS = f"{__package__}.urls"
 
 
-@cache
+@memoize(4)
 def document(prefix: str) -> Json:
     """The OpenAPI document of the API at a URL prefix such as `/v1/`."""
     paths: Json = {}
@@ -154,7 +154,7 @@ class Schema(Endpoint):
         return HttpResponse(text, content_type=f"application/{wanted}")
 
 
-@cache
+@memoize(8)
 def _text(prefix: str, wanted: str) -> str:
     """The document as JSON or YAML text. Anybody may ask for it, so it is written once only."""
     if wanted == "json":

@@ -16,6 +16,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final
 
+from rowkeeper.datasources.caching import Cache
 from rowkeeper.rules.engine.js_text import js_text
 from rowkeeper.rules.engine.template_grammar import Path, TemplateError, read_template
 
@@ -119,7 +120,7 @@ def _written(user: object, path: Path) -> str | None:
     return None if value is UNMET else js_text(value)
 
 
-_joiners: dict[int, Callable[[dict[str, str]], str]] = {}
+_joiners: Cache[int, Callable[[dict[str, str]], str]] = Cache("joiners of templates", 50)
 _pybars_lock = Lock()
 
 
@@ -129,9 +130,11 @@ def _joiner(count: int) -> Callable[[dict[str, str]], str]:
     if known is not None:
         return known
     with _pybars_lock:  # pybars' compiler keeps its state in class attributes
-        if count not in _joiners:
-            _joiners[count] = _make_joiner(count)
-    return _joiners[count]
+        known = _joiners.get(count)
+        if known is None:
+            known = _make_joiner(count)
+            _joiners.put(count, known)
+    return known
 
 
 def _make_joiner(count: int) -> Callable[[dict[str, str]], str]:

@@ -11,11 +11,11 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
+from rowkeeper.datasources.caching import Cache
 from rowkeeper.rules.sandbox.protocol import Budget, ScriptCall, ScriptVerdict
 
 from . import messages
@@ -30,7 +30,6 @@ logger = logging.getLogger("rowkeeper.scripts")
 
 # How often another worker is asked because one was gone before it began.
 _ATTEMPTS: Final = 3
-_MAX_CHECKED: Final = 1_000
 
 
 def run_script(
@@ -187,8 +186,8 @@ def used_up(seconds: float) -> str:
 # -- what may not run at all
 
 
-_checked: OrderedDict[bytes, list[str]] = OrderedDict()
-_checked_lock = threading.Lock()
+# The problems of a script, by the digest of its text.
+_checked: Cache[bytes, list[str]] = Cache("checked scripts", 1_000)
 
 
 def _unfit(call: ScriptCall, limits: Limits) -> str | None:
@@ -206,16 +205,10 @@ def _unfit(call: ScriptCall, limits: Limits) -> str | None:
 def _problems(source: str) -> list[str]:
     """What `check` says, kept by the digest of the text."""
     digest = sha256(source.encode("utf-8", "surrogatepass")).digest()
-    with _checked_lock:
-        known = _checked.get(digest)
-        if known is not None:
-            _checked.move_to_end(digest)
-            return known
-    problems = [str(problem) for problem in check(source)[:1]]
-    with _checked_lock:
-        _checked[digest] = problems
-        if len(_checked) > _MAX_CHECKED:
-            _checked.popitem(last=False)
+    problems = _checked.get(digest)
+    if problems is None:
+        problems = [str(problem) for problem in check(source)[:1]]
+        _checked.put(digest, problems)
     return problems
 
 
@@ -251,8 +244,8 @@ def close_pool() -> None:
 
 def _forget_pool() -> None:
     """In a forked process: its parent's workers are not its own."""
-    global _pool, _pool_lock, _checked_lock
-    _pool_lock, _checked_lock = threading.Lock(), threading.Lock()
+    global _pool, _pool_lock
+    _pool_lock = threading.Lock()
     strikes.clear()
     pool, _pool = _pool, None
     if pool is not None:

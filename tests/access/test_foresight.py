@@ -313,7 +313,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return parse(body, columns)
 
     monkeypatch.setattr(foresight, "parse_query", parsed)
-    credential_query._kept.clear()
+    credential_query._sessions.clear()
     return found
 
 
@@ -326,7 +326,7 @@ def test_who_lost_their_right_has_nothing_read_for_long(read: list[Any]) -> None
     revoke(token)
     for _ in range(2):
         assert asked(api, there, counted)[0].failure == (401, "auth.invalid")
-        assert not credential_query._kept
+        assert not credential_query._sessions
     assert len(read) <= 1
 
 
@@ -351,11 +351,11 @@ def test_what_is_kept_does_not_grow_with_what_people_write(read: list[Any]) -> N
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
     assert len(warm(ann, there, BLUE).entries) == 2
-    assert not credential_query._kept
+    assert not credential_query._sessions
     # The texts of a data source are in memory once, whoever asks for it.
     for _ in range(2):
         asked(calls.bare_token()[1], there, BLUE)
-    one, other = (kept.row for kept in credential_query._kept.values())
+    one, other = (kept.row for kept in credential_query._sessions.values())
     assert all(left is right for left, right in zip(one[-8:], other[-8:], strict=True))
 
 
@@ -437,8 +437,8 @@ def test_an_ordinary_request_leaves_what_is_kept_of_its_credential(
 def kept(monkeypatch: pytest.MonkeyPatch) -> SelectPlanCache:
     """What is kept of requests, at first nothing."""
     found = SelectPlanCache()
-    monkeypatch.setattr(foresight, "_repeated", found)
-    credential_query._kept.clear()
+    monkeypatch.setattr(plan_cache, "plans", found)
+    credential_query._sessions.clear()
     return found
 
 
@@ -458,7 +458,7 @@ def test_few_bodies_of_each_are_kept_beside_those_of_others(
 def test_only_so_many_callers_are_kept(
     kept: SelectPlanCache, people: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_cache, "MAX_CALLERS", 3)
+    monkeypatch.setattr(kept._plans, "owners", 3)
     there = place([READ], ROWS)
     for _ in range(6):
         warm(calls.session(people, "ann@acme.com"), there, BLUE)
@@ -501,7 +501,7 @@ def test_what_is_no_longer_so_is_not_in_memory(kept: SelectPlanCache, people: Da
     for number in range(4):
         warm(ann, there, {**BLUE, "limit": 10 + number})
         assert len(kept) == 1
-        expected.append(weakref.ref(next(iter(credential_query._kept.values()))))
+        expected.append(weakref.ref(next(iter(credential_query._sessions.values()))))
         there.model.refresh_from_db()
         there.model.columns = [*there.model.columns, f"New {number}"]
         saving.save(there.model)
@@ -514,17 +514,17 @@ def test_what_is_no_longer_so_is_not_in_memory(kept: SelectPlanCache, people: Da
 def test_a_full_table_of_credentials_loses_the_oldest(
     people: DataSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credential_query, "_KEPT", 3)
-    credential_query._kept.clear()
+    monkeypatch.setattr(credential_query._sessions, "maxsize", 3)
+    credential_query._sessions.clear()
     there = place([READ], ROWS)
     several = [calls.session(people, "ann@acme.com") for _ in range(5)]
     for ann in several:
         asked(ann, there, BLUE)
-    last = list(credential_query._kept.values())
+    last = list(credential_query._sessions.values())
     assert len(last) == 3
     for ann in several[2:]:
         ann("GET", f"{there.data}/{there.ids[0]}")
-    assert list(credential_query._kept.values()) == last
+    assert list(credential_query._sessions.values()) == last
 
 
 @only_postgresql

@@ -16,8 +16,8 @@ from django.db import connection
 from rowkeeper.datasources import store
 from rowkeeper.datasources.models import Entry
 from rowkeeper.rules import sandbox
+from rowkeeper.rules.access import entries
 from rowkeeper.rules.access.guard import Guard
-from rowkeeper.rules.api import entries
 from rowkeeper.rules.decision_log.journal import journal
 from rowkeeper.rules.models import LoggedDecision
 from rowkeeper.rules.repository.rules import save_rules
@@ -164,10 +164,10 @@ def test_look_ups_are_confirmed_after_the_wait_for_an_entry(
     there, seen = there_with(GRANTED), list[str]()
     stored_entry, confirm = entries.stored_entry, Guard.confirm_lookups
 
-    def locked(*args: Any, **words: Any) -> Any:
-        if words.get("lock"):
+    def locked(guard: Guard, entry_id: int, operation: Any, lock: bool = False) -> Any:
+        if lock:
             seen.append("locked")
-        return stored_entry(*args, **words)
+        return stored_entry(guard, entry_id, operation, lock)
 
     def confirmed(self: Guard) -> None:
         seen.append("confirmed")

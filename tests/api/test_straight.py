@@ -200,7 +200,7 @@ def test_selects(
     media = "application/json"
     sent = [(json.dumps(body).encode(), media) for body in BODIES.values()] + list(RAW.values())
     url = f"/v1/data-sources/{places[name].model.pk}/data/query"
-    credential_query._kept.clear()
+    credential_query._sessions.clear()
     # Everybody has asked before, so that there is something to be expected.
     for who in headers.values():
         told(who, "POST", url, sent[0][0], media)

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rowkeeper.datasources.caching import Cache
 from rowkeeper.rules.engine import templates
 from rowkeeper.rules.engine.js_text import js_text
 from rowkeeper.rules.engine.templates import (
@@ -436,7 +437,7 @@ def given_to_pybars(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return precompile(self, source)
 
     monkeypatch.setattr(pybars.Compiler, "precompile", spy)
-    monkeypatch.setattr(templates, "_joiners", {})
+    monkeypatch.setattr(templates, "_joiners", Cache("", 50))
     return sources
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, bisect_right
-from functools import cache
+
+from ...caching import memoize
 
 Ranges = list[tuple[int, int]]
 _DIGIT: Ranges = [(0x30, 0x39)]
@@ -97,7 +98,7 @@ def _canonical(point: int) -> int:
     return ord(upper)
 
 
-@cache
+@memoize(1)
 def _families() -> dict[int, tuple[int, ...]]:
     """Each character that has another case, and all that are the same but for case."""
     groups: dict[int, list[int]] = {}
@@ -143,7 +144,7 @@ def _other_cases(low: int, high: int) -> Ranges:
     return found
 
 
-@cache
+@memoize(1)
 def _runs() -> tuple[list[int], list[tuple[int, int, int]], int]:
     """(first, last, distance) of characters that follow on one another and have their other case
     as far away, in order; before them the first of each, and behind them the length of the longest.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, reduce
+from functools import reduce
 from string import hexdigits
 from typing import Any
 
 import re2
 
+from ...caching import memoize
 from ...errors import Malformed
 from ...values.validation import printable
 from .charsets import (
@@ -77,7 +78,7 @@ class _Written:
 _NOTHING = _Written("(?:)", "(?:)", NO_COST, only="")
 
 
-@lru_cache(maxsize=1_000)
+@memoize(1_000)
 def compile_regex(source: str, options: str = "") -> Regex:
     """Read a pattern and its `$options` (of `i`, `m` and `s`).
 
@@ -125,7 +126,7 @@ def matches_regex(text: str, regex: Regex) -> bool:
 
 
 # As many as a where can have, each of which may come to hold so much while it searches.
-@lru_cache(maxsize=100)
+@memoize(100)
 def _engine(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
