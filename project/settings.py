@@ -1,23 +1,24 @@
 """The site's settings. What differs between installations is read from the environment.
 
-| Variable             | Absent                              | Meaning                            |
-|----------------------|-------------------------------------|------------------------------------|
-| DATABASE_URL         | SQLite at `var/db.sqlite3`          | `postgres://user:secret@host/name` |
-| DATABASE_POOL        | 10; under WSGI 0                    | PostgreSQL's pool; 0: one a thread |
-| DATABASE_POOLER      | 0                                   | 1: a pooler is before PostgreSQL   |
-| SQLITE_SYNCHRONOUS   | FULL                                | NORMAL: faster, less safe          |
-| SECRET_KEY           | made once, kept in `var/secret_key` | signs the site's sessions          |
-| ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`         | its host names, divided by commas  |
-| REDIS_URL            | a cache in each process             | the cache that processes share     |
-| SCRIPT_NAME          | none                                | `/app`: the path of the whole site |
-| HTTPS                | 0                                   | 1: served by https alone           |
-| TRUSTED_PROXIES      | 0                                   | how many proxies stand before it   |
-| CSRF_TRUSTED_ORIGINS | none                                | `https://forms.example.com,...`    |
-| DEBUG                | 0                                   | 1: tracebacks in the browser       |
-| LOG_LEVEL            | INFO                                | what is written to stderr          |
+| Variable             | Default                                    |
+|----------------------|--------------------------------------------|
+| DATABASE_URL         | SQLite at `var/db.sqlite3`                 |
+| DATABASE_POOL        | 10; under WSGI 0                           |
+| DATABASE_POOLER      | 0                                          |
+| SQLITE_SYNCHRONOUS   | `FULL`                                     |
+| SECRET_KEY           | generated once, stored in `var/secret_key` |
+| ALLOWED_HOSTS        | `localhost,127.0.0.1,[::1]`                |
+| REDIS_URL            | a cache in each process                    |
+| SCRIPT_NAME          | none                                       |
+| HTTPS                | 0                                          |
+| TRUSTED_PROXIES      | 0                                          |
+| CSRF_TRUSTED_ORIGINS | none                                       |
+| DEBUG                | 0                                          |
+| LOG_LEVEL            | `INFO`                                     |
 
-Switches are on for `1`, `true`, `yes` and `on`. With `HTTPS=1`, names of one's own in
-`ALLOWED_HOSTS`, and a proxy in `TRUSTED_PROXIES`, `manage.py check --deploy` has nothing to say.
+The README describes each variable. Switches are on for `1`, `true`, `yes` and `on`. With
+`HTTPS=1`, your own host names in `ALLOWED_HOSTS`, and a proxy in `TRUSTED_PROXIES`, `manage.py
+check --deploy` does not warn about the settings of this module.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def _entry_text(
     return Sql(f"'{{'||{text}||'}}'", tuple(param for part in parts for param in part.params))
 
 
-_kept_text = memoize(1_000, "rowkeeper.datasources.compiler.projection.kept_text")(_entry_text)
+_kept_text = memoize(1_000, f"{__name__}.kept_text")(_entry_text)
 
 
 def field_text(dialect: Dialect, name: str) -> str:

@@ -79,8 +79,8 @@ def _holds_on(item: Any, path: tuple[str, ...], op: str, operand: str) -> bool:
 # A statement asks with the same operands for every row, so that they are kept; but clients write
 # them, up to a megabyte each: of those that are longer, few are.
 _LONG = 1_000
-_short_operand = memoize(1_000, "rowkeeper.datasources.compiler.sqlite_functions.short_operand")(json.loads)
-_long_operand = memoize(16, "rowkeeper.datasources.compiler.sqlite_functions.long_operand")(json.loads)
+_short_operand = memoize(1_000, f"{__name__}.short_operand")(json.loads)
+_long_operand = memoize(16, f"{__name__}.long_operand")(json.loads)
 
 
 def _parsed(operand: str) -> Any:
@@ -99,8 +99,8 @@ def _elem_node(path: str, operand: str) -> ElemMatch:
     return elem_of("", tuple(json.loads(path)), json.loads(operand))
 
 
-_short_elem = memoize(1_000, "rowkeeper.datasources.compiler.sqlite_functions.short_elem")(_elem_node)
-_long_elem = memoize(16, "rowkeeper.datasources.compiler.sqlite_functions.long_elem")(_elem_node)
+_short_elem = memoize(1_000, f"{__name__}.short_elem")(_elem_node)
+_long_elem = memoize(16, f"{__name__}.long_elem")(_elem_node)
 
 
 def _like(text: str | None, pattern: str) -> int | None:

@@ -439,10 +439,10 @@ def test_the_table_of_settings_is_whole() -> None:
 def test_the_table_of_variables_is_that_of_the_settings() -> None:
     from project import settings
 
-    rows = table(ROOT / "README.md", "Variable Absent Meaning")
+    rows = table(ROOT / "README.md", "Variable Default Meaning")
     assert settings.__doc__ is not None
-    told = re.findall(r"^\| ([A-Z_]+) +\| (.*?) +\| (.*?) +\|$", settings.__doc__, re.M)
-    assert told == [(name.strip("`"), absent, meaning) for name, absent, meaning in rows]
+    listed = re.findall(r"^\| ([A-Z_]+) +\| (.*?) +\|$", settings.__doc__, re.M)
+    assert listed == [(name.strip("`"), default) for name, default, _ in rows]
 
 
 def test_the_table_of_properties_is_whole() -> None:
