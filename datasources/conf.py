@@ -58,6 +58,9 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL_VERIFIED": None,
     # How many proxies of one's own stand in front and append to `X-Forwarded-For`.
     "TRUSTED_PROXIES": 0,
+    # The middleware of API requests with a token, by dotted path, if `TokenApiMiddleware` is
+    # installed: the rest of `MIDDLEWARE` is not run for them.
+    "API_MIDDLEWARE": (),
     # Whether the id of a request is taken from its header `X-Request-Id`. Only for a proxy that
     # sets the header itself: most pass on what the client sent.
     "TRUST_REQUEST_ID": False,

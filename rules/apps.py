@@ -18,6 +18,7 @@ class RulesConfig(AppConfig):
         from rowkeeper.accounts import token_scope
 
         from .analysis import site_credentials
+        from .api import checks as api_checks  # noqa: F401  (registers the system checks)
         from .repository import naming, rules
         from .sandbox import checks  # noqa: F401  (registers the system checks)
 

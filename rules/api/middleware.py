@@ -1,27 +1,33 @@
-"""Round the views: faults that happen outside of them are JSON under the API, too, and a request
-that brings a token takes the short way.
+"""Middleware: errors that occur outside the views are JSON under the API, and requests with a token
+have a list of middleware of their own.
 
 The prefix is where the project includes `rules.api.urls`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TypeAlias, cast
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
+from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, Resolver404, ResolverMatch, get_urlconf, resolve, reverse
+from django.utils.module_loading import import_string
 
 from rowkeeper.accounts.authentication import read_again
 from rowkeeper.accounts.credentials import extract_secrets
 from rowkeeper.accounts.providers.django_user import is_read
 from rowkeeper.datasources.caching import memoize
+from rowkeeper.datasources.conf import setting
 from rowkeeper.datasources.errors import Busy, Failure, Malformed, NotFound, TooLarge
 
 from .base import Endpoint, trail_of
 from .errors import REQUEST_ID, WRONG_HOST, WrongMedia, WrongMethod, answer
 
+Handler: TypeAlias = Callable[[HttpRequest], HttpResponse]
 _BY_STATUS: dict[int, Failure] = {
     400: Malformed("the request cannot be read"),
     404: NotFound("there is nothing at this address"),
@@ -30,12 +36,13 @@ _BY_STATUS: dict[int, Failure] = {
     415: WrongMedia("a body of that media type is not read here"),
     503: Busy("the site is busy; try again in a moment"),
 }
+_REFUSED = Malformed("the site refused the request")
 
 
 class JsonErrorMiddleware:
     """First in `MIDDLEWARE`. Answers that tell of an error and are no JSON become JSON."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def process_view(
@@ -65,9 +72,11 @@ class JsonErrorMiddleware:
         known = _BY_STATUS.get(response.status_code)
         if response.status_code == 400 and not _is_our_host(request):
             known = WRONG_HOST
-        if known is None and response.status_code < 500:
-            known = _BY_STATUS[400]
-        told = answer(known or fault)
+        refused = known is None and response.status_code < 500
+        told = answer(_REFUSED if refused else known or fault)
+        if refused:
+            # By a middleware of the site, which has its reasons for the status.
+            told.status_code = response.status_code
         told[REQUEST_ID] = trail_of(request).request_id
         return told
 
@@ -88,15 +97,17 @@ def _is_ours(request: HttpRequest) -> bool:
 
 
 class TokenApiMiddleware:
-    """Right behind `SecurityMiddleware`. A request under the API with a token goes to its view at
-    once: sessions, CSRF and messages are for browsers, and mean nothing beside a token.
+    """Directly after `SecurityMiddleware`. A request under the API with a token passes the API's
+    own middleware, `ROWKEEPER["API_MIDDLEWARE"]`, and then its view: sessions, CSRF and messages
+    are for browsers, and mean nothing for a token.
 
-    Whatever is not plain (a host that is not ours, a token that is none, an address that is none,
-    a database that wraps requests in transactions) goes on through the other middleware.
+    All other requests pass the rest of `MIDDLEWARE`. So do those with a host, a token or an address
+    that is not valid, and all requests if a database has `ATOMIC_REQUESTS`.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
+        self.api = _handler_of(setting("API_MIDDLEWARE"))
         self.frames = str(getattr(settings, "X_FRAME_OPTIONS", "DENY"))
         if any(settings.DATABASES[name].get("ATOMIC_REQUESTS") for name in settings.DATABASES):
             raise MiddlewareNotUsed
@@ -107,11 +118,35 @@ class TokenApiMiddleware:
         if match is None:
             return self.get_response(request)
         request.resolver_match = match
-        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        response = self.api(request)
         response.headers.setdefault("X-Frame-Options", self.frames)
         if not response.streaming:
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
+
+
+def _handler_of(names: Iterable[str]) -> Handler:
+    """The view of a request's `resolver_match` behind these middleware, the first outermost."""
+    before: list[Callable[..., HttpResponse | None]] = []
+
+    def run_view(request: HttpRequest) -> HttpResponse:
+        match = request.resolver_match
+        assert match is not None
+        for process_view in before:
+            response = process_view(request, match.func, match.args, match.kwargs)
+            if response is not None:
+                return response
+        found: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        return found
+
+    handler: Handler = run_view
+    for name in reversed(list(names)):
+        with suppress(MiddlewareNotUsed):
+            middleware = import_string(name)(handler)
+            if hasattr(middleware, "process_view"):
+                before.insert(0, middleware.process_view)
+            handler = cast(Handler, convert_exception_to_response(middleware))
+    return handler
 
 
 def _match_with_token(request: HttpRequest) -> ResolverMatch | None:

@@ -35,6 +35,7 @@ def test_static_files_are_served_without_being_collected(listed: bool) -> None:
         assert client.get("/static/rowkeeper/rules/none.js").status_code == 404
 
 
+@pytest.mark.checkout
 @pytest.mark.parametrize("name", ["datasources", "accounts", "rules"])
 def test_each_package_has_one_import_name(name: str) -> None:
     code = f"""

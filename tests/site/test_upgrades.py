@@ -184,6 +184,7 @@ def digests() -> dict[str, str]:
     }
 
 
+@pytest.mark.checkout
 def test_no_migration_is_edited_once_landed() -> None:
     landed, now = json.loads(LANDED.read_text("utf-8")), digests()
     edited = [name for name in landed if now.get(name) != landed[name]]
