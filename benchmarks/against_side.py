@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# The folder of this file, where `http.py` would hide Python's own.
-sys.path.pop(0)
-
 
 def main() -> None:
+    # The folder of this file, where `http.py` would hide Python's own.
+    sys.path.pop(0)
     rows, server = int(sys.argv[1]), sys.argv[2]
     from benchmarks import ground
 
