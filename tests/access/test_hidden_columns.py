@@ -13,8 +13,16 @@ from rowkeeper.accounts import tokens
 from rowkeeper.datasources.catalog import saving
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
-from tests.support.calls import without_id
-from tests.support.http import DENIED, EVERYTHING, LOGIN, Asking, body, data_source, kind
+from tests.support.calls import (
+    DENIED,
+    LOGIN,
+    OPEN,
+    SourceApi,
+    data_source,
+    failure_of,
+    json_of,
+    without_id,
+)
 from tests.support.people import headers_of, sign_in_source
 
 pytestmark = pytest.mark.django_db
@@ -88,13 +96,13 @@ PLACES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 @pytest.fixture(params=RULES)
-def asking(request: pytest.FixtureRequest) -> Asking:
+def asking(request: pytest.FixtureRequest) -> SourceApi:
     """Everyone may do everything, with columns hidden."""
-    rule = {**EVERYTHING, **RULES[request.param]}
-    return Asking(data_source("Staff", COLUMNS, ROWS, [rule]))
+    rule = {**OPEN, **RULES[request.param]}
+    return SourceApi(data_source("Staff", COLUMNS, ROWS, [rule]))
 
 
-def told(asking: Asking, responses: Iterator[tuple[Any, Any]]) -> list[Any]:
+def told(asking: SourceApi, responses: Iterator[tuple[Any, Any]]) -> list[Any]:
     """What was answered otherwise than by the denial that tells nothing."""
     denials = {
         f'{{"message":"The security rules for the Data Source \\"Staff\\" do not allow this app to '
@@ -108,7 +116,7 @@ def told(asking: Asking, responses: Iterator[tuple[Any, Any]]) -> list[Any]:
     ]
 
 
-def test_no_condition_may_name_a_hidden_column(asking: Asking) -> None:
+def test_no_condition_may_name_a_hidden_column(asking: SourceApi) -> None:
     def ask() -> Iterator[tuple[Any, Any]]:
         for name in HIDDEN:
             for condition in conditions(name):
@@ -117,7 +125,7 @@ def test_no_condition_may_name_a_hidden_column(asking: Asking) -> None:
     assert told(asking, ask()) == []
 
 
-def test_nor_at_any_place_of_a_where(asking: Asking) -> None:
+def test_nor_at_any_place_of_a_where(asking: SourceApi) -> None:
     def ask() -> Iterator[tuple[Any, Any]]:
         for name in HIDDEN:
             for place, put in PLACES.items():
@@ -128,7 +136,7 @@ def test_nor_at_any_place_of_a_where(asking: Asking) -> None:
     assert told(asking, ask()) == []
 
 
-def test_nor_where_only_the_number_is_asked_for(asking: Asking) -> None:
+def test_nor_where_only_the_number_is_asked_for(asking: SourceApi) -> None:
     def ask() -> Iterator[tuple[Any, Any]]:
         for name in HIDDEN:
             for more in ({"countOnly": True}, {"includePagination": True, "limit": 0}):
@@ -138,7 +146,7 @@ def test_nor_where_only_the_number_is_asked_for(asking: Asking) -> None:
     assert told(asking, ask()) == []
 
 
-def test_nor_in_an_order(asking: Asking) -> None:
+def test_nor_in_an_order(asking: SourceApi) -> None:
     def ask() -> Iterator[tuple[Any, Any]]:
         for name in HIDDEN:
             for order in ([[name, "ASC"]], [["Name"], [name, "DESC"]]):
@@ -148,7 +156,7 @@ def test_nor_in_an_order(asking: Asking) -> None:
     assert told(asking, ask()) == []
 
 
-def test_nor_among_attributes(asking: Asking) -> None:
+def test_nor_among_attributes(asking: SourceApi) -> None:
     def ask() -> Iterator[tuple[Any, Any]]:
         for name in HIDDEN:
             yield name, asking.query(attributes=[name])
@@ -157,20 +165,20 @@ def test_nor_among_attributes(asking: Asking) -> None:
     assert told(asking, ask()) == []
 
 
-def test_nor_in_an_index(asking: Asking) -> None:
+def test_nor_in_an_index(asking: SourceApi) -> None:
     """An index knows no `data.` in front: such a name is denied as well, or has no values."""
 
     def ask() -> Iterator[tuple[Any, Any]]:
         for name in HIDDEN:
             for response in (asking.index(name), asking.index("Name", name)):
                 other = name.startswith("data.") and response.status_code == 200
-                if not (other and body(response)["indexes"][name] == []):
+                if not (other and json_of(response)["indexes"][name] == []):
                     yield name, response
 
     assert told(asking, ask()) == []
 
 
-def test_nor_in_a_delete_by_query(asking: Asking) -> None:
+def test_nor_in_a_delete_by_query(asking: SourceApi) -> None:
     before = asking.ids()
 
     def ask() -> Iterator[tuple[Any, Any]]:
@@ -187,13 +195,13 @@ def test_a_delete_by_query_may_not_name_what_reading_hides() -> None:
         {"type": ["delete"], "allow": "all"},
         {"type": ["select"], "allow": "all", "exclude": ["Salary"]},
     ]
-    asking = Asking(data_source("Staff", COLUMNS, ROWS, rules))
+    asking = SourceApi(data_source("Staff", COLUMNS, ROWS, rules))
     for name in ("Salary", "data.Salary", "Salary.0"):
-        assert kind(asking.query(type="delete", where={name: 99})) == DENIED
+        assert failure_of(asking.query(type="delete", where={name: 99})) == DENIED
     assert asking.query(type="delete", where={"Dept": "None"}).json() == {"deletedCount": 0}
 
 
-def test_an_empty_condition_names_its_column_too(asking: Asking) -> None:
+def test_an_empty_condition_names_its_column_too(asking: SourceApi) -> None:
     def ask() -> Iterator[tuple[Any, Any]]:
         for condition in ({}, {"$and": [{}]}, {"$or": [{}]}, {"$not": {}}, {"$in": []}):
             yield condition, asking.query(where={"Salary": condition})
@@ -201,7 +209,7 @@ def test_an_empty_condition_names_its_column_too(asking: Asking) -> None:
     assert told(asking, ask()) == []
 
 
-def test_what_is_not_hidden_may_be_named_in_every_spelling(asking: Asking) -> None:
+def test_what_is_not_hidden_may_be_named_in_every_spelling(asking: SourceApi) -> None:
     assert asking.rows(where={"Dept": "HR"})[0]["Name"] == "Bob"
     for order, first in (
         ([["Name", "DESC"]], "Cy"),
@@ -214,11 +222,11 @@ def test_what_is_not_hidden_may_be_named_in_every_spelling(asking: Asking) -> No
     assert asking.index("Name").json() == {"indexes": {"Name": ["Ann", "Bob", "Cy"]}}
 
 
-def test_no_answer_has_a_hidden_column(asking: Asking) -> None:
+def test_no_answer_has_a_hidden_column(asking: SourceApi) -> None:
     """Reads, a commit's entries; a write's answer has what was sent, and what a select shows."""
     first = asking.ids()[0]
     rows = asking.rows() + asking.rows(order=[["id", "DESC"]], includePagination=True)
-    rows += [entry["data"] for entry in body(asking.send("GET", "/data"))["entries"]]
+    rows += [entry["data"] for entry in json_of(asking.send("GET", "/data"))["entries"]]
     rows.append(asking.send("GET", f"/data/{first}").json()["data"])
     rows.append(asking.send("PUT", f"/data/{first}", {"Dept": "HR"}).json()["data"])
     rows.append(asking.send("PUT", "/data", {"Name": "Dee"}).json()["data"])
@@ -231,7 +239,7 @@ def test_no_answer_has_a_hidden_column(asking: Asking) -> None:
     assert all("Name" in row for row in rows)
 
 
-def test_a_short_answer_names_no_hidden_column(asking: Asking) -> None:
+def test_a_short_answer_names_no_hidden_column(asking: SourceApi) -> None:
     told = asking.send("GET", "").json()["dataSource"]
     assert not set(told["columns"]) & {"Salary", "Home", "a.b"}
 
@@ -244,8 +252,8 @@ def test_a_rule_that_does_not_fit_is_passed_over_for_the_next() -> None:
     ]
     model = data_source("Staff", COLUMNS, ROWS, rules)
     where = {"Salary": {"$gt": 1}}
-    assert kind(Asking(model).query(where=where)) == LOGIN
-    asking = Asking(model, {"Auth-token": secret})
+    assert failure_of(SourceApi(model).query(where=where)) == LOGIN
+    asking = SourceApi(model, {"Auth-token": secret})
     assert [row["Salary"] for row in asking.rows(where=where)] == [2, [3, 4]]
     assert all("Salary" not in row for row in asking.rows(where={"Dept": "IT"}))
 
@@ -306,16 +314,16 @@ def test_what_a_requirement_says_may_be_said(
 ) -> None:
     """Whoever says it gets the rows that the rule opens, and learns no more than that."""
     rule = {"type": ["select", "delete"], "allow": "all", "require": [requirement]}
-    asking = Asking(data_source("Staff", COLUMNS, ROWS, [{**rule, "exclude": ["Dept"]}]))
+    asking = SourceApi(data_source("Staff", COLUMNS, ROWS, [{**rule, "exclude": ["Dept"]}]))
     for where in fine:
         rows = asking.rows(where=where)
         assert [row["Name"] for row in rows] == ["Ann", "Cy"], where
         assert not any("Dept" in row for row in rows)
         assert asking.query(where=where, countOnly=True).json() == {"count": 2}
-        assert kind(asking.query(where=where, order=[["Dept"]])) == DENIED
-        assert kind(asking.query(where=where, attributes=["Dept"])) == DENIED
-    assert [where for where in denied if kind(asking.query(where=where)) != DENIED] == []
-    assert [w for w in denied if kind(asking.query(type="delete", where=w)) != DENIED] == []
+        assert failure_of(asking.query(where=where, order=[["Dept"]])) == DENIED
+        assert failure_of(asking.query(where=where, attributes=["Dept"])) == DENIED
+    assert [where for where in denied if failure_of(asking.query(where=where)) != DENIED] == []
+    assert [w for w in denied if failure_of(asking.query(type="delete", where=w)) != DENIED] == []
     assert asking.query(type="delete", where=fine[0]).json() == {"deletedCount": 2}
 
 
@@ -326,11 +334,11 @@ def test_an_excused_template_lets_one_see_the_own_rows_alone() -> None:
     rows = [{"Owner": "o'brien@acme.com", "n": 1}, {"Owner": "%", "n": 2}, {"Owner": "x", "n": 3}]
     model = data_source("Owned", ["Owner", "n"], rows, [rule])
     for email, own in (("o'brien@acme.com", [{"n": 1}]), ("%", [{"n": 2}])):
-        asking = Asking(model, headers_of(Asking(model).client, people, email))
+        asking = SourceApi(model, headers_of(SourceApi(model).client, people, email))
         assert asking.rows(where={"Owner": email}) == own
-        assert kind(asking.query(where={"Owner": "x"})) == DENIED
-        assert kind(asking.query(where={"Owner": {"$like": email}})) == DENIED
-        assert kind(asking.query()) == DENIED
+        assert failure_of(asking.query(where={"Owner": "x"})) == DENIED
+        assert failure_of(asking.query(where={"Owner": {"$like": email}})) == DENIED
+        assert failure_of(asking.query()) == DENIED
 
 
 # -- the password column of a data source that people sign in against
@@ -347,14 +355,14 @@ PASSWORD = ["Password", "data.Password", "Password.x", "data.Password.x", "Passw
     ],
     ids=["plain", "include", "exclude nothing", "required"],
 )
-def staff(request: pytest.FixtureRequest) -> Asking:
+def staff(request: pytest.FixtureRequest) -> SourceApi:
     """People who sign in, in a data source where everybody may do everything."""
     model = sign_in_source("Staff", [{"Email": "ann@acme.com"}, {"Email": "bob@acme.com"}])
-    save_rules(model, [{**EVERYTHING, **request.param}])
-    return Asking(model)
+    save_rules(model, [{**OPEN, **request.param}])
+    return SourceApi(model)
 
 
-def test_the_password_column_is_hidden_in_every_clause(staff: Asking) -> None:
+def test_the_password_column_is_hidden_in_every_clause(staff: SourceApi) -> None:
     before = staff.ids()
 
     def ask() -> Iterator[tuple[Any, Any]]:
@@ -379,13 +387,13 @@ def test_no_rule_tests_a_password() -> None:
     model = sign_in_source("Staff", [{"Email": "ann@acme.com"}])
     for op, value in (("equals", "x"), ("notequals", "x"), ("contains", "md5$")):
         with pytest.raises(RulesInvalid, match="Password"):
-            save_rules(model, [{**EVERYTHING, "require": [{"Password": {op: value}}]}])
+            save_rules(model, [{**OPEN, "require": [{"Password": {op: value}}]}])
 
 
 def test_no_answer_has_the_password() -> None:
     model = sign_in_source("Staff", [{"Email": "ann@acme.com"}, {"Email": "bob@acme.com"}])
-    save_rules(model, [{**EVERYTHING, "include": ["Email", "Password"]}])
-    asking = Asking(model)
+    save_rules(model, [{**OPEN, "include": ["Email", "Password"]}])
+    asking = SourceApi(model)
     first = asking.ids()[0]
     commit = {"entries": [{"data": {"Email": "d@x", "Password": "p"}}], "append": True}
     answers = [
@@ -408,12 +416,12 @@ def test_a_former_password_column_stays_hidden() -> None:
     model = sign_in_source("Staff", [{"Email": "ann@acme.com", "Name": "Ann"}])
     model.definition = {}
     saving.save(model)
-    save_rules(model, [EVERYTHING])
-    asking = Asking(DataSource.objects.get(pk=model.pk))
+    save_rules(model, [OPEN])
+    asking = SourceApi(DataSource.objects.get(pk=model.pk))
     assert asking.rows() == [{"Email": "ann@acme.com", "Name": "Ann"}]
     for name in PASSWORD:
-        assert kind(asking.query(where={name: {"$exists": True}})) == DENIED
-        assert kind(asking.query(order=[[name]])) == DENIED
+        assert failure_of(asking.query(where={name: {"$exists": True}})) == DENIED
+        assert failure_of(asking.query(order=[[name]])) == DENIED
 
 
 @pytest.mark.parametrize(
@@ -430,7 +438,7 @@ def test_who_may_write_a_password(columns: dict[str, Any], own: bool, other: boo
     """An `include` that names it opens it, the own row does; a rule that closes it closes it."""
     model = sign_in_source("Staff", [{"Email": "ann@acme.com"}, {"Email": "bob@acme.com"}])
     save_rules(model, [{"type": ["update"], "allow": "loggedIn", **columns}])
-    asking = Asking(model)
+    asking = SourceApi(model)
     asking.headers = headers_of(asking.client, model, "ann@acme.com")
     ann, bob = asking.ids()
     for entry, allowed in ((bob, other), (ann, own)):

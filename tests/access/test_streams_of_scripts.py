@@ -12,7 +12,7 @@ from rowkeeper.datasources.models import DataSource, Entry
 from rowkeeper.rules.repository.rules import save_rules
 from tests.store.test_streaming import small
 from tests.support import calls
-from tests.support.http import EVERYTHING, Asking, data_source
+from tests.support.calls import OPEN, SourceApi, data_source
 
 pytestmark = pytest.mark.django_db
 
@@ -36,14 +36,14 @@ ASKS: dict[str, tuple[str, str, Any]] = {
 
 @pytest.fixture
 def switch() -> DataSource:
-    return data_source("Switches", ["Of", "Below", "Hidden"], [{"Of": "Some"}], [EVERYTHING])
+    return data_source("Switches", ["Of", "Below", "Hidden"], [{"Of": "Some"}], [OPEN])
 
 
-def asking(monkeypatch: pytest.MonkeyPatch, script: str = LOOKS_UP) -> Asking:
+def asking(monkeypatch: pytest.MonkeyPatch, script: str = LOOKS_UP) -> SourceApi:
     small(monkeypatch)
     model = data_source("Some", ["Name", "Number", "Note"], ROWS, [])
     save_rules(model, [{"script": script}], calls.django_user(is_superuser=True))
-    return Asking(model)
+    return SourceApi(model)
 
 
 def set_switch(**data: Any) -> None:
@@ -106,7 +106,7 @@ def test_rules_without_scripts_are_decided_once(monkeypatch: pytest.MonkeyPatch)
     from rowkeeper.rules.api import responses
 
     small(monkeypatch)
-    there = Asking(data_source("Some", ["Name", "Number", "Note"], ROWS, [EVERYTHING]))
+    there = SourceApi(data_source("Some", ["Name", "Number", "Note"], ROWS, [OPEN]))
     made: list[Any] = []
     guard_of = responses.guard_of
     monkeypatch.setattr(responses, "guard_of", lambda *args: made.append(args) or guard_of(*args))

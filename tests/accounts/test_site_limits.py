@@ -12,7 +12,7 @@ from rowkeeper.accounts.errors import TooMany
 from rowkeeper.accounts.login.throttle import SITE_FACTOR, count_passwords
 from rowkeeper.datasources.database import waiting
 from rowkeeper.datasources.store import PAGE
-from tests.support.http import EVERYTHING, data_source
+from tests.support.calls import OPEN, data_source
 
 
 @pytest.mark.django_db
@@ -32,7 +32,7 @@ def test_long_answers_to_the_networks_of_a_site_leave_some_to_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(waiting, "LONGEST", 0.01)
-    models = [data_source(f"S{n}", ["A"], [{"A": 1}] * (PAGE + 1), [EVERYTHING]) for n in range(4)]
+    models = [data_source(f"S{n}", ["A"], [{"A": 1}] * (PAGE + 1), [OPEN]) for n in range(4)]
     unread: list[Any] = []
 
     def ask(number: int, address: str) -> int:

@@ -20,7 +20,7 @@ from rowkeeper.rules.decision_log import events
 from rowkeeper.rules.decision_log import journal as journals
 from rowkeeper.rules.decision_log.journal import journal
 from rowkeeper.rules.models import LoggedDecision, LoggedRefusal
-from tests.support.http import data_source
+from tests.support.calls import data_source
 from tests.support.people import sign_in_source
 
 pytestmark = pytest.mark.django_db

@@ -26,7 +26,7 @@ from rowkeeper.rules.repository.rules import rules_of, save_rules
 from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
 from tests.docs.test_docs_scripts import scripts
 from tests.support import calls
-from tests.support.http import DENIED, INVALID, LOGIN, Asking, body, data_source, kind
+from tests.support.calls import DENIED, INVALID, LOGIN, SourceApi, data_source, failure_of, json_of
 from tests.support.people import headers_of, sign_in_source
 
 pytestmark = pytest.mark.django_db
@@ -51,9 +51,9 @@ class Place:
         self.model = data_source("Staff", columns, rows, [])
         save_rules(self.model, [{"script": r} if isinstance(r, str) else r for r in rules], by)
         users = sign_in_source("Logins", PEOPLE)
-        self.nobody = Asking(self.model)
-        self.sam = Asking(self.model, headers_of(Client(), users, "sam@x.y"))
-        self.lee = Asking(self.model, headers_of(Client(), users, "lee@x.y"))
+        self.nobody = SourceApi(self.model)
+        self.sam = SourceApi(self.model, headers_of(Client(), users, "sam@x.y"))
+        self.lee = SourceApi(self.model, headers_of(Client(), users, "lee@x.y"))
         self.ids = self.nobody.ids()
         self.before = self.stored
 
@@ -99,15 +99,15 @@ def test_all_operations() -> None:
         {"where": {"$or": [sales]}},
         {"where": legal, "countOnly": True},
     ):
-        assert kind(sam.query(**ask)) == DENIED
-        assert kind(place.nobody.query(**ask)) == LOGIN
+        assert failure_of(sam.query(**ask)) == DENIED
+        assert failure_of(place.nobody.query(**ask)) == LOGIN
     for url in ("/data", f"/data/{place.ids[0]}", "/indexes/Name"):
-        assert kind(sam.send("GET", url)) == DENIED
+        assert failure_of(sam.send("GET", url)) == DENIED
     # One, and several.
-    assert kind(sam.send("PUT", "/data", legal)) == DENIED
+    assert failure_of(sam.send("PUT", "/data", legal)) == DENIED
     many = [{"data": sales}, {"data": legal}]
-    assert kind(sam.send("POST", "/commit", {"entries": many, "append": True})) == DENIED
-    assert kind(place.nobody.send("PUT", "/data", sales)) == LOGIN
+    assert failure_of(sam.send("POST", "/commit", {"entries": many, "append": True})) == DENIED
+    assert failure_of(place.nobody.send("PUT", "/data", sales)) == LOGIN
     first, second, third = place.ids
     changes: list[tuple[int, Any, tuple[int, str | None]]] = [
         (first, {**sales, "Name": "A"}, (200, None)),
@@ -116,30 +116,30 @@ def test_all_operations() -> None:
         (first, legal, DENIED),
     ]
     for key, sent, wanted in changes[1:]:
-        assert kind(sam.send("PUT", f"/data/{key}", sent)) == wanted
+        assert failure_of(sam.send("PUT", f"/data/{key}", sent)) == wanted
     commit = [{"id": first, "data": {"Name": "x"}}, {"id": second, "data": sales}]
-    assert kind(sam.send("POST", "/commit", {"entries": commit, "append": True})) == DENIED
+    assert failure_of(sam.send("POST", "/commit", {"entries": commit, "append": True})) == DENIED
     for key in (third, 10**9):
-        assert kind(sam.send("DELETE", f"/data/{key}")) == DENIED
-        assert kind(place.nobody.send("DELETE", f"/data/{key}")) == LOGIN
+        assert failure_of(sam.send("DELETE", f"/data/{key}")) == DENIED
+        assert failure_of(place.nobody.send("DELETE", f"/data/{key}")) == LOGIN
     both = {"entries": [], "delete": [first, third], "append": True}
-    assert kind(sam.send("POST", "/commit", both)) == DENIED
-    assert kind(sam.query(type="delete", where=legal)) == DENIED
+    assert failure_of(sam.send("POST", "/commit", both)) == DENIED
+    assert failure_of(sam.query(type="delete", where=legal)) == DENIED
     assert (
-        kind(sam.query(type="delete", where={"CreatedBy": "sam@x.y"})) == DENIED
+        failure_of(sam.query(type="delete", where={"CreatedBy": "sam@x.y"})) == DENIED
     )  # no such select
-    assert kind(sam.send("POST", "/data", {"entries": []})) == DENIED
+    assert failure_of(sam.send("POST", "/data", {"entries": []})) == DENIED
     assert place.unchanged
 
-    assert body(sam.send("PUT", "/data", sales))["data"] == sales
+    assert json_of(sam.send("PUT", "/data", sales))["data"] == sales
     commit: list[dict[str, Any]] = [{"id": first, "data": {**sales, "Name": "n"}}, {"data": sales}]
     asked = {"entries": commit, "append": True, "extend": True, "delete": []}
-    assert kind(sam.send("POST", "/commit", asked)) == (200, None)
+    assert failure_of(sam.send("POST", "/commit", asked)) == (200, None)
     assert place.stored[first] == {**ROWS[0], "Name": "n"}
     key, sent, _ = changes[0]
-    assert body(sam.send("PUT", f"/data/{key}", sent))["data"] == sent
-    assert kind(sam.send("DELETE", f"/data/{first}")) == (200, None)
-    assert body(sam.query(type="delete", where={**sales, "Name": "b"})) == {"deletedCount": 1}
+    assert json_of(sam.send("PUT", f"/data/{key}", sent))["data"] == sent
+    assert failure_of(sam.send("DELETE", f"/data/{first}")) == (200, None)
+    assert json_of(sam.query(type="delete", where={**sales, "Name": "b"})) == {"deletedCount": 1}
     assert first not in place.stored and second not in place.stored
 
 
@@ -147,9 +147,9 @@ def test_columns_that_are_hidden() -> None:
     rows = [{"Name": "a", "Phone": "1", "NextOfKin": "x"}]
     place = Place(scripts()["Hide from others"], rows=rows)
     assert place.lee.rows() == rows and place.sam.rows() == [{"Name": "a"}]
-    assert kind(place.nobody.query()) == LOGIN
-    assert body(place.sam.send("GET", f"/data/{place.ids[0]}"))["data"] == {"Name": "a"}
-    assert body(place.sam.send("GET", "/data"))["entries"][0]["data"] == {"Name": "a"}
+    assert failure_of(place.nobody.query()) == LOGIN
+    assert json_of(place.sam.send("GET", f"/data/{place.ids[0]}"))["data"] == {"Name": "a"}
+    assert json_of(place.sam.send("GET", "/data"))["entries"][0]["data"] == {"Name": "a"}
     named: list[dict[str, Any]] = [
         {"where": {"Phone": "1"}},
         {"order": [["data.Phone", "ASC"]]},
@@ -159,10 +159,10 @@ def test_columns_that_are_hidden() -> None:
         {"distinct": True, "attributes": ["Phone"]},
     ]
     for asked in named:
-        assert kind(place.sam.query(**asked)) == DENIED, asked
+        assert failure_of(place.sam.query(**asked)) == DENIED, asked
         assert place.lee.query(**asked).status_code == 200, asked
-    assert kind(place.sam.send("GET", "/indexes/Phone")) == DENIED
-    assert kind(place.lee.send("PUT", "/data", {"Name": "b"})) == DENIED
+    assert failure_of(place.sam.send("GET", "/indexes/Phone")) == DENIED
+    assert failure_of(place.lee.send("PUT", "/data", {"Name": "b"})) == DENIED
 
 
 def test_the_query_is_changed() -> None:
@@ -171,19 +171,19 @@ def test_the_query_is_changed() -> None:
     names = lambda rows: [row["Name"] for row in rows]  # noqa: E731
     assert names(sam.rows()) == names(sam.rows(where={"Office": "Oslo"})) == ["a"]
     assert names(place.lee.rows(where={"Name": {"$in": ["a", "b"]}})) == ["b"]
-    assert body(sam.query(countOnly=True)) == {"count": 1}
-    assert body(sam.query(limit=0, includePagination=True))["pagination"]["total"] == 1
-    assert len(body(sam.send("GET", "/data"))["entries"]) == 1
-    assert body(sam.send("GET", "/indexes/Name")) == {"indexes": {"Name": ["a"]}}
+    assert json_of(sam.query(countOnly=True)) == {"count": 1}
+    assert json_of(sam.query(limit=0, includePagination=True))["pagination"]["total"] == 1
+    assert len(json_of(sam.send("GET", "/data"))["entries"]) == 1
+    assert json_of(sam.send("GET", "/indexes/Name")) == {"indexes": {"Name": ["a"]}}
     aggregate = [{"$group": {"_id": "$Office", "n": {"$sum": 1}}}]
-    assert len(body(sam.query(aggregate=aggregate))["entries"]) == 1
+    assert len(json_of(sam.query(aggregate=aggregate))["entries"]) == 1
     first, second, _ = place.ids
-    assert kind(sam.send("GET", f"/data/{first}")) == (200, None)
+    assert failure_of(sam.send("GET", f"/data/{first}")) == (200, None)
     for key in (second, 10**9):
-        assert kind(sam.send("GET", f"/data/{key}")) == DENIED
-    assert kind(place.nobody.send("GET", f"/data/{first}")) == LOGIN
+        assert failure_of(sam.send("GET", f"/data/{key}")) == DENIED
+    assert failure_of(place.nobody.send("GET", f"/data/{first}")) == LOGIN
 
-    made = body(sam.send("PUT", "/data", {"Name": "d", "Office": "Oslo"}))
+    made = json_of(sam.send("PUT", "/data", {"Name": "d", "Office": "Oslo"}))
     # What was set is not told but for the column that was sent.
     assert made["data"] == {"Name": "d", "Office": "Rome"}
     row = place.stored[made["id"]]
@@ -192,7 +192,7 @@ def test_the_query_is_changed() -> None:
     assert place.model.columns[-1] == "CreatedAt"
     # The script sets a column of a list, and fails.
     commit = {"entries": [{"data": {"Name": "e"}}], "append": True}
-    assert kind(sam.send("POST", "/commit", commit)) == DENIED
+    assert failure_of(sam.send("POST", "/commit", commit)) == DENIED
     assert len(place.stored) == 4
 
 
@@ -201,23 +201,23 @@ def test_commits() -> None:
     place = Place(scripts()["Commits"], {"type": ["select"], "allow": "all"}, rows=rows)
     first, second = place.ids
     new = {"entries": [{"data": {"Name": "n"}, "clientId": "1"}], "append": True}
-    answer = body(place.sam.send("POST", "/commit", new))
+    answer = json_of(place.sam.send("POST", "/commit", new))
     assert place.stored[answer["clientIds"][0]["id"]] == {"Name": "n", "CreatedBy": "sam@x.y"}
     assert len(answer["entries"]) == 3
     for keys, wanted in (([first], (200, None)), ([first, second], DENIED), ([second], DENIED)):
         commit = [{"id": key, "data": {"Name": "z"}} for key in keys]
         asked = {"entries": commit, "append": True, "extend": True}
-        assert kind(place.sam.send("POST", "/commit", asked)) == wanted
-        assert kind(place.nobody.send("POST", "/commit", asked)) == LOGIN
+        assert failure_of(place.sam.send("POST", "/commit", asked)) == wanted
+        assert failure_of(place.nobody.send("POST", "/commit", asked)) == LOGIN
     assert place.stored[first]["Name"] == "z" and place.stored[second] == rows[1]
     gone = {"entries": [], "append": True, "delete": [first, second]}
-    assert kind(place.sam.send("POST", "/commit", gone)) == DENIED
-    assert kind(place.sam.query(type="delete", where={"Name": {"$in": ["z", "b"]}})) == DENIED
-    assert body(place.sam.query(type="delete", where={"Name": "z"})) == {"deletedCount": 1}
+    assert failure_of(place.sam.send("POST", "/commit", gone)) == DENIED
+    assert failure_of(place.sam.query(type="delete", where={"Name": {"$in": ["z", "b"]}})) == DENIED
+    assert json_of(place.sam.query(type="delete", where={"Name": "z"})) == {"deletedCount": 1}
     # The bulk POST is a commit that takes everything else away: that is denied, and so is all.
     bulk = {"entries": [{"Name": "q"}]}
-    assert kind(place.sam.send("POST", "/data", bulk)) == DENIED
-    assert kind(place.sam.send("POST", "/data", {**bulk, "append": True})) == (200, None)
+    assert failure_of(place.sam.send("POST", "/data", bulk)) == DENIED
+    assert failure_of(place.sam.send("POST", "/data", {**bulk, "append": True})) == (200, None)
 
 
 # -- look-ups
@@ -236,13 +236,13 @@ def offices() -> DataSource:
 def test_look_ups_by_id_and_by_name(offices: DataSource) -> None:
     place = Place(scripts()["Managers"], by=staff_user(is_superuser=True))
     assert len(place.sam.rows()) == 3
-    assert kind(place.lee.query()) == DENIED
-    assert kind(place.nobody.query()) == LOGIN
-    assert kind(place.sam.send("PUT", "/data", {"Name": "n"})) == (200, None)
+    assert failure_of(place.lee.query()) == DENIED
+    assert failure_of(place.nobody.query()) == LOGIN
+    assert failure_of(place.sam.send("PUT", "/data", {"Name": "n"})) == (200, None)
     save_rules(DataSource.objects.get(name="Users"), [OPEN])
-    users = Asking(DataSource.objects.get(name="Users"))
-    assert kind(users.send("PUT", "/data", {"Email": "9@x.y"})) == (200, None)
-    assert kind(place.sam.send("PUT", "/data", {"Name": "n"})) == DENIED
+    users = SourceApi(DataSource.objects.get(name="Users"))
+    assert failure_of(users.send("PUT", "/data", {"Email": "9@x.y"})) == (200, None)
+    assert failure_of(place.sam.send("PUT", "/data", {"Name": "n"})) == DENIED
 
 
 def test_look_ups_are_those_of_the_writer(offices: DataSource) -> None:
@@ -251,18 +251,18 @@ def test_look_ups_are_those_of_the_writer(offices: DataSource) -> None:
     for right in ("write_scripts", "change_rules"):
         assign_perm(f"rowkeeper_datasources.{right}_datasource", ann, place.model)
     save_rules(place.model, [{"script": scripts()["Managers"]}], ann)
-    assert kind(place.sam.query()) == DENIED
+    assert failure_of(place.sam.query()) == DENIED
     assign_perm("rowkeeper_datasources.view_datasource", ann, offices)
     assert len(place.sam.rows()) == 3
     # Not the right of somebody else who saves the rules around it.
     remove_perm("rowkeeper_datasources.view_datasource", ann, offices)
     boss = staff_user(is_superuser=True)
     save_rules(place.model, [{"name": "x", "script": scripts()["Managers"]}], boss)
-    assert kind(place.sam.query()) == DENIED
+    assert failure_of(place.sam.query()) == DENIED
     save_rules(place.model, [{"script": scripts()["Managers"] + "\n"}], boss)
     assert len(place.sam.rows()) == 3
     boss.delete()
-    assert kind(place.sam.query()) == DENIED
+    assert failure_of(place.sam.query()) == DENIED
 
 
 def test_a_writer_by_way_of_the_api_and_the_admin(offices: DataSource) -> None:
@@ -292,8 +292,8 @@ for n in range(40):
 return {"granted": True}
 """
     place = Place(script, OPEN, by=staff_user(is_superuser=True))
-    assert kind(place.sam.query()) == DENIED
-    assert kind(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
+    assert failure_of(place.sam.query()) == DENIED
+    assert failure_of(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
     # The connection is as it was.
     save_rules(place.model, [OPEN])
     assert len(place.sam.rows()) == 3
@@ -305,18 +305,18 @@ return {"granted": True}
 def test_a_client_sees_nothing_of_a_trace() -> None:
     place = Place("print('tell-tale')\nraise ValueError('tell-tale')", OPEN)
     answer = place.sam.query()
-    assert kind(answer) == DENIED
+    assert failure_of(answer) == DENIED
     assert b"tell-tale" not in answer.content and "tell-tale" not in str(answer.headers)
 
 
 def test_a_script_that_leaves_what_cannot_run() -> None:
     place = Place("query.Name = {'$nope': 1}\nreturn {'granted': True}", OPEN)
-    assert kind(place.sam.query()) == DENIED
-    assert kind(place.sam.send("GET", f"/data/{place.ids[0]}")) == DENIED
-    assert kind(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
-    assert kind(place.sam.send("PUT", f"/data/{place.ids[0]}", {"Name": "x"})) == DENIED
+    assert failure_of(place.sam.query()) == DENIED
+    assert failure_of(place.sam.send("GET", f"/data/{place.ids[0]}")) == DENIED
+    assert failure_of(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
+    assert failure_of(place.sam.send("PUT", f"/data/{place.ids[0]}", {"Name": "x"})) == DENIED
     # A delete is not changed.
-    assert kind(place.sam.send("DELETE", f"/data/{place.ids[0]}")) == (200, None)
+    assert failure_of(place.sam.send("DELETE", f"/data/{place.ids[0]}")) == (200, None)
 
 
 def test_an_update_with_a_column_that_is_new() -> None:
@@ -325,8 +325,8 @@ def test_an_update_with_a_column_that_is_new() -> None:
     )
     place = Place(script)
     first = place.ids[0]
-    assert kind(place.sam.send("PUT", f"/data/{first}", {"Name": "x"})) == DENIED
-    answer = body(place.sam.send("PUT", f"/data/{first}", {"Office": "Kyiv"}))
+    assert failure_of(place.sam.send("PUT", f"/data/{first}", {"Name": "x"})) == DENIED
+    answer = json_of(place.sam.send("PUT", f"/data/{first}", {"Office": "Kyiv"}))
     assert answer["data"] == {"Office": "Kyiv"}
     assert place.stored[first] == {**ROWS[0], "Office": "Kyiv", "EditedBy": "sam@x.y"}
     place.model.refresh_from_db()
@@ -335,7 +335,7 @@ def test_an_update_with_a_column_that_is_new() -> None:
     save_rules(place.model, [{"script": commit}])
     entries = [{"id": key, "data": {"Office": "Bonn"}} for key in place.ids[1:]]
     sent = {"entries": entries, "append": True, "extend": True}
-    assert body(place.sam.send("POST", "/commit", sent)) == {"entries": [], "clientIds": []}
+    assert json_of(place.sam.send("POST", "/commit", sent)) == {"entries": [], "clientIds": []}
     assert [row.get("Batch") for row in place.stored.values()] == [None, 1, 1]
     place.model.refresh_from_db()
     assert place.model.columns[-1] == "Batch"
@@ -346,16 +346,16 @@ def test_a_view_counts_as_the_clients_where() -> None:
     place.model.definition = {"views": {"Oslo": {"where": {"Office": "Oslo"}}}}
     saving.save(place.model)
     assert [row["Name"] for row in place.sam.rows(where={"Name": "b"}, view="Oslo")] == ["b"]
-    assert kind(place.sam.query(where={"Name": "b"})) == DENIED
+    assert failure_of(place.sam.query(where={"Name": "b"})) == DENIED
 
 
 def test_joins_are_asked_of_the_scripts_of_the_joined() -> None:
     place = Place(scripts()["Same office"])
     main = data_source("Main", ["Office"], [{"Office": "Rome"}, {"Office": "Oslo"}], [OPEN])
     join = {"S": {"dataSourceName": "Staff", "on": {"Office": "Office"}, "count": True}}
-    asked = Asking(main, place.sam.headers).query(join=join)
-    assert [entry["joins"]["S"] for entry in body(asked)["entries"]] == [1, 0]
-    assert kind(Asking(main).query(join=join)) == DENIED
+    asked = SourceApi(main, place.sam.headers).query(join=join)
+    assert [entry["joins"]["S"] for entry in json_of(asked)["entries"]] == [1, 0]
+    assert failure_of(SourceApi(main).query(join=join)) == DENIED
 
 
 def test_a_delete_by_query_deletes_what_the_script_saw_and_the_select_shows() -> None:
@@ -364,10 +364,10 @@ def test_a_delete_by_query_deletes_what_the_script_saw_and_the_select_shows() ->
     )
     place = Place(deletes, {"type": ["select"], "allow": "all"})
     where: dict[str, Any] = {"Office": {"$exists": True}}
-    assert kind(place.sam.query(type="delete", where=where)) == DENIED
+    assert failure_of(place.sam.query(type="delete", where=where)) == DENIED
     assert place.unchanged
     sales = {"Department": "Sales"}
-    assert body(place.sam.query(type="delete", where=sales)) == {"deletedCount": 2}
+    assert json_of(place.sam.query(type="delete", where=sales)) == {"deletedCount": 2}
     assert [row["Name"] for row in place.stored.values()] == ["c"]
 
 
@@ -381,9 +381,9 @@ if type == 'select':
 """
     place = Place(script)
     answer = place.sam.query(type="delete", where={"Office": "Oslo"})
-    assert body(answer) == {"deletedCount": 1}
+    assert json_of(answer) == {"deletedCount": 1}
     assert [row["Name"] for row in place.stored.values()] == ["a", "c"]
-    assert body(place.sam.query(type="delete", where={})) == {"deletedCount": 1}
+    assert json_of(place.sam.query(type="delete", where={})) == {"deletedCount": 1}
     assert [row["Name"] for row in place.stored.values()] == ["c"]
 
 
@@ -396,11 +396,11 @@ return {'granted': type == 'update' and 'Password' not in query and 'Password' n
 """
     people = sign_in_source("People", [{"Email": "a@x.y"}])
     save_rules(people, [{"script": script}])
-    own = Asking(people, headers_of(Client(), people, "a@x.y"))
+    own = SourceApi(people, headers_of(Client(), people, "a@x.y"))
     key = own.ids()[0]
     assert own.rows() == [{"Email": "a@x.y"}]
-    assert kind(own.send("PUT", f"/data/{key}", {"Password": "another"})) == (200, None)
-    assert kind(Asking(people).send("PUT", f"/data/{key}", {"Password": "x"})) == LOGIN
+    assert failure_of(own.send("PUT", f"/data/{key}", {"Password": "another"})) == (200, None)
+    assert failure_of(SourceApi(people).send("PUT", f"/data/{key}", {"Password": "x"})) == LOGIN
     found = own.query(where={"Password": {"$exists": True}})
     assert found.status_code != 200
 
@@ -419,13 +419,13 @@ return {'granted': True, 'exclude': ['Name']}
     # `Name` is closed: each entry has to be one whose `Name` the caller was shown.
     entries = [{"id": key, "data": {"Name": "n", "A": 1}} for key in place.ids]
     sent = {"entries": entries, "append": True, "extend": True}
-    assert len(body(place.sam.send("POST", "/commit", sent))["entries"]) == 50
+    assert len(json_of(place.sam.send("POST", "/commit", sent))["entries"]) == 50
     assert [call.operation for call in runs] == ["update", "select", "select"]
     runs.clear()
-    assert kind(place.sam.send("PUT", f"/data/{place.ids[0]}", {"A": 2})) == (200, None)
+    assert failure_of(place.sam.send("PUT", f"/data/{place.ids[0]}", {"A": 2})) == (200, None)
     assert [call.operation for call in runs] == ["update", "select", "select"]
     runs.clear()
-    assert kind(place.sam.send("PUT", "/data", {"A": 2})) == (200, None)
+    assert failure_of(place.sam.send("PUT", "/data", {"A": 2})) == (200, None)
     assert [call.operation for call in runs] == ["insert"]
 
 
@@ -465,8 +465,8 @@ def test_a_stored_script_that_is_not_valid_ends_all_operations() -> None:
     place = Place("return {'granted': True}", OPEN)
     AccessRule.objects.filter(position=1).update(script="import os")
     registry.bump_rules_version(place.model.pk)
-    assert kind(place.sam.query()) == DENIED
-    assert kind(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
+    assert failure_of(place.sam.query()) == DENIED
+    assert failure_of(place.sam.send("PUT", "/data", {"Name": "x"})) == DENIED
 
 
 def test_explain_tells_what_a_script_did() -> None:

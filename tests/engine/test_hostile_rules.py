@@ -18,7 +18,7 @@ from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.rules.models import AccessRule
 from rowkeeper.rules.repository.rules import RulesInvalid, rules_of, save_rules
-from tests.support.http import DENIED, EVERYTHING, INVALID, LOGIN, Asking, data_source, kind
+from tests.support.calls import DENIED, INVALID, LOGIN, OPEN, SourceApi, data_source, failure_of
 from tests.support.people import headers_of, sign_in_source
 
 pytestmark = pytest.mark.django_db
@@ -28,18 +28,18 @@ HOSTILE = [case["template"] for case in json.loads((CASES / "hostile_templates.j
 INVALID_RULES = json.loads((CASES / "invalid_rules.json").read_text())
 READ = {"type": ["select"], "allow": "all"}
 ROW = {"Email": "ann@acme.com", "Age": 3, "Home": {"City": "Rome"}}
-KEPT = {**EVERYTHING, "name": "kept"}
+KEPT = {**OPEN, "name": "kept"}
 
 
 @pytest.fixture
-def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asking:
+def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceApi:
     """Everyone may do everything; and the working folder is one where nothing is to appear."""
     monkeypatch.chdir(tmp_path)
-    return Asking(data_source("Target", ["Email", "Age", "Home"], [ROW], [KEPT]))
+    return SourceApi(data_source("Target", ["Email", "Age", "Home"], [ROW], [KEPT]))
 
 
 @pytest.fixture
-def managing(asking: Asking) -> Asking:
+def managing(asking: SourceApi) -> SourceApi:
     """The same, asked by somebody who may change the rules."""
     asking.client.force_login(User.objects.create_superuser("admin", "a@acme.com", "x"))
     return asking
@@ -86,7 +86,7 @@ def test_there_are_enough_of_them() -> None:
     assert len(set(HOSTILE)) >= 40
 
 
-def test_none_is_saved(asking: Asking, tmp_path: Path) -> None:
+def test_none_is_saved(asking: SourceApi, tmp_path: Path) -> None:
     revision = asking.model.revision
     for template in HOSTILE:
         for rule in with_template(template):
@@ -101,22 +101,24 @@ def test_none_is_saved(asking: Asking, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_none_is_taken_by_the_api(managing: Asking, tmp_path: Path) -> None:
+def test_none_is_taken_by_the_api(managing: SourceApi, tmp_path: Path) -> None:
     for template in HOSTILE:
         rules = [KEPT, with_template(template)[0]]
-        assert kind(managing.send("PUT", "", {"accessRules": rules, "name": "Other"})) == INVALID
+        assert (
+            failure_of(managing.send("PUT", "", {"accessRules": rules, "name": "Other"})) == INVALID
+        )
         made = managing.client.post(
             "/v1/data-sources",
             json.dumps({"name": "New", "accessRules": rules}),
             content_type="application/json",
         )
-        assert kind(made) == INVALID
+        assert failure_of(made) == INVALID
     assert rules_of(managing.model) == [KEPT]
     assert list(DataSource.objects.values_list("name", flat=True)) == ["Target"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_none_comes_in_by_a_model_or_a_fixture(asking: Asking, tmp_path: Path) -> None:
+def test_none_comes_in_by_a_model_or_a_fixture(asking: SourceApi, tmp_path: Path) -> None:
     for template in HOSTILE[::5]:
         rule = with_template(template)[0]
         with pytest.raises(RulesInvalid):
@@ -132,21 +134,21 @@ def test_none_comes_in_by_a_model_or_a_fixture(asking: Asking, tmp_path: Path) -
 
 
 def test_put_straight_into_the_database_they_grant_nothing_and_break_nothing(
-    asking: Asking, tmp_path: Path
+    asking: SourceApi, tmp_path: Path
 ) -> None:
     """Reads end denied, though a later rule would grant them; the other operations go on."""
     people = sign_in_source("People", [{"Email": "ann@acme.com"}])
-    signed_in = Asking(asking.model, headers_of(asking.client, people, "ann@acme.com"))
+    signed_in = SourceApi(asking.model, headers_of(asking.client, people, "ann@acme.com"))
     for template in HOSTILE:
         for rule in with_template(template)[::3]:
-            put_straight(asking.model, [rule, {**EVERYTHING, "enabled": True}])
+            put_straight(asking.model, [rule, {**OPEN, "enabled": True}])
             for who in (asking, signed_in):
                 first = asking.ids()[0]
-                assert kind(who.query(where={"Email": "ann@acme.com"})) == DENIED, template
-                assert kind(who.send("GET", f"/data/{first}")) == DENIED
-                assert kind(who.query(type="delete", where={"Email": template})) == DENIED or (
-                    "\x00" in template or "\ud800" in template
-                )
+                assert failure_of(who.query(where={"Email": "ann@acme.com"})) == DENIED, template
+                assert failure_of(who.send("GET", f"/data/{first}")) == DENIED
+                assert failure_of(
+                    who.query(type="delete", where={"Email": template})
+                ) == DENIED or ("\x00" in template or "\ud800" in template)
                 assert who.send("PUT", f"/data/{first}", {"Age": 3}).status_code == 200
     made = signed_in.send("PUT", "/data", {"Age": 4})
     assert made.status_code == 200
@@ -154,12 +156,12 @@ def test_put_straight_into_the_database_they_grant_nothing_and_break_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == []
 
 
-def test_all_of_them_at_once(asking: Asking) -> None:
+def test_all_of_them_at_once(asking: SourceApi) -> None:
     rules = [with_template(template)[0] for template in HOSTILE]
-    put_straight(asking.model, [{**EVERYTHING, "type": ["insert"]}, *rules])
-    assert kind(asking.query()) == DENIED
+    put_straight(asking.model, [{**OPEN, "type": ["insert"]}, *rules])
+    assert failure_of(asking.query()) == DENIED
     assert asking.send("PUT", "/data", {"Age": 5}).status_code == 200
-    put_straight(asking.model, [EVERYTHING, *rules])
+    put_straight(asking.model, [OPEN, *rules])
     assert asking.rows() == [ROW, {"Age": 5}]
 
 
@@ -167,7 +169,7 @@ def test_all_of_them_at_once(asking: Asking) -> None:
 
 
 @pytest.mark.parametrize("case", INVALID_RULES, ids=[case["name"] for case in INVALID_RULES])
-def test_it_is_refused_with_its_place(managing: Asking, case: dict[str, Any]) -> None:
+def test_it_is_refused_with_its_place(managing: SourceApi, case: dict[str, Any]) -> None:
     """Nothing of the list is saved, nor of the request; a message names the rule and the place."""
     with pytest.raises(RulesInvalid) as caught:
         save_rules(managing.model, [KEPT, case["rule"]])
@@ -176,7 +178,7 @@ def test_it_is_refused_with_its_place(managing: Asking, case: dict[str, Any]) ->
     assert told.startswith(f"rule 2{place}"), told
     assert "\n" not in told
     refused = managing.send("PUT", "", {"name": "Other", "accessRules": [KEPT, case["rule"]]})
-    assert kind(refused) == INVALID
+    assert failure_of(refused) == INVALID
     managing.model.refresh_from_db()
     assert (managing.model.name, rules_of(managing.model)) == ("Target", [KEPT])
 
@@ -188,22 +190,21 @@ def test_it_is_refused_with_its_place(managing: Asking, case: dict[str, Any]) ->
         for case in INVALID_RULES
         if isinstance(case["rule"], dict)
         and case["rule"].keys()
-        <= {*EVERYTHING, *("name", "enabled", "include", "exclude")}
-        | {"require", "appId", "script"}
+        <= {*OPEN, *("name", "enabled", "include", "exclude")} | {"require", "appId", "script"}
     ],
     ids=lambda case: case["name"],
 )
 def test_put_straight_into_the_database_it_ends_what_it_names(
-    asking: Asking, case: dict[str, Any]
+    asking: SourceApi, case: dict[str, Any]
 ) -> None:
-    put_straight(asking.model, [case["rule"], {**EVERYTHING, "name": "later"}])
-    assert kind(asking.query(where={"Email": "ann@acme.com"})) == DENIED
-    assert kind(asking.send("GET", f"/data/{asking.ids()[0]}")) == DENIED
+    put_straight(asking.model, [case["rule"], {**OPEN, "name": "later"}])
+    assert failure_of(asking.query(where={"Email": "ann@acme.com"})) == DENIED
+    assert failure_of(asking.send("GET", f"/data/{asking.ids()[0]}")) == DENIED
     inserted = asking.send("PUT", "/data", {"Age": 1})
     if case["rule"].get("type") == ["select"] and "script" not in case["rule"]:
         assert inserted.status_code == 200
     else:  # what it is about cannot be read, so it is about all
-        assert kind(inserted) == DENIED
+        assert failure_of(inserted) == DENIED
 
 
 @pytest.mark.parametrize(
@@ -228,11 +229,11 @@ def test_put_straight_into_the_database_it_ends_what_it_names(
     ids=lambda text: str(text)[:40],
 )
 def test_text_that_is_no_property_ends_what_the_rule_names(
-    asking: Asking, key: str, text: str
+    asking: SourceApi, key: str, text: str
 ) -> None:
     """Stored as text by hand: no JSON, null, a key that stands twice, numbers that are none."""
-    put_straight(asking.model, [{**READ, key: Raw(text)}, {**EVERYTHING, "name": "later"}])
-    assert kind(asking.query(where={"Email": "ann@acme.com"})) == DENIED
+    put_straight(asking.model, [{**READ, key: Raw(text)}, {**OPEN, "name": "later"}])
+    assert failure_of(asking.query(where={"Email": "ann@acme.com"})) == DENIED
     assert asking.send("PUT", "/data", {"Age": 1}).status_code == 200
 
 
@@ -247,18 +248,18 @@ def test_text_that_is_no_property_ends_what_the_rule_names(
     ids=["an object", "a text", "201 rules", "300 KB"],
 )
 def test_a_list_that_is_none_or_too_long_is_refused(
-    managing: Asking, rules: Any, told: str
+    managing: SourceApi, rules: Any, told: str
 ) -> None:
     with pytest.raises(RulesInvalid, match=told):
         save_rules(managing.model, rules)
-    assert kind(managing.send("PUT", "", {"accessRules": rules})) == INVALID
+    assert failure_of(managing.send("PUT", "", {"accessRules": rules})) == INVALID
     assert rules_of(managing.model) == [KEPT]
 
 
-def test_a_list_that_is_too_long_in_the_database_denies_everything(asking: Asking) -> None:
-    put_straight(asking.model, [{**EVERYTHING, "name": str(n)} for n in range(201)])
-    assert kind(asking.query()) in (DENIED, LOGIN)
-    assert kind(asking.send("PUT", "/data", {"Age": 1})) in (DENIED, LOGIN)
+def test_a_list_that_is_too_long_in_the_database_denies_everything(asking: SourceApi) -> None:
+    put_straight(asking.model, [{**OPEN, "name": str(n)} for n in range(201)])
+    assert failure_of(asking.query()) in (DENIED, LOGIN)
+    assert failure_of(asking.send("PUT", "/data", {"Age": 1})) in (DENIED, LOGIN)
 
 
 @pytest.mark.parametrize(
@@ -271,21 +272,21 @@ def test_a_list_that_is_too_long_in_the_database_denies_everything(asking: Askin
         '{"type": ["select"], "allow": "all", "require": [{"A": {"equals": 1}, "A": {}}]}',
     ],
 )
-def test_a_key_that_stands_twice_is_refused(managing: Asking, text: str) -> None:
+def test_a_key_that_stands_twice_is_refused(managing: SourceApi, text: str) -> None:
     response = managing.client.put(
         managing.url, f'{{"accessRules": [{text}]}}', content_type="application/json"
     )
-    assert kind(response) == INVALID
+    assert failure_of(response) == INVALID
     assert "twice" in response.json()["message"]
     assert rules_of(managing.model) == [KEPT]
 
 
-def test_what_opens_or_fits_nothing_may_be_saved(asking: Asking) -> None:
-    save_rules(asking.model, [{**EVERYTHING, "include": []}])
+def test_what_opens_or_fits_nothing_may_be_saved(asking: SourceApi) -> None:
+    save_rules(asking.model, [{**OPEN, "include": []}])
     assert asking.rows() == [{}]
-    assert kind(asking.send("PUT", "/data", {"Age": 1})) == DENIED
-    save_rules(asking.model, [{**EVERYTHING, "appId": []}, {**EVERYTHING, "enabled": False}])
-    assert kind(asking.query()) == LOGIN
+    assert failure_of(asking.send("PUT", "/data", {"Age": 1})) == DENIED
+    save_rules(asking.model, [{**OPEN, "appId": []}, {**OPEN, "enabled": False}])
+    assert failure_of(asking.query()) == LOGIN
     assert save_rules(asking.model, [READ] * 200)
     for nothing in (None, []):
         save_rules(asking.model, nothing)

@@ -22,7 +22,7 @@ from guardian.shortcuts import assign_perm
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.rules.models import AccessRule, Revision, ScriptWriter
 from rowkeeper.rules.repository.rules import rules_and_writers, save_rules
-from tests.support.http import data_source
+from tests.support.calls import data_source
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,7 @@ from rowkeeper.datasources.models import DataSource
 from rowkeeper.rules.models import Revision
 from rowkeeper.rules.repository.rules import rules_of, save_rules
 from tests.admin.test_admin import errors, form_of
-from tests.support.http import data_source
+from tests.support.calls import data_source
 from tests.support.people import headers_of, sign_in_source
 
 pytestmark = pytest.mark.django_db

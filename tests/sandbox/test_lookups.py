@@ -25,7 +25,7 @@ from rowkeeper.rules.models import AccessRule
 from rowkeeper.rules.repository.rules import rules_and_writers, save_rules
 from rowkeeper.rules.sandbox import LookupFailed
 from rowkeeper.rules.scripts.lookups import LookupsOf
-from tests.support.http import data_source
+from tests.support.calls import data_source
 from tests.support.people import sign_in_source
 
 pytestmark = pytest.mark.django_db

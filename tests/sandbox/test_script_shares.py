@@ -21,7 +21,7 @@ from rowkeeper.rules.sandbox.limits import Limits
 from rowkeeper.rules.sandbox.pool import Claim, NoWorker, Pool
 from rowkeeper.rules.sandbox.protocol import ScriptCall, ScriptVerdict
 from rowkeeper.rules.sandbox.strikes import HALF_LIFE_SECONDS, MAX_SCRIPTS, Strikes, strikes
-from tests.support.http import data_source
+from tests.support.calls import data_source
 from tests.support.sandboxing import FOREVER, GRANTS, USER, Users, limits
 
 SLOW = "end = now_ms() + {}\nwhile now_ms() < end:\n    pass\n"

@@ -19,7 +19,7 @@ from django.db import connection
 
 from rowkeeper.rules.sandbox import runner
 from rowkeeper.rules.sandbox.runner import close_pool
-from tests.support.http import Asking, data_source, kind
+from tests.support.calls import SourceApi, data_source, failure_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,11 +61,11 @@ def test_scripts_that_never_end_stop_nobody_else(few: None) -> None:
     def others() -> list[tuple[int, str | None]]:
         answers = []
         while not ended.is_set():
-            answers.append(kind(Asking(plain).query()))
+            answers.append(failure_of(SourceApi(plain).query()))
         return answers
 
     def loop() -> Any:
-        return Asking(loops).query()
+        return SourceApi(loops).query()
 
     def all_loops() -> list[Any]:
         try:
@@ -75,15 +75,15 @@ def test_scripts_that_never_end_stop_nobody_else(few: None) -> None:
 
     answers, seen = together([all_loops, others])
     # Whoever got a worker was told to sign in, as nobody was; the others to come again.
-    kinds = Counter(kind(answer) for answer in answers)
+    kinds = Counter(failure_of(answer) for answer in answers)
     assert set(kinds) == {(401, "auth.required"), BUSY} and kinds[BUSY] >= 10, kinds
     for answer in answers:
         assert ("Retry-After" in answer.headers) is (answer.status_code == 503)
     assert len(seen) > 5 and set(seen) == {(200, None)}
     # It recovers by itself.
-    while kind(Asking(honest).query()) == BUSY:
+    while failure_of(SourceApi(honest).query()) == BUSY:
         pass
-    assert kind(Asking(honest).query()) == (200, None)
+    assert failure_of(SourceApi(honest).query()) == (200, None)
 
 
 WRITES = """
@@ -99,7 +99,7 @@ if type == "update":
 def test_workers_that_die_lose_no_write_and_let_nobody_in(few: None, settings: Any) -> None:
     settings.ROWKEEPER = {"SCRIPTS": {"WORKERS": 2, "WAIT_SECONDS": 5.0}}
     model = data_source("Rows", ["Name", "By"], [{"Name": "no"}], [{"script": WRITES}])
-    asking, ended = Asking(model), Event()
+    asking, ended = SourceApi(model), Event()
     kept = asking.ids()[0]
     chance, killed = random.Random(5), []
 
@@ -121,7 +121,7 @@ def test_workers_that_die_lose_no_write_and_let_nobody_in(few: None, settings: A
             ("PUT", f"/data/{kept}", {"Name": "taken"}),
             ("POST", "/data/query", {}),
         ]
-        return lambda: kind(Asking(model).send(*sends[number % 4]))
+        return lambda: failure_of(SourceApi(model).send(*sends[number % 4]))
 
     killer = Thread(target=kill)
     killer.start()

@@ -23,7 +23,7 @@ from rowkeeper.datasources.indexes.build import existing, invalid
 from rowkeeper.datasources.indexes.expressions import name_of, pieces_name_of
 from rowkeeper.datasources.indexes.status import statuses
 from rowkeeper.datasources.models import DataSource, Entry
-from tests.support.http import EVERYTHING, data_source
+from tests.support.calls import OPEN, data_source
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Entry._meta.db_table
@@ -31,7 +31,7 @@ TABLE = Entry._meta.db_table
 
 def marked() -> DataSource:
     """A data source with an index of its column."""
-    model = data_source("Rows", ["Name"], [{"Name": "Ann"}, {"Name": "Ben"}], [EVERYTHING])
+    model = data_source("Rows", ["Name"], [{"Name": "Ann"}, {"Name": "Ben"}], [OPEN])
     call_command("indexes", "Rows", "--mark", "Name", "--build", stdout=StringIO())
     model.refresh_from_db()
     return model

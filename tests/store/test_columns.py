@@ -14,7 +14,16 @@ from django.contrib.auth.models import User
 from rowkeeper.datasources.catalog import saving
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
-from tests.support.http import DENIED, EVERYTHING, INVALID, LOGIN, Asking, body, data_source, kind
+from tests.support.calls import (
+    DENIED,
+    INVALID,
+    LOGIN,
+    OPEN,
+    SourceApi,
+    data_source,
+    failure_of,
+    json_of,
+)
 from tests.support.people import headers_of, sign_in_source
 
 pytestmark = pytest.mark.django_db
@@ -33,23 +42,25 @@ def rows_of(column: str) -> list[dict[str, Any]]:
     return [{column: "b", "n": 1}, {column: "a", "n": 2}, {column: ["c", "a"], "n": 3}, {"n": 4}]
 
 
-def with_rules(column: str, *rules: dict[str, Any]) -> Asking:
-    return Asking(data_source("Awkward", [column, "n"], rows_of(column), list(rules)))
+def with_rules(column: str, *rules: dict[str, Any]) -> SourceApi:
+    return SourceApi(data_source("Awkward", [column, "n"], rows_of(column), list(rules)))
 
 
 @columns
 def test_it_is_written_and_read(column: str) -> None:
-    asking = Asking(data_source("Awkward", ["n"], [], [EVERYTHING]))
-    made = body(asking.send("PUT", "/data", {column: "a", "n": 1}))
+    asking = SourceApi(data_source("Awkward", ["n"], [], [OPEN]))
+    made = json_of(asking.send("PUT", "/data", {column: "a", "n": 1}))
     assert made["data"] == {column: "a", "n": 1}
     assert DataSource.objects.get().columns == ["n", column]
     url = f"/data/{made['id']}"
-    assert body(asking.send("GET", url))["data"] == {column: "a", "n": 1}
-    assert body(asking.send("PUT", url, {column: {column: [1]}}))["data"][column] == {column: [1]}
+    assert json_of(asking.send("GET", url))["data"] == {column: "a", "n": 1}
+    assert json_of(asking.send("PUT", url, {column: {column: [1]}}))["data"][column] == {
+        column: [1]
+    }
     commit = {"entries": [{"data": {column: "b"}}], "append": True}
-    told = body(asking.send("POST", "/commit", commit))["entries"]
+    told = json_of(asking.send("POST", "/commit", commit))["entries"]
     assert [entry["data"] for entry in told] == [{column: {column: [1]}, "n": 1}, {column: "b"}]
-    assert [e["data"] for e in body(asking.send("GET", "/data"))["entries"]] == asking.rows()
+    assert [e["data"] for e in json_of(asking.send("GET", "/data"))["entries"]] == asking.rows()
     # A name with dots is a path until an administrator declares it.
     asking.model.refresh_from_db()
     asking.model.written_columns = []
@@ -60,7 +71,7 @@ def test_it_is_written_and_read(column: str) -> None:
 
 @columns
 def test_it_is_filtered_by(column: str) -> None:
-    asking = with_rules(column, EVERYTHING)
+    asking = with_rules(column, OPEN)
     for condition, wanted in (
         ("a", [2, 3]),
         ({"$eq": "b"}, [1]),
@@ -82,7 +93,7 @@ def test_it_is_filtered_by(column: str) -> None:
 
 @columns
 def test_it_is_ordered_by_picked_and_indexed(column: str) -> None:
-    asking = with_rules(column, EVERYTHING)
+    asking = with_rules(column, OPEN)
     for written in (column, f"data.{column}"):
         assert [r["n"] for r in asking.rows(order=[[written, "ASC"]])] == [4, 2, 1, 3]
         assert [r["n"] for r in asking.rows(order=[[written, "DESC"], ["n", "ASC"]])] == [
@@ -93,16 +104,16 @@ def test_it_is_ordered_by_picked_and_indexed(column: str) -> None:
         ]
         picked = asking.rows(attributes=["id", written])
         assert picked == [{column: "b"}, {column: "a"}, {column: ["c", "a"]}, {}]
-    told = body(asking.index("n", column))["indexes"]
+    told = json_of(asking.index("n", column))["indexes"]
     assert told == {"n": [1, 2, 3, 4], column: ["a", "b", "c"]}
 
 
 @columns
 def test_it_is_hidden(column: str) -> None:
-    asking = with_rules(column, {**EVERYTHING, "exclude": [column]})
+    asking = with_rules(column, {**OPEN, "exclude": [column]})
     first = asking.ids()[0]
     assert asking.rows() == [{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}]
-    assert body(asking.send("GET", f"/data/{first}"))["data"] == {"n": 1}
+    assert json_of(asking.send("GET", f"/data/{first}"))["data"] == {"n": 1}
     for response in (
         asking.query(where={column: "a"}),
         asking.query(where={f"data.{column[:250]}": "a", column: "a"}),
@@ -115,7 +126,7 @@ def test_it_is_hidden(column: str) -> None:
         asking.send("PUT", "/data", {column: "a"}),
         asking.send("PUT", f"/data/{first}", {column: "a"}),
     ):
-        assert kind(response) == DENIED
+        assert failure_of(response) == DENIED
     commit = {"entries": [{"id": first, "data": {"n": 9}}], "append": True}
     assert asking.send("POST", "/commit", commit).status_code == 200
     assert asking.model.entries.get(pk=first).data == {column: "b", "n": 9}
@@ -123,38 +134,38 @@ def test_it_is_hidden(column: str) -> None:
 
 @columns
 def test_it_is_opened(column: str) -> None:
-    asking = with_rules(column, {**EVERYTHING, "include": [column]})
+    asking = with_rules(column, {**OPEN, "include": [column]})
     first = asking.ids()[0]
     assert asking.rows() == [{column: "b"}, {column: "a"}, {column: ["c", "a"]}, {}]
     assert asking.rows(where={column: "b"}) == [{column: "b"}]
     assert asking.rows(order=[[column, "DESC"]], limit=1) == [{column: ["c", "a"]}]
     assert asking.rows(attributes=[column], limit=1) == [{column: "b"}]
-    assert body(asking.index(column)) == {"indexes": {column: ["a", "b", "c"]}}
-    assert body(asking.send("PUT", f"/data/{first}", {column: "z"}))["data"] == {column: "z"}
-    assert kind(asking.query(where={"n": 1})) == DENIED
-    assert kind(asking.send("PUT", f"/data/{first}", {"n": 1})) == DENIED
+    assert json_of(asking.index(column)) == {"indexes": {column: ["a", "b", "c"]}}
+    assert json_of(asking.send("PUT", f"/data/{first}", {column: "z"}))["data"] == {column: "z"}
+    assert failure_of(asking.query(where={"n": 1})) == DENIED
+    assert failure_of(asking.send("PUT", f"/data/{first}", {"n": 1})) == DENIED
 
 
 @columns
 def test_it_is_required(column: str) -> None:
-    rule = {**EVERYTHING, "require": [{column: {"equals": "a"}}]}
+    rule = {**OPEN, "require": [{column: {"equals": "a"}}]}
     asking = with_rules(column, rule)
     _, second, third, fourth = asking.ids()
     assert [row["n"] for row in asking.rows(where={column: "a"})] == [2, 3]
     assert [row["n"] for row in asking.rows(where={column: {"$in": ["a"]}, "n": 3})] == [3]
-    assert kind(asking.query(where={column: "b"})) == DENIED
-    assert kind(asking.query()) == DENIED
+    assert failure_of(asking.query(where={column: "b"})) == DENIED
+    assert failure_of(asking.query()) == DENIED
     assert [asking.send("GET", f"/data/{n}").status_code for n in (second, third)] == [200, 200]
-    assert kind(asking.send("GET", f"/data/{fourth}")) == DENIED
-    assert kind(asking.send("PUT", "/data", {column: "b"})) == DENIED
+    assert failure_of(asking.send("GET", f"/data/{fourth}")) == DENIED
+    assert failure_of(asking.send("PUT", "/data", {column: "b"})) == DENIED
     assert asking.send("PUT", "/data", {column: "a"}).status_code == 200
     for op, value, where in (
         ("notequals", "b", {column: {"$ne": "b"}}),
         ("contains", "c", {column: {"$like": "%c%"}}),
     ):
-        save_rules(asking.model, [{**EVERYTHING, "require": [column, {column: {op: value}}]}])
+        save_rules(asking.model, [{**OPEN, "require": [column, {column: {op: value}}]}])
         assert asking.rows(where=where)
-        assert kind(asking.query(where={"n": 1})) == DENIED
+        assert failure_of(asking.query(where={"n": 1})) == DENIED
 
 
 @in_templates
@@ -167,10 +178,10 @@ def test_a_template_names_it(column: str) -> None:
         "require": [{column: {"equals": template}}, {"mixed": {"equals": f"is {template}!"}}],
     }
     rows = [{column: "o'b", "mixed": "is o'b!"}, {column: "o'b", "mixed": "is no!"}, {column: "x"}]
-    asking = Asking(data_source("Owned", [column, "mixed"], rows, [rule]))
+    asking = SourceApi(data_source("Owned", [column, "mixed"], rows, [rule]))
     asking.headers = headers_of(asking.client, people, "ann@acme.com")
     assert asking.rows(where={column: "o'b", "mixed": "is o'b!"}) == [rows[0]]
-    assert kind(asking.query(where={column: "x", "mixed": "is o'b!"})) == DENIED
+    assert failure_of(asking.query(where={column: "x", "mixed": "is o'b!"})) == DENIED
     assert [asking.send("GET", f"/data/{n}").status_code for n in asking.ids()] == [200, 400, 400]
 
 
@@ -183,7 +194,7 @@ def test_a_declared_column_with_dots_is_itself_and_other_dots_are_a_path() -> No
         {"a": {"b": 1}, "n": 2},
         {"c": {"d": 1}, "n": 3},
     ]
-    asking = Asking(data_source("Dots", ["a.b", "a", "n", "c"], rows, [EVERYTHING]))
+    asking = SourceApi(data_source("Dots", ["a.b", "a", "n", "c"], rows, [OPEN]))
     assert [row["n"] for row in asking.rows(where={"a.b": 1})] == [1]
     assert [row["n"] for row in asking.rows(where={"c.d": 1})] == [3]
     assert asking.rows(where={"data.n": 1}) == []
@@ -194,24 +205,24 @@ def test_a_declared_column_with_dots_is_itself_and_other_dots_are_a_path() -> No
 
 def test_a_requirement_on_a_column_with_dots_wants_that_column() -> None:
     rows: list[dict[str, Any]] = [{"a.b": "x", "n": 1}, {"a": {"b": "x"}, "n": 2}]
-    rule = {**EVERYTHING, "require": [{"a.b": {"equals": "x"}}]}
-    asking = Asking(data_source("Dots", ["a.b", "a", "n"], rows, [rule]))
+    rule = {**OPEN, "require": [{"a.b": {"equals": "x"}}]}
+    asking = SourceApi(data_source("Dots", ["a.b", "a", "n"], rows, [rule]))
     assert [row["n"] for row in asking.rows(where={"a.b": "x"})] == [1]
     assert [asking.send("GET", f"/data/{n}").status_code for n in asking.ids()] == [200, 400]
     # The column is no longer declared: the rule is one that could not be saved, the key is a path.
     asking.model.columns = ["a", "n"]
     saving.save(asking.model)
-    assert kind(asking.query(where={"a.b": "x"})) == LOGIN
+    assert failure_of(asking.query(where={"a.b": "x"})) == LOGIN
 
 
 def test_data_in_front_is_optional_in_order_and_attributes_and_the_bare_name_wins() -> None:
     rows = [{"X": 1, "data.X": 2}, {"X": 2, "data.X": 1}]
-    asking = Asking(data_source("Both", ["X", "data.X"], rows, [EVERYTHING]))
+    asking = SourceApi(data_source("Both", ["X", "data.X"], rows, [OPEN]))
     assert asking.rows(order=[["data.X"]]) == asking.rows(order=[["X"]]) == rows
     assert asking.rows(attributes=["data.X"]) == [{"X": 1}, {"X": 2}]
     assert asking.rows(order=[["data.data.X"]]) == rows[::-1]
     assert asking.rows(where={"data.X": 2}) == rows[:1]
-    alone = Asking(data_source("Alone", ["data.Y"], [{"data.Y": 1}, {"data.Y": 0}], [EVERYTHING]))
+    alone = SourceApi(data_source("Alone", ["data.Y"], [{"data.Y": 1}, {"data.Y": 0}], [OPEN]))
     assert alone.rows(order=[["data.Y"]]) == [{"data.Y": 0}, {"data.Y": 1}]
     assert alone.rows(attributes=["data.Y"]) == [{"data.Y": 1}, {"data.Y": 0}]
 
@@ -229,7 +240,7 @@ def test_data_in_front_is_optional_in_order_and_attributes_and_the_bare_name_win
 def test_a_rule_may_not_name_a_path(rule: dict[str, Any]) -> None:
     model = data_source("Dots", ["c"], [], [])
     with pytest.raises(RulesInvalid, match=r"rule 1.*c\.d"):
-        save_rules(model, [{**EVERYTHING, **rule}])
+        save_rules(model, [{**OPEN, **rule}])
 
 
 # -- names that are none
@@ -249,7 +260,7 @@ no_names = pytest.mark.parametrize(
 
 @no_names
 def test_no_clause_takes_it(name: str) -> None:
-    asking = Asking(data_source("Awkward", ["n"], [{"n": 1}], [EVERYTHING]))
+    asking = SourceApi(data_source("Awkward", ["n"], [{"n": 1}], [OPEN]))
     for where in (
         {name: 1},
         {name: {"$eq": 1}},
@@ -257,19 +268,19 @@ def test_no_clause_takes_it(name: str) -> None:
         {"$not": {name: 1}},
         {name: "function() { return true }"},
     ):
-        assert kind(asking.query(where=where)) == INVALID, where
-        assert kind(asking.query(type="delete", where=where)) == INVALID, where
+        assert failure_of(asking.query(where=where)) == INVALID, where
+        assert failure_of(asking.query(type="delete", where=where)) == INVALID, where
     for asked in ({"order": [[name]]}, {"attributes": [name]}, {"order": [["n"], [name, "DESC"]]}):
-        assert kind(asking.query(**asked)) == INVALID, asked
+        assert failure_of(asking.query(**asked)) == INVALID, asked
     if name and "\ud800" not in name:
-        assert kind(asking.index(name)) == INVALID
-        assert kind(asking.index("n", name)) == INVALID
+        assert failure_of(asking.index(name)) == INVALID
+        assert failure_of(asking.index("n", name)) == INVALID
     assert len(asking.ids()) == 1
 
 
 @no_names
 def test_no_row_has_it(name: str) -> None:
-    asking = Asking(data_source("Awkward", ["n"], [{"n": 1}], [EVERYTHING]))
+    asking = SourceApi(data_source("Awkward", ["n"], [{"n": 1}], [OPEN]))
     first = asking.ids()[0]
     for row in ({name: 1}, {"n": {name: 1}}, {"n": [[{name: None}]]}):
         for response in (
@@ -279,34 +290,34 @@ def test_no_row_has_it(name: str) -> None:
             asking.send("POST", "/commit", {"append": True, "entries": [{"data": row}]}),
             asking.send("POST", "/commit", {"entries": [{"id": first, "data": row}]}),
         ):
-            assert kind(response) == INVALID, row
+            assert failure_of(response) == INVALID, row
     assert asking.rows() == [{"n": 1}]
     assert DataSource.objects.get().columns == ["n"]
 
 
 @no_names
 def test_no_rule_and_no_data_source_has_it(name: str) -> None:
-    model = data_source("Awkward", ["n"], [{"n": 1}], [EVERYTHING])
-    asking = Asking(model)
+    model = data_source("Awkward", ["n"], [{"n": 1}], [OPEN])
+    asking = SourceApi(model)
     asking.client.force_login(User.objects.create_superuser("admin", "a@acme.com", "x"))
     for rule in (
-        {**EVERYTHING, "include": ["n", name]},
-        {**EVERYTHING, "exclude": [name]},
-        {**EVERYTHING, "require": [name]},
-        {**EVERYTHING, "require": [{name: {"equals": 1}}]},
-        {**EVERYTHING, "allow": {"user": {name: {"equals": 1}}}},
+        {**OPEN, "include": ["n", name]},
+        {**OPEN, "exclude": [name]},
+        {**OPEN, "require": [name]},
+        {**OPEN, "require": [{name: {"equals": 1}}]},
+        {**OPEN, "allow": {"user": {name: {"equals": 1}}}},
     ):
         with pytest.raises(RulesInvalid) as caught:
-            save_rules(model, [EVERYTHING, rule])
+            save_rules(model, [OPEN, rule])
         assert str(caught.value).startswith("rule 2, `"), caught.value
-        assert kind(asking.send("PUT", "", {"accessRules": [rule]})) == INVALID
-    assert kind(asking.send("PUT", "", {"columns": ["n", name]})) == INVALID
+        assert failure_of(asking.send("PUT", "", {"accessRules": [rule]})) == INVALID
+    assert failure_of(asking.send("PUT", "", {"columns": ["n", name]})) == INVALID
     assert asking.rows() == [{"n": 1}]
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800", "\udfff"], ids=ascii)
 def test_no_value_has_what_no_database_can_hold(text: str) -> None:
-    asking = Asking(data_source("Awkward", ["n"], [{"n": 1}], [EVERYTHING]))
+    asking = SourceApi(data_source("Awkward", ["n"], [{"n": 1}], [OPEN]))
     for condition in (
         text,
         {"$in": [text]},
@@ -314,8 +325,8 @@ def test_no_value_has_what_no_database_can_hold(text: str) -> None:
         {"$not": {"$eq": [text]}},
         {"x": text},
     ):
-        assert kind(asking.query(where={"n": condition})) == INVALID, condition
+        assert failure_of(asking.query(where={"n": condition})) == INVALID, condition
     for value in (text, [text], {"x": {"y": text}}):
-        assert kind(asking.send("PUT", "/data", {"n": value})) == INVALID
+        assert failure_of(asking.send("PUT", "/data", {"n": value})) == INVALID
     with pytest.raises(RulesInvalid):
-        save_rules(asking.model, [{**EVERYTHING, "require": [{"n": {"equals": text}}]}])
+        save_rules(asking.model, [{**OPEN, "require": [{"n": {"equals": text}}]}])

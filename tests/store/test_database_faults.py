@@ -14,7 +14,7 @@ from django.test import Client
 
 from rowkeeper.datasources.database import health
 from rowkeeper.rules.api.errors import answer, failure_of
-from tests.support.http import EVERYTHING, data_source
+from tests.support.calls import OPEN, data_source
 from tests.support.servers import PostgreSQL, Site, postgresql, postgresql_programs, site
 
 THREADS = 8
@@ -159,7 +159,7 @@ def test_a_fault_of_the_program_stays_one(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_full_disk_on_sqlite() -> None:
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL's is among the errors above")
-    model = data_source("Rows", ["A"], [], [EVERYTHING])
+    model = data_source("Rows", ["A"], [], [OPEN])
     with connection.cursor() as cursor:
         pages = cursor.execute("PRAGMA page_count").fetchone()[0]
         cursor.execute(f"PRAGMA max_page_count={pages}")
@@ -181,7 +181,7 @@ def test_a_connection_that_breaks_within_a_request(method: str) -> None:
     """A read is asked once more; a write is not, as it could have been stored."""
     if connection.vendor != "postgresql":
         pytest.skip("there is no connection to break")
-    model = data_source("Rows", ["A"], [{"A": 1}], [EVERYTHING])
+    model = data_source("Rows", ["A"], [{"A": 1}], [OPEN])
     url = f"/v1/data-sources/{model.pk}/data"
     broken: list[str] = []
 

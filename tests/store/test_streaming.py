@@ -28,7 +28,7 @@ from rowkeeper.rules.api.responses import entries_answer
 from rowkeeper.rules.repository.rules import save_rules
 from tests.indexes.test_indexed import indexed
 from tests.support import calls
-from tests.support.http import EVERYTHING, Asking, data_source
+from tests.support.calls import OPEN, SourceApi, data_source
 from tests.support.people import sign_in_source
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def small(monkeypatch: pytest.MonkeyPatch, size: int = 3) -> None:
 
 
 def made(rows: list[dict[str, Any]]) -> DataSource:
-    return data_source("Some", ["Name", "Number", "Note"], rows, [EVERYTHING])
+    return data_source("Some", ["Name", "Number", "Note"], rows, [OPEN])
 
 
 def told(response: Any) -> Any:
@@ -76,7 +76,7 @@ def test_pages_hold_what_one_answer_would(
         for more in ({}, {"attributes": ["id", "Name"]})
     ]
     asks = some.sample(asks, 200)
-    asking = Asking(model)
+    asking = SourceApi(model)
     whole = [asking.query(**ask).json() for ask in asks]
     small(monkeypatch)
     responses = [asking.query(**ask) for ask in asks]
@@ -87,7 +87,7 @@ def test_pages_hold_what_one_answer_would(
 
 
 def test_every_entry_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asking = Asking(made(ROWS))
+    asking = SourceApi(made(ROWS))
     whole = told(asking.send("GET", "/data"))
     assert [entry["data"] for entry in whole["entries"]] == ROWS
     small(monkeypatch)
@@ -109,7 +109,7 @@ def test_those_beside_an_index_are_in_their_place(monkeypatch: pytest.MonkeyPatc
     where = parse_query({"where": {"Name": "a"}}, source.columns).where
     found = chain.from_iterable(store.pages(source, Select(), where, Projection()))
     assert [json.loads(text)["data"] for text in found] == rows
-    assert told(Asking(model).query(where={"Name": "a"}))["entries"][-1]["data"] == rows[-1]
+    assert told(SourceApi(model).query(where={"Name": "a"}))["entries"][-1]["data"] == rows[-1]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=["by id", "a column", "two columns", "id descending"])
@@ -136,7 +136,7 @@ def test_what_changes_meanwhile(order: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_wrong_is_told_before_anything_is(monkeypatch: pytest.MonkeyPatch) -> None:
     small(monkeypatch)
-    asking = Asking(made(ROWS))
+    asking = SourceApi(made(ROWS))
 
     def busy(*_: Any) -> None:
         raise Busy("the query took too long; ask for less")
@@ -207,7 +207,7 @@ def test_one_that_goes_meanwhile_does_not_end_the_answer(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(paging, "_ids", then_one_goes)
     expected = set(store.ids(source))
-    asked = Asking(model).query(order=[["id", "DESC"]])
+    asked = SourceApi(model).query(order=[["id", "DESC"]])
     found = [entry["id"] for entry in told(asked)["entries"]]
     assert found == sorted(expected - set(gone), reverse=True) and len(gone) == 1
 
@@ -279,7 +279,7 @@ def test_a_right_that_is_lost_ends_the_answer(
     small(monkeypatch)
     model = data_source("Some", ["Name", "Number", "Note"], ROWS, [LEADS])
     people = sign_in_source("People", [{"Email": "ann@acme.com", "Role": "Lead"}])
-    ann = Asking(model, calls.session(people, "ann@acme.com").headers)
+    ann = SourceApi(model, calls.session(people, "ann@acme.com").headers)
     for answer in (ann.query(order=order), ann.send("GET", "/data")):
         parts = iter(answer.streaming_content)
         assert next(parts).count(b'"dataSourceId"') == 3
@@ -304,7 +304,7 @@ def test_so_does_one_of_a_token_or_of_a_user_of_the_site(
     model = made(ROWS)
     token, api = calls.bare_token()
     user = User.objects.create_user("boss")
-    asking = Asking(model, api.headers if change == "token" else {})
+    asking = SourceApi(model, api.headers if change == "token" else {})
     if change != "token":
         asking.client.force_login(user)
     assert told(asking.send("GET", "/data"))["entries"][-1]["data"] == ROWS[-1]
@@ -328,7 +328,7 @@ def test_no_connection_is_kept_while_a_client_reads(
 ) -> None:
     """A pool has few of them, and whoever reads slowly would keep one from everybody else."""
     small(monkeypatch)
-    asking = Asking(made(ROWS))
+    asking = SourceApi(made(ROWS))
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic)
     closed: list[Any] = []

@@ -21,7 +21,7 @@ from rowkeeper.datasources.database import waiting
 from rowkeeper.datasources.errors import Busy
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.store import PAGE
-from tests.support.http import EVERYTHING, data_source
+from tests.support.calls import OPEN, data_source
 from tests.support.servers import PostgreSQL, Site, free_port, postgresql, postgresql_programs, site
 
 THREADS, MANY = 8, 12
@@ -269,7 +269,7 @@ def test_unread_long_answers_leave_some_to_other_data_sources_and_clients(
 ) -> None:
     monkeypatch.setattr(waiting, "LONGEST", 0.01)
     first, second = (
-        data_source(name, ["A"], [{"A": 1}] * (PAGE + 1), [EVERYTHING]) for name in ("A", "B")
+        data_source(name, ["A"], [{"A": 1}] * (PAGE + 1), [OPEN]) for name in ("A", "B")
     )
     unread: list[Any] = []
 

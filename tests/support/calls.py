@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -78,8 +79,27 @@ class Api:
         **extra: Any,
     ) -> Answer:
         """`body` is sent as JSON, `raw` as it is; a failure that is not as documented fails."""
+        response = self.respond(method, path, body, raw=raw, media=media, headers=headers, **extra)
+        text = b"".join(response.streaming_content) if response.streaming else response.content
+        text, request_id = without_id(text)
+        answer = Answer(response.status_code, text, response.headers, request_id)
+        check_shape(method, answer)
+        return answer
+
+    def respond(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        media: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> Any:
+        """The response as Django gives it, which may be streamed and is not read here."""
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-        response: Any = self.client.generic(
+        return self.client.generic(
             method,
             f"/v1/{path}",
             data,
@@ -87,11 +107,61 @@ class Api:
             headers={**self.headers, **(headers or {})},
             **extra,
         )
-        text = b"".join(response.streaming_content) if response.streaming else response.content
-        text, request_id = without_id(text)
-        answer = Answer(response.status_code, text, response.headers, request_id)
-        check_shape(method, answer)
-        return answer
+
+
+class SourceApi(Api):
+    """One caller and one data source. The responses are Django's."""
+
+    def __init__(self, model: DataSource, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers, Client())
+        self.model = model
+
+    @property
+    def url(self) -> str:
+        """The address of the data source."""
+        return f"/v1/data-sources/{self.model.pk}"
+
+    def send(self, method: str, url: str, sent: Any = None) -> Any:
+        """Any request; `url` is the part after that of the data source."""
+        return self.respond(method, f"data-sources/{self.model.pk}{url}", sent)
+
+    def query(self, **asked: Any) -> Any:
+        """`POST data/query`."""
+        return self.send("POST", "/data/query", asked)
+
+    def index(self, *columns: str) -> Any:
+        """`GET indexes/A,B`; a comma in a name is encoded twice."""
+        names = ",".join(quote(quote(c, safe="") if "," in c else c, safe="") for c in columns)
+        return self.send("GET", f"/indexes/{names}")
+
+    def rows(self, **asked: Any) -> list[dict[str, Any]]:
+        """The rows of a select that has to be answered."""
+        response = self.query(**asked)
+        assert response.status_code == 200, (asked, response.content)
+        return [entry["data"] for entry in response.json()["entries"]]
+
+    def ids(self) -> list[int]:
+        """The IDs of all entries."""
+        return list(self.model.entries.order_by("id").values_list("id", flat=True))
+
+
+DENIED = (400, "datasource.access")
+INVALID = (400, "request.invalid")
+LOGIN = (401, "auth.required")
+
+
+def json_of(response: Any) -> Any:
+    """The JSON of a response, streamed or not."""
+    return json.loads(response.getvalue())
+
+
+def failure_of(response: Any) -> tuple[int, str | None]:
+    """The status, and the type of a failure, which has a message too; None if it is none."""
+    if response.status_code == 200:
+        return 200, None
+    told = json_of(response)
+    assert told["message"]
+    return response.status_code, told["type"]
 
 
 def without_id(text: bytes) -> tuple[bytes, str]:
@@ -145,6 +215,18 @@ class Place:
         """What the database holds now."""
         found = Entry.objects.filter(data_source=self.model).order_by("id")
         return dict(found.values_list("id", "data"))
+
+
+def data_source(
+    name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], rules: Any
+) -> DataSource:
+    """A data source with these rows, saved with these rules."""
+    model = DataSource.objects.create(name=name, columns=list(columns))
+    source = registry.source_of(model)
+    with store.writing(source, []):
+        store.insert(source, list(rows))
+    save_rules(model, rules)
+    return model
 
 
 def place(
