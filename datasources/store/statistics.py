@@ -1,7 +1,8 @@
-"""What earlier reads have shown: which attempt found the rows of a where, which index is the
-narrowest, and where an index finds too many rows. It is in memory, and affects speed only.
+"""In-memory statistics of earlier reads. They affect speed only.
 
-A value is checked again after `USES` reads, because rows come and go.
+They record which attempt found the rows of a where, which index is the narrowest, and for which
+columns a lookup found too many rows. A value is checked again after `USES` reads, because rows come
+and go.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from ..query.where import Node
 from .statements import dialect
 
 USES = 16
-# The most wheres that are remembered.
+# The most values in each memory.
 MAX_KEPT = 10_000
 Key = tuple[Hashable, ...]
 Value = TypeVar("Value")
 
 
 class Memory(Generic[Value]):
-    """A bounded table of values by key, the least recently stored dropped first."""
+    """A bounded table of values by key; the least recently stored value is dropped first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Key) -> tuple[Value, bool] | None:
-        """The value, and whether it is due to be checked again; None if there is none."""
+        """Return (value, whether it is due to be checked again), or None if there is no value."""
         found = self._kept.get(key)
         return None if found is None else (found[0], found[1] <= 0)
 
@@ -45,7 +46,7 @@ class Memory(Generic[Value]):
                 self._kept[key] = (found[0], found[1] - 1)
 
     def put(self, key: Key, value: Value) -> None:
-        """Store a value that is good for the next `USES` reads."""
+        """Store a value for the next `USES` reads."""
         # Another thread may drop the key between two of these steps.
         with self._lock:
             self._kept.pop(key, None)
@@ -54,7 +55,7 @@ class Memory(Generic[Value]):
                 self._kept.popitem(last=False)
 
     def drop(self, key: Key) -> None:
-        """Remove a value, if there is one."""
+        """Remove a value if there is one."""
         with self._lock:
             self._kept.pop(key, None)
 
@@ -71,12 +72,12 @@ class Memory(Generic[Value]):
 attempts: Memory[int] = Memory()
 # The name of the narrowest index of a where.
 narrowest: Memory[str] = Memory()
-# Columns that have a value of which a lookup has found too many rows.
+# Columns for which a lookup of some value has found too many rows.
 common: Memory[bool] = Memory()
 
 
 def clear() -> None:
-    """Forget everything."""
+    """Remove all statistics."""
     for memory in (attempts, narrowest, common):
         memory.clear()
 
@@ -84,9 +85,9 @@ def clear() -> None:
 def key_of(
     source: Source, where: Node, order: Sequence[OrderTerm] = (), behind: bool = False
 ) -> Key:
-    """The key of a where. A digest, because clients send the values, up to a megabyte of them.
+    """Return the key of a where: a digest, because its values can be up to a megabyte long.
 
-    `behind`: the rows behind a cursor, which can lie otherwise than the first ones.
+    `behind`: the request has a cursor. Rows behind it can be distributed in another way.
     """
     sql = where_sql(where, dialect())
     digest = sha256(f"{sql.text}\0{sql.params!r}".encode()).digest()
