@@ -77,7 +77,7 @@ def _batch(text: str, alike: list[Sql], word: str, lists: ListBinding) -> list[S
     table, params = lists.table(name, kinds), (f"[{','.join(members)}]", *same)
     if word == " OR ":
         return [Sql(f"((EXISTS(SELECT 1 FROM {table} WHERE {inside})) IS TRUE)", params), *others]
-    # All of them hold if none of them fails to hold.
+    # All conditions are true if there is none that is not true.
     condition = f"((EXISTS(SELECT 1 FROM {table} WHERE ({inside}) IS NOT TRUE)) IS NOT TRUE)"
     return [Sql(condition, params), *others]
 

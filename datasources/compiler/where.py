@@ -46,8 +46,8 @@ def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     """Return the SQL condition of a where, over a row in the column `data`.
 
     `source` is the id of the data source if `containment.is_indexable` is true: the condition then
-    uses the index over whole rows, and has to be combined with one for the data source. It may be
-    NULL instead of false, except below a negation. Without `source`, it uses no index.
+    uses the index over whole rows, which also restricts it to that data source. It may be NULL
+    instead of false, except below a negation. Without `source`, it uses no index.
     """
     if not isinstance(node, And | Or):
         return _where_sql(node, dialect, source)

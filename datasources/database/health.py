@@ -114,8 +114,8 @@ def replace_broken() -> None:
     """Close this thread's connection if the server has closed it. Called before each request.
 
     If an idle connection has something to read, it is either the end of the connection or a notice.
-    A system call shows that, so requests need no statement for it; only if there is something to
-    read is the server asked.
+    A system call shows that, so requests need no statement for it; a statement is only sent if
+    there is something to read.
     """
     using = database()
     held: Any = using.connection

@@ -52,7 +52,7 @@ class Keys:
     def order(self, descending: bool, one_kind: bool = False) -> str:
         """Return the order of the index, for rows whose value is in the keys, without the id.
 
-        `one_kind`: another condition restricts rows to one kind, which SQLite must not sort by.
+        `one_kind`: another condition restricts rows to one kind, so SQLite sorts without it.
         """
         direction = " DESC" if descending else ""
         if one_kind and self.leading:

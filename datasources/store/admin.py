@@ -137,8 +137,8 @@ def ids(source: Source) -> list[int]:
 def state(source: Source, lock: bool = False) -> str:
     """Return a digest that changes when any entry is added, written or deleted.
 
-    With `lock`, nobody else can write an existing entry until the transaction ends (PostgreSQL
-    only).
+    With `lock`, nobody else can write these entries until the transaction ends. On SQLite, the
+    write lock of the transaction already ensures that.
     """
     wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
     listed = f"SELECT id,updated_at FROM {TABLE} WHERE data_source_id=%s ORDER BY id{wait}"

@@ -25,9 +25,9 @@ class ScanRequest:
     more: tuple[Sql, ...] = ()
     # The cursor: only rows behind it in the order.
     place: Place | None = None
-    # If the attempt fails, the caller sends the request again; it then records the index advice.
+    # The caller reads again if the attempt fails, and records the index advice itself.
     asks_anew: bool = False
-    # The request reads the same where twice, and the other read records the index advice.
+    # The client's request reads this where more than once; another read records the advice.
     beside: bool = False
 
 

@@ -94,9 +94,10 @@ TOO_LONG = "the query took too long; ask for less"
 
 @contextmanager
 def read_time_limit(seconds: float) -> Iterator[None]:
-    """Limit the statements inside to `seconds` in total, and to reads.
+    """Limit the statements inside to `seconds`, and to reads. Raises `Busy` on a timeout.
 
-    A transaction that is already open continues afterward. Raises `Busy` on a timeout.
+    The limit is for each statement on PostgreSQL, and for all of them together on SQLite. A
+    transaction that is already open continues afterward.
     """
     if connection.vendor == "sqlite":
         _limit.until = monotonic() + seconds

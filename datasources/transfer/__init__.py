@@ -2,5 +2,5 @@
 
 A file is read as lines (`csv`, `xlsx`), lines as rows (`table`), and rows as changes of the stored
 entries (`plan`), which are shown (`preview`) and then carried out (`apply`). `export` is the
-reverse. `cells` alone defines what a cell means.
+reverse. Only `cells` defines what a cell means.
 """

@@ -137,7 +137,7 @@ def _widths(sample: str, delimiter: str) -> list[int]:
 
 
 def written(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the text of a CSV file, in pieces of at least some ten thousand characters.
+    """Yield the text of a CSV file, in pieces of some ten thousand characters.
 
     It begins with a byte order mark, by which spreadsheets recognize UTF-8. The header is always
     quoted, so that nothing in it can be taken for another delimiter.

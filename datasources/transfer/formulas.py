@@ -1,4 +1,4 @@
-"""Keeps spreadsheets from reading text in CSV files as formulas, whatever their delimiter is.
+"""Keeps spreadsheets from reading text in CSV files as formulas, with any delimiter.
 
 A text that begins like a formula gets an apostrophe in front, see `cells`. A spreadsheet that is
 set to semicolons also begins a new cell after each semicolon in a text, and ignores quotes in the

@@ -32,7 +32,7 @@ _PROGRESS_SECONDS = 0.3
 
 
 class Gone(NotFound):
-    """The upload does not exist, belongs to another user, or has expired; callers cannot tell."""
+    """The upload does not exist, belongs to another user, or has expired; all look the same."""
 
     def __init__(self) -> None:
         super().__init__("this upload is not kept any more: upload the file again")

@@ -23,7 +23,7 @@ class Command(SiteCommand):
     help = "Exports the entries of a data source, without secret columns, as CSV or XLSX."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Add the arguments that the module's docstring lists."""
         parser.add_argument("source", help="a data source, by number or by name")
         parser.add_argument("file", nargs="?", type=Path, help="default: standard output")
         parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, or csv")

@@ -30,7 +30,7 @@ class Command(SiteCommand):
     help = "Imports a CSV or XLSX file into a data source, all of it or nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Add the arguments that the module's docstring lists."""
         parser.add_argument("source", help="a data source, by number or by name")
         parser.add_argument("file", type=Path, help="a CSV file in UTF-8, or an XLSX workbook")
         parser.add_argument("--format", choices=FORMATS, help="default: by the file's content")

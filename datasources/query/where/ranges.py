@@ -148,7 +148,7 @@ def _equal_any_case(operand: Any) -> KeyRange | None:
 
 
 def _number_or_text(low: Any, high: Any) -> KeyRange:
-    """Return a range of numbers. Numbers written as text match as well, and the bounds are such."""
+    """Return a range of numbers. Numbers written as text match as well, and are the bounds."""
     return KeyRange(KIND_NUMBER, low=_wide(low, -1), high=_wide(high, 1), texts=True)
 
 

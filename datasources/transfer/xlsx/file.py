@@ -274,7 +274,7 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
 
 
 def _is_longer(value: Any) -> bool:
-    """Whether a number may have more digits than the library writes, which are 16."""
+    """Whether a number may have more digits than the 16 that the library writes."""
     if value.__class__ is int:
         return not -(10**15) < value < 10**15
     return value.__class__ is float and float(f"{value:.16g}") != value

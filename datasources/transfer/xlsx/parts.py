@@ -28,7 +28,7 @@ _BOOKS = (
     b".sheet.macroEnabled.main+xml",
     b".template.macroEnabled.main+xml",
 )
-# The library reads other parts as a whole, whatever type is stated for them.
+# The library reads other parts as a whole, regardless of the type that is stated for them.
 _SHEET_NAME = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
 _TEXTS_NAME = re.compile(r"xl/[^/]*strings[^/]*\.xml", re.IGNORECASE)
 _OVERRIDE = re.compile(rb"<(?:[\w.-]+:)?Override\b([^<>]*)>")
