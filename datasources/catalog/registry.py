@@ -141,7 +141,7 @@ def source_of(model: DataSource) -> Source:
     return found
 
 
-# The last state of each data source, by its id.
+# Cache of parsed data sources, by id; `key` shows whether one is still valid.
 _parsed: dict[int, Source] = {}
 
 

@@ -64,7 +64,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """A read by query."""
+    """A select: what to read by a query."""
 
     where: Node = EVERYTHING
     order: tuple[OrderTerm, ...] = ()

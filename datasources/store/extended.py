@@ -26,7 +26,7 @@ from ..sql import Sql
 from ..values.codec import loads, path_of, restore_large_doubles
 from ..values.validation import MAX_INTEGER
 
-# The most characters of joined rows in one answer; a row that joins several entries counts often.
+# The most characters of joined rows in one answer. A row counts once for each entry that it joins.
 MAX_JOINED_TEXT = 100_000_000
 # With more keys than this, the joined rows are found by a scan rather than by an index.
 MANY_KEYS = 1_000

@@ -31,7 +31,7 @@ from .statements import (
     stored,
 )
 
-# Behind an offset of more than this, the ids are read first, and then only the entries of the page.
+# With a larger offset than this, the ids are read first, and then only the entries of the page.
 DEEP = 1_000
 # From this offset on, the statement first checks whether there are that many rows at all.
 _FAR = 100_000

@@ -40,7 +40,7 @@ class Scan:
     ask: ScanRequest | None = None
     attempt: int = 0
     # Of a lookup: the rows that the index finds, at most one more than the bound of the attempt.
-    # The caller names them as the table `hits`, which `sql` reads, and counts them.
+    # The caller defines the table `hits` by them (see `opening`), which `sql` reads, and counts it.
     hits: Sql | None = None
     # Of a lookup: its index reads everything that it finds, regardless of the bound.
     is_unbounded: bool = False

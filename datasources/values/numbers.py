@@ -131,13 +131,13 @@ class Extreme:
 
 
 class Least(Extreme):
-    """`$min`."""
+    """The accumulator `$min`."""
 
     sign = -1
 
 
 class Greatest(Extreme):
-    """`$max`."""
+    """The accumulator `$max`."""
 
     sign = 1
 

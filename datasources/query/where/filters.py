@@ -191,7 +191,7 @@ def _apart(start: int | None, end: int | None) -> list[int | None]:
 
 
 def equal_any_case_postgresql(operand: Any) -> Sql:
-    """`==`."""
+    """Return the SQL of `==`."""
     if operand.__class__ is not str:
         return equal_postgresql(operand)
     text = "CASE jsonb_typeof({v}) WHEN 'string' THEN rowkeeper_lower({v}#>>'{}') END"
@@ -199,22 +199,22 @@ def equal_any_case_postgresql(operand: Any) -> Sql:
 
 
 def part_any_case_postgresql(operand: Any) -> Sql:
-    """`contains`."""
+    """Return the SQL of `contains`."""
     return Sql(f"strpos(rowkeeper_lower({TEXT_POSTGRESQL}),%s)>0", (lower(operand),))
 
 
 def is_empty_postgresql(operand: Any) -> Sql:
-    """`empty`."""
+    """Return the SQL of `empty`."""
     return Sql("coalesce({v},'null') IN ('null'::jsonb,'\"\"'::jsonb,'[]'::jsonb,'{}'::jsonb)")
 
 
 def ordered_postgresql(sign: str) -> Callable[[Any], Sql]:
-    """`>`, `>=`, `<` and `<=`."""
+    """Return the function for the SQL of an order: `>`, `>=`, `<` or `<=`."""
     return lambda operand: Sql(f"{NUMBER_POSTGRESQL}{sign}%s::numeric", (operand,))
 
 
 def in_bounds_postgresql(operand: Any) -> Sql:
-    """`between`."""
+    """Return the SQL of `between`."""
     parts = [(">=", operand[0]), ("<=", operand[1])]
     used = [(sign, bound) for sign, bound in parts if bound is not None]
     text = " AND ".join(f"{NUMBER_POSTGRESQL}{sign}%s::numeric" for sign, _ in used)
@@ -222,7 +222,7 @@ def in_bounds_postgresql(operand: Any) -> Sql:
 
 
 def in_span_postgresql(operand: Any) -> Sql:
-    """The conditions on dates; `operand` is the result of `limits`."""
+    """Return the SQL of a condition on dates; `operand` is the result of `limits`."""
     parts = [(">=", operand[0]), ("<", operand[1])]
     used = [(sign, bound) for sign, bound in parts if bound is not None]
     text = " AND ".join(f"{INSTANT_POSTGRESQL}{sign}%s::bigint" for sign, _ in used)
