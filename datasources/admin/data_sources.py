@@ -1,5 +1,6 @@
-"""Data sources in Django's admin, without their rules. `rules.admin.data_sources` adds the rules
-and registers the page.
+"""Data sources in Django's admin, without their rules.
+
+`rules.admin.data_sources` adds the rules and registers the page.
 
 Users with permissions on single data sources see and edit only those. The pages on entries and on
 permissions are in the modules that this one builds on.

@@ -1,6 +1,6 @@
 """Deterministic SQL functions that SQLite lacks, registered on every connection.
 
-On PostgreSQL, the migrations create functions of the same names.
+PostgreSQL has the functions of `indexes.postgresql_functions`.
 """
 
 from __future__ import annotations

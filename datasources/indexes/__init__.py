@@ -1,3 +1,1 @@
-"""Indexes of the columns that an administrator marked: their keys, how they are built, and advice
-from recent queries.
-"""
+"""Indexes of marked columns: their keys, how they are built, and advice from recent queries."""

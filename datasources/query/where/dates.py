@@ -1,8 +1,8 @@
 """The dates of `$filters`: a text becomes an instant, an operand the span of time that it means.
 
 `YYYY-MM-DD`, `YYYY-MM-DD HH:mm[:ss[.fff]]` (or with `T`), with an offset or in UTC. `HH:mm[:ss]`
-by itself is a time of day. `rowkeeper_instant` on PostgreSQL (in the migrations) reads the same
-texts.
+by itself is a time of day. On PostgreSQL, `rowkeeper_instant` (in `indexes.postgresql_functions`)
+reads the same texts.
 """
 
 from __future__ import annotations
