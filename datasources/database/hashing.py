@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 Allow = Callable[[int, int], object]
 # Seconds that a request waits for its turn to hash a password.
 WAIT = 10.0
-# One hash at a time in a process: a hash uses the processor all the time, and so do other requests.
+# One hash at a time in a process: it keeps the processor busy, which other requests need as well.
 _turn = Lock()
 
 

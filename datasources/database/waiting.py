@@ -27,7 +27,7 @@ from ..errors import Busy
 EVERY = 1.0
 # The most seconds that a request waits for its turn.
 LONGEST = 3.0
-# Seconds that a request on a thread that reads may need waits while no turn is given back.
+# Seconds that a request waits without any turn being given back, if reads may need its thread.
 QUICK = 0.03
 # The keys of turns: those of writers, and those of all requests that hold their threads.
 WRITING, HELD = "write", "held"

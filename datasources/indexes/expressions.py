@@ -98,7 +98,7 @@ def keys_of(vendor: str, source_id: int, column: str, pieces: bool = False) -> K
 
 
 def name_of(source_id: int, column: str) -> str:
-    """Return the name of a column's index, which has only letters and digits."""
+    """Return the name of a column's index: ASCII letters, digits and underscores."""
     digest = sha256(column.encode()).hexdigest()[:16]
     return f"{prefix_of(source_id)}{digest}"
 
