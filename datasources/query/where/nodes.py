@@ -41,7 +41,10 @@ class ElemMatch:
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """An operator that consists of others, such as `$all`, and means the same as `item`."""
+    """An operator that consists of others, such as `$all`, and means the same as `item`.
+
+    It does not count as the conditions in `item` where a rule requires a condition.
+    """
 
     op: str
     item: Node
