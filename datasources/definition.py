@@ -1,8 +1,7 @@
-"""The definition of a data source: what its rows are for beyond being rows.
+"""The definition of a data source: its sign-in and its views.
 
 `{"login": {"emailColumn": "Email", "passwordColumn": "Password", "sessionColumns": ["Name"]}}`
-makes it one that people sign in against; `views` are filters with a name. Pure Python: raw JSON
-stops here.
+makes it a sign-in data source; `views` are filters with a name. Pure Python: raw JSON stops here.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from dataclasses import dataclass
 from .query.views import problem_with_views
 from .values.validation import MAX_DEPTH, nests_deeper, printable, problem_with_name, same
 
-# Of a data source; of a single row, `values.MAX_COLUMNS`.
+# The most columns of a data source; for a single row see `values.validation.MAX_COLUMNS`.
 MAX_COLUMNS = 2_000
-# Each makes every write slower.
+# The most indexed columns; each makes every write slower.
 MAX_INDEXED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How people sign in against a data source."""
+    """How users sign in against a data source."""
 
     email_column: str
     password_column: str
@@ -29,15 +28,16 @@ class Login:
 
 
 def declared_of(columns: Sequence[str], written: Sequence[str]) -> list[str]:
-    """Return the columns that an administrator declared: all but those that only writes of
-    entries made.
+    """Return the columns that an administrator declared.
+
+    `written` are the columns that exist only because entries were written with them.
     """
     made = frozenset(written)
     return [name for name in columns if name not in made]
 
 
 def problem_with_columns(columns: object) -> str | None:
-    """Why a value is no list of distinct column names, or None."""
+    """Return why a value is not a list of distinct column names, or None."""
     if not isinstance(columns, list):
         return '`columns` is a list of names, such as ["Email", "Name"]'
     if len(columns) > MAX_COLUMNS:
@@ -59,7 +59,7 @@ def problem_with_more_columns(
     """Return why a data source cannot get more columns, or None.
 
     A data source has at most `MAX_COLUMNS` columns, whose names have at most `most_bytes` bytes
-    in UTF-8 together. One that already has more keeps what it has.
+    in UTF-8 together. One that already exceeds these limits keeps its columns.
     """
     known = set(before)
     new = [name for name in after if name not in known]
@@ -86,7 +86,7 @@ def _bytes_of(names: Sequence[str]) -> int:
 def problem_with_indexed(
     indexed: object, columns: Sequence[str], secret: Sequence[str]
 ) -> str | None:
-    """Why columns cannot be marked as indexed, or None."""
+    """Return why columns cannot be marked as indexed, or None."""
     problem = problem_with_columns(indexed)
     if problem or not isinstance(indexed, list):
         return problem
@@ -101,7 +101,7 @@ def problem_with_indexed(
 
 
 def problem_with_definition(definition: object) -> str | None:
-    """Why a value is no definition, or None. Keys that mean nothing here are kept as they are."""
+    """Return why a value is not a valid definition, or None. Unknown keys are allowed and kept."""
     if not isinstance(definition, dict):
         return "`definition` is an object"
     if nests_deeper(definition, MAX_DEPTH):
@@ -130,7 +130,7 @@ def _problem_with_login(login: object) -> str | None:
 
 
 def login_of(definition: object) -> Login | None:
-    """How people sign in by this definition; None where they do not, or it cannot be read."""
+    """Return the sign-in of a definition; None if it has none, or a sign-in that is not valid."""
     login = definition.get("login") if isinstance(definition, dict) else None
     if login is None or _problem_with_login(login) is not None:
         return None
@@ -140,8 +140,9 @@ def login_of(definition: object) -> Login | None:
 
 
 def changes_login(before: object, after: object) -> bool:
-    """Whether a new definition says otherwise who signs in, which is a right of its own: it
-    could make any user there is.
+    """Whether a new definition changes the sign-in.
+
+    That needs a permission of its own, because it makes it possible to impersonate any user.
     """
     return not same(_raw_login(before), _raw_login(after))
 
@@ -151,10 +152,10 @@ def _raw_login(definition: object) -> object:
 
 
 def secret_columns(before: Sequence[str], definition: object) -> list[str]:
-    """The columns that are hidden from everyone, once `definition` is in force.
+    """Return the columns that are hidden from everyone under a new `definition`.
 
-    A column that was one stays one (its hashes are still there) until it is cleared, which
-    `catalog.saving.save` looks after.
+    A column that was secret stays secret, because it still has hashes, until it is cleared, which
+    `catalog.saving.save` takes care of.
     """
     login = login_of(definition)
     now = [login.password_column] if login else []

@@ -1,4 +1,4 @@
-"""Failures below HTTP. Each has a code; `rules.api.errors` gives it a status."""
+"""Failures below the HTTP layer. Each has a code; `rules.api.errors` maps it to a status."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import ClassVar
 
 
 class Failure(Exception):
-    """Something that a caller is told about: a `message` for people, a `code` for programs."""
+    """A failure that is reported to the caller: a `message` for people, a `code` for programs."""
 
     code: ClassVar[str] = "server.error"
-    # What finds the request in the decision log, where it is there.
+    # The id that finds the request in the decision log, if it is logged.
     request_id: str = ""
-    # What of the request failed, for the log only: the client is never told.
+    # The step of the request that failed, for the log only; clients never see it.
     step: str = ""
 
     def __init__(self, message: str) -> None:
@@ -20,13 +20,13 @@ class Failure(Exception):
 
 
 class Malformed(Failure):
-    """The request cannot be read as what it claims to be; the message names the place."""
+    """The request is not valid; the message names the place."""
 
     code = "request.invalid"
 
 
 class NotJson(Malformed):
-    """A text is no JSON from `line` and `column` on, both from 1."""
+    """A text is not valid JSON, from `line` and `column` on, both counted from 1."""
 
     def __init__(self, message: str, line: int, column: int) -> None:
         super().__init__(message)
@@ -34,25 +34,25 @@ class NotJson(Malformed):
 
 
 class TooLarge(Failure):
-    """The request, or a part of it, is over a limit of size."""
+    """The request, or a part of it, exceeds a size limit."""
 
     code = "request.size"
 
 
 class NotFound(Failure):
-    """What was asked for does not exist, and the caller may know that."""
+    """The requested object does not exist, and the caller may know that."""
 
     code = "notfound"
 
 
 class Busy(Failure):
-    """There is no capacity just now; trying again later will help."""
+    """There is no capacity at the moment; a later attempt can succeed."""
 
     code = "server.busy"
 
 
 class Changed(Busy):
-    """What a write was decided on has changed before the write: it has to be decided again."""
+    """The data that a write was decided on has changed, so it has to be decided again."""
 
     def __init__(self) -> None:
         super().__init__("the data source has just been changed; try again")

@@ -1,4 +1,4 @@
-"""What is stored: data sources and their entries."""
+"""The models: data sources and their entries."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .values.codec import RowEncoder
 from .values.source_names import problem_with_source_name
 from .values.validation import holds_nested_list, lower, printable, problem_with_row
 
-# What `Source` says of people who did not sign in against a data source.
+# Names that in rules mean users who did not sign in against a data source.
 RESERVED_NAMES = frozenset({"django"})
 
 
 def new_tag() -> str:
-    """A text that no other state of any data source's rules has had."""
+    """Return a text that no other state of any data source's rules has had."""
     return uuid.uuid4().hex
 
 
 def check_name(name: str) -> None:
-    """Raises `ValidationError` for a name that no database could hold or no URL could carry."""
+    """Raise `ValidationError` for a name that cannot be stored, or used in a URL."""
     problem = problem_with_source_name(name)
     if problem:
         raise ValidationError(f"the name {problem}")
@@ -38,28 +38,28 @@ def check_name(name: str) -> None:
 
 
 def check_columns(columns: object) -> None:
-    """Raises `ValidationError` for what is no list of distinct column names."""
+    """Raise `ValidationError` for a value that is not a list of distinct column names."""
     problem = problem_with_columns(columns)
     if problem:
         raise ValidationError(problem)
 
 
 def check_definition(definition: object) -> None:
-    """Raises `ValidationError` for what is no definition of a data source."""
+    """Raise `ValidationError` for a value that is not the definition of a data source."""
     problem = problem_with_definition(definition)
     if problem:
         raise ValidationError(problem)
 
 
 def check_row(row: object) -> None:
-    """Raises `ValidationError` for what cannot be stored as a row."""
+    """Raise `ValidationError` for a value that cannot be stored as a row."""
     problem = problem_with_row(row)
     if problem:
         raise ValidationError(problem)
 
 
 def is_name_taken(source: DataSource) -> bool:
-    """Whether another data source has the name of this one, which could not be saved."""
+    """Whether another data source has the name of this one, which would prevent saving it."""
     return DataSource.objects.filter(name=source.name).exclude(pk=source.pk).exists()
 
 
@@ -69,13 +69,13 @@ class DataSource(models.Model):
     name = models.CharField(max_length=255, unique=True, validators=[check_name])
     type = models.CharField(max_length=64, blank=True, default="")
     columns = models.JSONField(default=list, blank=True, validators=[check_columns])
-    # Of the columns, those that only writes of entries made: no administrator declared them.
+    # The columns that exist only because entries were written with them, not declared by anyone.
     written_columns = models.JSONField(default=list, blank=True, validators=[check_columns])
     definition = models.JSONField(default=dict, blank=True, validators=[check_definition])
-    # Columns that hold or once held passwords; see `definition.secret_columns`.
+    # Columns that have or once had passwords; see `definition.secret_columns`.
     secret_columns = models.JSONField(default=list, blank=True, editable=False)
-    # Columns that an administrator wants an index for, and what there is of each: its state, and
-    # more that `indexes.build` notes.
+    # Columns that an administrator wants an index for, and the state of each index, with other data
+    # that `indexes.build` stores.
     indexed_columns = models.JSONField(default=list, blank=True, validators=[check_columns])
     indexes = models.JSONField(default=dict, blank=True, editable=False)
     app = models.ForeignKey(
@@ -94,10 +94,10 @@ class DataSource(models.Model):
         editable=False,
         related_name="+",
     )
-    # Grows with every change of the rules; what people see and compare.
+    # Increases with every change of the rules; the number that people see and compare.
     revision = models.PositiveBigIntegerField(default=0, editable=False)
-    # Changes with every change of the rules, also where a roll-back gave a number out twice:
-    # the key of compiled rules.
+    # Changes with every change of the rules, even if a rollback made a revision be used twice: the
+    # key of compiled rules.
     rules_tag = models.CharField(max_length=32, default=new_tag, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True, editable=False)
@@ -125,12 +125,12 @@ class DataSource(models.Model):
 
     @property
     def nameable_columns(self) -> list[str]:
-        """The columns that rules and requests can name: with dots, the declared ones only."""
+        """The columns that rules and requests can name; with dots, only the declared ones."""
         declared = frozenset(self.declared_columns)
         return [name for name in self.columns if not is_path(name, declared)]
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Its entries first, by one statement: Django would read them all, and name each."""
+        """Delete the entries first, by one statement, because Django would read all of them."""
         with atomic():
             entries = self.entries.all()
             count = entries.count()
@@ -147,8 +147,8 @@ class Entry(models.Model):
     )
     data = models.JSONField(default=dict, encoder=RowEncoder, validators=[check_row])
     order = models.BigIntegerField(default=0)
-    # A list stands directly in a list somewhere in the row, so that containment cannot find its
-    # members; kept by `save` and the store.
+    # Whether a list contains a list directly somewhere in the row, so that containment cannot find
+    # its members. `save` and the store keep this up to date.
     nested = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -169,13 +169,13 @@ class Entry(models.Model):
         return f"entry {self.pk}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Keep `nested` true to the row."""
+        """Save the entry, with `nested` in line with the row."""
         self.nested = holds_nested_list(self.data)
         super().save(*args, **kwargs)
 
 
 class WantedIndex(models.Model):
-    """What recent queries asked of a column that had no index for it; see `indexes.advice`."""
+    """An index that recent queries would have used; see `indexes.advice`."""
 
     data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="+")
     column = models.CharField(max_length=255)

@@ -1,4 +1,4 @@
-"""Pieces of SQL that operators share. `{v}` stands for a value, every `%s` for a parameter."""
+"""SQL fragments that operators share. `{v}` is replaced by a value, every `%s` by a parameter."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ BOOLEAN_POSTGRESQL: Final = "CASE jsonb_typeof({v}) WHEN 'boolean' THEN ({v})::b
 
 
 def equal_postgresql(operand: Any) -> Sql:
-    """`$eq`: missing and null are the same."""
+    """Return the SQL of `$eq`; missing and null are equal."""
     value = "coalesce({v},'null')" if operand is None else "{v}"
     return Sql(f"{value}=%s::jsonb", (dumps(operand),))
 
 
 def text_array(texts: Iterable[str]) -> str:
-    """A list of texts as PostgreSQL writes one: a parameter that costs the driver nothing."""
+    """Return texts in PostgreSQL's array syntax, a parameter that the driver need not convert."""
     quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 def joined(items: list[Sql], word: str, empty: Sql) -> Sql:
-    """The conditions with `word` (` AND `, ` OR `) between them; `empty` where there are none.
+    """Join conditions with `word` (` AND ` or ` OR `); without any, return `empty`.
 
-    A balanced tree: SQLite refuses expressions that are a thousand terms deep.
+    The result is a balanced tree, because SQLite refuses expressions that are a thousand levels
+    deep.
     """
     if not items:
         return empty

@@ -1,6 +1,6 @@
-"""What all admin pages on data sources share: who may open them, and what they have in common.
+"""What all admin pages on data sources share: who may open them, and their layout.
 
-Guardian's own admin class answers 403 to those who hold rights on single data sources alone.
+Guardian's own admin class answers 403 to users who only have permissions on single data sources.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ else:
 
 
 class GuardedPages(OwnFilters, _ModelAdmin):
-    """A data source that one has no right on does not exist, on any page."""
+    """Pages on data sources; one that the user has no permission on does not exist on any page."""
 
     class Media:
         css = {"all": ["rowkeeper/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DataSource]:
-        """The data sources that the user may see."""
+        """Return the data sources that the user may see."""
         return visible(request.user, super().get_queryset(request))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Whether the start page leads here."""
+        """Whether the start page links to this page."""
         return self.has_add_permission(request) or self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: DataSource | None = None) -> bool:
-        """Any right on a data source lets one see its page."""
+        """Whether the user has any permission on the data source, which is enough for its page."""
         return self._has(request, obj, *OBJECT_RIGHTS)
 
     def has_change_permission(self, request: HttpRequest, obj: DataSource | None = None) -> bool:
-        """Which fields can be changed is settled by the two rights, each for itself."""
+        """Whether the user has one of the two permissions that each make some fields editable."""
         return self._has(request, obj, "change", "change_rules")
 
     def has_delete_permission(self, request: HttpRequest, obj: DataSource | None = None) -> bool:
-        """A right of its own."""
+        """Whether the user has the `delete` permission on the data source."""
         return self._has(request, obj, "delete")
 
     def _has(self, request: HttpRequest, obj: DataSource | None, *rights: str) -> bool:
@@ -59,23 +59,23 @@ class GuardedPages(OwnFilters, _ModelAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
-        """What was changed says what there is: for those who may see it."""
+        """Show the history only to users who may see the data source, because it has its data."""
         obj = self.get_object(request, object_id)
         if obj is not None and not may_see(request.user, obj):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
 
-    # -- pages of our own
+    # -- additional pages
 
     def url_name(self, page: str) -> str:
-        """The name of the URL of a page."""
+        """Return the name of a page's URL."""
         return f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
 
     def own_source(self, request: HttpRequest, source_id: int, *rights: str) -> DataSource:
-        """The data source that a page is about.
+        """Return the data source that a page is about.
 
-        Raises `Http404` for one that the user may not see, as for one that does not exist, and
-        `PermissionDenied` where all of the rights are lacking.
+        Raises `Http404` if it does not exist or the user may not see it, and `PermissionDenied` if
+        the user has none of the `rights`.
         """
         if source_id > MAX_INTEGER:
             raise Http404
@@ -87,7 +87,7 @@ class GuardedPages(OwnFilters, _ModelAdmin):
         return obj
 
     def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
-        """The pages about a data source that the user may open: names and addresses."""
+        """Return (name, URL) of the pages about a data source that the user may open."""
         held = rights_on(request.user, obj)
         links = []
         if "view" in held or "change" in held:
@@ -99,7 +99,7 @@ class GuardedPages(OwnFilters, _ModelAdmin):
     def page(
         self, request: HttpRequest, obj: DataSource, name: str, title: str, **context: Any
     ) -> TemplateResponse:
-        """A page of ours, in the dress of the admin."""
+        """Return the response for an additional page, in the layout of the admin."""
         request.current_app = self.admin_site.name
         return TemplateResponse(
             request,

@@ -1,7 +1,7 @@
-"""What the admin asks before it saves a change that is easily made by mistake.
+"""Questions that the admin asks before it saves a change that is easily made by mistake.
 
-A page shows the question with a checkbox, and what was typed. The checkbox holds a digest of this
-one change, so that a tick never stands for another one.
+A page shows the question with a checkbox, and what was typed. The value of the checkbox is a digest
+of this change, so that it cannot confirm a different one.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ NOTHING_SAVED = (
     "nothing was saved yet: read at the top of the page what this change does, and confirm it there"
 )
 _DEFINED = ("login", "views")
-# Names of which each gets a line.
+# The most names that get a line each.
 _MAX_NAMES = 20
-# New names that are compared with existing ones, how many of those, and characters of each.
+# How many new names are compared, with how many existing ones, and the most characters of each.
 _MAX_GUESSES, _MAX_CANDIDATES, _MAX_GUESSED = 3, 200, 40
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a change does, one line for each thing, and the digest of the change."""
+    """What a change does, one line for each effect, and a digest of the change."""
 
     lines: tuple[str, ...]
     digest: str
 
     @classmethod
     def of(cls, lines: Sequence[str], change: Any) -> Question:
-        """`change` is a JSON value that no other change of the site has."""
+        """Return a question. `change` is a JSON value that identifies the change on this site."""
         text = canonical([list(lines), change])
         return cls(tuple(lines), hashlib.sha256(text.encode()).hexdigest())
 
     def is_answered(self, sent: Mapping[str, Any]) -> bool:
-        """Return whether a form was sent with the checkbox of this question."""
+        """Whether a form was sent with the checkbox of this question, or there is no question."""
         return not self.lines or sent.get(FIELD) == self.digest
 
 
@@ -58,7 +58,7 @@ def entry_lines(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any],
 ) -> list[str]:
-    """Return what saving a row does to columns: values that go, and columns that are made.
+    """Return the effects of saving a row: values that are deleted, and columns that are created.
 
     `before` is the row as the form showed it, None for a new entry.
     """
@@ -75,8 +75,9 @@ def entry_lines(
 
 
 def guesses(columns: Sequence[str], after: Mapping[str, Any]) -> list[str]:
-    """Return a line for each of the first new columns of a row that is spelled much like one that
-    exists. Long names, and all but the first, are not compared: comparing takes time.
+    """Return a line for each new column whose name is similar to that of an existing one.
+
+    Only the first few new names are compared, and no long ones, because comparing takes time.
     """
     known = frozenset(columns)
     new = [name for name in after if name not in known and len(name) <= _MAX_GUESSED]
@@ -87,7 +88,7 @@ def guesses(columns: Sequence[str], after: Mapping[str, Any]) -> list[str]:
 
 
 def _like(name: str, columns: Sequence[str]) -> str | None:
-    """Return the column that a short name is spelled most like, if there is one."""
+    """Return the column whose name is most similar to a short name, if there is one."""
     short = [column for column in columns if len(column) <= _MAX_GUESSED][:_MAX_CANDIDATES]
     found = get_close_matches(name, short, 1, 0.75) if len(name) <= _MAX_GUESSED else []
     return found[0] if found else None
@@ -104,8 +105,10 @@ def _new_column(name: str, declared: frozenset[str]) -> str:
 
 
 def column_lines(held: Mapping[str, int], added: Sequence[str]) -> list[str]:
-    """Return what taking columns out of the list does. `held` has how many entries still hold
-    each of them; `added` are the names that are new in the list.
+    """Return the effects of removing columns from the list.
+
+    `held` has the number of entries that still have each of them; `added` are the new names in the
+    list.
     """
     lines = []
     for name, count in list(held.items())[:_MAX_NAMES]:
@@ -127,7 +130,7 @@ def column_lines(held: Mapping[str, int], added: Sequence[str]) -> list[str]:
 def definition_lines(
     before: DataSource, after: Mapping[str, Any], columns: Sequence[str] | None = None
 ) -> list[str]:
-    """Return what a new definition changes about who signs in, and what it probably misspells.
+    """Return the effects of a new definition on sign-in, and its probable misspellings.
 
     `columns` are those that the same save stores, if they are not the stored ones.
     """
@@ -176,7 +179,7 @@ def _login_lines(
 def _replaced_columns(
     source: DataSource, old: Login, new: Login, columns: Sequence[str]
 ) -> list[str]:
-    """Return what other columns of addresses and passwords do to those who sign in."""
+    """Return the effects of changing the address or password column on users who sign in."""
     lines, changed = [], []
     if old.email_column != new.email_column:
         changed.append(new.email_column)
@@ -202,7 +205,7 @@ def _replaced_columns(
 
 
 def _column_effects(source: DataSource, names: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return which of these sign-in columns are new, and how many entries lack their text."""
+    """Return which of these sign-in columns are new, and how many entries have no text in them."""
     lines = []
     for name in names:
         if name not in columns:

@@ -1,8 +1,9 @@
-"""Data sources in Django's admin, without their rules: `rules.admin.data_sources` adds the
-rules and registers the page.
+"""Data sources in Django's admin, without their rules.
 
-Who holds rights on one data source alone sees and edits that one alone. Pages on entries and on
-rights are in the modules that this one builds on.
+`rules.admin.data_sources` adds the rules and registers the page.
+
+Users with permissions on single data sources see and edit only those. The pages on entries and on
+permissions are in the modules that this one builds on.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from .transfer import TransferPages
 
 
 class Refused(Exception):
-    """What was found only while saving: nothing is saved, and the form shows these errors."""
+    """Errors that were only found while saving: nothing is saved, and the form shows them."""
 
     def __init__(self, errors: Sequence[tuple[str | None, str]]) -> None:
         super().__init__()
@@ -57,8 +58,9 @@ class DataSourceAdmin(TransferPages, SharingPage):
     # -- the list
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DataSource]:
-        """With what the list shows and searches: of data sources of which the user may see no
-        more than the name, that is nothing else.
+        """Return the data sources with the fields that the list shows and searches.
+
+        If the user may only see the name of a data source, the other fields are empty.
         """
         seen = having(request.user, SEEING, DataSource.objects.order_by())
         return (
@@ -73,31 +75,31 @@ class DataSourceAdmin(TransferPages, SharingPage):
 
     @admin.display(description="app", ordering="shown_app_name", empty_value="–")
     def shown_app(self, obj: DataSource) -> Any:
-        """Its app; None for those who may see no more than the name."""
+        """Return the app; None for users who may only see the name."""
         return obj.app if _is_seen(obj) else None
 
     @admin.display(description="columns", empty_value="–")
     def column_count(self, obj: DataSource) -> int | None:
-        """How many columns it has; None for those who may see no more than the name."""
+        """Return the number of columns; None for users who may only see the name."""
         return len(obj.columns) if _is_seen(obj) else None
 
     @admin.display(description="people sign in", empty_value="–")
     def signs_in(self, obj: DataSource) -> str | None:
-        """Whether people can sign in; None for those who may see no more than the name."""
+        """Return whether users can sign in; None for users who may only see the name."""
         if not _is_seen(obj):
             return None
         return "yes" if login_of(obj.definition) else "no"
 
     @admin.display(description="entries")
     def entries_link(self, obj: DataSource) -> SafeString:
-        """The way to its entries."""
+        """Return the link to the entries."""
         url = reverse(self.url_name("entries"), args=[obj.pk])
         return format_html('<a href="{}" aria-label="Entries of {}">Entries</a>', url, obj.name)
 
-    # -- the page: which fields there are, and which can be changed
+    # -- the page: its fields, and which of them can be changed
 
     def get_fieldsets(self, request: HttpRequest, obj: DataSource | None = None) -> Any:
-        """What one may not change is shown as text; who may not see it is shown the name."""
+        """Return the fields: as text if the user may not change them, or only the name."""
         if obj is not None and not may_see(request.user, obj):
             return [(None, {"fields": ["name"]})]
         main = ["name", "type", "app", self._shown("columns", request, obj)]
@@ -112,10 +114,10 @@ class DataSourceAdmin(TransferPages, SharingPage):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: DataSource | None = None) -> list[str]:
-        """What one may not change.
+        """Return the fields that the user may not change.
 
-        Rules can name the app of those who signed in, and the data source that they signed in
-        against: where people sign in, both are settled by who settles that.
+        Rules can name the app of signed-in users, and the data source that they signed in against.
+        So for a sign-in data source, both can only be changed by users who may change the sign-in.
         """
         readonly = [
             "columns_shown",
@@ -138,7 +140,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         return field if self._may_edit(request, obj, right) else f"{field}_shown"
 
     def _may_edit(self, request: HttpRequest, obj: DataSource | None, right: str) -> bool:
-        """Who makes a data source gets all rights on it."""
+        """Whether the user may edit; a user who creates a data source may edit all of it."""
         return obj is None or may(request.user, right, obj)
 
     def get_form(
@@ -148,7 +150,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         change: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """The form with exactly the fields that can be changed."""
+        """Return the form with exactly the fields that can be changed."""
         form: Any = super().get_form(request, obj, change, **kwargs)
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         dropped = dict.fromkeys(name for name in form.declared_fields if name not in shown)
@@ -160,28 +162,28 @@ class DataSourceAdmin(TransferPages, SharingPage):
 
     @admin.display(description="columns")
     def columns_shown(self, obj: DataSource) -> SafeString:
-        """The columns, for those who may not change them."""
+        """Return the columns, for users who may not change them."""
         return _listed(obj.declared_columns)
 
     @admin.display(description="Columns made by writers")
     def written_columns_shown(self, obj: DataSource) -> SafeString:
-        """The columns that nobody declared, for those who may not change them."""
+        """Return the columns that nobody declared, for users who may not change them."""
         return _listed(obj.written_columns)
 
     @admin.display(description="state")
     def indexes_shown(self, obj: DataSource) -> SafeString:
-        """The state of each index, and what recent queries would have wanted."""
+        """Return the state of each index, and advice from recent queries."""
         return indexes_told(obj)
 
     @admin.display(description="definition")
     def definition_shown(self, obj: DataSource) -> SafeString:
-        """The definition, for those who may not change it."""
+        """Return the definition, for users who may not change it."""
         return format_html('<pre class="rowkeeper-json">{}</pre>', pretty(obj.definition))
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """With the ways to the entries and to the rights."""
+        """Add links to the entries and to the permissions."""
         obj = kwargs.get("obj")
         if obj is not None and obj.pk is not None:
             context["page_links"] = self.page_links(request, obj)
@@ -192,7 +194,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> DataSource | None:
-        """The data source; where it is to be changed, as it is once nobody else is writing it."""
+        """Return the data source; for a change, its state after concurrent writes have ended."""
         obj = super().get_object(request, object_id, from_field)
         if obj is None or request.method != "POST":
             return obj
@@ -201,8 +203,9 @@ class DataSourceAdmin(TransferPages, SharingPage):
             return super().get_object(request, object_id, from_field)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """What saving refuses is shown on the form, with what was typed. Passwords are hashed
-        outside of the transaction of Django's own view.
+        """Show errors of saving on the form, with what was typed.
+
+        Passwords are hashed outside the transaction of Django's own view.
         """
         change = partial(super().changeform_view, request, *args, **kwargs)
         try:
@@ -212,7 +215,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
             return super().changeform_view(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
-        """Save what was changed, if anything was, in the one way there is."""
+        """Save the data source through `catalog.saving`, if anything was changed."""
         if not change and request.user.pk is not None:
             obj.owner_id = request.user.pk
         if change and not set(form.changed_data) & {*FIELDS, WRITTEN}:
@@ -234,7 +237,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
     def get_deleted_objects(
         self, objs: Iterable[DataSource], request: HttpRequest
     ) -> tuple[list[Any], dict[Any, int], set[Any], list[Any]]:
-        """What goes: counted, where Django would read and list every entry."""
+        """Count the objects to delete; Django would read and list every entry."""
         doomed = list(objs)
         entries = store.counts([obj.pk for obj in doomed])
         lines: list[Any] = []
@@ -250,16 +253,16 @@ class DataSourceAdmin(TransferPages, SharingPage):
         return lines, counted, lacking, []
 
     def goes_along(self, obj: DataSource, entries: int) -> str:
-        """What is deleted with a data source, in words."""
+        """Describe what is deleted together with a data source."""
         words = f"{entries} {'entry' if entries == 1 else 'entries'}"
         return f"{words}, and everybody's session" if login_of(obj.definition) else words
 
     def delete_model(self, request: HttpRequest, obj: DataSource) -> None:
-        """The data source; the rights that were given on it go with it."""
+        """Delete the data source, and with it the permissions on it."""
         obj.delete()
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DataSource]) -> None:
-        """Delete several data sources, with the rights that were given on them."""
+        """Delete several data sources, with the permissions on them."""
         for obj in queryset:
             self.delete_model(request, obj)
 

@@ -1,6 +1,6 @@
-"""The admin's pages on the entries of one data source, for those whom Django's permissions let in.
+"""The admin's pages on the entries of one data source, guarded by Django's permissions.
 
-Access rules say nothing here; secret columns are shown nowhere all the same.
+Access rules do not apply here, but secret columns are never shown.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _SKELETON_COLUMNS = 30
 
 
 class EntryPages(GuardedPages):
-    """Entries as a table; a form for one; and what asks before it deletes."""
+    """Entries as a table, a form for one entry, and a confirmation before entries are deleted."""
 
     def get_urls(self) -> list[Any]:
-        """With the pages on entries."""
+        """Return the URLs, including those of the pages on entries."""
         name = self.url_name
         pages: list[tuple[str, Any, str]] = [
             ("entries/", self.entries_view, "entries"),
@@ -59,7 +59,7 @@ class EntryPages(GuardedPages):
         return [*own, *super().get_urls()]
 
     def entries_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """A page of entries: searched, ordered, fifty at a time."""
+        """Show a page of entries: searched, ordered, fifty at a time."""
         obj = self.own_source(request, source_id, "view", "change")
         entries = EntryList(registry.source_of(obj), request.GET.dict())
         return self.page(
@@ -79,7 +79,7 @@ class EntryPages(GuardedPages):
     def entry_view(
         self, request: HttpRequest, source_id: int, entry_id: int | None = None
     ) -> HttpResponse:
-        """A new entry, or one that there is: as JSON, to be read or to be changed."""
+        """Show a new or an existing entry as JSON, to be read or changed."""
         new = entry_id is None
         rights = ("change",) if new or request.method == "POST" else ("view", "change")
         obj = self.own_source(request, source_id, *rights)
@@ -107,13 +107,13 @@ class EntryPages(GuardedPages):
     def _save_entry(
         self, request: HttpRequest, obj: DataSource, entry: StoredEntry | None, form: EntryForm
     ) -> bool:
-        """Save what was typed; false where the form has to say why not."""
+        """Save what was typed; return False if the form has to show an error."""
         try:
             words = outside_transactions(
                 lambda: self._written(request, obj, entry, form), allow=any_number
             )
         except Unconfirmed as asked:
-            # The transaction has ended, so that nobody waits while names are compared.
+            # The transaction has ended, so nobody waits while names are compared.
             more = guesses(asked.columns, form.cleaned_data["row"])
             form.question = replace(asked.question, lines=(*asked.question.lines, *more))
             form.add_error("row", NOTHING_SAVED)
@@ -140,7 +140,7 @@ class EntryPages(GuardedPages):
     # -- deleting
 
     def entries_delete_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """Ask whether the entries named by `entry` are to go, and with a POST let them go."""
+        """Ask for confirmation to delete the entries named by `entry`; on POST, delete them."""
         obj = self.own_source(request, source_id, "change")
         asked = request.POST if request.method == "POST" else request.GET
         chosen = [int(text) for text in asked.getlist("entry") if _is_id(text)]
@@ -174,7 +174,7 @@ class EntryPages(GuardedPages):
 
 
 def _entry(source: Source, entry_id: int) -> StoredEntry:
-    """The entry, if it is one of this data source. Raises `Http404`."""
+    """Return an entry of this data source. Raises `Http404` if there is none with this id."""
     found = store.fetch(source, [entry_id]).get(entry_id) if entry_id <= MAX_INTEGER else None
     if found is None:
         raise Http404
@@ -182,7 +182,7 @@ def _entry(source: Source, entry_id: int) -> StoredEntry:
 
 
 class Unconfirmed(Exception):
-    """A change does what somebody has to confirm first. Nothing was written."""
+    """A change has effects that have to be confirmed first. Nothing was written."""
 
     def __init__(self, question: Question, columns: Sequence[str]) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class Unconfirmed(Exception):
 def _check_meant(
     source: Source, before: dict[str, Any] | None, row: dict[str, Any], about: Any, form: EntryForm
 ) -> None:
-    """Raises `Unconfirmed` for a row that deletes values or makes columns, unless confirmed."""
+    """Raise `Unconfirmed` for a row that deletes values or creates columns without confirmation."""
     lines = entry_lines(source.columns, source.declared, before, row)
     question = Question.of(lines, [source.id, about, row])
     if not question.is_answered(form.data):
@@ -202,9 +202,9 @@ def _check_meant(
 
 
 def _write(obj: DataSource, entry: StoredEntry | None, form: EntryForm) -> str:
-    """Write the row beside what is stored now; what was done, in words, or "" for nothing.
+    """Write the row, and describe what was done; return "" if nothing was changed.
 
-    Raises `Malformed` where somebody else has changed or deleted the entry meanwhile, and
+    Raises `Malformed` if somebody else has changed or deleted the entry in the meantime, and
     `Unconfirmed`.
     """
     typed = form.cleaned_data
@@ -245,7 +245,7 @@ def _initial(source: Source, entry: StoredEntry | None) -> dict[str, Any]:
 
 
 def _shown_row(source: Source, entry: StoredEntry) -> dict[str, Any]:
-    """The row without its secrets, in the order of the columns, which PostgreSQL does not keep."""
+    """Return the row without secrets, in column order, which PostgreSQL does not keep."""
     names = [*(name for name in source.columns if name in entry.data), *entry.data]
     return {name: entry.data[name] for name in names if name not in source.secret}
 

@@ -1,4 +1,4 @@
-"""The admin's table of entries, as values: what is asked for, and what is shown."""
+"""The admin's table of entries, as values: what the query string requests, and what is shown."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _FIELDS = {"id": "ID", "updatedAt": "updated"}
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A column of the table, with the address that orders by it, or turns its order."""
+    """A column of the table, with the URL that orders by it, or reverses its order."""
 
     text: str
     address: str
-    # As `aria-sort` says it.
+    # The value of `aria-sort`.
     sorted: str
 
 
@@ -45,7 +45,7 @@ class Line:
 
 
 class EntryList:
-    """A page of the table, for what a query string asks."""
+    """A page of the table, as a query string requests it."""
 
     def __init__(self, source: Source, asked: Mapping[str, str]) -> None:
         self.source = source
@@ -65,17 +65,17 @@ class EntryList:
 
     @property
     def shown(self) -> list[str]:
-        """The columns that the table has."""
+        """The columns that the table shows."""
         return self.columns if self.every_column else self.columns[:FEW_COLUMNS]
 
     @property
     def headings(self) -> list[Heading]:
-        """The head of the table."""
+        """The headings of the table."""
         first, last = [self._heading(name, False) for name in _FIELDS]
         return [first, *(self._heading(name, True) for name in self.shown), last]
 
     def address(self, **changes: Any) -> str:
-        """The query string of this page with changes; None takes a word out."""
+        """Return the query string of this page with changes; None removes a parameter."""
         asked: dict[str, Any] = {
             "q": self.search or None,
             "o": self.written_order or None,
@@ -87,7 +87,7 @@ class EntryList:
 
     @property
     def pages(self) -> list[tuple[Any, str]]:
-        """The numbers of pages with their addresses; "" for a gap and for this page."""
+        """The page numbers with their URLs; the URL is "" for a gap and for this page."""
         here = self.page.number
         return [
             (n, self.address(p=n) if isinstance(n, int) and n != here else "") for n in self.numbers
@@ -100,12 +100,12 @@ class EntryList:
 
     @property
     def unsearched_address(self) -> str:
-        """The address of this table without a search."""
+        """The URL of this table without a search."""
         return self.address(q=None)
 
     @property
     def few_address(self) -> str:
-        """The address of this page with all columns, or back with the first of them."""
+        """The URL of this page with all columns, or back to only the first ones."""
         return self.address(columns=None if self.every_column else "all")
 
     def _where(self) -> Node:
@@ -138,7 +138,7 @@ class EntryList:
 
 
 def _order(text: str, columns: list[str]) -> OrderTerm | None:
-    """`c:Name` for a column, `f:id` for a field, `-` in front to turn it; else the usual order."""
+    """Parse `c:Name` (column) or `f:id` (field), with `-` for descending; or return None."""
     descending = text.startswith("-")
     kind, _, name = text.removeprefix("-").partition(":")
     if kind == "c" and name in columns:

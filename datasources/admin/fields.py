@@ -14,16 +14,16 @@ from ..values.format import pretty, read
 
 
 def code_area(rows: int, area: type[forms.Textarea] = forms.Textarea) -> forms.Textarea:
-    """A text area for code: monospace, no spelling marks."""
+    """Return a text area for code: monospace, without spell checking."""
     return area(
         {"rows": rows, "class": "rowkeeper-code", "spellcheck": "false", "autocomplete": "off"}
     )
 
 
 class JsonField(forms.Field):
-    """A JSON value, typed as text. Duplicate keys are refused, which `forms.JSONField` lets by."""
+    """A JSON value, typed as text. Duplicate keys are refused, unlike in `forms.JSONField`."""
 
-    # An empty list is something, and may be the wrong thing.
+    # An empty list is a value, and may be an invalid one.
     empty_values = [None, ""]
     area: ClassVar[type[forms.Textarea]] = forms.Textarea
 
@@ -32,11 +32,11 @@ class JsonField(forms.Field):
         self.opened = opened
 
     def prepare_value(self, value: Any) -> Any:
-        """The text of a value; what was typed stays as it was."""
+        """Return the text of a value; typed text is not changed."""
         return value if isinstance(value, str) or value is None else pretty(value, self.opened)
 
     def to_python(self, value: Any) -> Any:
-        """The value of the text; None for no text."""
+        """Return the value of the text; None for an empty text. Raises `ValidationError`."""
         if value is None or not value.strip():
             return None
         try:
@@ -45,11 +45,11 @@ class JsonField(forms.Field):
             raise ValidationError(error.message) from None
 
     def read(self, text: str) -> Any:
-        """How a text is read. Raises `Malformed`."""
+        """Parse a text. Raises `Malformed`."""
         return read(text)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compared with their types, as Python does not: `1` is not `true`."""
+        """Compare values with their types, unlike Python: `1` is not `true`."""
         try:
             return canonical(initial) != canonical(self.to_python(data))
         except ValidationError:
@@ -57,35 +57,35 @@ class JsonField(forms.Field):
 
 
 class DefinitionField(JsonField):
-    """An object; no text stands for an empty one."""
+    """An object; an empty text means an empty object."""
 
     def to_python(self, value: Any) -> Any:
-        """The object that was typed; `{}` for no text. Raises `ValidationError` for others."""
+        """Return the typed object; `{}` for an empty text. Raises `ValidationError` for others."""
         found = super().to_python(value)
         return {} if found is None else found
 
     def validate(self, value: Any) -> None:
-        """The model's own check passes over what is empty, such as a list."""
+        """Check empty values, such as a list, for which the model's own check does not run."""
         super().validate(value)
         check_definition(value)
 
 
 class ColumnsField(forms.Field):
-    """Names of columns, one a line.
+    """Names of columns, one per line.
 
-    A name that would not survive that is written as a JSON string: one that begins with `"`,
-    begins or ends with a blank, or holds a line end.
+    A name that would not survive this is written as a JSON string: one that begins with `"`, that
+    begins or ends with whitespace, or that has a line break.
     """
 
     def __init__(self, *, rows: int = 8, **kwargs: Any) -> None:
         super().__init__(widget=code_area(rows), **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
-        """The lines of a list; what was typed stays as it was."""
+        """Return the lines of a list; typed text is not changed."""
         return "\n".join(map(_line, value)) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> list[Any]:
-        """The names; empty lines do not count."""
+        """Return the names; empty lines are ignored. Raises `ValidationError`."""
         text = (value or "").replace("\r\n", "\n").replace("\r", "\n")
         return [
             _name(line.strip(), number)

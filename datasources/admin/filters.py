@@ -1,7 +1,7 @@
-"""Which query parameters filter a list of the admin: those of the filters that the page shows.
+"""Restricts the query parameters that filter an admin list to the filters that the page shows.
 
-Django lets a request filter by every field of the model itself. The number of rows then answers
-questions about fields that the page does not show.
+Django lets a request filter by every field of the model itself. The number of rows would then
+reveal the values of fields that the page does not show.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class OwnFilters(_ModelAdmin):
     """Refuses, with status 400, every filter that is not in `list_filter`."""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Return whether a query parameter filters the list."""
+        """Whether a query parameter may filter the list."""
         names = self.list_filter if request is None else self.get_list_filter(request)
         return any(lookup in self._parameters_of(name) for name in names)
 
     def _parameters_of(self, item: Any) -> set[str]:
-        """The query parameters that one item of `list_filter` uses."""
+        """Return the query parameters that one item of `list_filter` uses."""
         if isinstance(item, type):
             return {str(getattr(item, "parameter_name", ""))}
         name = item[0] if isinstance(item, list | tuple) else item

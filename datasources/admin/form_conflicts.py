@@ -1,7 +1,7 @@
-"""Fields of a form that two people have changed at once.
+"""Detects fields of a form that two users have changed at the same time.
 
-The form carries the value that each field had when it was opened. A field that the person did not
-touch keeps what is stored; one that both have changed is refused.
+The form has the value that each field had when it was opened. A field that the user did not change
+keeps the stored value; a field that both have changed is refused.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ MESSAGE = (
 
 
 def changed_by_both(form: Any, stored: dict[str, Any]) -> Iterator[str]:
-    """The names of fields that the person changed, and that hold something else in `stored` than
-    when the form was opened. Fields that both have changed to the same value are not among them.
+    """Yield the names of fields that the user and somebody else have changed.
+
+    Their value in `stored` differs from the one when the form was opened. Fields that both have
+    changed to the same value are left out.
     """
     for name, now in stored.items():
         if name not in form.changed_data or name not in form.cleaned_data:
@@ -40,7 +42,7 @@ def _is_as_opened(field: forms.Field, text: Any, now: Any) -> bool:
     except ValidationError:
         return False
     if isinstance(now, list) and isinstance(opened, list):
-        # What was only added is kept: the form adds it to what was typed.
+        # Names that were only added are kept: the form adds them to what was typed.
         now = _among(now, opened)
     return _are_same(opened, now)
 

@@ -1,4 +1,4 @@
-"""The admin's forms: a data source, an entry, and who has rights on a data source."""
+"""The admin's forms: a data source, an entry, and who has permissions on a data source."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ else:
     _SourceForm = forms.ModelForm
 
 
-# Of a data source, what can be edited.
+# The fields of a data source that can be edited.
 FIELDS = ["name", "type", "app", "columns", "indexed_columns", "definition"]
-# What the form has beside the fields of the model that it edits directly.
+# The additional field of the form, which the model's form does not edit directly.
 WRITTEN = "written_columns"
 
 
 class DataSourceForm(_SourceForm):
     """A data source, without its rules, which `rules.admin.forms` adds.
 
-    The form carries what it was opened with, so that only what somebody changed is saved: a
-    column that a program added meanwhile stays.
+    The form has the values that it was opened with, so that only the user's changes are saved: a
+    column that a program has added in the meantime is kept.
     """
 
     columns = ColumnsField(
@@ -71,7 +71,7 @@ class DataSourceForm(_SourceForm):
     # Set by the admin, on a subclass for each request.
     may_set_login: ClassVar[bool] = False
     refused: ClassVar[Sequence[tuple[str | None, str]]] = ()
-    # What is to be confirmed before this is saved.
+    # The question to confirm before this is saved.
     question: Question | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -84,7 +84,7 @@ class DataSourceForm(_SourceForm):
                 self.fields[name].show_hidden_initial = opened
 
     def clean(self) -> dict[str, Any]:
-        """What is right by itself: is it right together, and as it is stored now?"""
+        """Check fields that are valid by themselves against each other and the stored state."""
         super().clean()
         self._keep_what_was_not_changed()
         self._check_login()
@@ -110,7 +110,7 @@ class DataSourceForm(_SourceForm):
             self._join_columns()
 
     def _join_columns(self) -> None:
-        """Make one list of the declared columns and of those that writers made."""
+        """Combine the declared columns and the columns made by writers into one list."""
         stored = self.instance.columns
         declared = self._names_of("columns", self.instance.declared_columns)
         made = self._names_of(WRITTEN, self.instance.written_columns)
@@ -123,8 +123,9 @@ class DataSourceForm(_SourceForm):
         self.instance.written_columns = made
 
     def _names_of(self, field: str, stored: Sequence[str]) -> list[str]:
-        """What was typed into a field, and what was added to the column list since the form was
-        opened; what is stored where the field was not changed.
+        """Return the typed names of a field, and names added to the columns since it was opened.
+
+        If the field was not changed, return the stored names.
         """
         absent = self.add_prefix(field) not in self.data
         if absent or field not in self.cleaned_data or field not in self.changed_data:
@@ -139,7 +140,7 @@ class DataSourceForm(_SourceForm):
         return [*typed, *(name for name in stored if name not in opened and name not in typed)]
 
     def _confirm_columns_and_login(self) -> None:
-        """Ask before columns that entries hold are taken out, and before sign-in is changed."""
+        """Ask before removing columns that entries still have, and before changing the sign-in."""
         if self.instance.pk is None or self.errors:
             return
         columns = self._column_lines()
@@ -148,7 +149,7 @@ class DataSourceForm(_SourceForm):
             definition = definition_lines(
                 self.instance, self.cleaned_data["definition"], self.cleaned_data.get("columns")
             )
-        # The state that the lines were made from, and what is to be saved.
+        # The state from which the lines were made, and what will be saved.
         change = [
             self.instance.pk,
             [self.instance.columns, self.instance.definition],
@@ -166,7 +167,7 @@ class DataSourceForm(_SourceForm):
         stored = self.instance.columns
         typed = self.cleaned_data.get("columns", stored)
         login = login_of(self.cleaned_data.get("definition", self.instance.definition))
-        # Saving puts the columns of a sign-in back; nobody sees secret ones.
+        # Saving restores the columns of a sign-in; nobody sees secret ones.
         kept = {*typed, *self.instance.secret_columns}
         if login is not None:
             kept |= {login.email_column, login.password_column}
@@ -178,7 +179,7 @@ class DataSourceForm(_SourceForm):
         return column_lines(held, [name for name in typed if name not in known])
 
     def declared_columns(self) -> list[str]:
-        """Return the columns that count as declared once this form is saved."""
+        """Return the columns that will count as declared after this form is saved."""
         columns: list[str] = self.cleaned_data.get("columns", self.instance.columns)
         return declared_of(columns, self.instance.written_columns)
 
@@ -217,13 +218,13 @@ class EntryForm(forms.Form):
         max_value=MAX_INTEGER,
         help_text="A number to sort by; entries have 0 unless told otherwise.",
     )
-    # What is to be confirmed before this is saved.
+    # The question to confirm before this is saved.
     question: Question | None = None
-    # When the entry was last written before the form was opened.
+    # The time at which the entry had last been written when the form was opened.
     opened = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def clean_row(self) -> Any:
-        """The row. Raises `ValidationError` with the place of what cannot be stored."""
+        """Return the row. Raises `ValidationError` with the place of an invalid value."""
         row = self.cleaned_data["row"]
         problem = problem_with_row(row)
         if problem:
@@ -232,13 +233,13 @@ class EntryForm(forms.Form):
 
 
 class PersonForm(forms.Form):
-    """Whose rights on a data source are to be looked at."""
+    """The user whose permissions on a data source are shown."""
 
     user = forms.CharField(max_length=254, label="User name")
 
 
 class RightsForm(forms.Form):
-    """The rights of one user on one data source: of those that the one who gives them has."""
+    """The permissions of one user on one data source, among those of the user who gives them."""
 
     rights = forms.MultipleChoiceField(
         required=False, widget=forms.CheckboxSelectMultiple, label="Rights"

@@ -12,7 +12,7 @@ from ..models import DataSource
 
 
 def indexes_told(source: DataSource) -> SafeString:
-    """A list of the marked columns with their states, and one of those that would be of use."""
+    """Return a list of the marked columns with their states, and a list of useful indexes."""
     return format_html("{}{}", _states(source), _advice(source))
 
 

@@ -1,4 +1,4 @@
-"""What the project says in backquotes, as HTML: names and values are code, the rest is words."""
+"""Texts with backquotes as HTML: names and values in backquotes become code."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _WORDS, _CODE = "<bdi>{}</bdi>", "<code><bdi>{}</bdi></code>"
 
 
 def code_spans(text: str) -> SafeString:
-    """A line for a page: between two backquotes stands a name, or a value that was written."""
+    """Return a line as HTML; a name or value between two backquotes is shown as code."""
     *parts, last = text.split("`")
-    # A backquote without another one is a backquote.
+    # A backquote without a partner is shown as a backquote.
     if len(parts) % 2:
         parts[-1:], last = [], f"{parts[-1]}`{last}"
     told = [(_CODE if at % 2 else _WORDS, part) for at, part in enumerate([*parts, last])]

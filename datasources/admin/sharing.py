@@ -1,7 +1,7 @@
-"""The admin's page on who has rights on one data source, and which.
+"""The admin's page on who has which permissions on one data source.
 
-Whoever may share gives and takes only what they hold themselves, for this data source alone;
-`set_login`, which is site-wide, can be given by nobody here.
+A user who may share gives and takes only permissions that they have themselves, and only for this
+data source. `set_login` is site-wide and cannot be given here.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from .forms import PersonForm, RightsForm
 
 @dataclass(slots=True)
 class Holder:
-    """Somebody who has rights on a data source, or a group that has."""
+    """A user or a group with permissions on a data source."""
 
     name: str
     rights: list[str] = field(default_factory=list)
 
 
 class SharingPage(EntryPages):
-    """Who has which rights on this data source; and, for one user, which they are to be."""
+    """Shows who has which permissions on a data source, and edits those of one user."""
 
     def get_urls(self) -> list[Any]:
-        """With the page on rights."""
+        """Return the URLs, including that of the page on permissions."""
         view = self.admin_site.admin_view(self.rights_view)
         name = self.url_name("rights").removeprefix("admin:")
         return [path("<int:source_id>/rights/", view, name=name), *super().get_urls()]
 
     def rights_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """Without `?user=` who has rights; with it that user's, to be ticked."""
+        """Show everybody with permissions; with `?user=`, edit those of that user."""
         obj = self.own_source(request, source_id, "share")
         chosen = PersonForm(request.GET if "user" in request.GET else None)
         person = _person(chosen) if chosen.is_bound else None
@@ -85,7 +85,7 @@ class SharingPage(EntryPages):
 
 
 def _person(chosen: PersonForm) -> Any:
-    """The active user of the name that was typed, or None, which the form then says."""
+    """Return the active user with the typed name, or None, with an error on the form."""
     if not chosen.is_valid():
         return None
     users = get_user_model()._default_manager.filter(is_active=True)
@@ -104,7 +104,7 @@ def _form(request: HttpRequest, obj: DataSource, person: Any, offered: list[str]
 
 
 def _held(obj: DataSource, person: Any) -> list[str]:
-    """The rights that this user was given for this data source, not by way of a group."""
+    """Return the permissions that this user has on this data source, without those of groups."""
     if person is None:
         return []
     rows = given("user", obj.pk).filter(user_id=person.pk)
@@ -113,7 +113,7 @@ def _held(obj: DataSource, person: Any) -> list[str]:
 
 
 def _holders(kind: str, obj: DataSource) -> list[Holder]:
-    """Everybody of a kind who was given rights on this data source, in one query."""
+    """Return all users or groups with permissions on this data source, by one query."""
     found: dict[Any, Holder] = {}
     for row in given(kind, obj.pk).select_related(kind, "permission").order_by(f"{kind}_id"):
         holder = getattr(row, kind)

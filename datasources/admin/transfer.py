@@ -1,7 +1,7 @@
-"""The admin's pages that import a file into a data source, and export one out of it.
+"""The admin's pages that import a file into a data source, and export one from it.
 
-An import is three steps: the file is uploaded and kept, what it would change is shown, and what
-was shown is done. A script shows how far each has come; without it the pages work as well.
+An import has three steps: the file is uploaded and stored, its changes are shown, and what was
+shown is carried out. A script shows the progress of each; the pages also work without it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TransferPages(GuardedPages):
     """Import and export of the entries of one data source."""
 
     def get_urls(self) -> list[Any]:
-        """With the pages on import and export."""
+        """Return the URLs, including those of import and export."""
         pages: list[tuple[str, Any, str]] = [
             ("import/", self.import_view, "import"),
             ("import/preview/", self.preview_view, "import_preview"),
@@ -65,7 +65,7 @@ class TransferPages(GuardedPages):
         return [*own, *super().get_urls()]
 
     def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
-        """With the ways to import and export, beside the one to the entries."""
+        """Return the links, with those to import and export next to the one to the entries."""
         links = super().page_links(request, obj)
         own = [
             (text, reverse(self.url_name(page), args=[obj.pk]))
@@ -78,7 +78,7 @@ class TransferPages(GuardedPages):
     # -- import
 
     def import_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """The form; with a file, keep it and go on to its preview."""
+        """Show the form; with a file, store it and continue with its preview."""
         obj = self.own_source(request, source_id, "change")
         source = registry.source_of(obj)
         form = ImportForm(source, request.POST or None, request.FILES or None)
@@ -102,7 +102,7 @@ class TransferPages(GuardedPages):
         )
 
     def _kept(self, request: HttpRequest, source: Source, form: ImportForm) -> Upload:
-        """The upload, kept if it is a table at all. Raises `Failure`."""
+        """Store the upload if it can be read as a table. Raises `Failure`."""
         file = form.cleaned_data["file"]
         name = printable(file.name)
         upload = uploads.keep(file.chunks(), name, request.user.pk, source.id, form.job_fields())
@@ -114,7 +114,7 @@ class TransferPages(GuardedPages):
         return upload
 
     def preview_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """What the upload named by `upload` would change; with a POST, change it."""
+        """Show what the upload named by `upload` would change; on POST, carry it out."""
         obj = self.own_source(request, source_id, "change")
         try:
             upload = self._upload(request, obj)
@@ -163,7 +163,7 @@ class TransferPages(GuardedPages):
         return words
 
     def progress_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """How far the upload's preview or import has come, for the script."""
+        """Return the progress of the upload's preview or import as JSON, for the script."""
         obj = self.own_source(request, source_id, "change")
         try:
             return JsonResponse(self._upload(request, obj).noted_progress())
@@ -179,7 +179,7 @@ class TransferPages(GuardedPages):
         return f"{address}?{urlencode({'upload': upload.id})}"
 
     def _go(self, request: HttpRequest, address: str) -> HttpResponse:
-        """On to another page; a script is told where that is."""
+        """Redirect to another page; a script gets its URL as JSON."""
         if _wants_json(request):
             return JsonResponse({"next": address})
         return HttpResponseRedirect(address)
@@ -187,7 +187,7 @@ class TransferPages(GuardedPages):
     # -- export
 
     def export_view(self, request: HttpRequest, source_id: int) -> HttpResponseBase:
-        """The form; with `format`, the file."""
+        """Show the form; with `format`, return the file."""
         obj = self.own_source(request, source_id, "view")
         source = registry.source_of(obj)
         form = ExportForm(request.GET if "format" in request.GET else None)
@@ -209,7 +209,7 @@ class TransferPages(GuardedPages):
 
 
 def _previewed(upload: Upload, source: Source) -> dict[str, Any]:
-    """What the upload would change now; once found out, it is kept until something changes."""
+    """Return what the upload would change now; the result is stored until something changes."""
     kept = upload.kept_preview()
     try:
         if kept is not None and kept["seen"] == upload.job.seen(source):
@@ -224,7 +224,7 @@ def _previewed(upload: Upload, source: Source) -> dict[str, Any]:
 
 
 def _file(export: Export, kind: str) -> HttpResponseBase:
-    """The answer that is a file. Raises `Unreadable` before anything of it is sent."""
+    """Return the response with the file. Raises `Unreadable` before any of it is sent."""
     headers = {
         "Content-Type": CONTENT_TYPES[kind],
         "Content-Disposition": content_disposition_header(True, f"{_safe(export)}.{kind}") or "",
@@ -232,7 +232,7 @@ def _file(export: Export, kind: str) -> HttpResponseBase:
     }
     if kind == "csv":
         return StreamingHttpResponse(_bytes(export.as_csv()), headers=headers)
-    # The answer closes it.
+    # The response closes it.
     place = TemporaryFile()  # noqa: SIM115
     try:
         export.as_xlsx(place)
@@ -248,7 +248,7 @@ def _bytes(texts: Iterator[str]) -> Iterator[bytes]:
 
 
 def _safe(export: Export) -> str:
-    """The data source's name, as a file can be called."""
+    """Return the data source's name in a form that is safe for a file name."""
     name = "".join(
         c if c not in '\\/:*?"<>|%' and c.isprintable() else "_" for c in export.source.name
     )

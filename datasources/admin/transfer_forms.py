@@ -26,7 +26,7 @@ _MB = 1_000_000
 
 
 class ImportForm(forms.Form):
-    """A file, and what is to be done with its rows."""
+    """A file, and what to do with its rows."""
 
     file = forms.FileField(
         label="File",
@@ -72,7 +72,7 @@ class ImportForm(forms.Form):
         )
 
     def clean_file(self) -> Any:
-        """Its size, before it is kept."""
+        """Check the size of the file before it is stored."""
         file = self.cleaned_data["file"]
         if file.size > setting("MAX_IMPORT_FILE"):
             most = f"{setting('MAX_IMPORT_FILE') / _MB:g} MB"
@@ -80,7 +80,7 @@ class ImportForm(forms.Form):
         return file
 
     def job_fields(self) -> dict[str, Any]:
-        """What is to be done with the file, as it is kept beside it."""
+        """Return what to do with the file, in the form that is stored with it."""
         told = self.cleaned_data
         key = told["key"] or None
         reading = Reading(
@@ -92,7 +92,7 @@ class ImportForm(forms.Form):
 
 
 class ExportForm(forms.Form):
-    """Which file."""
+    """The format of the file, and whether it has ids."""
 
     format = forms.ChoiceField(choices=FORMATS, initial="csv", widget=forms.RadioSelect)
     ids = forms.BooleanField(

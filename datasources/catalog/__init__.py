@@ -1,1 +1,1 @@
-"""Data sources as requests need them: found, locked, and saved."""
+"""Data sources as requests need them: looking them up, locking and saving them."""

@@ -1,7 +1,7 @@
 """Tags that change with every write of an entry or a data source, for `ETag` and `If-Match`.
 
-A tag is made from times and random numbers only. So it says that something has changed, which may
-be a column that the caller cannot see, and nothing about any value.
+A tag is made from times and random numbers only. So it shows that something has changed, possibly a
+column that the caller cannot see, but reveals nothing about any value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def entry_tag(updated_at: datetime) -> str:
-    """The tag of an entry that was last written at this time.
+    """Return the tag of an entry that was last written at this time.
 
     The store writes each entry under a lock, and never twice with the same time.
     """
@@ -24,6 +24,6 @@ def entry_tag(updated_at: datetime) -> str:
 
 
 def source_tag(model: DataSource) -> str:
-    """The tag of a data source as the model holds it: its fields, and its rules."""
+    """Return the tag of a data source in the state of the model: its fields, and its rules."""
     written = (model.updated_at - _EPOCH) // _MICROSECOND
     return sha256(f"{model.rules_tag} {written}".encode()).hexdigest()[:32]

@@ -1,8 +1,8 @@
-"""Addresses and passwords in one spelling: Unicode's composed form, NFC, as RFC 8265 asks.
+"""Normalizes addresses and passwords to Unicode's composed form, NFC, as RFC 8265 requires.
 
 An `ä` can be one character, or an `a` and a combining mark. Keyboards and systems differ in which
-of the two they send, and nobody sees the difference. Addresses are stored composed, before rules
-look at them, and compared composed.
+of the two they send, and the difference is invisible. Addresses are composed before rules see them
+and before they are stored, and are compared in composed form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ENTRIES = "rowkeeper_datasources_entry"
 
 
 def composed_row(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with its address composed, if people sign in against the data source."""
+    """Return the row with its address composed, if it is a row of a sign-in data source."""
     column = None if source.login is None else source.login.email_column
     address = None if column is None else row.get(column)
     if column is None or not isinstance(address, str) or address.isascii():
@@ -30,7 +30,7 @@ def composed_row(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compose_stored(using: BaseDatabaseWrapper, source_id: int, column: str) -> None:
-    """Compose the addresses that the rows of a data source hold in a column."""
+    """Compose the stored addresses in a column of a data source."""
     with using.cursor() as cursor:
         if using.vendor == "postgresql":
             cursor.execute(
@@ -51,5 +51,5 @@ def compose_stored(using: BaseDatabaseWrapper, source_id: int, column: str) -> N
             for key, address in cursor.fetchall()
             if not is_normalized("NFC", address)
         ]
-        # `json_set` leaves the digits of all numbers as they are.
+        # `json_set` does not change the digits of numbers.
         cursor.executemany(f"UPDATE {_ENTRIES} SET data=json_set(data,%s,%s) WHERE id=%s", changed)

@@ -1,4 +1,4 @@
-"""Passwords in the rows of data sources that people sign in against: never stored in plain text."""
+"""Passwords in the rows of sign-in data sources: never stored in plain text."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MAX_LENGTH = 4_096
 def hashed(
     source: Source, rows: Sequence[tuple[dict[str, Any], Mapping[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """Rows to be written, each secret that differs from the row before hashed. `rows` has each row
-    with the one before, which is empty for a new one.
+    """Return rows ready to write, in which each changed secret is hashed.
 
-    Raises `Malformed` for a password that is not text, and `NotHashed` (see `hashing`).
+    `rows` are pairs of a row and the row before, which is empty for a new one. Raises `Malformed`
+    for a password that is not text, and `NotHashed` (see `hashing`).
     """
     places = [
         (at, column)
@@ -42,7 +42,7 @@ def hashed(
 
 
 def _password(column: str, password: Any) -> str:
-    """What is hashed of a password. Raises `Malformed` for what is not one."""
+    """Return the text of a password to hash. Raises `Malformed` if it is not a valid one."""
     if not isinstance(password, str) or len(password) > MAX_LENGTH:
         raise Malformed(
             f"`{printable(column)}`: a password is text of at most {MAX_LENGTH} characters"
@@ -51,8 +51,9 @@ def _password(column: str, password: Any) -> str:
 
 
 def spellings(password: str) -> tuple[str, ...]:
-    """What to compare a password as: composed, as it is stored, then as it was sent. Hashes that
-    were made before passwords were composed are of what was sent.
+    """Return the forms of a password to compare: composed, as it is stored, then as it was sent.
+
+    Older hashes, from before passwords were composed, are of the form that was sent.
     """
     return tuple(dict.fromkeys((composed(password), password)))
 
@@ -66,15 +67,16 @@ def is_hash(value: Any) -> bool:
     return True
 
 
-# A hash may take so many times the work of a new one.
+# How many times the work of a new hash a stored hash may take.
 MOST_WORK = 8
 _WORK = ("iterations", "work_factor", "block_size", "parallelism", "time_cost", "memory_cost")
 
 
 def takes_too_long(encoded: str) -> bool:
-    """Whether a hash asks for far more work than a new one: who could write the column before it
-    held passwords would else say how long a sign-in takes. One that does not tell its work (a
-    site's own kind, or one that cannot be read) is not judged.
+    """Whether a hash takes far more work than a new one.
+
+    Otherwise, users who could write the column before it held passwords would decide how long a
+    sign-in takes. A hash whose work is unknown (a site's own hasher, or an unreadable hash) passes.
     """
     hasher = identify_hasher(encoded)
     try:
@@ -86,10 +88,10 @@ def takes_too_long(encoded: str) -> bool:
 
 
 def _work(hasher: BasePasswordHasher, told: dict[str, Any]) -> float:
-    """How many times the work of a new hash."""
+    """Return how many times the work of a new hash this one takes."""
     rounds = getattr(hasher, "rounds", None)
     if rounds is not None:
-        # bcrypt's doubles with each.
+        # The work of bcrypt doubles with each round.
         doubled: int = told.get("work_factor", rounds) - rounds
         return float(2.0**doubled)
     work = 1.0
@@ -101,10 +103,10 @@ def _work(hasher: BasePasswordHasher, told: dict[str, Any]) -> float:
 
 
 def hash_plain(source_id: int, column: str) -> None:
-    """Hash what a column that becomes the password column holds in plain text.
+    """Hash the plain-text values of a column that becomes the password column.
 
-    Raises `Malformed` for what is no text and for a hash that takes far too much work, `TooLarge`
-    where there is too much to do in one request, and `NotHashed` (see `hashing`).
+    Raises `Malformed` for a value that is not text and for a hash that takes far too much work,
+    `TooLarge` if there are too many values for one request, and `NotHashed` (see `hashing`).
     """
     plain = []
     for entry in Entry.objects.filter(data_source_id=source_id):
@@ -131,7 +133,7 @@ def hash_plain(source_id: int, column: str) -> None:
 
 
 def still_held(source_id: int, columns: Iterable[str]) -> list[str]:
-    """Those of the columns that some row still has a value in."""
+    """Return those of the columns in which some row still has a value."""
     return [column for column in columns if _is_held(source_id, column)]
 
 

@@ -1,4 +1,4 @@
-"""Data sources as requests need them: found by number or name in one query, and locked."""
+"""Data sources as requests need them: looked up by id or name in one query, and locked."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ TABLE = DataSource._meta.db_table
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A data source as it is while one request is answered."""
+    """A data source in its state while one request is answered."""
 
     id: int
     name: str
     columns: tuple[str, ...]
-    # The columns that an administrator declared. What a name means is decided by these only.
+    # The columns that an administrator declared. Only these decide what a name means.
     declared: frozenset[str]
     app_id: int | None
     login: Login | None
     secret: frozenset[str]
-    # What compiled rules are kept under: equal only where rules, columns and definition are.
+    # The cache key of compiled rules: equal only if rules, columns and definition are.
     key: tuple[Any, ...]
     views: tuple[View, ...] = ()
-    # The columns that have an index, with what a query says to use it.
+    # The columns that have an index, with the SQL by which a query uses it.
     indexed: Mapping[str, Keys] = field(default_factory=dict)
     # Changes with every change of the rules; part of `key`.
     rules_tag: str = ""
 
 
 def reference_of(text: str, name: bool = False) -> int | str:
-    """What a text refers to: a number, or a name; with `name` digits are a name, too.
+    """Return what a text refers to: an id, or a name; with `name`, digits are a name, too.
 
-    Raises `Malformed` for what can be no name.
+    Raises `Malformed` if the text cannot be a name.
     """
     if text.isascii() and text.isdigit() and not name:
         return int(text[:30])
@@ -58,7 +58,7 @@ def reference_of(text: str, name: bool = False) -> int | str:
 
 
 def find(reference: int | str) -> Source | None:
-    """The data source of a number or a name, by one query; None where there is none."""
+    """Return the data source with an id or a name, by one query; None if there is none."""
     wanted = Beside.of(reference)
     if wanted is None:
         return None
@@ -71,7 +71,7 @@ def find(reference: int | str) -> Source | None:
 
 
 def fields_sql() -> str:
-    """The fields of a `Source`, of the table called `d`."""
+    """Return the columns of a `Source`, from the table with the alias `d`."""
     cast = "::text" if connection.vendor == "postgresql" else ""
     return (
         f"d.id,d.name,d.app_id,d.rules_tag,d.columns{cast},d.written_columns{cast},"
@@ -81,43 +81,44 @@ def fields_sql() -> str:
 
 @dataclass(slots=True)
 class Beside:
-    """The data source that a request names, for whoever looks up something else first and can
-    read it in the same statement. That saves a request one of three round trips.
+    """The data source that a request names, for code that reads something else first.
+
+    Both are read in the same statement, which saves a request one of three round trips.
     """
 
     reference: int | str
     # "id" or "name".
     column: str
-    # Whether its row is locked as well, and how: only in a transaction on PostgreSQL. A row that
-    # somebody else has locked is not waited for, but read as absent, with everything else.
+    # Whether and how its row is locked, which is possible only in a transaction on PostgreSQL. A
+    # row that another transaction has locked is not waited for: the whole statement finds nothing.
     lock: Literal["", "SHARE", "NO KEY UPDATE"] = ""
     is_read: bool = False
     source: Source | None = None
 
     @classmethod
     def of(cls, reference: int | str) -> Beside | None:
-        """None for a number that no data source can have."""
+        """Return an object for a reference; None for an id that no data source can have."""
         if isinstance(reference, int):
             return cls(reference, "id") if 0 < reference <= MAX_INTEGER else None
         return cls(reference, "name")
 
     @property
     def join_sql(self) -> str:
-        """The data source `d` behind the `FROM` of another statement."""
+        """The join with the data source `d`, to follow the `FROM` of another statement."""
         return _join_sql(self.column, self.lock)
 
     @property
     def params(self) -> tuple[int | str, ...]:
-        """The parameters of `join_sql`. With `lock`, the reference is an id."""
+        """The parameters of `join_sql`. With `lock`, the reference has to be an id."""
         return (self.reference, queue_of(int(self.reference))) if self.lock else (self.reference,)
 
     @property
     def lock_sql(self) -> str:
-        """The end of a statement that reads it."""
+        """The end of a statement that joins the data source."""
         return f" FOR {self.lock} OF d SKIP LOCKED" if self.lock else ""
 
     def take(self, row: tuple[Any, ...]) -> None:
-        """Note the fields of `fields_sql` that were read; all NULL where there is none."""
+        """Store the columns of `fields_sql` that were read; they are all NULL if none was found."""
         self.is_read = True
         self.source = None if row[0] is None else _source(row)
 
@@ -126,26 +127,26 @@ class Beside:
 def _join_sql(column: str, lock: str) -> str:
     if not lock:
         return f" LEFT JOIN {TABLE} d ON d.{column} = %s "
-    # PostgreSQL locks no row that an outer join may lack.
+    # PostgreSQL cannot lock the optional side of an outer join.
     shared = "_shared" if lock == "SHARE" else ""
     turn = f"pg_try_advisory_xact_lock{shared}(%s)"
     return f" JOIN {TABLE} d ON d.{column} = %s AND {turn} "
 
 
 def source_of(model: DataSource) -> Source:
-    """The `Source` of a data source that has just been read as a model. Raises `DoesNotExist`."""
+    """Return the `Source` of a model that has just been read. Raises `DoesNotExist` if gone."""
     found = find(model.pk)
     if found is None:
         raise DataSource.DoesNotExist
     return found
 
 
-# The last state of each data source, by its id.
+# Parsed data sources by id; `key` shows whether one is still valid.
 _parsed: Cache[int, Source] = Cache("data sources", 1_000)
 
 
 def _source(row: tuple[Any, ...]) -> Source:
-    """Parsed once, as long as nothing about it changes."""
+    """Return the source for a row, which is parsed only if something has changed."""
     source = _parsed.get(row[0])
     if source is None or source.key != row:
         identifier, name, app_id, tag, columns, made, definition, secret, indexes = row
@@ -168,7 +169,7 @@ def _source(row: tuple[Any, ...]) -> Source:
 
 
 def _indexed(source_id: int, indexes: dict[str, dict[str, Any]]) -> dict[str, Keys]:
-    """Of the indexes, those that can be used."""
+    """Return those of the indexes that can be used."""
     return {
         column: keys_of(connection.vendor, source_id, column, bool(told.get("pieces")))
         for column, told in indexes.items()
@@ -177,10 +178,10 @@ def _indexed(source_id: int, indexes: dict[str, dict[str, Any]]) -> dict[str, Ke
 
 
 def check_unchanged(source: Source, alone: bool) -> None:
-    """Lock a data source for a write that nobody's rules decide, such as one in the admin.
+    """Lock a data source for a write that no rules decide, such as one in the admin.
 
-    Raises `Changed` where rows would now be stored in another way than was read: other columns are
-    secret, or people sign in with others. Nobody changes that until the transaction ends.
+    Raises `Changed` if rows would now have to be stored differently from what was read, because
+    other columns are secret or hold the sign-in. Nobody can change that until the transaction ends.
     """
     now = locked(source.id, alone)
     if now is None or (now.login, now.secret) != (source.login, source.secret):
@@ -188,10 +189,10 @@ def check_unchanged(source: Source, alone: bool) -> None:
 
 
 def locked(source_id: int, alone: bool = True) -> Source | None:
-    """A data source as it is once it is locked, until the transaction ends; None if it is gone.
+    """Lock a data source until the transaction ends, and return its state; None if it is gone.
 
-    `alone`: no other write that is `alone` goes on meanwhile. Otherwise others may share the lock,
-    on PostgreSQL; nobody changes the data source itself then, either.
+    With `alone` the lock is exclusive. Otherwise other writers can share it, on PostgreSQL; even
+    then nobody can change the data source itself.
     """
     if connection.vendor == "sqlite":
         lock(source_id)
@@ -201,18 +202,18 @@ def locked(source_id: int, alone: bool = True) -> Source | None:
 
 
 def queue_of(source_id: int) -> int:
-    """The number of the advisory lock that stands before the lock of a data source's row.
+    """Return the key of the advisory lock that is taken before the lock of a data source's row.
 
-    PostgreSQL lets a transaction share a row's lock even while another one waits to have it alone,
-    so that a steady load of writers would hold up whoever saves rules for ever. Nobody passes those
-    who wait for an advisory lock.
+    PostgreSQL lets a transaction share a row's lock even while another one waits for an exclusive
+    lock, so a steady load of writers could block an administrator who saves rules forever. An
+    advisory lock is granted in order of arrival.
     """
     name = f"{TABLE} {source_id}".encode()
     return int.from_bytes(blake2b(name, digest_size=8).digest(), "big", signed=True)
 
 
 def _row_in_turn(source_id: int, fields: str, alone: bool) -> tuple[Any, ...] | None:
-    """Fields of a data source on PostgreSQL, whose row is locked once it is this one's turn."""
+    """Read columns of a data source on PostgreSQL, with its row locked in order of arrival."""
     shared, how = ("", "NO KEY UPDATE") if alone else ("_shared", "SHARE")
     with connection.cursor() as cursor:
         cursor.execute(
@@ -225,10 +226,10 @@ def _row_in_turn(source_id: int, fields: str, alone: bool) -> tuple[Any, ...] | 
 
 
 def lock(source_id: int) -> None:
-    """Wait for everyone else who writes the whole of a data source. In a transaction, first.
+    """Lock a data source exclusively. This has to be the first statement of a transaction.
 
-    SQLite has no row locks; its first statement has to be one that writes, or a later one fails
-    at once where another writer came between.
+    SQLite has no row locks; its first statement has to be a write, because a later write fails at
+    once if another writer came in between.
     """
     if connection.vendor != "sqlite":
         _row_in_turn(source_id, "1", alone=True)
@@ -238,7 +239,7 @@ def lock(source_id: int) -> None:
 
 
 def bump_rules_version(source_id: int) -> None:
-    """Say that the rules are others than before: the number grows, compiled rules are stale."""
+    """Mark the rules as changed: increase the revision, and invalidate compiled rules."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {TABLE} SET revision=revision+1, rules_tag=%s, updated_at=%s WHERE id=%s",

@@ -1,5 +1,5 @@
-"""Save data sources: the only place, so that what a definition means (who signs in, what is secret)
-is always carried out.
+"""Saves data sources. This is the only place that does, so that a definition always takes effect:
+who can sign in, and what is secret.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from ..models import DataSource, check_columns, check_definition, new_tag
 from . import passwords, registry
 from .normalization import compose_stored
 
-# A data source gets a name: `source`, and the name that it had `before`, None for a new one. A
-# receiver raises `ValidationError` where it must not.
+# Sent when a data source gets a name, with `source`, and the name `before` (None for a new one). A
+# receiver raises `ValidationError` to refuse the name.
 naming = Signal()
 
 
 def save(source: DataSource, build: bool = True) -> None:
-    """Validate and save a new or changed data source, and carry out its definition; its indexes
-    are made later, unless `build` says that the caller does.
+    """Validate and save a data source, and apply its definition. Raises `ValidationError`.
 
-    A column that becomes the password column is secret from now on, and the passwords that it
-    holds in plain text are hashed. Raises `ValidationError`.
+    A column that becomes the password column is secret from now on, and the passwords in it that
+    are plain text are hashed. Indexes are built later; with `build=False`, the caller builds them.
     """
     source.full_clean(exclude=["app", "owner"])
-    # Django asks no validator about what is empty, and `[]` is no definition.
+    # Django does not run validators for empty values, and `[]` is not a valid definition.
     check_columns(source.columns)
     check_definition(source.definition)
     hashing.begin()
@@ -79,8 +78,9 @@ def save(source: DataSource, build: bool = True) -> None:
 
 
 def _check_indexed(source: DataSource, before: list[str]) -> None:
-    """Raises `ValidationError` for a column that is marked as indexed and cannot be; `before`: the
-    columns that were marked.
+    """Raise `ValidationError` for a column that cannot be marked as indexed.
+
+    `before` are the columns that were marked.
     """
     marked = source.indexed_columns
     problem = problem_with_indexed(marked, source.columns, source.secret_columns)

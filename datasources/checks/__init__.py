@@ -1,1 +1,1 @@
-"""System checks, registered when the app is ready: of the settings, and of the database."""
+"""System checks of the settings and of the database, registered when the app is ready."""

@@ -1,4 +1,4 @@
-"""System checks of what the database holds: `manage.py check --database default`."""
+"""System checks of the database's content: `manage.py check --database default`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from ..models import DataSource
 def check_functions(
     app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
-    """Are PostgreSQL's functions those of this release?
+    """Check that PostgreSQL's functions are those of this release.
 
-    A warning and not an error, because `migrate` runs this check before it makes them.
+    This is a warning rather than an error, because `migrate` runs this check before it creates
+    them.
     """
     if alias() not in (databases or ()):
         return []
@@ -38,7 +39,7 @@ def check_functions(
 def check_indexes(
     app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
-    """Was the building of an index cut short?"""
+    """Check that no index was left unfinished."""
     if alias() not in (databases or ()):
         return []
     return [
@@ -56,7 +57,7 @@ def check_indexes(
 def check_marks(
     app_configs: object, databases: Sequence[str] | None = None, **kwargs: object
 ) -> list[CheckMessage]:
-    """Do more columns have an index than inserts can bear?"""
+    """Check that not too many columns have an index, because each makes inserts slower."""
     from ..indexes.marks import marks
 
     if alias() not in (databases or ()) or not _has_table():
@@ -76,7 +77,7 @@ def check_marks(
 
 
 def _has_table() -> bool:
-    """Whether the table is there with its columns: `migrate` checks before it makes them."""
+    """Whether the table has all its columns; `migrate` runs checks before it creates them."""
     model = DataSource._meta
     with connection.cursor() as cursor:
         if model.db_table not in connection.introspection.table_names(cursor):

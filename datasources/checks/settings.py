@@ -1,4 +1,4 @@
-"""System checks: what would go wrong later, said at start-up with what to do about it."""
+"""System checks that find problems at start-up, with hints what to do about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..values.validation import join_some, printable
 
 @register()
 def check_settings(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Does `ROWKEEPER` hold known settings only?"""
+    """Check that `ROWKEEPER` has only known settings."""
     unknown = sorted(set(getattr(settings, "ROWKEEPER", {})) - set(DEFAULTS))
     return [
         Error(
@@ -32,7 +32,7 @@ def check_settings(app_configs: object, **kwargs: object) -> list[CheckMessage]:
 
 @register(deploy=True)
 def check_cache(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
-    """Can counters of sign-in attempts be pushed out of the cache by others?"""
+    """Check that other entries cannot push counters of sign-in attempts out of the cache."""
     config = settings.CACHES.get(setting("CACHE"), {})
     local = str(config.get("BACKEND", "")).endswith(".LocMemCache")
     kept = config.get("OPTIONS", {}).get("MAX_ENTRIES", config.get("MAX_ENTRIES", 300))
@@ -50,7 +50,7 @@ def check_cache(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_database(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
-    """Is the database one that the query language is written for?"""
+    """Check that the query language supports the database."""
     names = sorted(name for name in connections if connections[name].vendor != "unknown")
     if alias() not in names:
         return [
@@ -74,7 +74,7 @@ def check_database(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
 
 
 def routed_elsewhere() -> list[CheckMessage]:
-    """An error for each model that a decision rests on and that a router puts elsewhere."""
+    """Return an error for each model that decisions depend on and a router puts elsewhere."""
     found: list[CheckMessage] = []
     for model in apps.get_models(include_auto_created=True):
         if not (is_own(model) or is_joined(model)):
@@ -103,9 +103,9 @@ def _elsewhere(model: type[Model], places: set[str]) -> Error:
 def check_dotted_columns(
     app_configs: object, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Which declared columns have dots in their names, so that no path of that name is looked up?
+    """Report declared columns with dots in their names, which hide paths of the same name.
 
-    One message for each data source that has such columns. Runs with `check --database`.
+    There is one message for each data source with such columns. Runs with `check --database`.
     """
     from ..models import DataSource
 
@@ -132,7 +132,7 @@ def check_dotted_columns(
 
 @register()
 def check_time_zones(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Are times stored with their time zone?"""
+    """Check that times are stored with their time zone."""
     if settings.USE_TZ:
         return []
     return [
@@ -146,7 +146,7 @@ def check_time_zones(app_configs: object, **kwargs: object) -> list[CheckMessage
 
 @register(deploy=True)
 def check_requests_are_buffered(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Is there a proxy in front that reads requests before a thread works on them?"""
+    """Check that a proxy reads whole requests before a thread works on them."""
     if setting("TRUSTED_PROXIES"):
         return []
     return [

@@ -1,1 +1,1 @@
-"""From the values of the query language to SQL."""
+"""Compiles the values of the query language to SQL."""

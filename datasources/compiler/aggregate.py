@@ -1,7 +1,7 @@
-"""The SQL of a pipeline, and of `distinct`: one table after another in a WITH.
+"""The SQL of an aggregation pipeline, and of `distinct`: a WITH clause with a table for each stage.
 
-Every table has a column `n`, the place of its document among the others, so that a sort is
-stable and a group stands where its first document stood.
+Every table has a column `n`, the position of its document among the others, so that a sort is
+stable and a group has the position of its first document.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from .json_values import VALUES, Values, listed, object_text
 from .projection import entry_text, field_text
 from .where import Dialect
 
-# What a document carries while it is an entry.
+# The columns that a document has while it is still an entry.
 _OF_ENTRIES = 'id,data,"order",data_source_id,created_at,updated_at'
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A query for JSON texts: the tables of its WITH, the last one's name, the text of a row."""
+    """A query for JSON texts: the tables of its WITH, the name of the last, the text of a row."""
 
     tables: Sql
     last: str
     text: Sql
 
     def rows(self, part: Sql) -> Sql:
-        """The texts, in their order; `part` is LIMIT and OFFSET."""
+        """Return the query for the texts, in their order; `part` is LIMIT and OFFSET."""
         return Sql(
             f"{self.tables.text} SELECT {self.text.text} FROM {self.last} ORDER BY n{part.text}",
             (*self.tables.params, *self.text.params, *part.params),
         )
 
     def count(self) -> Sql:
-        """How many there are in all."""
+        """Return the query for their number."""
         return Sql(f"{self.tables.text} SELECT count(*) FROM {self.last}", self.tables.params)
 
 
 def aggregate_sql(dialect: Dialect, pipeline: Pipeline, entries: Sql, shown: Projection) -> Rows:
-    """The results of a pipeline over `entries`, a table of them with its WHERE."""
+    """Return the query for a pipeline over `entries`, which is a table with its WHERE."""
     tables = _Tables(dialect)
     tables.add([Sql("id AS n"), Sql(_OF_ENTRIES)], entries)
     for stage in pipeline.stages:
@@ -71,7 +71,7 @@ def aggregate_sql(dialect: Dialect, pipeline: Pipeline, entries: Sql, shown: Pro
 def distinct_sql(
     dialect: Dialect, columns: Sequence[str], order: Sequence[OrderTerm], entries: Sql
 ) -> Rows:
-    """The distinct combinations of columns, each as an entry that has `data` alone."""
+    """Return the query for distinct combinations of columns, each as an entry with only `data`."""
     tables = _Tables(dialect)
     tables.add([Sql("id AS n"), Sql(_OF_ENTRIES)], entries)
     tables.group(Group(tuple(OfRow((column,)) for column in columns), tuple(columns), ()))
@@ -82,14 +82,14 @@ def distinct_sql(
 
 
 class _Tables:
-    """The tables so far. `carried`: what the last one has beside `n`."""
+    """Builds the tables. `carried`: the columns of the last table in addition to `n`."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.values: Values = VALUES[dialect.name]
         self.carried = _OF_ENTRIES
-        # PostgreSQL would write an expression out wherever its name stands, and twenty stages of
-        # a few uses each are more than it could plan.
+        # Without this, PostgreSQL copies an expression to each place that uses its name, and it
+        # cannot plan twenty stages with a few uses each.
         self.fence = "" if dialect.name == "sqlite" else " OFFSET 0"
         self._tables: list[Sql] = []
 
@@ -99,7 +99,7 @@ class _Tables:
         return f"s{len(self._tables) - 1}"
 
     def rows(self, text: Sql) -> Rows:
-        """The query as it is to run."""
+        """Return the query over all tables."""
         tables = [
             Sql(f"s{at} AS ({table.text})", table.params) for at, table in enumerate(self._tables)
         ]
@@ -107,7 +107,7 @@ class _Tables:
         return Rows(Sql(f"WITH {joined.text}", joined.params), self.last, text)
 
     def add(self, columns: Sequence[Sql], source: Sql | None = None, end: str = "") -> None:
-        """Another table, of the last one unless it says of what."""
+        """Add a table that selects from `source`, or by default from the last table."""
         chosen, origin = listed(columns), source or Sql(self.last)
         self._tables.append(
             Sql(
@@ -119,14 +119,14 @@ class _Tables:
     # -- stages
 
     def project(self, expressions: Sequence[Expression]) -> None:
-        """Each document becomes one with these values, as `f0`, `f1` …"""
+        """Replace each document by one with these values, as `f0`, `f1` …"""
         self._evaluate([], expressions)
         names = [f"f{at}" for at in range(len(expressions))]
         self.add([Sql("n"), *self._converted(expressions, names)], end=self.fence)
         self.carried = ",".join(names)
 
     def group(self, stage: Group) -> None:
-        """One document for each combination of keys: `_id` as `f0`, then the totals."""
+        """Make one document for each combination of keys: `_id` as `f0`, then the totals."""
         expressions = [*stage.keys, *(total.of for total in stage.totals)]
         self._evaluate([], expressions)
         names = [f"w{at}" for at in range(len(expressions))]
@@ -153,12 +153,12 @@ class _Tables:
         return Sql(f"{self.values.value(text.text)} AS f0", text.params)
 
     def sort(self, stage: Sort) -> None:
-        """Number the documents of the stage before in another order."""
+        """Number the documents of the previous stage in another order."""
         self._evaluate([Sql(self.carried)], [reference for reference, _ in stage.terms])
         self.number([descending for _, descending in stage.terms])
 
     def number(self, descends: Sequence[bool]) -> None:
-        """Number the documents by `v0`, `v1` …, and where these are alike as they were."""
+        """Number the documents by `v0`, `v1` …; ties keep their previous order."""
         terms = [
             rank + (" DESC" if descending else "")
             for at, descending in enumerate(descends)
@@ -170,18 +170,18 @@ class _Tables:
     # -- expressions
 
     def at(self, column: str, keys: Iterable[str]) -> list[Sql]:
-        """Members of an object, as `v0`, `v1` …"""
+        """Return members of an object, as `v0`, `v1` …"""
         found = [self.values.at(column, (key,)) for key in keys]
         return [Sql(f"{item.text} AS v{at}", item.params) for at, item in enumerate(found)]
 
     def _evaluate(self, kept: Sequence[Sql], expressions: Sequence[Expression]) -> None:
-        """A table with each expression, before any conversion, as `v0`, `v1` …"""
+        """Add a table with each expression, before any conversion, as `v0`, `v1` …"""
         found = map(self._value, expressions)
         made = [Sql(f"{item.text} AS v{at}", item.params) for at, item in enumerate(found)]
         self.add([Sql("n"), *kept, *made], end=self.fence)
 
     def _converted(self, expressions: Sequence[Expression], names: Sequence[str]) -> list[Sql]:
-        """`v0`, `v1` … under these names, converted where the expression says so."""
+        """Return `v0`, `v1` … under these names, converted if the expression is `ToNumber`."""
         return [
             Sql(
                 f"{self.values.to_number(f'v{at}') if isinstance(item, ToNumber) else f'v{at}'} "

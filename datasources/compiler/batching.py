@@ -1,7 +1,7 @@
-"""Many conditions of one shape as a single one, over a list of what differs in them.
+"""Replaces many conditions of the same shape by a single one over a list of the values that differ.
 
-A database reads and plans the text of every condition, which takes it far longer than asking one
-of a row. Conditions that a client writes by the thousand differ in their values alone.
+To read and plan the text of a condition takes a database far longer than to test it on a row. When
+clients send thousands of conditions, they usually differ only in their values.
 """
 
 from __future__ import annotations
@@ -14,28 +14,31 @@ from typing import Any
 from ..sql import Sql, text_array
 from ..values.codec import dumps
 
-# So many of one shape are worth a list.
+# From this number of conditions of one shape on, a list pays off.
 MIN_BATCH = 16
 _MARK = re.compile("%s(::[a-z]+(?:\\[\\])?)?")
 
 
 @dataclass(frozen=True, slots=True)
 class ListBinding:
-    """How one database has a list of values in a condition.
+    """How one database binds a list of values in a condition.
 
-    `column`: the SQL type of a parameter, from its cast and the classes of its values; None where
-    it cannot be one of a list.
+    `column`: the SQL type of a parameter, from its cast and the classes of its values, or None if
+    the parameter cannot be in a list.
     """
 
     column: Callable[[str, frozenset[type]], str | None]
-    # The JSON text of a value, from that type; None where it cannot be in a list.
+    # The JSON text of a value of that type, or None if the value cannot be in a list.
     member: Callable[[str, Any], str | None]
-    # The table of a list, whose one parameter is JSON: (its name, the types of its columns).
+    # The SQL of a list as a table, whose one parameter is JSON: (its name, the types of columns).
     table: Callable[[str, Sequence[str]], str]
 
 
 def batch_conditions(parts: Sequence[Sql], word: str, lists: ListBinding) -> list[Sql]:
-    """Join conditions of one shape into fewer ones with lists of values. `word` joins them all."""
+    """Join conditions of one shape into fewer ones with lists of values.
+
+    `word` is the operator that joins all conditions, `" AND "` or `" OR "`.
+    """
     by_text: dict[str, list[Sql]] = {}
     for part in parts:
         by_text.setdefault(part.text, []).append(part)
@@ -46,7 +49,7 @@ def batch_conditions(parts: Sequence[Sql], word: str, lists: ListBinding) -> lis
 
 
 def _batch(text: str, alike: list[Sql], word: str, lists: ListBinding) -> list[Sql]:
-    """One condition in place of those that are alike, and the few that cannot be in it."""
+    """Return one condition in place of `alike`, and those that cannot be in its list."""
     values = list(zip(*(part.params for part in alike), strict=True))
     differ = [at for at, column in enumerate(values) if not _is_one(column)]
     if not differ:
@@ -65,7 +68,7 @@ def _batch(text: str, alike: list[Sql], word: str, lists: ListBinding) -> list[S
             others.append(part)
         else:
             members.append(_object(text for text in texts if text is not None))
-    # Inside of another list its name has to be another.
+    # A list inside another list needs a different name.
     name = f"many{text.count('AS many')}"
     marks = iter(range(len(values)))
     columns = {at: f"{name}.p{number}" for number, at in enumerate(differ)}
@@ -74,7 +77,7 @@ def _batch(text: str, alike: list[Sql], word: str, lists: ListBinding) -> list[S
     table, params = lists.table(name, kinds), (f"[{','.join(members)}]", *same)
     if word == " OR ":
         return [Sql(f"((EXISTS(SELECT 1 FROM {table} WHERE {inside})) IS TRUE)", params), *others]
-    # All of them hold where none of them does not.
+    # All conditions are true if there is none that is not true.
     condition = f"((EXISTS(SELECT 1 FROM {table} WHERE ({inside}) IS NOT TRUE)) IS NOT TRUE)"
     return [Sql(condition, params), *others]
 
@@ -98,7 +101,7 @@ def _column_sqlite(cast: str, classes: frozenset[type]) -> str | None:
 
 
 def _member_sqlite(kind: str, value: Any) -> str | None:
-    # As text: SQLite before 3.43 may miss the nearest double in the last place.
+    # As text, because SQLite before 3.43 can be off by one unit in the last place.
     return dumps(repr(value) if value.__class__ is float else value)
 
 
@@ -129,10 +132,10 @@ def _column_postgresql(cast: str, classes: frozenset[type]) -> str | None:
 
 
 def _member_postgresql(kind: str, value: Any) -> str | None:
-    # JSON's null would be SQL's in such a table.
+    # Such a table would turn JSON's null into SQL's NULL.
     if kind == "jsonb":
         return None if value == "null" else str(value)
-    # As the text of an array. A JSON array would become one of several dimensions where it nests:
+    # As the text of an array. PostgreSQL turns a nested JSON array into a multidimensional one:
     # `[[1,2]]` would have the members 1 and 2.
     if kind == "jsonb[]":
         return dumps(text_array(value))

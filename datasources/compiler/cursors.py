@@ -1,7 +1,7 @@
-"""The SQL of `after`: the values that a cursor keeps of a row, and what comes behind them.
+"""The SQL of `after`: the values of a row that a cursor holds, and the rows behind it.
 
-It follows `projection.order_sql`: over types, then by number or text; lists and objects are alike
-there, so that the next term or the id decides.
+The comparison follows `projection.order_sql`: first the type, then the number or text. All lists
+and objects compare as equal, so the next term or the id decides.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TIMES = ("createdAt", "updatedAt")
 
 
 def place_sql(dialect: Dialect, order: Sequence[OrderTerm]) -> list[Sql]:
-    """The columns of a query that hold a row's place, the id last."""
+    """Return the columns of a query that make up a cursor of each row, with the id last."""
     return [*(_held(dialect, term) for term in order), Sql("id")]
 
 
@@ -35,7 +35,7 @@ def _held(dialect: Dialect, term: OrderTerm) -> Sql:
             return Sql(column)
         if dialect.name == "postgresql":
             return Sql(f"to_char({column} AT TIME ZONE 'UTC','YYYY-MM-DD HH24:MI:SS.US')")
-        # As it is stored: Django makes a time of a plain column.
+        # As it is stored: Django converts a plain column to a `datetime`.
         return Sql(f"{column}||''")
     value = VALUES[dialect.name].at("data", (term.name,))
     kind, cast = ("json_type", "") if dialect.name == "sqlite" else ("jsonb_typeof", "::text")
@@ -47,7 +47,10 @@ def _held(dialect: Dialect, term: OrderTerm) -> Sql:
 
 
 def place_of(order: Sequence[OrderTerm], row: Sequence[Any]) -> Place:
-    """The place of a row in an order, as values. Those of columns are JSON text."""
+    """Return the place of a row in an order, from the columns of `place_sql`.
+
+    The values of columns are JSON text in `row`, and are parsed.
+    """
     found = [
         loads(restore_large_doubles(item)) if term.is_column and item is not None else item
         for term, item in zip(order, row, strict=False)
@@ -59,8 +62,10 @@ def place_of(order: Sequence[OrderTerm], row: Sequence[Any]) -> Place:
 
 
 def behind_sql(dialect: Dialect, order: Sequence[OrderTerm], place: Place) -> Sql:
-    """The condition of the rows that stand behind a place in this order. It has `+id` for `id`:
-    SQLite would choose an index for it, and read every row behind the place, of which few fit.
+    """Return the condition for the rows behind a place in this order.
+
+    It says `+id` for `id`, because SQLite would otherwise choose the index of ids, and read every
+    row behind the place, although few of them match.
     """
     ways, alike = [], Sql("1=1")
     for term, value in zip(order, place, strict=False):
@@ -69,7 +74,7 @@ def behind_sql(dialect: Dialect, order: Sequence[OrderTerm], place: Place) -> Sq
         ways.append(_both(alike, beyond))
         alike = _both(alike, level)
     ways.append(_both(alike, Sql("+id>%s", (place[-1],))))
-    # Side by side, as SQLite's parser takes no deep nesting.
+    # Flat, because SQLite's parser limits nesting.
     text = " OR ".join(way.text for way in ways)
     return Sql(f"({text})", tuple(param for way in ways for param in way.params))
 
@@ -88,7 +93,7 @@ def _by_field(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple
 
 
 def _by_column(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple[Sql, Sql]:
-    """(behind the value, level with it)."""
+    """Return the conditions (behind the value, equal to the value)."""
     kind, number, text = order_keys(dialect, term.name)
     rank = _rank(value)
     beyond = Sql(f"({kind.text}){sign}{rank}", kind.params)
@@ -113,7 +118,7 @@ def _by_column(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tupl
 
 
 def _rank(value: Any) -> int:
-    """As in `order`: null, false, true, numbers, text, the rest."""
+    """Return the rank of a value in `order`: null, false, true, numbers, text, the rest."""
     if value is None:
         return 0
     if value.__class__ is bool:

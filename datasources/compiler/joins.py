@@ -1,9 +1,10 @@
 """The SQL of `join`: one query for the joined rows of a whole page of entries.
 
-A value joins what `{column: {"$eq": value}}` finds in the other data source, so a member of a
-list there will do. What is missing, null, a list or an object on the entry's side joins nothing.
+A value joins the rows that `{column: {"$eq": value}}` finds in the other data source, so a member
+of a list there matches, too. If the entry's value is missing, null, a list or an object, it joins
+nothing.
 
-What others have stored in lists may cost time in proportion to its length, not more.
+Lists that other users have stored may cost time in proportion to their length, but no more.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .where import Dialect
 
 _CARRIED = 'id,data,"order",data_source_id,created_at,updated_at'
 
-# Of one join: lines of an answer.
+# The most rows in the answer of one join.
 MAX_JOINED = 1_000_000
 
 # The JSON texts of an entry's values, one for each pair of `on`.
@@ -28,7 +29,7 @@ Key = tuple[str, ...]
 
 
 def keys_sql(dialect: Dialect, joins: Sequence[Join]) -> list[Sql]:
-    """The columns of a query that hold an entry's values for all joins, as JSON text."""
+    """Return the columns of a query with an entry's values for all joins, as JSON text."""
     values = VALUES[dialect.name]
     cast = "" if dialect.name == "sqlite" else "::text"
     found = [values.scalar(pair.left) for join in joins for pair in join.on]
@@ -36,8 +37,9 @@ def keys_sql(dialect: Dialect, joins: Sequence[Join]) -> list[Sql]:
 
 
 def required_sql(dialect: Dialect, join: Join, rows: Sql, ours: Sql) -> Sql:
-    """The condition of an entry that at least one of `rows` joins: a table with its WHERE, as
-    `ours` is, the entries that are asked about.
+    """Return the condition that at least one of `rows` joins an entry.
+
+    `rows` and `ours` (the entries that are tested) are tables with their WHERE.
     """
     values, on = VALUES[dialect.name], join.on
     sides = listed([values.scalar(pair.left) for pair in on])
@@ -65,10 +67,10 @@ def _keys(on: Sequence[Pair], of: str = "") -> str:
 
 
 def _found(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
-    """The joined columns' values: (id, `k0`, `k1` …), a row for each member of a list.
+    """Return the values of the joined columns, (id, `k0`, `k1` …), a row for each list member.
 
-    Rows without a list, which are nearly all, need no function. Those with several lists are left
-    to `_of_lists`.
+    Rows without a list, which are nearly all, need no function call. Rows with several lists are
+    left to `_of_lists`.
     """
     types = [values.type_at(pair.right) for pair in on]
     plain = _conditions(types, f" IN {values.scalars}", " AND ")
@@ -100,7 +102,7 @@ def _number_of_lists(types: Sequence[Sql], test: str) -> Sql:
 
 
 def _lists(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
-    """The rows with lists in several of the columns."""
+    """Return the rows that have lists in several of the columns."""
     several = _number_of_lists([values.type_at(pair.right) for pair in on], ">1")
     return Sql(
         f"SELECT id AS found,data FROM {rows.text} AND {several.text}",
@@ -109,9 +111,10 @@ def _lists(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
 
 
 def _of_lists(values: Values, on: Sequence[Pair], told: str) -> Sql:
-    """What rows of `l`, with several lists, are joined to in `w`: (`told` of that, id).
+    """Return the matches of `w` with rows of `l`, which have several lists: (`told` of `w`, id).
 
-    Column by column: two lists in one row of a megabyte have ten billion pairs of members.
+    Each column is matched separately, because two lists in a row of one megabyte have ten billion
+    pairs of members.
     """
     parts = []
     for at, pair in enumerate(on):
@@ -137,10 +140,13 @@ def _conditions(types: Sequence[Sql], test: str, word: str) -> Sql:
 def joined_sql(
     dialect: Dialect, join: Join, table: str, rows: Sql, shown: Projection, keys: Sequence[Key]
 ) -> Sql:
-    """What is joined to each key, as (place of the key, JSON text); of entries, as (place, id,
-    JSON text or NULL where another line of the same id has it), and no more than MAX_JOINED.
+    """Return the joined rows of each key, as (position of the key, JSON text).
 
-    `table` is that of all entries, `rows` those of the joined data source that may be listed.
+    A join of kind `entries` returns (position, id, JSON text or NULL if another line has the text
+    of this id), and at most one line more than MAX_JOINED.
+
+    `table` is the table of all entries; `rows` are those of the joined data source that may be
+    read.
     """
     values = VALUES[dialect.name]
     theirs, wanted = _found(values, join.on, rows), _wanted(dialect, keys)
@@ -166,7 +172,7 @@ def joined_sql(
 
 
 def _wanted(dialect: Dialect, keys: Sequence[Key]) -> Sql:
-    """The keys as a table: their place, then their values."""
+    """Return the keys as a table: their position, then their values."""
     width = range(len(keys[0]))
     if dialect.name == "sqlite":
         columns = ",".join(f"json_extract(value,'$[{at}]') AS k{at}" for at in width)

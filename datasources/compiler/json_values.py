@@ -1,6 +1,6 @@
-"""JSON values as columns of SQL: reached, compared, sorted and written alike on both databases.
+"""JSON values in SQL: access, comparison, order and text, with the same results on both databases.
 
-On PostgreSQL a value is a jsonb, on SQLite its JSON text; SQL's NULL is a missing one. The
+A value is a jsonb on PostgreSQL and JSON text on SQLite; a missing value is SQL's NULL. The
 functions take the name of a column that holds a value, never an expression with parameters.
 """
 
@@ -15,31 +15,31 @@ from ..values.codec import path_of
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """How one database says it."""
+    """How one database handles JSON values."""
 
-    # A path in a column that holds a row, or any other value: (column, keys).
+    # The value at a path in a column that holds a row or another value: (column, keys).
     at: Callable[[str, Sequence[str]], Sql]
-    # A JSON text that is a parameter.
+    # A parameter that is JSON text.
     parameter: str
     # The value as JSON text.
     text: Callable[[str], str]
     # JSON text as a value.
     value: Callable[[str], str]
-    # One spelling for all equal values, missing and null alike: what groups and joins compare.
+    # One representation for all equal values, missing and null included, for groups and joins.
     key: Callable[[str], str]
-    # Its place in an order, as three keys: the kind of value, the number, the text.
+    # The keys by which a value is sorted: the kind of value, the number, the text.
     ranks: Callable[[str], tuple[str, str, str]]
-    # The number that it is, or that its text spells; else null.
+    # The number that a value is, or that its text represents; otherwise null.
     to_number: Callable[[str], str]
     # The accumulators of `aggregate`, each as a value.
     accumulators: dict[str, Callable[[str], str]]
-    # The value of a column where it is a text, a number or a boolean; else NULL.
+    # The value of a column if it is a text, a number or a boolean; otherwise NULL.
     scalar: Callable[[str], Sql]
-    # The values of a column, lists opened, as a table: (rows, column, the table's name); its
-    # one column is `leaf(table)`.
+    # The values of a column, with lists expanded, as a table: (rows, column, the table's name).
+    # Its one column is `leaf(table)`.
     leaves: Callable[[str, str, str], Sql]
     leaf: Callable[[str], str]
-    # The type of a column's value, and the types that are scalar; a list's is 'array'.
+    # The type of a column's value ('array' for a list), and the types that are scalar.
     type_at: Callable[[str], Sql]
     scalars: str
 
@@ -106,7 +106,7 @@ SQLITE = Values(
 
 # -- PostgreSQL
 
-# Blanks as ASCII has them, a sign, digits, an exponent of at most three digits.
+# ASCII whitespace, a sign, digits, and an exponent of at most three digits.
 _BLANKS = r" \t\n\v\f\r"
 _SPELLS_NUMBER = (
     rf"E'^[{_BLANKS}]*[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?0*[0-9]{{1,3}})?[{_BLANKS}]*$'"
@@ -114,9 +114,9 @@ _SPELLS_NUMBER = (
 
 
 def _spelled(n: str) -> str:
-    """A numeric as jsonb: a whole one of 64 bits as such, others as the double nearest to it.
+    """Return a numeric as jsonb: 64-bit whole numbers as they are, others as the nearest double.
 
-    `numbers.spelled` says the same.
+    `numbers.spelled` does the same in Python.
     """
     return (
         f"CASE WHEN {n}=trunc({n}) AND abs({n})<9223372036854775808 THEN to_jsonb(trunc({n})) "
@@ -171,7 +171,7 @@ def _to_number_postgresql(v: str) -> str:
 
 def _avg_postgresql(v: str) -> str:
     number = _number(v)
-    # By way of text, as the cast from a double to numeric keeps 15 digits alone.
+    # Through text, because the cast from a double to numeric keeps only 15 digits.
     mean = f"((sum({number})::float8/count({number}))::text::numeric)"
     return (
         f"CASE WHEN count({number})=0 OR abs(sum({number}))>1.7976931348623157e308 "
@@ -230,13 +230,13 @@ POSTGRESQL = Values(
 VALUES = {"sqlite": SQLITE, "postgresql": POSTGRESQL}
 
 
-# -- what both share
+# -- shared by both databases
 
 
 def object_text(values: Values, members: Iterable[tuple[str, str]]) -> Sql:
-    """The JSON text of an object, from (key, column); a member that is missing is left out.
+    """Return the JSON text of an object, from (key, column); missing members are left out.
 
-    A balanced tree, as SQLite's depth is bounded.
+    The concatenation is a balanced tree, because SQLite limits the depth of expressions.
     """
     items = [
         Sql(
@@ -257,10 +257,10 @@ def _concatenated(items: list[Sql]) -> Sql:
 
 
 def listed(items: Sequence[Sql]) -> Sql:
-    """The items, divided by commas."""
+    """Return the items, separated by commas."""
     return Sql(",".join(item.text for item in items), all_params(items))
 
 
 def all_params(items: Iterable[Sql]) -> tuple[object, ...]:
-    """The parameters of all items, in their order."""
+    """Return the parameters of all items, in their order."""
     return tuple(param for item in items for param in item.params)

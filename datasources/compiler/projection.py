@@ -1,6 +1,6 @@
 """The SQL of an answer: which columns of a row, in which order, as the JSON text of entries.
 
-Rows go from the database to the answer as text. The two databases stand side by side.
+Rows go from the database to the answer as text. Each part has the SQL of both databases.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ FIELD_COLUMNS = {
 }
 
 
-# Characters of the columns that are picked: clients name them, and longer texts are not kept.
+# The most characters of picked columns for which the text is cached: clients name the columns.
 _MAX_KEPT = 5_000
 
 
 def entry_text(dialect: Dialect, projection: Projection, fields: tuple[str, ...], row: bool) -> Sql:
-    """The JSON text of an entry: `fields` of it, and with `row` its `data`."""
+    """Return the JSON text of an entry: these `fields`, and with `row` its `data`."""
     short = projection.pick is None or sum(map(len, projection.pick)) <= _MAX_KEPT
     return (_kept_text if short else _entry_text)(dialect, projection, fields, row)
 
@@ -51,22 +51,22 @@ _kept_text = memoize(1_000, f"{__name__}.kept_text")(_entry_text)
 
 
 def field_text(dialect: Dialect, name: str) -> str:
-    """The JSON text of a field of an entry."""
+    """Return the JSON text of a field of an entry."""
     column = FIELD_COLUMNS[name]
     if name not in ("createdAt", "updatedAt"):
         return column
     if dialect.name == "sqlite":
-        # Django writes `2026-01-31 12:00:00`, and `.123456` behind it unless that is nought.
+        # Django stores `2026-01-31 12:00:00`, followed by `.123456` unless that is zero.
         return f"'\"'||substr({column},1,10)||'T'||substr({column}||'.000',12,12)||'Z\"'"
     return f"to_char({column} AT TIME ZONE 'UTC',{_TIME_POSTGRESQL})"
 
 
-# In quotes, as JSON has it: a format writes `\\"` for one that is meant.
+# In quotes, as JSON requires; in a format, a literal quote is written `\\"`.
 _TIME_POSTGRESQL = '\'\\"YYYY-MM-DD"T"HH24:MI:SS.MS"Z\\"\''
 
 
 def row_text(dialect: Dialect, projection: Projection) -> Sql:
-    """The JSON text of a row without what the projection does not show."""
+    """Return the JSON text of a row with the columns that the projection shows."""
     sqlite = dialect.name == "sqlite"
     if projection.pick is not None:
         shown = sorted(filter(projection.shows, projection.pick))
@@ -92,9 +92,10 @@ def _picked_postgresql(columns: list[str]) -> Sql:
 
 
 def _picked_sqlite(columns: list[str]) -> Sql:
-    """Each column as `,"name":value`, or nothing; a balanced tree, as SQLite's depth is bounded.
+    """Return each column as `,"name":value`, or nothing, as an object.
 
-    Not `json_group_object`: it would write numbers again, with fewer digits.
+    The concatenation is a balanced tree, because SQLite limits the depth of expressions.
+    `json_group_object` would format numbers again, with fewer digits.
     """
     if not columns:
         return Sql("'{}'")
@@ -116,7 +117,7 @@ def _joined(items: list[Sql]) -> Sql:
 
 
 def order_sql(dialect: Dialect, terms: Sequence[OrderTerm]) -> Sql:
-    """`ORDER BY`, always unique by id at the end."""
+    """Return `ORDER BY`, which always ends with the id so that the order is unique."""
     parts = [_order_term(dialect, term) for term in terms]
     text = ",".join([*(part.text for part in parts), "id"])
     return Sql(f" ORDER BY {text}", tuple(param for part in parts for param in part.params))
@@ -132,7 +133,7 @@ def _order_term(dialect: Dialect, term: OrderTerm) -> Sql:
 
 
 def order_keys(dialect: Dialect, column: str) -> tuple[Sql, ...]:
-    """What a column is sorted by: the kind of its value, then the number, then the text."""
+    """Return the keys by which a column is sorted: the kind of its value, the number, the text."""
     key: Any = path_of(column) if dialect.name == "sqlite" else column
     keys = _ORDER_SQLITE if dialect.name == "sqlite" else _ORDER_POSTGRESQL
     return tuple(Sql(text, (key,) * text.count("%s")) for text in keys)
@@ -156,7 +157,7 @@ _ORDER_POSTGRESQL = (
 
 
 def distinct_texts(dialect: Dialect, column: str) -> Sql:
-    """The FROM and SELECT of the distinct values of a column, as JSON text, lists opened."""
+    """Return SELECT and FROM for the distinct values of a column, as JSON text, lists expanded."""
     if dialect.name == "sqlite":
         return Sql(
             "SELECT DISTINCT leaf.value FROM {entries},"
@@ -171,7 +172,7 @@ def distinct_texts(dialect: Dialect, column: str) -> Sql:
 
 
 def address_is(dialect: Dialect, column: str, address: str) -> Sql:
-    """The condition that a column holds this address, which is an `address_key`."""
+    """Return the condition that a column has this address, which is an `address_key`."""
     if dialect.name == "sqlite":
         return Sql(
             "CASE json_type(data,%s) WHEN 'text' THEN "

@@ -1,6 +1,6 @@
-"""What SQLite lacks, as deterministic functions of ours, registered on every connection.
+"""Deterministic SQL functions that SQLite lacks, registered on every connection.
 
-PostgreSQL has its own of the same names, made by the migrations.
+PostgreSQL has the functions of `indexes.postgresql_functions`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..values.validation import address_key, lower
 
 
 class Limit(threading.local):
-    """The moment, by `time.monotonic`, at which the statement of this thread has to end."""
+    """The time, by `time.monotonic`, at which the statement of this thread has to end."""
 
     until: float | None = None
 
@@ -33,13 +33,13 @@ limit = Limit()
 
 
 def _in_time() -> None:
-    """Raises `TimeoutError`, which SQLite makes an error of the statement."""
+    """Raise `TimeoutError` after the limit, which SQLite reports as an error of the statement."""
     if limit.until is not None and monotonic() > limit.until:
         raise TimeoutError
 
 
 def register(connection: Any) -> None:
-    """Give a new connection to SQLite the functions."""
+    """Register the functions on a new SQLite connection."""
     for name, count, function in _FUNCTIONS:
         connection.connection.create_function(name, count, function, deterministic=True)
     for name, count, aggregate in AGGREGATES:
@@ -53,7 +53,7 @@ def _text(value: Any) -> str | None:
 
 
 def _walk(data: str | None, path: str) -> str:
-    """JSON list of the JSON texts of all values on a path; null for a missing one."""
+    """Return a JSON list of the JSON texts of all values on a path; null for a missing one."""
     _in_time()
     row = {} if data is None else json.loads(data)
     return dumps([_text(value) for value in values_on(row, tuple(json.loads(path)))])
@@ -76,20 +76,20 @@ def _holds_on(item: Any, path: tuple[str, ...], op: str, operand: str) -> bool:
     return any(row.holds(value, wanted) for value in values(item, path))
 
 
-# A statement asks with the same operands for every row, so that they are kept; but clients write
-# them, up to a megabyte each: of those that are longer, few are.
+# A statement passes the same operands for every row, so they are cached. Clients write them, up to
+# a megabyte each, so the cache of long ones is small.
 _LONG = 1_000
 _short_operand = memoize(1_000, f"{__name__}.short_operand")(json.loads)
 _long_operand = memoize(16, f"{__name__}.long_operand")(json.loads)
 
 
 def _parsed(operand: str) -> Any:
-    """An operand, parsed once and not for every row."""
+    """Return an operand, parsed once and not for every row."""
     return (_short_operand if len(operand) <= _LONG else _long_operand)(operand)
 
 
 def _elem(data: str, path: str, operand: str) -> bool:
-    """`$elemMatch`: whether a list on the path has a member that fits."""
+    """`$elemMatch`: whether a list on the path has a member that matches."""
     _in_time()
     node = _short_elem if len(path) + len(operand) <= _LONG else _long_elem
     return elem_matches(node(path, operand), json.loads(data))
@@ -117,7 +117,7 @@ def _address(text: str | None) -> str | None:
 
 
 def _real(text: str | None) -> float | None:
-    # SQLite before 3.43 may miss the nearest double in the last place.
+    # SQLite before 3.43 can be off by one unit in the last place.
     return None if text is None else float(text)
 
 

@@ -1,7 +1,7 @@
-"""What a where means as SQL: the tree becomes fixed text, values and column names parameters.
+"""Compiles a where to SQL: the tree becomes fixed text, values and column names are parameters.
 
-The two databases stand side by side in `SQLITE` and `POSTGRESQL`: how a column is reached, how
-the members of lists are, and which of an operator's two texts is taken.
+`SQLITE` and `POSTGRESQL` hold what differs between the databases: how to access a column and the
+members of lists, and which of an operator's two SQL texts to use.
 """
 
 from __future__ import annotations
@@ -19,33 +19,35 @@ from ..values.codec import dumps, path_of
 from . import batching as lists
 from .batching import ListBinding, batch_conditions
 
-# A request asks for a where with and without its data source's index.
+# A request compiles a where with and without the index of its data source.
 _MAX_KEPT = 4
-# So many conditions are worth a look whether some have one shape.
+# From this number of conditions on, it is worth checking whether some have the same shape.
 MANY = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A database, as far as the query language is concerned. `item` is the SQL of what is looked
-    at: the row, or inside an `$elemMatch` a member of a list.
+    """A database, as far as the query language is concerned.
+
+    `item` in the functions is the SQL of the value that is tested: the row, or a member of a list
+    inside an `$elemMatch`.
     """
 
     name: str
-    # A test on one column: on the value, or where that is a list on its members and itself.
+    # A test on one column: on the value, and for a list also on its members.
     on_column: Callable[[Operator, Field, str], Sql]
-    # A test on all that a dotted path leads to.
+    # A test on all values to which a dotted path leads.
     on_path: Callable[[Operator, Field, str], Sql]
     elem: Callable[[ElemMatch, str, int], Sql]
     lists: ListBinding
 
 
 def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
-    """The SQL condition of a where, over a row in the column `data`.
+    """Return the SQL condition of a where, over a row in the column `data`.
 
-    `source` is the id of the data source, where `containment.is_indexable`: the index over whole
-    rows finds its rows then. They are of that data source, or have lists in lists, and NULL stands
-    for false, except below a negation. Without `source`, the condition uses no index.
+    `source` is the id of the data source if `containment.is_indexable` is true: the condition then
+    uses the index over whole rows, which also restricts it to that data source. It may be NULL
+    instead of false, except below a negation. Without `source`, it uses no index.
     """
     if not isinstance(node, And | Or):
         return _where_sql(node, dialect, source)
@@ -53,7 +55,7 @@ def where_sql(node: Node, dialect: Dialect, source: int | None = None) -> Sql:
     found: Sql | None = node.kept.get(named)
     if found is None:
         found = _where_sql(node, dialect, source)
-        # Few, as there are nodes that outlive a request.
+        # Only a few, because some nodes outlive a request.
         if len(node.kept) < _MAX_KEPT:
             node.kept[named] = found
     return found
@@ -64,7 +66,7 @@ def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
     if source is None:
         return found
     sought = containment_sql(node, source)
-    # Where the index is asked the whole where, its own second look at a row has answered it.
+    # If the index answers the whole where, its recheck has tested the row already.
     rest = f"(NOT nested OR {found.text})" if is_wholly_indexable(node) else found.text
     return Sql(f"{sought.text} AND {rest}", (*sought.params, *found.params))
 
@@ -72,8 +74,8 @@ def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
 def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
     """Compile a node.
 
-    With `exact`, the result is never NULL, as under a negation. `depth` is the number of
-    `$elemMatch` around it, for the names of tables.
+    With `exact`, the result is never NULL, which a negation needs. `depth` is the number of
+    enclosing `$elemMatch`, for the names of tables.
     """
     if isinstance(node, Field):
         return _field(node, dialect, exact, item)
@@ -94,9 +96,7 @@ def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sq
 
 
 def _merged(node: And | Or) -> Sequence[Node]:
-    """Many equalities of one column, as one of them with a list: a condition costs, a member of
-    a list does not.
-    """
+    """Merge equalities of one column into one with a list, because each condition is costly."""
     one, many = ("$eq", "$in") if isinstance(node, Or) else ("$ne", "$nin")
     operands: dict[tuple[str, ...], list[Any]] = {}
     others: list[Node] = []
@@ -124,7 +124,7 @@ def _field(field: Field, dialect: Dialect, exact: bool, item: str) -> Sql:
 
 
 def filled(test: Sql, value: Sql) -> Sql:
-    """A test with `{v}` replaced by a value, whose parameters go where it stands."""
+    """Return a test with `{v}` replaced by a value, and the parameters in the order of the text."""
     if not value.params:
         return Sql(test.text.replace("{v}", value.text), test.params)
     parts = test.text.split("{v}")
@@ -158,14 +158,15 @@ def _on_path_sqlite(row: Operator, field: Field, item: str) -> Sql:
     return _by_function("rowkeeper_holds_on_path(data,%s,%s,%s)", path, row, field)
 
 
-# An operand of so many characters costs a call of a function, which is given it anew for each row,
-# more than the length of the row does.
+# The most characters of an operand that is passed to a function for every row. For a longer one,
+# the call costs more than it does to check the length of the row first.
 _LONG_OPERAND = 1_000
 
 
 def _by_function(text: str, path: str, row: Operator, field: Field) -> Sql:
-    """A test by a function of ours; with a long list or object to be equal to, it is asked only of
-    rows that are long enough to hold it.
+    """Return a test by one of our functions.
+
+    Equality with a long list or object calls it only for rows that are long enough to hold it.
     """
     operand = dumps(field.operand)
     params = (path, row.name, operand)
@@ -177,7 +178,7 @@ def _by_function(text: str, path: str, row: Operator, field: Field) -> Sql:
 
 
 def _least(value: Any) -> int:
-    """How many characters the JSON text of a value has at least, however it is written."""
+    """Return the minimum number of characters in the JSON text of a value, in any formatting."""
     if isinstance(value, list):
         return 1 + sum(1 + _least(member) for member in value)
     if isinstance(value, dict):
@@ -186,7 +187,7 @@ def _least(value: Any) -> int:
 
 
 def _elem_sqlite(node: ElemMatch, item: str, depth: int) -> Sql:
-    # All that is inside is the function's, too: `item` is always the row.
+    # The function evaluates everything inside as well, so `item` is always the row.
     return Sql("rowkeeper_elem(data,%s,%s)", (_path_list(node.path), dumps(node.operand)))
 
 
@@ -204,7 +205,7 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     plain = filled(test, Sql(f"({item}->%s)", (column,)))
     if item != "data":
         return _below_member(row, item, column, members, plain)
-    # One step instead of two, for every row that is looked at.
+    # One operator instead of two, for every row that is tested.
     plain = Sql(plain.text.replace("(data->%s)#>>'{}'", "(data->>%s)"), plain.params)
     if not row.opens_lists:
         return plain
@@ -217,8 +218,9 @@ def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
 
 
 def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) -> Sql:
-    """Compile a test below a member of a list. The member may be a list itself, and the key leads
-    into it.
+    """Compile a test below a member of a list.
+
+    The member may be a list itself; the key then applies to its members.
     """
     walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
     opened = f"jsonb_typeof({item})='array'"
@@ -232,8 +234,10 @@ def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) 
 
 
 def _contained_postgresql(field: Field, members: Sql) -> Sql:
-    """Equality with scalars. A JSON path finds the value itself and a member of a list, also on its
-    way; what is deeper is in the few rows in which a list stands in a list.
+    """Compile an equality with scalars.
+
+    A JSON path finds the value itself and members of a list, also along the way. Deeper values are
+    only in the few rows that have nested lists.
     """
     return Sql(
         "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "

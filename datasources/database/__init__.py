@@ -1,1 +1,1 @@
-"""The one database in use: its connection, its failures, and the time that requests wait for it."""
+"""The one database in use: its connection, its failures, and how long requests wait for it."""

@@ -1,6 +1,6 @@
-"""A thread of a process that writes what requests leave in memory, so that no request waits for it.
+"""A background thread that writes what requests leave in memory, so that no request waits for it.
 
-What waits has to be bounded by whoever collects it. It is lost if the process is killed.
+The code that collects the data has to limit its amount. It is lost if the process is killed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .connection import connection
 
 logger = logging.getLogger("rowkeeper.worker")
 
-# Seconds between two rounds, seconds that a process waits for the last one when it ends, and
-# seconds after which a round is made without a call of `wake`.
+# Seconds between two rounds, seconds that an ending process waits for the last round, and seconds
+# after which a round runs without a call of `wake`.
 PAUSE = 1.0
 LAST_PAUSE = 3.0
 IDLE = 60.0
 
 
 class Worker:
-    """A daemon thread that is started by the first `wake`, and does `work` soon after each.
+    """A daemon thread that starts with the first `wake`, and calls `work` soon after each.
 
-    `work` gets whether this is the last round of the process. A `DatabaseError` that it raises is
-    logged, and the work is tried again in the next round. A forked process has to call `reset`.
+    `work` is passed whether this is the last round of the process. If it raises a `DatabaseError`,
+    that is logged, and the next round tries again. A forked process has to call `reset`.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class Worker:
         self.reset()
 
     def reset(self) -> None:
-        """Start anew, without a thread."""
+        """Reset the state, without a thread."""
         self._lock = threading.Lock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Have the work done soon. Takes no time."""
+        """Request that the work is done soon. Does not block."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
@@ -52,7 +52,7 @@ class Worker:
         self._wake.set()
 
     def close(self) -> None:
-        """Have the work done once more, and wait for it: the process is about to end."""
+        """Run the work once more and wait for it, because the process is about to end."""
         thread = self._thread
         self._stop.set()
         self._wake.set()
@@ -65,7 +65,7 @@ class Worker:
             self._thread.start()
         except RuntimeError:  # the process is about to end
             return
-        # Where a process ends: the interpreter's own way, and that of `multiprocessing`.
+        # A process ends by the interpreter's exit functions, or by those of `multiprocessing`.
         Finalize(None, self.close, exitpriority=10)
 
     def _run(self) -> None:
@@ -76,11 +76,11 @@ class Worker:
             self._wake.clear()
             last = self._stop.is_set()
             self._round(last)
-            # It may come from a pool, and requests need it more.
+            # The connection may come from a pool, where requests need it more.
             connection.close()
 
     def _round(self, last: bool) -> None:
-        """Do the work, or log why not; the thread lives on."""
+        """Do the work, and log if it fails; the thread continues."""
         began = monotonic()
         try:
             self._work(last)

@@ -1,8 +1,8 @@
 """The one database that Rowkeeper reads and writes: `ROWKEEPER["DATABASE"]`.
 
-A decision rests on credentials, users, permissions, data sources and rules. They are all read from
-the database that they are written to, whatever the project's routers do for other models: a
-replica that lags would grant what has just been revoked. Raw SQL uses `connection` and `atomic`
+A decision depends on credentials, users, permissions, data sources and rules. They are all read
+from the database that they are written to, regardless of the project's routers for other models:
+a replica that lags would grant what has just been revoked. Raw SQL uses `connection` and `atomic`
 from this module; `OneDatabase` is the router for everything that goes through the ORM.
 """
 
@@ -23,27 +23,28 @@ from ..conf import setting
 from .sqlite_writers import writing_in_turn
 
 _OWN_LABELS = frozenset({"rowkeeper_datasources", "rowkeeper_accounts", "rowkeeper_rules"})
-# Users, groups and permissions: Rowkeeper's tables refer to them, and statements join them.
+# Users, groups and permissions: Rowkeeper's tables have foreign keys to them, and statements join
+# them.
 _JOINED_LABELS = frozenset({"auth", "contenttypes", "guardian"})
-# Sessions; the database cache, which counts attempts to sign in; allauth, which knows which
-# e-mail addresses are verified. They can be in another database, but not read from a replica.
+# Sessions; the database cache, which counts attempts to sign in; allauth, which knows the verified
+# email addresses. They may be in another database, but must not be read from a replica.
 _READ_LABELS = frozenset({"sessions", "django_cache"})
 _READ_MODULES = ("allauth.",)
 
 
 def alias() -> str:
-    """The name in `DATABASES` of the database in use."""
+    """Return the alias in `DATABASES` of the database in use."""
     name: str = setting("DATABASE")
     return name
 
 
 def database() -> BaseDatabaseWrapper:
-    """This thread's connection, to keep for several calls: `connection` looks it up at each."""
+    """Return this thread's connection, for several uses; `connection` looks it up each time."""
     return connections[setting("DATABASE")]
 
 
 class _Connection:
-    """Stands for this thread's connection, as `django.db.connection` does for `default`."""
+    """A proxy for this thread's connection, as `django.db.connection` is for `default`."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(connections[alias()], name)
@@ -54,27 +55,29 @@ connection = cast(BaseDatabaseWrapper, _Connection())
 
 @contextmanager
 def atomic(savepoint: bool = True) -> Iterator[None]:
-    """`transaction.atomic` of the database in use, as a context. On SQLite, where each transaction
-    takes the write lock, transactions begin in the order in which they were asked for.
+    """Open `transaction.atomic` on the database in use, as a context manager.
+
+    On SQLite, where each transaction takes the write lock, transactions begin in the order in which
+    they were requested. Raises `Busy` if the turn does not come in time.
     """
     with writing_in_turn(database()), transaction.atomic(using=alias(), savepoint=savepoint):
         yield
 
 
 class OneDatabase:
-    """A router that keeps Rowkeeper's models, and what its decisions rest on, in one database.
+    """A router that keeps Rowkeeper's models, and what its decisions depend on, in one database.
 
-    It comes before the routers of the project, which decide about all other models.
+    It comes before the routers of the project, which decide for all other models.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
-        """Where the model is written, if a decision can rest on it."""
+        """Return the database that the model is written to, if a decision can depend on it."""
         if is_own(model):
             return alias()
         return router.db_for_write(model, **hints) if is_shared(model) else None
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str | None:
-        """The database in use for Rowkeeper's models; the project decides about others."""
+        """Return the database in use for Rowkeeper's models; the project decides for others."""
         return alias() if is_own(model) else None
 
 
@@ -91,7 +94,7 @@ def is_own(model: type[Model]) -> bool:
 
 @memoize(1_000)
 def is_joined(model: type[Model]) -> bool:
-    """Whether the model is about users or permissions, which are in the same database."""
+    """Whether the model is one of users or permissions, which are in the same database."""
     if model._meta.app_label in _JOINED_LABELS or model.__module__.startswith("guardian."):
         return True
     user = get_user_model()
@@ -102,7 +105,7 @@ def is_joined(model: type[Model]) -> bool:
 
 @memoize(1_000)
 def is_shared(model: type[Model]) -> bool:
-    """Whether a decision can rest on this model of Django, guardian, allauth or the project."""
+    """Whether a decision can depend on this model of Django, guardian, allauth or the project."""
     if model._meta.app_label in _READ_LABELS or model.__module__.startswith(_READ_MODULES):
         return True
     return is_joined(model) or issubclass(model, AbstractBaseSession)

@@ -1,8 +1,8 @@
-"""Passwords are hashed between transactions, and never while one of them holds a lock.
+"""Hashes passwords between transactions, never while a transaction holds a lock.
 
-A hash takes half a second or more by design. So what is to be written is decided first, in a
-transaction; where it turns out that passwords have to be hashed, the transaction is rolled back,
-they are hashed, and everything is done again with the hashes at hand.
+A hash takes half a second or more by design. So a write is decided in a first transaction; if it
+turns out that passwords have to be hashed, the transaction is rolled back, the passwords are
+hashed, and everything is done again with the hashes available.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from django.contrib.auth.hashers import make_password
 from ..errors import Busy
 
 Result = TypeVar("Result")
-# Called with how many passwords are about to be hashed, and how many have been; raises if those are
-# too many.
+# Called with how many passwords are about to be hashed, and how many have been; raises an exception
+# if they are too many.
 Allow = Callable[[int, int], object]
-# Seconds that a request waits for others to hash their next password.
+# Seconds that a request waits for its turn to hash a password.
 WAIT = 10.0
-# One at a time in a process: a hash computes all the time, and other requests need the processor.
+# One hash at a time in a process: it keeps the processor busy, which other requests need as well.
 _turn = Lock()
 
 
 class NotHashed(Exception):
-    """These passwords have to be hashed before they can be written. Rolls a transaction back."""
+    """These passwords have to be hashed before they can be written. Rolls back a transaction."""
 
     def __init__(self, passwords: Sequence[str]) -> None:
         super().__init__("passwords have to be hashed outside of the transaction")
@@ -38,8 +38,9 @@ class NotHashed(Exception):
 
 @dataclass(slots=True)
 class _Made:
-    """The hashes that were made for a piece of work, by password: one for each row, as equal
-    passwords in two rows must not have the same hash.
+    """The hashes for a piece of work, by password.
+
+    There is one for each row, because equal passwords in two rows must not have the same hash.
     """
 
     hashes: dict[str, list[str]] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class _Made:
         return sum(map(len, self.hashes.values()))
 
     def missing(self, passwords: Sequence[str]) -> list[str]:
-        """Those of the passwords that there is no hash for that was not taken yet."""
+        """Return the passwords without an unused hash, each as often as hashes are missing."""
         wanted = Counter(passwords)
         left = {
             password: count - len(self.hashes.get(password, ())) + self.taken[password]
@@ -68,14 +69,14 @@ _made: ContextVar[_Made | None] = ContextVar("rowkeeper_hashes", default=None)
 
 
 def outside_transactions(work: Callable[[], Result], allow: Allow | None = None) -> Result:
-    """The result of work that opens transactions of its own, and may write passwords in them.
+    """Return the result of `work`, which opens its own transactions and may write passwords.
 
-    It is run again after passwords were hashed for it. Without `allow`, the passwords are not
+    It runs again after passwords were hashed for it. Without `allow`, the passwords are not
     counted, and do not wait for those of other requests. Raises what `work` and `allow` raise, and
-    `Busy` where others hash for too long.
+    `Busy` if the hashes of others take too long.
     """
     if _made.get() is not None:
-        # Inside of other such work, which hashes.
+        # Inside other work of this kind, which does the hashing.
         return work()
     made = _Made()
     token = _made.set(made)
@@ -94,19 +95,21 @@ def outside_transactions(work: Callable[[], Result], allow: Allow | None = None)
 
 
 def any_number(count: int, before: int) -> None:
-    """Allow it: the passwords only wait for those of other requests."""
+    """An `Allow` without a limit: the passwords only wait for those of other requests."""
 
 
 def begin() -> None:
-    """A transaction begins that may write passwords: those of one that was rolled back are free."""
+    """Begin a transaction that may write passwords; hashes of a rolled-back one can be reused."""
     made = _made.get()
     if made is not None:
         made.taken.clear()
 
 
 def hash_all(passwords: Sequence[str]) -> list[str]:
-    """A hash for each password. Raises `NotHashed` in `outside_transactions`, until they are made;
-    anywhere else, such as in a script that loads rows, they are made at once.
+    """Return a hash for each password.
+
+    In `outside_transactions`, raises `NotHashed` until the hashes exist. Elsewhere, such as in a
+    script that loads rows, they are computed at once.
     """
     made = _made.get()
     if made is None:
@@ -118,7 +121,7 @@ def hash_all(passwords: Sequence[str]) -> list[str]:
 
 
 def is_counted() -> bool:
-    """Whether the passwords are those of a request, or of an import."""
+    """Whether the passwords are those of a request or an import."""
     return _made.get() is not None
 
 

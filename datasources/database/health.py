@@ -1,8 +1,8 @@
-"""What to do when the database fails: which errors say so, and how to get a connection that works.
+"""How database failures are handled: which errors are failures, and how to replace a connection.
 
-A connection that the server has closed, as when it restarts, is found before a request uses it and
-replaced. Where it breaks during a request, a read is tried once more (`rules.api.base`); a write is
-not, because it could have been stored.
+A connection that the server has closed, such as in a restart, is detected before a request uses it,
+and replaced. If it breaks during a request, a read is tried once more (`rules.api.base`); a write
+is not, because it could have been stored.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .connection import connection, database
 
 # PostgreSQL's SQLSTATEs: deadlock, serialization failure, lock not available, too many connections.
 _BUSY = ("40P01", "40001", "55P03", "53300")
-# The statement was ended, by a time limit or by an administrator.
+# The statement was cancelled, by a time limit or by an administrator.
 _CANCELLED = "57014"
-# The server takes no writes: after a failover the site may be connected to a standby.
+# The server accepts no writes: after a failover the site may be connected to a standby.
 _READ_ONLY = "25006"
-# The session has ended: it was terminated, the server crashed or is shutting down.
+# The session has ended: it was terminated, or the server crashed or is shutting down.
 _ENDED = ("57P01", "57P02", "08000", "08003", "08006")
-# Not the environment: the statement is more than the server takes.
+# Not a failure of the server: the statement exceeds its limits.
 _TOO_COMPLEX = "54"
-# SQLite tells its errors apart by their texts only.
+# SQLite's errors differ only in their texts.
 _SQLITE_BUSY = ("database is locked", "database table is locked", "interrupted")
 _SQLITE_FAILED = (
     "disk is full",
@@ -39,13 +39,13 @@ _NO_CONNECTION = ("connection failed", "connection is bad", "connection timeout"
 
 
 class Unavailable(Busy):
-    """The database failed. It has been logged, by one line."""
+    """The database failed. It has been logged, in one line."""
 
 
 def failure_of_database(error: BaseException) -> Busy | None:
-    """What an error says of the state of the database; None where it says nothing of it.
+    """Return what an error says about the state of the database, or None if it says nothing.
 
-    Errors about the statement or its data are faults of the program, and not meant here.
+    Errors in the statement or its data are bugs in the program, for which this returns None.
     """
     if not isinstance(error, Error):
         return None
@@ -59,7 +59,7 @@ def failure_of_database(error: BaseException) -> Busy | None:
 
 
 def was_cancelled(error: Error) -> bool:
-    """Whether PostgreSQL has ended the statement, usually by its `statement_timeout`."""
+    """Whether PostgreSQL has cancelled the statement, usually by its `statement_timeout`."""
     return _state(error) == _CANCELLED
 
 
@@ -88,8 +88,10 @@ def _state(error: Error) -> str:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection broke while it was in use. A connection that could not be made is not
-    meant: another attempt right away would fail as well.
+    """Whether the connection broke while it was in use.
+
+    This is false for a connection that could not be opened, because a new attempt right away would
+    fail as well.
     """
     if not isinstance(error, OperationalError | InterfaceError) or connection.vendor == "sqlite":
         return False
@@ -100,9 +102,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def renew() -> None:
-    """Have a new connection made where the present one is broken; those of a pool are looked
-    through as well.
-    """
+    """Close the broken connection, so that the next use opens a new one; check those of a pool."""
     using = database()
     using.close()
     pool: Any = getattr(using, "pool", None)
@@ -113,8 +113,9 @@ def renew() -> None:
 def replace_broken() -> None:
     """Close this thread's connection if the server has closed it. Called before each request.
 
-    Something to read on an idle connection is either that or a notice. A system call tells, so
-    that requests need no statement for it; only where there is something is the server asked.
+    If an idle connection has something to read, it is either the end of the connection or a notice.
+    A system call shows that, so requests need no statement for it; a statement is only sent if
+    there is something to read.
     """
     using = database()
     held: Any = using.connection
@@ -127,7 +128,7 @@ def replace_broken() -> None:
 def _has_something(held: Any) -> bool:
     if held.closed:
         return True
-    # Its socket stays the same as long as it is open.
+    # The socket stays the same as long as the connection is open.
     waiting = getattr(held, "_rowkeeper_poll", None)
     if waiting is None:
         waiting = select.poll()

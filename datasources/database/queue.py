@@ -7,7 +7,7 @@ from collections import deque
 
 
 class Queue:
-    """One thread at a time has the turn: first come, first served."""
+    """A lock that one thread holds at a time: first come, first served."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -15,7 +15,7 @@ class Queue:
         self._waiting: deque[threading.Event] = deque()
 
     def enter(self, seconds: float) -> bool:
-        """Wait for the turn; whether it came within so many seconds."""
+        """Wait for the turn; return whether it came within this many seconds."""
         with self._lock:
             if not self._taken:
                 self._taken = True
@@ -31,7 +31,7 @@ class Queue:
         return came or not self._withdraw(mine)
 
     def _withdraw(self, mine: threading.Event) -> bool:
-        """Wait no longer, unless the turn has come just now."""
+        """Stop waiting, unless the turn has just come; return whether it has not."""
         with self._lock:
             if mine.is_set():
                 return False
@@ -39,7 +39,7 @@ class Queue:
         return True
 
     def leave(self) -> None:
-        """Give the turn to the one who has waited for the longest."""
+        """Pass the turn to the thread that has waited the longest."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()

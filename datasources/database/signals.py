@@ -1,7 +1,7 @@
-"""What happens before and after each request of the site, and when it gets a connection.
+"""The receivers before and after each request of the site, and for new connections.
 
 Each signal has one receiver here, because each receiver costs every request. `connection_created`
-is sent for a connection out of a pool, too.
+is also sent for a connection from a pool.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .waiting import begin, bound, end
 def install(prepare_sqlite: Callable[[Any], None], after_request: Callable[[], None]) -> None:
     """Connect the receivers. Called once, when the app is ready.
 
-    `prepare_sqlite` gets each new connection to SQLite. `after_request` is called after each
+    `prepare_sqlite` is called with each new SQLite connection, and `after_request` after each
     request.
     """
 
@@ -34,12 +34,12 @@ def install(prepare_sqlite: Callable[[Any], None], after_request: Callable[[], N
             bound(connection)
 
     request_started.connect(started, dispatch_uid="rowkeeper-started")
-    # Nothing else refers to these two, and a signal's references are weak otherwise.
+    # Nothing else refers to these two, and a signal's references are weak by default.
     request_finished.connect(finished, weak=False, dispatch_uid="rowkeeper-finished")
     connection_created.connect(connected, weak=False, dispatch_uid="rowkeeper-connected")
 
 
 def started(environ: Any = None, **kwargs: object) -> None:
-    """Receives `request_started`."""
+    """Receive `request_started`."""
     replace_broken()
     begin(environ)

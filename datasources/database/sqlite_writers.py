@@ -1,11 +1,11 @@
-"""A queue for the writers of SQLite, which takes one at a time.
+"""A queue for the writers of SQLite, which allows one at a time.
 
-SQLite itself has none: a writer that finds the database locked sleeps and tries again, for longer
-each time, and whoever comes meanwhile goes first. Here the threads of a process wait in the order
-in which they came. Between processes, two locked files decide whose turn it is: a process that has
-just written waits behind the one that holds `next`.
+SQLite itself has no queue: a writer that finds the database locked sleeps and tries again, each
+time after a longer pause, and later writers can overtake it. Here the threads of a process wait in
+the order in which they came. Between processes, two locked files decide whose turn it is: a process
+that has just written waits behind the one that holds `next`.
 
-The queue affects the order only. SQLite's own lock still excludes writers that are not in it, such
+The queue affects only the order. SQLite's own lock still excludes writers that do not use it, such
 as Django's admin or another program.
 """
 
@@ -26,15 +26,15 @@ try:
 except ImportError:  # pragma: no cover  (not on Windows)
     flock = None  # type: ignore[assignment]
 
-# Seconds that a writer waits, where the database's options have no `timeout`, as SQLite's driver.
+# Seconds that a writer waits if the database's options have no `timeout`, as in SQLite's driver.
 PATIENCE = 5.0
-# Seconds between two tries to lock a file, at first and at most.
+# Seconds between two attempts to lock a file, at first and at most.
 _SHORT, _LONG = 0.0001, 0.0005
 LOCKED = "the database is locked by other writers; try again in a moment"
 
 
 class Files:
-    """Two files beside the database that the processes lock in turn."""
+    """Two files next to the database that the processes lock in turn."""
 
     def __init__(self, path: str) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -42,7 +42,7 @@ class Files:
         self._now = os.open(f"{path}-writers", flags, 0o666)
 
     def enter(self, until: float) -> bool:
-        """Wait for the turn of this process until a moment; whether it came."""
+        """Wait for the turn of this process until a time; return whether it came."""
         if not _lock(self._next, until):
             return False
         try:
@@ -51,11 +51,11 @@ class Files:
             flock(self._next, LOCK_UN)
 
     def leave(self) -> None:
-        """Give the turn to the process that holds `next`."""
+        """Pass the turn to the process that holds `next`."""
         flock(self._now, LOCK_UN)
 
     def close(self) -> None:
-        """Close both."""
+        """Close both files."""
         for file in (self._next, self._now):
             with suppress(OSError):
                 os.close(file)
@@ -88,10 +88,11 @@ _files: dict[str, Files | None] = {}
 
 @contextmanager
 def writing_in_turn(database: Any) -> Iterator[None]:
-    """The turn to write to a SQLite database, for a transaction that is about to begin.
+    """Hold the turn to write to a SQLite database, for a transaction that is about to begin.
 
-    A thread that has the turn, or is in a transaction, goes on at once: nobody waits for itself. On
-    other databases, nobody waits. Raises `Busy` if the turn does not come in time.
+    A thread that has the turn, or is in a transaction, continues at once, so that no thread waits
+    for itself. On other databases, there is no wait. Raises `Busy` if the turn does not come in
+    time.
     """
     if database.vendor != "sqlite" or database.in_atomic_block or _mine.held:
         yield
@@ -117,7 +118,7 @@ def writing_in_turn(database: Any) -> Iterator[None]:
 
 
 def _files_of(database: Any) -> Files | None:
-    """The files of a database; None if it is in memory, or files cannot be locked beside it."""
+    """Return the files of a database; None if it is in memory, or files there cannot be locked."""
     path = str(database.settings_dict["NAME"])
     if path not in _files:
         found: Files | None = None
@@ -129,7 +130,7 @@ def _files_of(database: Any) -> Files | None:
 
 
 def _forked() -> None:
-    """A process that is forked shares no turn and no locked file with its parent."""
+    """Reset in a forked process, which shares no turn and no locked file with its parent."""
     global _queue
     _queue = Queue()
     _mine.held = False

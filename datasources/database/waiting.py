@@ -1,9 +1,9 @@
-"""No request waits for ever: for PostgreSQL, for a client that does not read, or for its turn.
+"""Limits how long a request waits: for PostgreSQL, for a client that does not read, for its turn.
 
-PostgreSQL ends statements and waits for locks by its own time limits. They do not help where the
-server is frozen or the network is gone, so a thread looks after the waits of requests: it closes
-the connection of one that takes longer than `ROWKEEPER["DATABASE_SECONDS"]`, and cancels the
-statement of a client that has hung up, where the web server hands over its socket (gunicorn does).
+PostgreSQL has its own time limits for statements and locks. They do not help if the server is
+frozen or the network is down, so a thread watches the waits of requests. It closes the connection
+of a request that takes longer than `ROWKEEPER["DATABASE_SECONDS"]`, and cancels the statement of a
+client that has disconnected, if the web server passes its socket on (gunicorn does).
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from typing import Any
 from ..conf import setting
 from ..errors import Busy
 
-# Seconds between two looks at the waits.
+# Seconds between two checks of the waits.
 EVERY = 1.0
-# Seconds that a request waits for its turn at most.
+# The most seconds that a request waits for its turn.
 LONGEST = 3.0
-# Seconds that a request waits where reads may want its thread, while nobody gives a turn back.
+# Seconds that a request waits without any turn being given back, if reads may need its thread.
 QUICK = 0.03
-# The keys of turns: of writers, and of all whose threads are held.
+# The keys of turns: those of writers, and those of all requests that hold their threads.
 WRITING, HELD = "write", "held"
-# The client has closed its side. Not every system tells.
+# The event that the client has closed its side. Not every system has it.
 _HUNG_UP: int = getattr(select, "POLLRDHUP", 0)
 _log = logging.getLogger("rowkeeper.database")
 
 
 class _Serving(threading.local):
-    """The request that this thread answers."""
+    """The state of the request that this thread answers."""
 
     active = False
-    # The socket of a client that waits for rows, where the server hands it over.
+    # The socket of a client that waits for rows, if the server passes it on.
     client: socket.socket | None = None
-    # Whether this thread has a writer's turn.
+    # Whether this thread has the turn of a writer.
     writes: bool = False
 
 
@@ -51,25 +51,28 @@ _serving = _Serving()
 
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """The wait for PostgreSQL on a connection, one after the other: since when, for whom."""
+    """The current wait for PostgreSQL on a connection: since when, and for which client.
+
+    It is reused for all waits on the connection.
+    """
 
     database: Any
     since: float = 0.0
     client: socket.socket | None = None
     cancelled: bool = False
-    # Held to end the wait, and to cancel or cut it: what comes after it is somebody else's.
+    # Held to end the wait, and to cancel or cut it, because a later wait is another request's.
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Watch:
-    """The thread that looks after the waits of this process."""
+    """The thread that watches the waits of this process."""
 
     def __init__(self) -> None:
         self.waits: set[_Wait] = set()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Called once a connection is made: processes are forked before."""
+        """Start the thread. Called when a connection is made, which is after processes fork."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="rowkeeper-waits", daemon=True)
             with suppress(RuntimeError):  # the process is about to end
@@ -81,7 +84,7 @@ class Watch:
             self.look()
 
     def look(self) -> None:
-        """End the waits that are over."""
+        """End the waits that took too long, or whose client has disconnected."""
         most = setting("DATABASE_SECONDS")
         for wait in list(self.waits):
             with wait.lock:
@@ -113,7 +116,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def _shut(held: Any) -> None:
-    """Cut the connection of a thread that waits: the driver sees its end."""
+    """Shut down the socket of a thread that waits, so that the driver's wait ends."""
     with suppress(OSError), socket.socket(fileno=os.dup(held.fileno())) as other:
         other.shutdown(socket.SHUT_RDWR)
 
@@ -137,8 +140,9 @@ def _has_left(client: socket.socket) -> bool:
 
 
 def bound(connection: Any) -> None:
-    """What the driver waits for on this connection to PostgreSQL is looked after while a request is
-    answered. Called when it is made, and each time that it comes from a pool.
+    """Watch what the driver waits for on this PostgreSQL connection while a request is answered.
+
+    Called when the connection is made, and each time that it comes from a pool.
     """
     held = connection.connection
     if not hasattr(held, "wait") or "wait" in vars(held):
@@ -163,21 +167,21 @@ def bound(connection: Any) -> None:
 
 
 def begin(environ: Any) -> None:
-    """A request begins. The client gets its time limit for sending and reading."""
+    """Begin a request, and set the client's time limit for sending and reading."""
     _serving.active, _serving.client = True, None
     client = (environ or {}).get("gunicorn.socket")
     if client is None:
         return
     with suppress(OSError):
         client.settimeout(setting("CLIENT_SECONDS"))
-    # A client that closes its side after it has sent may still wait: what writes goes on.
+    # A client that closes its side after sending may still wait, so a write is not cancelled.
     is_query = str(environ.get("PATH_INFO", "")).endswith("/data/query")
     if is_query or environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
         _serving.client = client
 
 
 def end() -> None:
-    """A request has ended."""
+    """End a request."""
     _serving.active, _serving.client = False, None
 
 
@@ -195,20 +199,20 @@ class _Waiter:
 
 _turns = threading.Lock()
 _taken: Counter[object] = Counter()
-# When one was last taken or given back, by `time.monotonic`.
+# When a turn was last taken or given back, by `time.monotonic`.
 _moved: dict[object, float] = {}
-# In the order in which they came.
+# In order of arrival.
 _waiters: list[_Waiter] = []
 
 
 def threads() -> int:
-    """How many threads of this process answer requests."""
+    """Return how many threads of this process answer requests."""
     half = setting("HELD_THREADS")
     return 2 * int(half) if half else _of_server.threads
 
 
 def served_by(count: int) -> None:
-    """The web server says how many threads of this process answer requests."""
+    """Set how many threads of this process answer requests, as the web server states."""
     _of_server.threads = max(1, count)
 
 
@@ -221,8 +225,10 @@ _of_server = _Server()
 
 
 def _most() -> tuple[int, int]:
-    """How many threads are held at once, by writers and long answers together, and how many more
-    may wait for a turn in patience: at least one thread of two or more is left to reads.
+    """Return how many threads may be held at once, and how many more may wait the longer time.
+
+    Threads are held by writers and long answers together. Of two or more threads, at least one is
+    left to reads.
     """
     count = threads()
     spare = max(1, count // 8)
@@ -232,10 +238,10 @@ def _most() -> tuple[int, int]:
 
 @contextmanager
 def writers_turn(source_id: int) -> Iterator[None]:
-    """Hold one of the threads of writers: five eighths of all. One data source has at most half of
-    all, and leaves one to the others.
+    """Hold one of the threads for writers, which are five eighths of all.
 
-    A thread that holds one goes on at once. See `take` for how long others wait. Raises `Busy`.
+    One data source has at most half of all threads, and leaves one to others. A thread that has a
+    turn continues at once; see `take` for how long others wait. Raises `Busy`.
     """
     if _serving.writes:
         yield
@@ -256,12 +262,13 @@ def writers_turn(source_id: int) -> Iterator[None]:
 
 
 def take(shares: Mapping[object, int], what: str) -> None:
-    """Take a turn of each of these keys, of which so many are held at most; `give` gives them back.
+    """Take a turn for each of these keys; `give` gives them back.
 
-    Turns are given in the order in which they were asked for. Who waits holds a thread, too: few
-    do in patience, for `LONGEST` at most, and reads have other threads. All others wait only while
-    turns are given back within `QUICK`, so that a thread is free again as soon. Raises `Busy` at
-    once or after that time, saying `what` there is too much of.
+    `shares` are the most turns that can be held for each key. Turns are given in order of arrival.
+    A waiting request holds a thread, too. A few may wait up to `LONGEST`, and reads have other
+    threads. All others wait only while turns are given back within `QUICK`, so that their threads
+    soon become free. Raises `Busy` at once or after that time, with a message that begins with
+    `what`.
     """
     held, patient = _most()
     waiter = _Waiter({**shares, HELD: held})
@@ -295,7 +302,7 @@ def _wait(waiter: _Waiter, what: str) -> None:
 
 
 def give(shares: Mapping[object, int]) -> None:
-    """Give the turns back, to those who have waited longest."""
+    """Give the turns back; they go to the requests that have waited the longest."""
     with _turns:
         for key in (*shares, HELD):
             _taken[key] -= 1
@@ -306,7 +313,7 @@ def give(shares: Mapping[object, int]) -> None:
 
 
 def _grant() -> None:
-    """Give turns to the waiters for whom there are any, the first one first."""
+    """Give available turns to the waiters, in order of arrival."""
     for waiter in list(_waiters):
         if _fits(waiter.shares):
             _waiters.remove(waiter)

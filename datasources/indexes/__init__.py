@@ -1,3 +1,1 @@
-"""Indexes of columns that an administrator marked: their keys, how indexes are built, what recent
-queries would have wanted.
-"""
+"""Indexes of marked columns: their keys, how they are built, and advice from recent queries."""

@@ -1,7 +1,7 @@
-"""Which indexes recent queries would have wanted: counted in memory, written down now and then.
+"""Index advice: which indexes would have helped recent queries. Counted in memory, then stored.
 
-Names of declared columns and what was asked of them, never a value. Nothing is written while a
-request is answered; what a process has not written down when it ends is lost.
+Only names of declared columns and kinds of queries are counted, never a value. Nothing is written
+while a request is answered; what a process has not written when it ends is lost.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _log = logging.getLogger("rowkeeper.indexes")
 
 
 def record(source_id: int, columns: Iterable[tuple[str, str]]) -> None:
-    """Count what a query would have wanted: (column, kind)."""
+    """Count the indexes that would have helped a query: (column, kind) pairs."""
     for column, kind in columns:
         key = (source_id, column, kind)
         if key in _counted or len(_counted) < _MAX_COUNTED:
@@ -46,7 +46,10 @@ def record(source_id: int, columns: Iterable[tuple[str, str]]) -> None:
 
 
 def wanted_by(where: Node, equality: bool) -> list[tuple[str, str]]:
-    """What a where would have wanted; `equality`: that as well, as no other index knows of it."""
+    """Return the indexes that would help a where, as (column, kind).
+
+    `equality`: include equalities; otherwise the index over whole rows answers them.
+    """
     found = [(column, PART) for column, _ in trigram_patterns(where)]
     for column, span in key_ranges(where).items():
         if span.points is None:
@@ -57,7 +60,7 @@ def wanted_by(where: Node, equality: bool) -> list[tuple[str, str]]:
 
 
 def wake() -> None:
-    """Has a thread write down what was counted, if it is time. Called after each request."""
+    """Let a thread store the counts if it is time. Called after each request."""
     if _is_time():
         _worker.wake()
 
@@ -70,7 +73,7 @@ def _is_time() -> bool:
 
 
 def flush() -> None:
-    """Put what was counted into the table, if it is time. A fault of the database loses it."""
+    """Store the counts if it is time. They are lost if the database fails."""
     global _written
     if not _is_time():
         return
@@ -105,8 +108,9 @@ os.register_at_fork(after_in_child=_worker.reset)
 
 
 def advice(source: DataSource) -> list[tuple[str, list[tuple[str, int]]]]:
-    """(column, [(kind, times)]) of what queries of the last days wanted and still have not, the
-    most wanted first.
+    """Return (column, [(kind, times)]) of the indexes that recent queries still miss.
+
+    The column that would help most often comes first.
     """
     since = timezone.now() - timedelta(days=RECENT_DAYS)
     hidden = {*source.indexed_columns, *source.secret_columns}

@@ -1,7 +1,7 @@
-"""Indexes of marked columns: made, dropped and told of, without keeping anybody from the table.
+"""Builds, drops and reports the indexes of marked columns, without blocking access to the table.
 
-On PostgreSQL an index is made beside the traffic, outside of any transaction. A builder that is
-stopped half-way leaves an index that nothing uses; the next one makes it anew.
+On PostgreSQL an index is built concurrently, outside any transaction. A builder that is interrupted
+leaves an index that is not used; the next builder builds it again.
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ from .states import BUILDING, FAILED, READY
 # The name of threads that build.
 BUILDER = "rowkeeper-indexes"
 TABLE = Entry._meta.db_table
-# Of PostgreSQL's advisory locks: one builder at a time, as two would wait for each other.
+# The key of PostgreSQL's advisory lock for builders: two of them would wait for each other.
 _LOCK = 7_305_412_260_931
-# Seconds that a builder beside a request waits for others.
+# Seconds that a builder in the background waits for others.
 _PATIENCE = 3_600
 _here = threading.Lock()
 _log = logging.getLogger("rowkeeper.indexes")
 
 
 class BuilderAtWork(Exception):
-    """Another process is making indexes."""
+    """Another process is building indexes."""
 
 
 def build(source_id: int, again: bool = False) -> None:
-    """Bring the indexes of a data source in line with its marks; those of one that is gone go,
-    too. `again`: what failed is tried once more. Raises `BuilderAtWork`.
+    """Bring the indexes of a data source in line with its marks.
+
+    The indexes of deleted data sources are dropped. `again`: retry indexes that failed. Raises
+    `BuilderAtWork`.
     """
     with _alone():
         _drop_what_nobody_wants()
@@ -60,14 +62,14 @@ def build(source_id: int, again: bool = False) -> None:
             if not ready and (state != FAILED or again):
                 made |= _make(source_id, column)
         if made and connection.vendor == "postgresql":
-            # A planner knows nothing of the values in a new index before.
+            # Until then, the planner has no statistics on the values in a new index.
             _run(f"ANALYZE {TABLE}")
 
 
 def build_in_turn(source_id: int, seconds: int) -> None:
     """Build all indexes of a data source that are wanted, those that failed included.
 
-    Wait for other builders for `seconds` at most. Raises `BuilderAtWork` after that time.
+    Waits at most `seconds` for other builders. Raises `BuilderAtWork` after that.
     """
     for left in range(seconds, -1, -1):
         try:
@@ -79,7 +81,7 @@ def build_in_turn(source_id: int, seconds: int) -> None:
 
 
 def build_later(source_id: int) -> None:
-    """Build the indexes of a data source in the background, once the transaction is over."""
+    """Build the indexes of a data source in the background, after the transaction commits."""
     if setting("INDEXES_ON_SAVE") and not setting("POOLER"):
         thread = threading.Thread(
             target=_build_beside, args=(source_id,), name=BUILDER, daemon=True
@@ -99,7 +101,7 @@ def _build_beside(source_id: int) -> None:
 
 
 def existing() -> dict[str, bool]:
-    """The indexes of marked columns that the database has, and whether they can be used."""
+    """Return the existing indexes of marked columns: {name: whether it can be used}."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute(
@@ -117,8 +119,9 @@ def existing() -> dict[str, bool]:
 
 
 def invalid() -> list[str]:
-    """The indexes of the table of entries that PostgreSQL does not use: their building was cut
-    short, by a crash for instance.
+    """Return the indexes of the table of entries that PostgreSQL does not use.
+
+    Their build was interrupted, for example by a crash.
     """
     if connection.vendor != "postgresql":
         return []
@@ -132,8 +135,10 @@ def invalid() -> list[str]:
 
 
 def _mend_others() -> None:
-    """Those of `invalid` that are not indexes of marked columns. What `REINDEX CONCURRENTLY` left
-    behind has the suffix `_ccnew` or `_ccold`, and the index itself beside it.
+    """Repair the `invalid` indexes that are not those of marked columns.
+
+    An index that `REINDEX CONCURRENTLY` left behind has the suffix `_ccnew` or `_ccold`, and the
+    original still exists, so it is dropped.
     """
     for name in invalid():
         if re.search(r"_cc(new|old)\d*$", name):
@@ -143,7 +148,7 @@ def _mend_others() -> None:
 
 
 def drop_all() -> None:
-    """Drop the indexes of all marked columns; the marks stay."""
+    """Drop the indexes of all marked columns; the marks remain."""
     for name in existing():
         _drop(name)
 
@@ -151,7 +156,7 @@ def drop_all() -> None:
 def before_migrate(
     sender: object, using: str, plan: Sequence[tuple[Any, bool]] = (), **kwargs: object
 ) -> None:
-    """Receives `pre_migrate`: the indexes of marked columns go before the functions that they use.
+    """Receive `pre_migrate`: drop the indexes of marked columns before the functions they use.
 
     Migrating forward again leaves the columns marked, without an index until one is built.
     """
@@ -162,10 +167,10 @@ def before_migrate(
 
 
 def after_delete(sender: object, instance: DataSource, **kwargs: object) -> None:
-    """Receives `post_delete`: the indexes of a data source go after it.
+    """Receive `post_delete`: drop the indexes of a data source after the transaction commits.
 
-    They are dropped once the transaction is over. A field that was never loaded cannot be read any
-    more, so such a data source counts as one with indexes.
+    A field that was never loaded can no longer be read, so a data source with such a field is
+    treated as one with indexes.
     """
     fields = {"indexes", "indexed_columns"}
     if fields & instance.get_deferred_fields() or instance.indexes or instance.indexed_columns:
@@ -173,7 +178,7 @@ def after_delete(sender: object, instance: DataSource, **kwargs: object) -> None
 
 
 def is_at_work() -> bool:
-    """Whether somebody is making indexes just now."""
+    """Whether indexes are being built at the moment."""
     if connection.vendor == "sqlite":
         return _here.locked()
     with connection.cursor() as cursor:
@@ -187,7 +192,7 @@ def is_at_work() -> bool:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Nobody else makes indexes, and no time limit of the connection ends it."""
+    """Be the only builder, without the time limits of the connection. Raises `BuilderAtWork`."""
     if not _here.acquire(blocking=False):
         raise BuilderAtWork
     try:
@@ -211,7 +216,7 @@ def _alone() -> Iterator[None]:
 
 
 def _drop_what_nobody_wants() -> None:
-    """Indexes of columns that are no longer marked, or of data sources that are gone."""
+    """Drop indexes of columns that are no longer marked, or of data sources that are gone."""
     wanted: set[str] = set()
     for source in DataSource.objects.only("id", "indexed_columns", "indexes"):
         _forget_unmarked(source)
@@ -223,13 +228,13 @@ def _drop_what_nobody_wants() -> None:
 
 
 def _forget_unmarked(source: DataSource) -> None:
-    """No query uses an index from here on that is about to go."""
+    """Remove the state of indexes that are about to be dropped, so that no query uses them."""
     if set(source.indexes) - set(source.indexed_columns):
         _change(source.pk, lambda indexes, marked: {c: indexes[c] for c in indexes if c in marked})
 
 
 def _make(source_id: int, column: str) -> bool:
-    """Make the indexes of one column; whether that went well."""
+    """Build the indexes of one column; return whether that succeeded."""
     _told(source_id, column, {"state": BUILDING})
     try:
         pieces = _has_pieces()
@@ -246,7 +251,7 @@ def _make(source_id: int, column: str) -> bool:
 
 
 def _has_pieces() -> bool:
-    """Whether there can be an index of the pieces of texts."""
+    """Whether the database supports a trigram index."""
     if connection.vendor != "postgresql":
         return False
     with connection.cursor() as cursor:
@@ -255,7 +260,7 @@ def _has_pieces() -> bool:
 
 
 def _statements(keys: Keys) -> Iterator[tuple[str, str]]:
-    """(name, statement) of each index of a column."""
+    """Yield (name, statement) for each index of a column."""
     make, on = f"CREATE INDEX{_beside()}", f"ON {TABLE}"
     name, only = name_of(keys.source_id, keys.column), f"WHERE {keys.of_source()}"
     columns = f"{keys.leading}{keys.first},{keys.second},id"
@@ -267,7 +272,7 @@ def _statements(keys: Keys) -> Iterator[tuple[str, str]]:
 
 
 def _beside() -> str:
-    """In a transaction there is no beside: whoever opened one waits, and others for them."""
+    """Return `CONCURRENTLY`, except in a transaction, where PostgreSQL does not allow it."""
     if connection.vendor != "postgresql":
         return ""
     if connection.in_atomic_block:
@@ -282,12 +287,12 @@ def _drop(name: str) -> None:
 
 def _run(text: str) -> None:
     with connection.cursor() as cursor:
-        # Without parameters a `%` is itself.
+        # Without parameters, a `%` needs no escape.
         cursor.execute(text.replace("%%", "%"))
 
 
 def _told(source_id: int, column: str, told: dict[str, Any]) -> None:
-    """Note the state of a column's index, if it is still marked."""
+    """Store the state of a column's index, if the column is still marked."""
     _change(
         source_id,
         lambda indexes, marked: {**indexes, **({column: told} if column in marked else {})},

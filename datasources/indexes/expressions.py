@@ -1,9 +1,9 @@
-"""The keys of an indexed column: two expressions over a row that are in its index, in this order.
+"""The keys of an indexed column: two expressions over a row that make up its index, in this order.
 
-They say the kind of a value and the value; together with the id they stand in the order of
-`order`. A query finds an index only by the same expressions, so that the column's name is in the
-text of the SQL: spelled here, by the driver's own quoting, from what an administrator marked.
-What a client sends is looked up among the marked columns, and is never spelled.
+They are the kind of a value and the value; with the id, they sort rows as `order` does. A query
+uses an index only through identical expressions, so the column's name has to be in the text of the
+SQL. It is quoted here, by the driver's own quoting, from what an administrator marked. Names that a
+client sends are looked up among the marked columns, and never become part of SQL.
 """
 
 from __future__ import annotations
@@ -18,38 +18,41 @@ from ..sql import Sql
 from ..values.codec import path_of
 from ..values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, kind
 
-# What the names of all these indexes begin with.
+# The prefix of the names of all these indexes.
 NAMES = "rowkeeper_col_"
-# Longer texts, in bytes, are not in the key on PostgreSQL, whose indexes do not take them.
+# Longer texts, in bytes, are left out of the keys on PostgreSQL, whose index entries are limited.
 MAX_TEXT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a query says to use the index of one column of one data source. The texts stand in
-    statements with parameters, so that every `%` is doubled.
+    """The SQL by which a query uses the index of one column of one data source.
+
+    The texts are for statements with parameters, so every `%` is doubled.
     """
 
     column: str
     source_id: int
     first: str
     second: str
-    # Of a text, in lower case: what an index of its pieces is over; empty where there is none.
+    # A text in lower case, which the trigram index is built on; empty if there is no such index.
     pieces: str
-    # Rows whose value is not told by the keys (lists, objects, very long texts), and the others.
+    # Conditions for rows whose value is not in the keys (lists, objects, very long texts), and for
+    # all others.
     rest: str
     told: str
-    # What stands before the keys in the index.
+    # Columns of the index before the keys.
     leading: str
     _dialect: _Dialect
 
     def of_source(self) -> str:
-        """The condition that makes the index usable: its own."""
+        """Return the index's own condition, which makes it usable."""
         return f"data_source_id={self.source_id:d}{self._dialect.cast}"
 
     def order(self, descending: bool, one_kind: bool = False) -> str:
-        """The order of the index, for rows that are told, without the id. `one_kind`: a condition
-        beside it has the rows of one kind alone, which SQLite wants to be said once.
+        """Return the order of the index, for rows whose value is in the keys, without the id.
+
+        `one_kind`: another condition restricts rows to one kind, so SQLite sorts without it.
         """
         direction = " DESC" if descending else ""
         if one_kind and self.leading:
@@ -57,25 +60,23 @@ class Keys:
         return f"{self.first}{direction},{self.second}{direction}"
 
     def within(self, span: KeyRange) -> Sql:
-        """The condition that a row that is told lies in a span."""
+        """Return the condition that a row's key is in a range."""
         return self._dialect.within(self, span)
 
     def point(self, span: KeyRange, descending: bool = False) -> tuple[Sql, str]:
-        """The condition that a row has the one value of a span, and the order that has its rows
-        by id.
-        """
+        """Return the condition for the single value of a range, and the order of its rows by id."""
         return self._dialect.point(self, span, descending)
 
     def beside(self, span: KeyRange) -> str:
-        """Rows outside of `within` that may fit all the same."""
+        """Return the condition for rows outside `within` that may still match."""
         return self._dialect.texts_and_rest(self) if span.texts else self.rest
 
     def level(self, value: Any, sign: str) -> Sql:
-        """Rows of the same kind as a value that stand at it or behind it; `sign` is > or <."""
+        """Return the condition for rows of the value's kind, at it or behind it; `sign`: > or <."""
         return self._dialect.level(self, value, sign)
 
     def beyond(self, value: Any, sign: str) -> Sql:
-        """Rows of the kinds behind that of a value that are told."""
+        """Return the condition for rows in the keys whose kind is behind that of the value."""
         return self._dialect.beyond(self, value, sign)
 
 
@@ -90,30 +91,30 @@ class _Dialect(Protocol):
 
 
 def keys_of(vendor: str, source_id: int, column: str, pieces: bool = False) -> Keys:
-    """The keys of a column that is marked. `pieces`: there is an index of its texts' pieces."""
+    """Return the keys of a marked column. `pieces`: it has a trigram index."""
     if vendor == "sqlite":
         return _sqlite_keys(source_id, column)
     return _postgresql_keys(source_id, column, pieces)
 
 
 def name_of(source_id: int, column: str) -> str:
-    """The name of a column's index: of letters and digits, whatever the column is called."""
+    """Return the name of a column's index: ASCII letters, digits and underscores."""
     digest = sha256(column.encode()).hexdigest()[:16]
     return f"{prefix_of(source_id)}{digest}"
 
 
 def prefix_of(source_id: int) -> str:
-    """What the names of all indexes of a data source begin with."""
+    """Return the prefix of the names of all indexes of a data source."""
     return f"{NAMES}{source_id:d}_"
 
 
 def pieces_name_of(source_id: int, column: str) -> str:
-    """The name of the index of its texts' pieces."""
+    """Return the name of a column's trigram index."""
     return f"{name_of(source_id, column)}_p"
 
 
 def _spelled(vendor: str, text: str) -> str:
-    """A text as SQL: the one place where a name becomes part of a statement."""
+    """Quote a text as SQL. This is the one place where a name becomes part of a statement."""
     if vendor == "postgresql":
         from psycopg import sql
 
@@ -124,7 +125,7 @@ def _spelled(vendor: str, text: str) -> str:
 
 
 def _bounds(span: KeyRange, column: str, given: str) -> list[Sql]:
-    """The conditions on a key of a span's own kind."""
+    """Return the conditions on a key for a range of its own kind."""
     if span.points is not None and len(span.points) == 1:
         return [Sql(f"{column}={given}", (span.points[0],))]
     if span.points is not None:
@@ -141,7 +142,7 @@ def _all(parts: Sequence[Sql]) -> Sql:
     )
 
 
-# -- PostgreSQL: the kind, or the number, as a numeric; then the text.
+# -- PostgreSQL: a numeric for the kind, or for the number itself; then the text.
 
 _NULL, _FALSE, _TRUE = "'-Infinity'::numeric", "'-3e308'::numeric", "'-2e308'::numeric"
 _TEXT, _REST = "'Infinity'::numeric", "'NaN'::numeric"
@@ -174,7 +175,7 @@ def _postgresql_keys(source_id: int, column: str, pieces: bool) -> Keys:
 
 
 def _is_placed(value: Any) -> bool:
-    """Whether the key of a value is one for all of its kind."""
+    """Whether all values of this kind, or this value, have a fixed first key."""
     return value is None or value.__class__ in (bool, str)
 
 
@@ -196,9 +197,11 @@ class _PostgreSQL:
         return Sql(found.text, tuple(map(repr, found.params)))
 
     def _between(self, keys: Keys, span: KeyRange) -> Sql:
-        """Both keys in pairs: a planner that does not know the values takes a pair for a third of
-        all rows, and so reads the first few in the order of the index. Key by key it would take
-        them for next to none, and read and sort all that there are.
+        """Compare both keys as a pair.
+
+        For a pair with unknown values, a planner assumes a third of all rows, and so reads the
+        first few in the order of the index. For two separate comparisons it assumes next to no
+        rows, and would read and sort them all.
         """
         text = span.kind == KIND_TEXT
         given = f"({_TEXT},%s)" if text else "(%s::numeric,'')"
@@ -216,8 +219,10 @@ class _PostgreSQL:
         return _all(parts)
 
     def point(self, keys: Keys, span: KeyRange, descending: bool) -> tuple[Sql, str]:
-        """As ranges: by equal keys any index on the id could give this order, and the one of all
-        entries be walked for it.
+        """Compare by ranges.
+
+        With equalities any index on the id could give this order, and PostgreSQL might walk the one
+        over all entries.
         """
         value = None if span.points is None else span.points[0]
         order = f"{keys.order(descending)},id{' DESC' if descending else ''}"
@@ -263,8 +268,8 @@ class _PostgreSQL:
         return _TEXT if value.__class__ is str else _REST
 
 
-# -- SQLite: the kind as a small number; then the number or the text. The data source is in the
-# index as well, or the planner takes another one that has it.
+# -- SQLite: a small number for the kind; then the number or the text. The data source is in the
+# index as well, because the planner would otherwise prefer another index that has it.
 
 _RANKS = {KIND_NULL: 0, KIND_NUMBER: 3, KIND_TEXT: 4}
 

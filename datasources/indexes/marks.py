@@ -1,7 +1,7 @@
-"""How many columns are marked as indexed on the whole site, and the bound on it.
+"""How many columns are marked as indexed on the whole site, and the limit for it.
 
-Each mark is an index of its own, on the table that holds the entries of all data sources. An index
-has the rows of one data source only, but every insert on the site looks at the condition of each.
+Each mark is a separate index on the table with the entries of all data sources. An index only has
+the rows of one data source, but every insert on the site evaluates the condition of each index.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ..models import DataSource
 
 
 def marks(without: int | None = None) -> int:
-    """How many columns are marked in all data sources, `without` the one of this id."""
+    """Return how many columns are marked in all data sources, `without` the one with this id."""
     found = DataSource.objects.exclude(indexed_columns=[])
     if without is not None:
         found = found.exclude(pk=without)
@@ -19,9 +19,9 @@ def marks(without: int | None = None) -> int:
 
 
 def problem_with_marks(source_id: int | None, before: list[str], after: list[str]) -> str | None:
-    """Why a data source cannot have these marks rather than those `before`, or None.
+    """Return why a data source cannot have the marks `after` instead of `before`, or None.
 
-    Marks that are there already are kept, also where the setting has been lowered since.
+    Existing marks are kept, even if the setting has been lowered since.
     """
     if len(after) <= len(before):
         return None

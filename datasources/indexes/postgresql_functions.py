@@ -1,9 +1,9 @@
-"""The functions that the query language needs on PostgreSQL, and how a database comes to have them.
+"""The functions that the query language needs on PostgreSQL, and how they are installed.
 
-A database keeps the functions of the release that made them. After each `migrate` the functions
-here are compared with those that the database has, and what is missing or different is made.
-Migration 0002 makes the ones of its time; a change to a function belongs here, not in a migration.
-SQLite has the functions of `datasources.compiler.sqlite_functions`.
+A database keeps the functions of the release that created them. After each `migrate`, the functions
+here are compared with those in the database, and missing or different ones are created. Migration
+0002 creates the ones of its time; a change to a function belongs here, not in a migration. SQLite
+has the functions of `datasources.compiler.sqlite_functions`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ END
 $$;
 """
 
-# The values on a path, as in `datasources.query.where.paths`; NULL where one is missing.
+# The values on a path, as in `datasources.query.where.paths`; NULL for a missing one.
 _WALK_ALL = """
 CREATE OR REPLACE FUNCTION rowkeeper_walk(item jsonb, path text[]) RETURNS TABLE (v jsonb)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -65,7 +65,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 """
 
-# The same without opening a list at the end of the path: it is one value.
+# The values on a path, without expanding a list at its end.
 _ENDS = r"""
 CREATE OR REPLACE FUNCTION rowkeeper_ends_from(
     item jsonb, path text[], at integer
@@ -100,7 +100,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 """
 
-# Only instants of the years 1 to 9999 are dates.
+# Only instants in the years 1 to 9999 are dates.
 _IN_YEARS = """
 CREATE OR REPLACE FUNCTION rowkeeper_in_years(ms bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -108,7 +108,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 """
 
-# The instant of a date's text in milliseconds, as in `datasources.query.where.dates.instant`.
+# The instant of a date in milliseconds, as in `datasources.query.where.dates.instant`.
 _INSTANT = r"""
 CREATE OR REPLACE FUNCTION rowkeeper_instant(value text) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -153,7 +153,7 @@ END
 $$;
 """
 
-# Unicode's simple lower-casing, as in `datasources.values.lower`.
+# Unicode's simple lower-casing, as in `datasources.values.validation.lower`.
 _LOWER = """
 CREATE OR REPLACE FUNCTION rowkeeper_lower(value text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -165,7 +165,7 @@ $$;
 
 @memoize(1)
 def statements() -> Mapping[str, str]:
-    """The statement that makes each function, by its signature, in the order to make them in."""
+    """Return the statement that creates each function, by its signature, in order of creation."""
     upper, lower = _pairs()
     return {
         "rowkeeper_walk_from(jsonb, text[], integer)": _WALK,
@@ -179,7 +179,7 @@ def statements() -> Mapping[str, str]:
 
 
 def _pairs() -> tuple[str, str]:
-    """Every character beyond ASCII that has another in lower case, and those."""
+    """Return all non-ASCII characters with a different lower case, and their lower cases."""
     upper, lower = [], []
     for point in range(128, sys.maxunicode + 1):
         character = chr(point)
@@ -191,9 +191,9 @@ def _pairs() -> tuple[str, str]:
 
 
 def different(database: BaseDatabaseWrapper) -> dict[str, bool]:
-    """The functions that are not as they are here: by signature, whether there is one at all.
+    """Return the functions that differ from those here, as {signature: whether one exists}.
 
-    Empty on SQLite, and where the tables of entries are not there either.
+    The result is empty on SQLite, and before the table of entries exists.
     """
     if database.vendor != "postgresql":
         return {}
@@ -215,11 +215,11 @@ def different(database: BaseDatabaseWrapper) -> dict[str, bool]:
 
 
 def make(database: BaseDatabaseWrapper) -> list[str]:
-    """Make the functions that are missing or different; their signatures."""
+    """Create the functions that are missing or different; return their signatures."""
     found = different(database)
     with database.cursor() as cursor:
         for name, is_there in found.items():
-            # Without parameters a `%` is itself.
+            # Without parameters, a `%` needs no escape.
             cursor.execute(statements()[name])
             if is_there:
                 _index_again(cursor, name)
@@ -227,7 +227,7 @@ def make(database: BaseDatabaseWrapper) -> list[str]:
 
 
 def _index_again(cursor: Any, name: str) -> None:
-    """What an index holds was computed by the function as it was before."""
+    """Rebuild the indexes that use a function, because they have results of its old version."""
     cursor.execute(
         "SELECT DISTINCT format('REINDEX INDEX %%s',d.objid::regclass) FROM pg_depend d "
         "JOIN pg_index i ON i.indexrelid=d.objid WHERE d.classid='pg_class'::regclass "
@@ -241,6 +241,6 @@ def _index_again(cursor: Any, name: str) -> None:
 def after_migrate(
     sender: object, using: str, plan: Sequence[tuple[Any, bool]] = (), **kwargs: object
 ) -> None:
-    """Receives `post_migrate` of this app. A migration backwards removes functions, for good."""
+    """Receive `post_migrate` of this app. A backward migration removes functions, permanently."""
     if not any(backwards for _, backwards in plan):
         make(connections[using])

@@ -1,4 +1,4 @@
-"""What there is of each marked column's index, for the admin and the command."""
+"""The state of each marked column's index, for the admin and the management command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .states import BUILDING, FAILED, READY, WANTED
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One marked column. `problem` says what is wrong; `size` is in bytes, where it is known."""
+    """The index of one marked column. `size` is in bytes, if it is known."""
 
     column: str
     state: str
@@ -26,7 +26,7 @@ class Status:
 
 
 def statuses(source: DataSource) -> list[Status]:
-    """The state of each marked column's index, as it is told and as the database has it."""
+    """Return the state of each marked column's index: as stored, checked against the database."""
     if not source.indexed_columns:
         return []
     there, at_work = existing(), is_at_work()

@@ -1,4 +1,4 @@
-"""What all commands of Rowkeeper share: they write to any stream, whatever its encoding."""
+"""The base of all management commands: they can write to any stream, in any encoding."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ AS_JSON = "rowkeeper-json"
 
 
 class SiteCommand(BaseCommand):
-    """A command whose output has `?` for each character that its stream cannot encode."""
+    """A command that writes `?` for each character that its output stream cannot encode."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command. An output redirected to a file can have any encoding."""
+        """Run the command. Output that is redirected to a file can have any encoding."""
         stream: Any = options.get("stdout") or self.stdout
         out = getattr(stream, "_out", stream)
         if isinstance(out, io.TextIOWrapper) and out.errors == "strict":
@@ -24,7 +24,7 @@ class SiteCommand(BaseCommand):
         return super().execute(*args, **options)
 
     def write_json(self, text: str) -> None:
-        """Write JSON, with escapes for what the stream cannot encode: its value stays the same."""
+        """Write JSON, with escapes for characters that the stream cannot encode."""
         out: Any = getattr(self.stdout, "_out", self.stdout)
         encoding = getattr(out, "encoding", None) or "utf-8"
         self.stdout.write(text.encode(encoding, AS_JSON).decode(encoding), ending="")

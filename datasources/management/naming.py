@@ -1,4 +1,4 @@
-"""How a command names a data source."""
+"""How management commands refer to data sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import Malformed
 
 
 def source_named(text: str) -> Source:
-    """The data source of a number, or else of a name. Raises `CommandError`."""
+    """Return the data source with this id, or else with this name. Raises `CommandError`."""
     try:
         reference = reference_of(text)
     except Malformed as error:

@@ -1,1 +1,1 @@
-"""Who may do what to data sources by Django's permissions."""
+"""Who may do what with data sources by Django's permissions."""

@@ -1,9 +1,9 @@
-"""The rights of somebody who is not there: whoever wrote a script that looks things up.
+"""Permission checks by user id, for the author of a script that makes look-ups.
 
-Asked on requests of other people, and so by one statement where Django's and guardian's own
-backends are all there is; they take one for each kind of right, and one for each place. Django
-takes several milliseconds to write that statement, which says the same each time but for two
-numbers: it is written once.
+The check runs in requests of other users, so it uses a single statement if only Django's and
+guardian's own backends are installed; they would need one for each kind and source of permission.
+To compile that statement takes Django several milliseconds, and it always differs in two numbers
+only, so it is compiled once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PER_OBJECT = "guardian.backends.ObjectPermissionBackend"
 
 
 def has_any(user_id: int, rights: Sequence[str], source_id: int) -> bool:
-    """Whether this Django user, who may be gone, has one of the rights on the data source."""
+    """Whether this Django user, if it exists, has one of the permissions on the data source."""
     users = get_user_model()._default_manager
     if not _is_standard():
         user = users.filter(pk=user_id).first()
@@ -45,7 +45,7 @@ def has_any(user_id: int, rights: Sequence[str], source_id: int) -> bool:
         return cursor.fetchone() is not None
 
 
-# What stands for the numbers of the user and of the data source; no other parameter is like these.
+# Placeholders for the ids of the user and of the data source; no other parameter has these values.
 _USER, _SOURCE = 2_147_480_001, 2_147_480_002
 
 
@@ -53,8 +53,10 @@ _USER, _SOURCE = 2_147_480_001, 2_147_480_002
 def _statement(
     using: str, user: type[Any], rights: tuple[str, ...], kind: int, backends: tuple[str, ...]
 ) -> tuple[str, tuple[Any, ...]]:
-    """The statement and its parameters, for each of what it depends on: `kind` is the number of
-    the content type, `backends` and `user` are Django's settings.
+    """Return the compiled statement and its parameters.
+
+    `kind` is the id of the content type. `backends` and `user` are from Django's settings, and are
+    arguments because the statement depends on them.
     """
     found = user._default_manager.using(using).filter(pk=_USER)
     found = found.filter(_holds(rights, _SOURCE), is_active=True).values_list("pk")[:1]
@@ -63,7 +65,7 @@ def _statement(
 
 
 def _is_plain(manager: Manager[Any]) -> bool:
-    """Whether what a manager gives depends on nothing, such as whose request it is."""
+    """Whether a manager has the default queryset, which does not depend on the request."""
     return type(manager).get_queryset is Manager.get_queryset
 
 
@@ -78,12 +80,12 @@ def _is_standard() -> bool:
 
 @memoize(20)
 def _gives_rights(path: str) -> bool:
-    """Whether Django asks the backend for permissions: some only take part in signing in."""
+    """Whether Django asks the backend for permissions; some are only for signing in."""
     return hasattr(import_string(path), "has_perm")
 
 
 def _holds(rights: Sequence[str], source_id: int) -> Q:
-    """A superuser, or holds one of these site-wide or on this one, alone or by a group."""
+    """Match superusers, and users with a permission site-wide or on this source, or by a group."""
     wanted = Permission.objects.filter(
         content_type__app_label=DataSource._meta.app_label,
         content_type__model=DataSource._meta.model_name,

@@ -1,7 +1,7 @@
-"""Who may do what to data sources in the admin: Django's permissions, site-wide or for one alone.
+"""Who may do what with data sources in the admin: Django's permissions, site-wide or per object.
 
-Those for one data source alone are django-guardian's. Answers are kept on the user, who lives as
-long as a request.
+Permissions on single data sources are django-guardian's. Results are cached on the user object,
+which exists for one request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from guardian.utils import get_group_obj_perms_model, get_user_obj_perms_model
 
 from ..models import DataSource
 
-# What may be given for one data source alone, and in which words.
+# The permissions that can be given on a single data source, with descriptions.
 OBJECT_RIGHTS = {
     "view": "see the data source and its entries",
     "change": "change the data source and its entries",
@@ -27,17 +27,17 @@ OBJECT_RIGHTS = {
     "share": "give others the rights that one has oneself",
 }
 
-# As in Django's admin, who may change something may see it. The other rights show a name alone.
+# As in Django's admin, change includes view. The other permissions only show the name.
 SEEING = ("view", "change", "change_rules")
 
 
 def permission(right: str) -> str:
-    """Django's name of a right: `change` is `rowkeeper_datasources.change_datasource`."""
+    """Return Django's name: `change` is `rowkeeper_datasources.change_datasource`."""
     return f"{DataSource._meta.app_label}.{right}_datasource"
 
 
 def may(user: Any, right: str, source: DataSource | None = None) -> bool:
-    """Whether the user has a right on all data sources, or on this one."""
+    """Whether the user has a permission on all data sources, or on this one."""
     if user.has_perm(permission(right)):
         return True
     if source is None or source.pk is None or right not in OBJECT_RIGHTS or not user.is_active:
@@ -49,7 +49,7 @@ def may(user: Any, right: str, source: DataSource | None = None) -> bool:
 
 
 def rights_on(user: Any, source: DataSource) -> list[str]:
-    """The rights that the user has on this data source, site-wide ones included."""
+    """Return the permissions that the user has on this data source, including site-wide ones."""
     return [right for right in OBJECT_RIGHTS if may(user, right, source)]
 
 
@@ -59,7 +59,7 @@ def may_see(user: Any, source: DataSource) -> bool:
 
 
 def may_somewhere(user: Any, *rights: str) -> bool:
-    """Whether the user has one of the rights on any data source at all."""
+    """Whether the user has one of the permissions on any data source."""
     kept = _kept(user)
     if (rights, None) not in kept:
         kept[rights, None] = (
@@ -70,26 +70,26 @@ def may_somewhere(user: Any, *rights: str) -> bool:
 
 
 def visible(user: Any, sources: QuerySet[DataSource]) -> QuerySet[DataSource]:
-    """Those of the data sources on which the user has any right."""
+    """Return those of the data sources on which the user has any permission."""
     return having(user, tuple(OBJECT_RIGHTS), sources)
 
 
 def having(
     user: Any, rights: tuple[str, ...], sources: QuerySet[DataSource]
 ) -> QuerySet[DataSource]:
-    """Those of the data sources on which the user has one of these rights."""
+    """Return those of the data sources on which the user has one of these permissions."""
     if any(may(user, right) for right in rights):
         return sources
     return _given(user, rights, sources)
 
 
 def look_again(user: Any) -> None:
-    """Forget the answers that were kept: the user has just been given rights."""
+    """Clear the cached results, because the user has just been given permissions."""
     _kept(user).clear()
 
 
 def given(kind: str, source_id: int) -> QuerySet[Any]:
-    """Guardian's rows of rights on this data source alone, of kind `user` or `group`."""
+    """Return guardian's rows of permissions on one data source, of kind `user` or `group`."""
     find = get_user_obj_perms_model if kind == "user" else get_group_obj_perms_model
     found: QuerySet[Any] = find(DataSource())._default_manager.filter(
         content_type=ContentType.objects.get_for_model(DataSource), object_pk=str(source_id)
@@ -98,23 +98,23 @@ def given(kind: str, source_id: int) -> QuerySet[Any]:
 
 
 def forget(source_id: int) -> None:
-    """Remove what was given for a data source that is gone: its number could come again."""
+    """Remove the permissions on a deleted data source, because its id could be used again."""
     given("user", source_id).delete()
     given("group", source_id).delete()
 
 
 def forget_deleted(sender: object, instance: DataSource, **kwargs: object) -> None:
-    """Receives `post_delete`."""
+    """Receive `post_delete`: remove the permissions on a deleted data source."""
     forget(instance.pk)
 
 
 def _given(
     user: Any, rights: tuple[str, ...], sources: QuerySet[DataSource]
 ) -> QuerySet[DataSource]:
-    """Those on which the user, or a group of the user, has one of these rights for one alone.
+    """Return the data sources on which the user, or a group of the user, has an object permission.
 
-    Not guardian's `get_objects_for_user`: its statement compares each row of rights with each data
-    source where PostgreSQL has no statistics yet.
+    This does not use guardian's `get_objects_for_user`, whose statement compares each row of
+    permissions with each data source while PostgreSQL has no statistics yet.
     """
     if not user.is_active:  # nor is anybody who has not signed in
         return sources.none()
@@ -128,7 +128,7 @@ def _given(
     shared = get_group_obj_perms_model(DataSource())._default_manager.filter(
         group__in=user.groups.all(), **wanted
     )
-    # Guardian keeps ids as text; those of other models may be no numbers.
+    # Guardian stores ids as text; those of other models need not be numbers.
     this = Cast(OuterRef("pk"), CharField())
     return sources.filter(
         Q(Exists(own.filter(object_pk=this))) | Q(Exists(shared.filter(object_pk=this)))

@@ -1,1 +1,1 @@
-"""The query language: JSON in, frozen values out. It imports no Django."""
+"""The query language: JSON in, frozen values out. It does not import Django."""

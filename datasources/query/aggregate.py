@@ -1,7 +1,7 @@
-"""`aggregate`: a pipeline of stages, read once. `compiler.aggregate` writes its SQL.
+"""`aggregate`: parses a pipeline of stages. `compiler.aggregate` compiles it to SQL.
 
-A pipeline begins with entries, whose columns are named as in `order`. From the first `$project`
-or `$group` on it has results, whose fields are those that the stage before made, and no others.
+A pipeline begins with entries, whose columns are named as in `order`. After the first `$project`
+or `$group` it has results, which only have the fields that the previous stage made.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .column_names import row_path_of
 MAX_STAGES = 20
 MAX_FIELDS = 100
 MAX_KEYS = 50
-# Of one document: values, and characters of the names and texts that the pipeline itself gives.
-# They stand in every result, and a key that is made of keys would else grow with every stage.
+# Limits of one document: its values, and the characters of names and texts that the pipeline gives.
+# Those are in every result, and a key that is made of keys would otherwise grow with every stage.
 MAX_VALUES = 200
 MAX_GIVEN = 5_000
 ENTRY_FIELDS = ("id", "order", "createdAt", "updatedAt")
@@ -49,7 +49,7 @@ class OfRow:
 
 @dataclass(frozen=True, slots=True)
 class OfResult:
-    """The field at a place among those of the stage before, or a path below it."""
+    """The field at a position of the previous stage's fields, or a path below it."""
 
     at: int
     path: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class ToNumber:
-    """A number, or the one that a text spells; null for everything else."""
+    """A number, or the number that a text represents; null for everything else."""
 
     of: Reference | Literal
 
@@ -75,7 +75,7 @@ Expression: TypeAlias = "Reference | Literal | ToNumber"
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Each document becomes one with these fields."""
+    """Replaces each document by one with these fields."""
 
     fields: tuple[tuple[str, Expression], ...]
 
@@ -93,7 +93,7 @@ class Total:
 class Group:
     """One document for each distinct combination of the keys.
 
-    `names` None: `_id` is the one key itself; else it is an object with a key under each name.
+    If `names` is None, `_id` is the only key itself; otherwise `_id` is an object of all keys.
     """
 
     keys: tuple[Expression, ...]
@@ -103,7 +103,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """The documents in another order; (what, whether it descends)."""
+    """Sorts the documents; `terms` are (reference, whether it descends)."""
 
     terms: tuple[tuple[Reference, bool], ...]
 
@@ -113,8 +113,9 @@ Stage: TypeAlias = "Project | Group | Sort"
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """How many values a field holds, and how many characters of it the pipeline gives; of an
-    object of keys, what is below.
+    """How many values a field holds, and how many of its characters the pipeline gives.
+
+    `members` are the sizes of an object's members.
     """
 
     values: int = 1
@@ -122,7 +123,7 @@ class _Size:
     members: Mapping[str, _Size] = field(default_factory=dict)
 
     def below(self, path: Iterable[str]) -> _Size:
-        """The size of what a path leads to: beyond what is known, it is a part of one value."""
+        """Return the size of the value at a path; a path below an unknown value counts as one."""
         found = self
         for key in path:
             found = found.members.get(key, _ONE)
@@ -133,7 +134,7 @@ _ONE = _Size()
 
 
 def _together(fields: Iterable[tuple[str, _Size]]) -> _Size:
-    """The size of an object."""
+    """Return the size of an object with these members."""
     members = dict(fields)
     return _Size(
         sum(size.values for size in members.values()),
@@ -143,19 +144,19 @@ def _together(fields: Iterable[tuple[str, _Size]]) -> _Size:
 
 
 def given_by(names: Iterable[str]) -> int:
-    """How many characters the names of an object's members take."""
+    """Return how many characters the names of an object's members take."""
     return _together((name, _ONE) for name in names).given
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The stages in their order, and the fields of the results; None: they are entries."""
+    """The stages in their order, and the fields of the results; None if the results are entries."""
 
     stages: tuple[Stage, ...] = ()
     fields: tuple[str, ...] | None = None
 
     def columns(self) -> Iterator[OfRow]:
-        """Every column or path of a row that is named."""
+        """Yield every column or path of a row that the stages name."""
         for stage in self.stages:
             for item in _expressions(stage):
                 named = item.of if isinstance(item, ToNumber) else item
@@ -174,7 +175,7 @@ def _expressions(stage: Stage) -> Iterator[Expression]:
 
 
 def parse_aggregate(value: Any, columns: Container[str]) -> Pipeline:
-    """A list of stages. Raises `Malformed`, naming the place."""
+    """Parse a list of stages. Raises `Malformed`, with the place in the body."""
     if not isinstance(value, list) or len(value) > MAX_STAGES:
         raise Malformed(f"`aggregate` is a list of at most {MAX_STAGES} stages")
     parser = _Parser(columns)
@@ -183,7 +184,10 @@ def parse_aggregate(value: Any, columns: Container[str]) -> Pipeline:
 
 
 def row_path(written: str, columns: Container[str], place: str) -> tuple[str, ...]:
-    """The column that a name means (`data.` in front is optional), or the path below one."""
+    """Return the path of keys that a name means; `data.` in front is optional.
+
+    Raises `Malformed` if it is too deep or not a valid name.
+    """
     path = row_path_of(written, columns)
     if len(path) > MAX_DEPTH:
         raise Malformed(f"`{place}`: the path has more than {MAX_DEPTH} keys")
@@ -196,14 +200,14 @@ def row_path(written: str, columns: Container[str], place: str) -> tuple[str, ..
 
 @dataclass(slots=True)
 class _Parser:
-    """Knows what the documents look like where it is."""
+    """Parses stages; tracks which fields the documents have, and how large they are."""
 
     columns: Container[str]
     fields: tuple[str, ...] | None = field(default=None)
     _sizes: tuple[_Size, ...] = ()
 
     def stage(self, value: Any, place: str) -> Stage:
-        """One stage: an object with one key, its name."""
+        """Parse one stage: an object whose one key is the stage's name. Raises `Malformed`."""
         if not isinstance(value, dict) or len(value) != 1:
             raise Malformed(f"`{place}` is an object with one stage: {', '.join(STAGES)}")
         ((name, body),) = value.items()
@@ -221,10 +225,10 @@ class _Parser:
         }
         return read[name](body, here)
 
-    # -- how large a document is
+    # -- the size of a document
 
     def _made(self, made: Sequence[tuple[str, _Size]], place: str) -> None:
-        """What the documents look like from here on. Raises `Malformed` if they are too large."""
+        """Record the fields of the documents. Raises `Malformed` if they are too large."""
         whole = _together(made)
         if whole.values > MAX_VALUES:
             raise Malformed(
@@ -254,7 +258,7 @@ class _Parser:
         return Project(made)
 
     def _without(self, body: dict[str, Any], place: str) -> tuple[tuple[str, Expression], ...]:
-        """All fields but these."""
+        """Return all fields except these."""
         if self.fields is None:
             raise Malformed(f'`{place}`: name the columns that are wanted, such as {{"Name": 1}}')
         for name in body:
@@ -265,7 +269,7 @@ class _Parser:
         )
 
     def _with(self, body: dict[str, Any], place: str) -> tuple[tuple[str, Expression], ...]:
-        """These fields; `_id` stays unless it is set to 0, as in MongoDB."""
+        """Return these fields; `_id` stays unless it is set to 0, as in MongoDB."""
         made: list[tuple[str, Expression]] = []
         if self.fields is not None and "_id" in self.fields and "_id" not in body:
             made.append(("_id", OfResult(self.fields.index("_id"))))
@@ -295,7 +299,7 @@ class _Parser:
         )
         sizes = [self._size(key) for key in keys]
         whole = sizes[0] if names is None else _together(zip(names, sizes, strict=True))
-        # A total is one value, which may be a text that is given.
+        # A total is one value, which may be a text that the pipeline gives.
         rest = [(total.name, _Size(1, self._size(total.of).given)) for total in totals]
         self._made([("_id", whole), *rest], place)
         return Group(keys, names, totals)
@@ -343,7 +347,7 @@ class _Parser:
     # -- expressions
 
     def expression(self, value: Any, place: str, depth: int = 1) -> Expression:
-        """`"$Name"`, `{"$convertToNumber": …}`, or a text, a number or null as it is."""
+        """Parse `"$Name"`, `{"$convertToNumber": …}`, or a literal text, number or null."""
         if depth > 4:
             raise Malformed(f"`{printable(place)}` nests too deep")
         if isinstance(value, str) and value.startswith("$"):
@@ -357,7 +361,7 @@ class _Parser:
             ((name, operand),) = value.items()
             if name == TO_NUMBER:
                 inner = self.expression(operand, f"{place}.{TO_NUMBER}", depth + 1)
-                # Twice is no more than once.
+                # Converting twice is the same as converting once.
                 return inner if isinstance(inner, ToNumber) else ToNumber(inner)
             raise Malformed(
                 f"`{place}`: `{printable(name)}` is not known here; there is {TO_NUMBER}"
@@ -387,7 +391,7 @@ class _Parser:
 
 
 def _switched(value: Any) -> int | None:
-    """1 for 1 and true, 0 for 0 and false; None for what is an expression."""
+    """Return 1 for 1 and true, 0 for 0 and false, and None for an expression."""
     if value.__class__ is bool or (value.__class__ in (int, float) and value in (0, 1)):
         return int(value)
     if value.__class__ in (int, float):
@@ -396,7 +400,7 @@ def _switched(value: Any) -> int | None:
 
 
 def _check_field(name: str, place: str) -> None:
-    """The name of a field of a result. Raises `Malformed`."""
+    """Check the name of a result's field. Raises `Malformed`."""
     problem = problem_with_name(name)
     if problem:
         raise Malformed(f"`{place}`: the field {problem}")

@@ -1,8 +1,8 @@
-"""`after`: where the last page ended, as a text that the client hands back.
+"""`after`: the end of the last page, as a text that the client sends back.
 
-A cursor holds the values of the request's own order and the id, so that it stays where it is
-while rows come and go. It names no column and tells nothing that the order does not: a made-up
-one finds no more than a condition on the columns of the order would.
+A cursor holds the row's values for the `order` of the request, and its id, so that its position is
+stable while rows come and go. It names no column and reveals nothing that the order does not: a
+forged cursor finds no more than a condition on the columns of the order would.
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{3}|[.][0-9]{6})?\Z"
 )
 
-# A field's own value, or a column's: null, a scalar, or `[]` for a list or an object.
+# For a field, its value; for a column, null, a scalar, or `[]` for a list or an object.
 Place: TypeAlias = "tuple[Any, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """What follows a place in the order; None: from the beginning. One place for each term, and
-    the id at the end.
+    """The place after which a page begins; None for the first page.
+
+    A place has one value for each term of the order, and the id at the end.
     """
 
     place: Place | None = None
 
 
 def fingerprint(order: Sequence[Any]) -> str:
-    """What tells one order from another."""
+    """Return a short digest that identifies an order."""
     terms = [[term.name, term.is_column, term.descending] for term in order]
     return sha256(dumps(terms).encode()).hexdigest()[:12]
 
 
 def cursor_of(order: Sequence[Any], place: Place) -> str:
-    """The text of a cursor. Raises `Malformed` where the values of the order are too long."""
+    """Return the text of a cursor. Raises `Malformed` if the values of the order are too long."""
     content = dumps([fingerprint(order), *place]).encode()
     text = urlsafe_b64encode(content).decode().rstrip("=")
     if len(text) > MAX_LENGTH:
@@ -55,7 +56,7 @@ def cursor_of(order: Sequence[Any], place: Place) -> str:
 
 
 def parse_after(value: Any, order: Sequence[Any]) -> After | None:
-    """`""` for the beginning, or what an answer gave as `next`. Raises `Malformed`."""
+    """Parse `""` for the first page, or the `next` of an answer. Raises `Malformed`."""
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > MAX_LENGTH:
@@ -103,7 +104,7 @@ def _fits(term: Any, value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    """As the databases write it: `2026-01-31 12:00:00` with up to six digits behind it."""
+    """Whether a value has the databases' format: `2026-01-31 12:00:00`, with up to six decimals."""
     if not isinstance(value, str) or _TIME.match(value) is None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""`join`: what of other data sources stands beside each entry. Raw JSON stops here.
+"""`join`: rows of other data sources that are added to each entry. Raw JSON stops here.
 
 {"Comments": {"dataSourceId": 12, "on": {"ID": "ArticleID"}, "count": true}}
 """
@@ -26,14 +26,14 @@ from .where import EVERYTHING, Budget, Node, parse_where
 MAX_JOINS = 10
 MAX_PAIRS = 10
 
-# A number, or a name, as the client sent it.
+# The id or the name of a data source, as the client sent it.
 Reference: TypeAlias = "int | str"
 Kind: TypeAlias = Literal["entries", "has", "count", "sum"]
 ColumnsOf: TypeAlias = Callable[[Reference], Container[str]]
 
 
 class TooMuchJoined(Malformed):
-    """What is joined would fill the memory: few rows that all fit each other do."""
+    """The joined rows would fill the memory, as a few rows do if each of them joins all others."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -52,7 +52,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """What of one other data source is asked for; without `on` its entries follow the others."""
+    """A join with one other data source; without `on`, its entries are appended to the others."""
 
     name: str
     reference: Reference
@@ -69,19 +69,19 @@ class Join:
     written: Any = None
 
     def names(self) -> Iterator[str]:
-        """Every name of a column of the joined data source that stands outside the where."""
+        """Yield every column of the joined data source that is named outside the where."""
         yield from (pair.right for pair in self.on)
         yield from self.as_select().names()
         if self.sum:
             yield self.sum
 
     def as_select(self) -> Select:
-        """The select on the joined data source that reads what this join adds."""
+        """Return the select on the joined data source that reads the rows of this join."""
         return Select(self.where, self.order, self.attributes, self.limit)
 
 
 def left_names(joins: tuple[Join, ...]) -> Iterator[str]:
-    """Every column of the entry that joins name."""
+    """Yield every column of the entry that a join names."""
     for join in joins:
         yield from (pair.left for pair in join.on)
 
@@ -89,10 +89,10 @@ def left_names(joins: tuple[Join, ...]) -> Iterator[str]:
 def parse_joins(
     value: Any, columns: Container[str], columns_of: ColumnsOf, budget: Budget
 ) -> tuple[Join, ...]:
-    """An object of joins by their names. `columns_of`: those of a joined data source; `budget`:
-    what the query beside them has left.
+    """Parse an object of joins by their names. Raises `Malformed`, with the place in the body.
 
-    Raises `Malformed`, naming the place.
+    `columns_of` returns the columns of a joined data source. `budget` is what the rest of the query
+    has left.
     """
     if value is None:
         return ()
@@ -187,7 +187,7 @@ def _sum(value: Any, theirs: Container[str]) -> str:
 
 
 def _terms(value: Any) -> Any:
-    """A join's order may be one pair by itself: `["createdAt", "DESC"]`."""
+    """Accept a single pair as a join's order: `["createdAt", "DESC"]`."""
     if isinstance(value, list) and value and isinstance(value[0], str):
         return [value]
     return value

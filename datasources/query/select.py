@@ -1,4 +1,4 @@
-"""What is asked of a data source, as values: a body is read once, here, and then is frozen."""
+"""Parses the body of a query, once, into frozen values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWERED_FIELDS = ("id", "dataSourceId", "createdAt", "updatedAt")
 MAX_ORDER = 100
 MAX_ATTRIBUTES = 1_000
 MAX_DISTINCT = 100
-# Views that one request may name; each of their filters may be as large as a where.
+# The most views that a request may name; the filter of each may be as large as a where.
 MAX_NAMED_VIEWS = 10
 
 
@@ -32,11 +32,11 @@ class OrderTerm:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What of an entry is asked for. `columns` None: all; empty: no row at all."""
+    """The requested attributes of an entry. `columns`: None for all, empty for no row at all."""
 
     columns: tuple[str, ...] | None = None
     fields: tuple[str, ...] = ANSWERED_FIELDS
-    # Some field of the entry was asked for by name.
+    # The request names some field of the entry.
     named_fields: bool = False
 
 
@@ -48,7 +48,7 @@ class Projection:
     drop: frozenset[str] = frozenset()
 
     def of(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The columns of a row in memory that go into an answer."""
+        """Return the columns of a row in memory that go into an answer."""
         return {key: value for key, value in row.items() if self.shows(key)}
 
     def shows(self, column: str) -> bool:
@@ -56,7 +56,7 @@ class Projection:
         return (self.pick is None or column in self.pick) and column not in self.drop
 
     def narrowed(self, columns: tuple[str, ...] | None) -> Projection:
-        """This projection for some of its columns alone; for None, the projection as it is."""
+        """Return this projection, restricted to `columns` unless they are None."""
         if columns is None:
             return self
         return Projection(frozenset(filter(self.shows, columns)))
@@ -64,7 +64,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """A read by query."""
+    """A select: what to read by a query."""
 
     where: Node = EVERYTHING
     order: tuple[OrderTerm, ...] = ()
@@ -73,18 +73,18 @@ class Select:
     offset: int = 0
     with_total: bool = False
     count_only: bool = False
-    # The distinct combinations of the attributes' columns, rather than entries.
+    # Read the distinct combinations of the attributes' columns, rather than entries.
     distinct: bool = False
     aggregate: Pipeline | None = None
-    # Views of the data source as (place in the body, name). The filters of all of them count as
-    # part of the where.
+    # Views of the data source as (place in the body, name). The filters of all of them are part of
+    # the where.
     views: tuple[tuple[str, str], ...] = ()
     after: After | None = None
     # The where as JSON.
     written: Any = None
 
     def names(self) -> Iterator[str]:
-        """Every column that is named outside the where."""
+        """Yield every column that is named outside the where."""
         for term in self.order:
             if term.is_column:
                 yield term.name
@@ -93,7 +93,7 @@ class Select:
             yield from (item.name for item in self.aggregate.columns() if len(item.path) == 1)
 
     def paths(self) -> Iterator[Field]:
-        """Every path below a column that stands outside the where."""
+        """Yield every path below a column that is named outside the where."""
         if self.aggregate is not None:
             for item in self.aggregate.columns():
                 if len(item.path) > 1:
@@ -109,16 +109,17 @@ class Delete:
     written: Any = None
 
 
-# A client that sends one of these expects fewer entries to be deleted than the where says, or none.
+# A client that sends one of these expects that fewer entries than the where matches are deleted, or
+# none.
 _SELECT_ONLY = ("aggregate", "distinct", "join", "after", "limit", "offset", "countOnly")
 
 
 def parse_query(
     body: Any, columns: Container[str], budget: Budget | None = None
 ) -> Select | Delete:
-    """The body of `data/query`; `budget`: that of its joins, which are read after it.
+    """Parse the body of `data/query`. Raises `Malformed`.
 
-    Raises `Malformed`.
+    `budget` is shared with its joins, which are parsed afterward.
     """
     if not isinstance(body, dict):
         raise Malformed('the body is an object, such as {"type": "select", "where": {}}')
@@ -167,8 +168,9 @@ def _aggregate(body: dict[str, Any], columns: Container[str]) -> Pipeline | None
 
 
 def parse_views(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The names in `view` (one name) and `views` (a list), each once and with its place in the
-    body, such as `("views[0]", "Mine")`. Raises `Malformed`.
+    """Parse `view` (one name) and `views` (a list). Raises `Malformed`.
+
+    Returns each name once, with its place in the body, such as `("views[0]", "Mine")`.
     """
     one, several = body.get("view"), body.get("views")
     if one is None and several is None:
@@ -188,7 +190,7 @@ def parse_views(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def is_asked(body: dict[str, Any], key: str) -> bool:
-    """Whether a key is there and says something, if only what cannot be read."""
+    """Whether a key has any value except null and false, valid or not."""
     return body.get(key) is not None and body[key] is not False
 
 
@@ -199,13 +201,13 @@ def _refuse_beside(body: dict[str, Any], what: str, others: tuple[str, ...]) -> 
 
 
 def _check_distinct(ask: Select) -> None:
-    """What is distinct are the combinations of columns; nothing else of an entry is in them."""
+    """Check that `distinct` has columns and nothing else. Raises `Malformed`."""
     columns = ask.attributes.columns
     if not columns or ask.attributes.named_fields:
         raise Malformed("`distinct` needs `attributes` with at least one column, and no others")
     if len(columns) > MAX_DISTINCT:
         raise Malformed(f"`distinct` takes at most {MAX_DISTINCT} columns")
-    # Each combination has the names of all of them, also of columns that no row has.
+    # Each combination has the names of all columns, also of those that no row has.
     if given_by(columns) > MAX_GIVEN:
         raise Malformed(f"`distinct` takes columns whose names have {MAX_GIVEN} characters at most")
     for at, term in enumerate(ask.order):
@@ -214,7 +216,7 @@ def _check_distinct(ask: Select) -> None:
 
 
 def parse_order(value: Any, columns: Container[str]) -> tuple[OrderTerm, ...]:
-    """`[["data.Name", "ASC"], ["createdAt", "DESC"]]`. Raises `Malformed`."""
+    """Parse `[["data.Name", "ASC"], ["createdAt", "DESC"]]`. Raises `Malformed`."""
     if value is None:
         return ()
     if not isinstance(value, list) or len(value) > MAX_ORDER:
@@ -237,10 +239,10 @@ def _order_term(term: Any, place: str, columns: Container[str]) -> OrderTerm:
 
 
 def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
-    """`["id", "data.Name"]` or `["Name"]`. Raises `Malformed`.
+    """Parse `["id", "data.Name"]` or `["Name"]`. Raises `Malformed`.
 
-    Where no field of the entry is named, an answer has the usual ones; where no column is, it
-    has no `data`.
+    If no field of the entry is named, an answer has the usual ones; if no column is named, it has
+    no `data`.
     """
     if value is None:
         return Attributes()
@@ -260,7 +262,7 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
 
 
 def column_of(written: str, place: str, columns: Container[str]) -> str:
-    """The column that a name means; see `column_names.column_of`. Raises `Malformed`."""
+    """Return the column that a name means; see `column_names.column_of`. Raises `Malformed`."""
     name = column_named(written, columns)
     problem = problem_with_name(name)
     if problem:
@@ -269,7 +271,7 @@ def column_of(written: str, place: str, columns: Container[str]) -> str:
 
 
 def parse_natural(body: dict[str, Any], key: str) -> int | None:
-    """A whole number from 0, or None. Raises `Malformed`."""
+    """Parse a whole number from 0, or None. Raises `Malformed`."""
     value = body.get(key)
     if value is None:
         return None
@@ -279,7 +281,7 @@ def parse_natural(body: dict[str, Any], key: str) -> int | None:
 
 
 def parse_bool(body: dict[str, Any], key: str, default: bool = False) -> bool:
-    """A switch of a body: `true` or `false` alone. Raises `Malformed`."""
+    """Parse `true` or `false`; a missing key or null is `default`. Raises `Malformed`."""
     value = body.get(key)
     if value is None:
         return default

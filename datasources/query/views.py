@@ -2,8 +2,8 @@
 
     {"views": {"Mine": {"where": {"Owner": "session.Email"}}}}
 
-or as a list of `{"name": …, "filter": …}`. A value from the session is put in place as a value:
-it may stand where it is only compared, never as a pattern or a list.
+or as a list of `{"name": …, "filter": …}`. A value from the session is inserted as a value, and
+only where it is compared, never as a pattern or a list.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .where import Budget, Node, any_of, parse_where
 
 SESSION = "session."
 MAX_VIEWS = 100
-# All filters together ask for at most so many times what the where of a request may.
+# The filters of all views together may be at most this many times as large as a request's where.
 TOGETHER = 10
 # The operators that only compare, and those that hold conditions.
 _COMPARE = frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"})
 _CONTAIN = frozenset({"$and", "$or", "$nor", "$not", "$elemMatch"})
-# No row fits: what a view means for whom the session lacks a value.
+# Matches no row: the meaning of a view if the session lacks a value.
 NOTHING: Node = any_of(())
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A filter as its definition has it."""
+    """A filter as the definition has it."""
 
     name: str
     filter: dict[str, Any] = field(hash=False)
@@ -40,10 +40,10 @@ class View:
         columns: Container[str],
         budget: Budget | None = None,
     ) -> Node:
-        """The where for this session; `NOTHING` where it lacks a value that the view names.
+        """Return the where for this session; `NOTHING` if it lacks a value that the view names.
 
-        `budget` bounds this view and the others of the same request together. Raises `Malformed`
-        for a filter that no save accepts, and for one that exceeds the budget.
+        `budget` bounds all views of a request together. Raises `Malformed` for a filter that could
+        not be saved, and for one that exceeds the budget.
         """
         _check(self)
         try:
@@ -52,7 +52,7 @@ class View:
             return NOTHING
 
     def written(self, session: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The where of the view as JSON, for a session."""
+        """Return the where of the view as JSON, for a session."""
         try:
             found: dict[str, Any] = _bound(self.filter, session or {})
         except _Lacking:
@@ -65,7 +65,7 @@ class _Lacking(Exception):
 
 
 def problem_with_views(views: object) -> str | None:
-    """Why a value is no set of views, or None."""
+    """Return why a value is not a valid set of views, or None."""
     try:
         together = 0.0
         for view in _read(views):
@@ -80,8 +80,10 @@ def problem_with_views(views: object) -> str | None:
 
 
 def views_of(definition: object) -> tuple[View, ...]:
-    """The views of a definition; none where they cannot be read. Their filters are looked at when
-    they are used: each process reads the views anew whenever the data source changes.
+    """Return the views of a definition; none if they cannot be read.
+
+    Filters are checked when they are used, because each process reads the views again whenever the
+    data source changes.
     """
     views = definition.get("views") if isinstance(definition, dict) else None
     try:
@@ -91,7 +93,7 @@ def views_of(definition: object) -> tuple[View, ...]:
 
 
 def _read(views: object) -> tuple[View, ...]:
-    """The views, but for their filters. Raises `Malformed`."""
+    """Read the views without checking their filters. Raises `Malformed`."""
     read = tuple(_each(views))
     if len(read) > MAX_VIEWS:
         raise Malformed(f"`views` has more than {MAX_VIEWS} views")
@@ -125,8 +127,9 @@ def _view(name: object, view: object, key: str, place: str) -> View:
 
 
 def _check(view: View) -> Budget:
-    """What its filter asks for. Raises `Malformed` for a where that is none, whatever the session
-    holds.
+    """Return the budget that the filter of a view uses.
+
+    Raises `Malformed` for a filter that is not a where for any session.
     """
     budget = Budget()
     try:
@@ -144,11 +147,11 @@ def _check(view: View) -> Budget:
     return budget
 
 
-# -- putting the session's values in place
+# -- inserting the session's values
 
 
 def _bound(value: Any, session: Mapping[str, Any]) -> Any:
-    """A where, or what stands under a column or a logical operator, with the session's values."""
+    """Return a where, or the value of a column or logical operator, with the session's values."""
     if isinstance(value, list):
         return [_bound(item, session) for item in value]
     if not isinstance(value, dict):
@@ -158,7 +161,7 @@ def _bound(value: Any, session: Mapping[str, Any]) -> Any:
 
 def _bound_below(key: str, item: Any, session: Mapping[str, Any]) -> Any:
     if key == "$not" and not isinstance(item, dict):
-        # As `$ne`, with a value or a list.
+        # `$not` with a value or a list means `$ne`.
         return _filled(item, session)
     if key in _CONTAIN:
         return _bound(item, session)
@@ -168,7 +171,7 @@ def _bound_below(key: str, item: Any, session: Mapping[str, Any]) -> Any:
 
 
 def _filled(operand: Any, session: Mapping[str, Any]) -> Any:
-    """What is compared with, with the session's values in it."""
+    """Return an operand that is compared, with the session's values in it."""
     if isinstance(operand, str):
         return _value(operand[len(SESSION) :], session) if _is_session(operand) else operand
     if isinstance(operand, list):
@@ -190,7 +193,7 @@ def _value(column: str, session: Mapping[str, Any]) -> Any:
 
 
 def _unbound(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """The texts that look like a value of the session where `_bound` puts none, with places."""
+    """Yield (place, text) for each text like `session.…` where `_bound` inserts no value."""
     if isinstance(value, list):
         for at, item in enumerate(value):
             yield from _unbound(item, f"{place}[{at}]")

@@ -1,7 +1,7 @@
 """The only package that reads or writes entries.
 
-Access has been decided before it is called. It receives the where to run and the columns to show,
-and returns JSON texts or rows. Others import this package, never a module of it.
+Access is decided before this package is called. It receives the where to run and the columns to
+show, and returns JSON texts or rows. Other packages import from here, not from its modules.
 """
 
 from .admin import (

@@ -1,6 +1,6 @@
-"""What those need whom Django's permissions let in: the admin's tables, import and export.
+"""Reads and writes for the admin, import and export, to which Django's permissions give access.
 
-Past the rules, but never past the secrets.
+They bypass the access rules, but never show secret columns.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ from .read import fetch
 from .statements import TABLE, StoredEntry, condition_of, dialect, run, stored
 from .write import WRITE_BATCH, insert, update, writing
 
-# Columns that one statement counts.
+# The most columns that one statement counts.
 _MOST_COUNTED = 50
 
 
 def admin_save(
     source: Source, entry_id: int | None, row: dict[str, Any], order: int = 0
 ) -> StoredEntry | None:
-    """Write one row past the rules; secrets that are not sent stay. None: it is gone."""
-    # An administrator who types a new column declares it. A column that a write made stays one.
+    """Write one row without asking the rules; return None if the entry no longer exists.
+
+    Secret columns that `row` leaves out keep their values.
+    """
+    # An administrator who types a new column declares it. A column that a write made stays
+    # undeclared.
     new = [name for name in row if name not in source.columns]
     with writing(source, new, declares=True):
         if entry_id is None:
@@ -49,7 +53,7 @@ def admin_save(
 def admin_page(
     source: Source, where: Node, order: Sequence[OrderTerm], limit: int, offset: int
 ) -> list[StoredEntry]:
-    """A page of entries past the rules, without secrets."""
+    """Return a page of entries without asking the rules; secret columns are left out."""
     condition = condition_of(source.id, where)
     sorting = order_sql(dialect(), order)
     text = row_text(dialect(), Projection(drop=source.secret))
@@ -62,20 +66,21 @@ def admin_page(
 
 
 def holds_text(columns: Iterable[str], text: str) -> Node:
-    """A where for the admin's search: some column has the text in it, in any case."""
+    """Return the where of the admin's search: some column contains the text, in any case."""
     pattern = f"%{text}%"
     return any_of(column_is(column, "$iLike", pattern) for column in columns)
 
 
 def counts(source_ids: Iterable[int]) -> dict[int, int]:
-    """How many entries each of these data sources has; one without any is absent."""
+    """Return the number of entries by data source id; data sources without any are left out."""
     found = Entry.objects.filter(data_source_id__in=list(source_ids)).order_by()
     return dict(found.values_list("data_source_id").annotate(Count("id")))
 
 
 def column_counts(source_id: int, names: Sequence[str]) -> dict[str, int]:
-    """Return how many entries hold each of these columns, null included; columns that no entry
-    holds are left out.
+    """Return the number of entries that have each of these columns, null values included.
+
+    Columns that no entry has are left out.
     """
     found: dict[str, int] = {}
     for at in range(0, len(names), _MOST_COUNTED):
@@ -91,8 +96,9 @@ def column_counts(source_id: int, names: Sequence[str]) -> dict[str, int]:
 
 
 def text_counts(source_id: int | None, names: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """Return how many entries there are, and how many have a text that is not empty in each of
-    these few columns. A data source that is not saved yet (None) has no entries.
+    """Return the number of entries, and by column how many have a text that is not empty.
+
+    `names` are a few columns. A data source that is not saved yet (None) has no entries.
     """
     if source_id is None:
         return 0, dict.fromkeys(names, 0)
@@ -110,7 +116,7 @@ def text_counts(source_id: int | None, names: Sequence[str]) -> tuple[int, dict[
 
 
 def column_names(source: Source) -> list[str]:
-    """Every column that a row has, secrets aside: the declared ones first, in their order."""
+    """Return every column that a row has, without secrets: the declared ones first, in order."""
     if connection.vendor == "sqlite":
         keys = "SELECT DISTINCT k.key FROM {entries} e, json_each(e.data) k WHERE e."
     else:
@@ -123,15 +129,16 @@ def column_names(source: Source) -> list[str]:
 
 
 def ids(source: Source) -> list[int]:
-    """The id of every entry."""
+    """Return the ids of all entries, in ascending order."""
     found = Entry.objects.filter(data_source_id=source.id).order_by("id")
     return list(found.values_list("pk", flat=True))
 
 
 def state(source: Source, lock: bool = False) -> str:
-    """A text that is another one after any entry has come, gone or been written.
+    """Return a digest that changes when any entry is added, written or deleted.
 
-    With `lock` no entry is written by anybody else until the transaction ends.
+    With `lock`, nobody else can write these entries until the transaction ends. On SQLite, the
+    write lock of the transaction already ensures that.
     """
     wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
     listed = f"SELECT id,updated_at FROM {TABLE} WHERE data_source_id=%s ORDER BY id{wait}"

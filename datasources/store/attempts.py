@@ -1,12 +1,13 @@
 """Attempts at the first rows of a request: lookups and walks in turn, each with a larger bound.
 
 With these bounds, the attempt that succeeds takes at most about 3 times as long as the best plan
-would, and the attempts before it add no more than that again. The next reads of the same where
-begin with the attempt that has succeeded, and from time to time with the one before it, because
+would, and all attempts before it together add at most as much again. The next reads of the same
+where begin with the attempt that succeeded, and from time to time with the one before it, because
 rows come and go.
 
-A lookup by the index over whole rows reads all that the index finds before it can stop. Where that
-has been more than the bound, other values of the same columns begin with a short walk.
+A lookup in the index over whole rows reads everything that the index finds before it can stop. If
+that was more than the bound, requests with other values of the same columns begin with a short
+walk.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from .index_choice import is_still_chosen
 from .scan import Scan, ScanRequest
 from .statements import dialect
 
-# The rows that the first lookup reads, and how many times as many each one reads after it.
+# The number of rows that the first lookup reads, and the factor by which each later one reads more.
 FIRST, FACTOR = 256, 4
 # How many times as many rows a walk may pass as the lookup before it reads: by id, by a column, and
-# by a column descending, where rows of the same value are sorted by id. About twice as many as take
-# as long as one that is looked up: PostgreSQL passes 5, 2 and 1.5 of them, SQLite 1.5, 1 and 0.5.
+# by a column descending, where rows with the same value are sorted by id. The factors are about
+# twice the number of rows that a walk passes while a lookup reads one: 5, 2 and 1.5 on PostgreSQL;
+# 1.5, 1 and 0.5 on SQLite.
 WALKED = {"postgresql": (12, 4, 3), "sqlite": (3, 2, 1)}
-# What is noted of a walk that has passed every row.
+# The note of a walk that has passed every row.
 ENDED = -1
-# More rows than there are anywhere.
+# More rows than any data source has.
 ALL = 10**15
 
 
@@ -39,7 +41,7 @@ def is_walk(attempt: int) -> bool:
 
 
 def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
-    """How many rows an attempt may read; of a walk, in this order."""
+    """Return how many rows an attempt may read; `order` is that of a walk."""
     rows = int(FIRST * FACTOR ** (attempt // 2))
     if is_walk(attempt):
         by_id, ascending, descending = WALKED[dialect().name]
@@ -49,7 +51,7 @@ def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
 
 
 def expected(ask: ScanRequest) -> int:
-    """The attempt to begin with; -1 is the walk before the first lookup."""
+    """Return the number of the attempt to begin with; -1 is the walk before the first lookup."""
     least = _least(ask.first or 0) - _is_common(ask)
     if not statistics.attempts:
         return least
@@ -61,7 +63,7 @@ def expected(ask: ScanRequest) -> int:
 
 
 def _least(first: int) -> int:
-    """The first lookup that can hold so many rows, those that are passed over included."""
+    """Return the first lookup whose bound holds `first` rows, skipped rows included."""
     least, rows = 0, FIRST
     while rows < first and rows < ALL:
         least, rows = least + 2, rows * FACTOR
@@ -69,30 +71,30 @@ def _least(first: int) -> int:
 
 
 def is_complete(rows: Scan, found: int, wanted: int | None, note: int | None) -> bool:
-    """Whether an attempt has given all that is asked for.
+    """Whether an attempt has found all rows that the request wants.
 
-    `found`: how many rows it gave, of the `wanted` ones. `note`: of a lookup, how many rows the
-    index found; of a walk `ENDED` if it has passed every row, or else, where it has several parts,
-    the part of the last row.
+    `found`: how many of the `wanted` rows it returned. `note`: of a lookup, how many rows the index
+    found; of a walk, `ENDED` if it has passed every row, and otherwise, if it has several parts,
+    the value of `part` in the last row.
     """
     if rows.ask is None:
         return True
     if rows.hits is not None:
         assert note is not None
         return note <= bound(rows.attempt)
-    # What lies behind the bound could come before what another part gave.
+    # A row behind the bound could sort before the rows that another part returned.
     return note == ENDED or (found == wanted and (not rows.has_parts or note == 1))
 
 
 def is_still_expected(rows: Scan) -> bool:
-    """Whether rows that were planned before would be planned alike now."""
+    """Whether a scan that was planned earlier would be planned the same way now."""
     if rows.chosen is not None and not is_still_chosen(*rows.chosen):
         return False
     return rows.ask is None or expected(rows.ask) == rows.attempt
 
 
 def remember(rows: Scan, complete: bool, note: int | None) -> None:
-    """Remember what an attempt has shown, for the next reads of the same where."""
+    """Record the outcome of an attempt, so that later reads of the same where begin with it."""
     if rows.ask is None:
         return
     attempt = rows.attempt
@@ -105,7 +107,7 @@ def remember(rows: Scan, complete: bool, note: int | None) -> None:
         while attempt and note <= bound(attempt - 2):
             attempt -= 2
     if attempt == 0 and not statistics.attempts and not statistics.common:
-        # The usual case: nothing is known of any where, and there is nothing to remember.
+        # The usual case: nothing is recorded for any where, and there is nothing to record.
         return
     key = _key(rows.ask)
     known = statistics.attempts.get(key) if statistics.attempts else None
@@ -119,7 +121,7 @@ def remember(rows: Scan, complete: bool, note: int | None) -> None:
 
 
 def _is_common(ask: ScanRequest) -> bool:
-    """Whether a lookup of values of these columns has found too many rows."""
+    """Whether an earlier lookup by these columns found too many rows."""
     if not statistics.common:
         return False
     found = statistics.common.get(_columns_of(ask))
@@ -127,7 +129,10 @@ def _is_common(ask: ScanRequest) -> bool:
 
 
 def _is_still_common(ask: ScanRequest, had_too_many: bool) -> bool:
-    """`_is_common`, after a lookup that has found few; `had_too_many`: once it had not."""
+    """Whether `_is_common` still holds, after a lookup that found few rows.
+
+    `had_too_many`: an earlier lookup of the same where found too many.
+    """
     if not _is_common(ask):
         return False
     columns = _columns_of(ask)
@@ -139,7 +144,7 @@ def _is_still_common(ask: ScanRequest, had_too_many: bool) -> bool:
 
 
 def _columns_of(ask: ScanRequest) -> statistics.Key:
-    """What a where asks of which columns, without the values."""
+    """Return a key of the operators and columns of a where, without the values."""
     items = [
         (item.op, *item.path) if isinstance(item, Field) else (type(item).__name__,)
         for item in conjuncts(ask.where)

@@ -1,4 +1,4 @@
-"""A few entries as one more item of another statement, so that a request needs no second one."""
+"""Embeds a small select as one more column of another statement, which saves a round trip."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from .read import DEEP, entry_text_of
 from .scan import Scan, ScanRequest
 from .statements import dialect, restore_numbers
 
-# What is answered at once; more is better read in pages.
+# The most entries that are answered at once; more of them are read in pages.
 EMBED_LIMIT = 1_000
 
 
 def supports_embedding() -> bool:
-    """Whether the database in use can be asked like that."""
+    """Whether the database in use supports embedded selects."""
     return dialect().name == "postgresql"
 
 
 def embedded_sql(
     source: Source, ask: Select, where: Node, shown: Projection
 ) -> tuple[Sql, Scan] | None:
-    """The entries that `select` gives, as one text of PostgreSQL: `number:entries`.
+    """Return SQL for the entries that `select` gives, as one text of PostgreSQL: `number:entries`.
 
-    `parse_embedded` reads it. The number is that of the hits, if the scan has hits, or else that of
-    the entries.
-
-    None for what is better asked by itself.
+    `parse_embedded` reads it. The number is the count of `hits` if the scan has them, and otherwise
+    the count of the entries. Returns None for selects that need a statement of their own.
     """
     if not supports_embedding() or not _is_plain(ask):
         return None
@@ -54,19 +52,19 @@ def embedded_sql(
         return Sql(found, (*opening.params, *params)), rows
     number, on = "cardinality(a)", rows.goes_on
     if on is not None:
-        # A walk that has passed every row has found all that there is.
+        # A walk that has passed every row has found everything.
         number = f"CASE WHEN cardinality(a)<%s AND NOT {on.text} THEN {ENDED} ELSE {number} END"
         params = (limit, *on.params, *params)
-    # Without the OFFSET a planner puts the array into both places, and has it made twice.
+    # Without the OFFSET, the planner inlines the array in both places and builds it twice.
     told = f"SELECT {number}||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
     return Sql(f"({told} AS found)", params), rows
 
 
 def parse_embedded(text: str, source: Source, ask: Select, rows: Scan) -> str | None:
-    """The entries that were found, as the inside of a JSON list; None: there are more than a few,
-    or the attempt has failed, and they are to be asked for again.
+    """Return the entries as the inside of a JSON list, or None if they have to be read again.
 
-    What would have been of use to find them is counted.
+    That is so if there are more than `EMBED_LIMIT`, or if the attempt has failed. Records the
+    columns whose index would have helped.
     """
     number, _, entries = text.partition(":")
     found = int(number)
@@ -80,12 +78,12 @@ def parse_embedded(text: str, source: Source, ask: Select, rows: Scan) -> str | 
 
 
 def _limit(ask: Select) -> int:
-    """How many are asked for; of any number, one more than a few."""
+    """Return how many entries to read; without a limit, one more than `EMBED_LIMIT`."""
     return EMBED_LIMIT + 1 if ask.limit is None else ask.limit
 
 
 def _is_plain(ask: Select) -> bool:
-    """Whether a few entries are all that is asked for."""
+    """Whether the request is for a few entries and nothing else."""
     if (ask.limit is not None and ask.limit > EMBED_LIMIT) or ask.offset > DEEP:
         return False
     beside = ask.count_only or ask.with_total or ask.distinct or ask.aggregate is not None

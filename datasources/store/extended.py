@@ -1,6 +1,6 @@
 """Reads whose answers are not just entries: distinct, aggregate, cursors and joins.
 
-Part of the store: like it, this is told what was decided, and gives JSON text.
+This is part of the store: access is decided before it is called, and it returns JSON text.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ..sql import Sql
 from ..values.codec import loads, path_of, restore_large_doubles
 from ..values.validation import MAX_INTEGER
 
-# Characters of what is joined in one answer, entries that are joined several times counted so.
+# The most characters of joined rows in one answer. A row counts once for each entry that it joins.
 MAX_JOINED_TEXT = 100_000_000
-# With more values than these, the joined rows are found by a scan rather than by an index.
+# With more keys than this, the joined rows are found by a scan rather than by an index.
 MANY_KEYS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A join, decided: its data source, what of it may be listed, and with which columns."""
+    """A join after access is decided: its data source, which rows it may read, which columns."""
 
     join: Join
     source: Source
@@ -44,7 +44,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of the entries. `following`: the cursor of the next part, None at the end."""
+    """A page of entries. `following`: the cursor of the next page, None at the end."""
 
     entries: list[str]
     total: int | None = None
@@ -55,7 +55,7 @@ class Page:
 
 
 def select_aggregate(source: Source, ask: Select, where: Node, shown: Projection) -> store.Found:
-    """The distinct combinations, or the results of the pipeline, that `ask` names."""
+    """Return the distinct combinations, or the results of the pipeline, that `ask` requests."""
     entries = store.plan_scan(store.ScanRequest(source, where)).sql
     if ask.aggregate is not None:
         rows = aggregate_sql(store.dialect(), ask.aggregate, entries, shown)
@@ -79,7 +79,10 @@ def _count(rows: Rows) -> int:
 def select_page(
     source: Source, ask: Select, where: Node, shown: Projection, joins: Sequence[Joined]
 ) -> Page:
-    """The entries that fit, as `store.select` gives them, with what is joined to each."""
+    """Return the entries that `where` matches, as `store.select` does, with their joined rows.
+
+    Raises `TooMuchJoined` if the joined rows are too many.
+    """
     alone = ask.count_only
     needed = _needed(source, where, joins, not alone)
     total = _total(source, where, needed, not alone) if alone or ask.with_total else None
@@ -99,7 +102,10 @@ def select_page(
 
 
 def _needed(source: Source, where: Node, joins: Sequence[Joined], beside: bool) -> tuple[Sql, ...]:
-    """That every required join finds something for an entry; `beside`: what is joined is read."""
+    """Return the conditions that every required join has a row for an entry.
+
+    `beside`: the joined rows are read as well.
+    """
     required = [joined for joined in joins if joined.join.required]
     if not required:
         return ()
@@ -112,7 +118,7 @@ def _needed(source: Source, where: Node, joins: Sequence[Joined], beside: bool) 
 
 
 def _total(source: Source, where: Node, needed: tuple[Sql, ...], beside: bool) -> int:
-    """How many there are; `beside`: the entries are read, too."""
+    """Return the number of matching entries; `beside`: the entries are read as well."""
     entries = store.plan_scan(store.ScanRequest(source, where, more=needed, beside=beside)).sql
     return int(store.run(f"SELECT count(*) FROM {entries.text}", entries.params)[0][0])
 
@@ -125,14 +131,14 @@ def _part(
     needed: tuple[Sql, ...],
     joins: Sequence[Join],
 ) -> tuple[list[tuple[Any, ...]], str | None]:
-    """The rows of this part: the entry's text, then its keys; and the cursor of the next one."""
+    """Return the rows of this page (text, then join keys), and the cursor of the next page."""
     dialect, after = store.dialect(), ask.after
     columns = [store.entry_text_of(ask.attributes, shown), *keys_sql(dialect, joins)]
     if after is None:
         first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
         asked = store.ScanRequest(source, where, ask.order, first, needed)
         return _rows(asked, columns, store.part(ask), ask.limit), None
-    # One more than is asked for tells whether there is a next part.
+    # One row more than the limit shows whether there is a next page.
     first = None if ask.limit is None else min(ask.limit + 1, MAX_INTEGER)
     some = Sql("") if first is None else Sql(" LIMIT %s", (first,))
     asked = store.ScanRequest(source, where, ask.order, first, needed, after.place)
@@ -148,7 +154,7 @@ def _part(
 def _rows(
     ask: store.ScanRequest, columns: Sequence[Sql], some: Sql, limit: int | None
 ) -> list[tuple[Any, ...]]:
-    """`some`: LIMIT and OFFSET; `limit`: the first of these."""
+    """Read the rows of a request. `some`: LIMIT and OFFSET; `limit`: the value of that LIMIT."""
     order = order_sql(store.dialect(), ask.order)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
     return store.read_rows(ask, listed(columns), tail, limit)
@@ -160,7 +166,7 @@ def _rows(
 def _with_joins(
     texts: Sequence[str], keys: Sequence[Sequence[str | None]], joins: Sequence[Joined]
 ) -> list[str]:
-    """Each entry's text with its `joins`. Raises `TooMuchJoined`."""
+    """Return each entry's text with its `joins`. Raises `TooMuchJoined` if they are too long."""
     parts: list[list[str]] = [[] for _ in texts]
     at = 0
     left = MAX_JOINED_TEXT
@@ -179,7 +185,10 @@ def _with_joins(
 
 
 def _joined(joined: Joined, keys: Sequence[tuple[str | None, ...]], left: int) -> list[str]:
-    """What a join answers for each entry, as JSON text, of so many characters all together."""
+    """Return the answer of a join for each entry, as JSON text.
+
+    Raises `TooMuchJoined` if all answers together have more than `left` characters.
+    """
     places: dict[tuple[str | None, ...], int] = {}
     for key in keys:
         if None not in key:
@@ -188,7 +197,7 @@ def _joined(joined: Joined, keys: Sequence[tuple[str | None, ...]], left: int) -
     if places:
         for place, text in _find(joined, list(places)):  # type: ignore[arg-type]
             found.setdefault(place, []).append(text)
-    # Entries that join the same have it each: that is told before it is written out.
+    # Entries with the same key each get a copy: check the size before the copies are made.
     times = Counter(places.get(key, -1) for key in keys)
     size = sum(times[place] * sum(map(len, texts)) for place, texts in found.items())
     if size > left:
@@ -199,7 +208,10 @@ def _joined(joined: Joined, keys: Sequence[tuple[str | None, ...]], left: int) -
 
 
 def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
-    """(the place of a key, JSON text). Raises `TooMuchJoined`."""
+    """Return (position of the key in `keys`, JSON text) for each joined row.
+
+    Raises `TooMuchJoined` if there are more than `MAX_JOINED`.
+    """
     join, where = joined.join, joined.where
     if len(keys) <= MANY_KEYS:
         among = [

@@ -1,7 +1,7 @@
-"""Which of several indexes finds the fewest rows: counted in each of them, up to a bound.
+"""Chooses the index that finds the fewest rows, by counting in each of them up to a bound.
 
-Neither database has statistics that would say: SQLite gathers none by itself, and PostgreSQL plans
-a statement once for all values.
+The statistics of the databases cannot answer this: SQLite gathers none by itself, and PostgreSQL
+plans a statement once for all values.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from . import statistics
 from .statements import TABLE, run
 from .statistics import Key
 
-# How many rows are counted in each index at first, at last, and how many times as many each time.
+# How many rows are counted in each index at first and at most, and the factor between two rounds.
 FIRST, LAST, FACTOR = 64, 20_000, 16
 
 
 def narrowest(key: Key, lookups: Mapping[str, Sql]) -> str:
-    """The name of the index that finds the fewest rows, about.
+    """Return the name of the index that finds about the fewest rows.
 
-    `key`: what the answer is remembered by. `lookups`: the condition of each index, by its name.
-    Where all of them find many, the first one.
+    `key`: the key under which the choice is remembered. `lookups`: the condition of each index, by
+    its name. If all of them find many rows, the first one is chosen.
     """
     known = statistics.narrowest.get(key)
     if known is not None and not known[1] and known[0] in lookups:

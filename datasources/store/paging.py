@@ -1,7 +1,7 @@
-"""Entries by the thousand, as JSON text: read in pages, of which one at a time is in memory.
+"""Entries by the thousand, as JSON text: read in pages, one of which is in memory at a time.
 
-Each page is a statement of its own, which asks the whole where. What changes meanwhile is answered
-as it stands then, or no longer; no entry comes twice.
+Each page is a separate statement, which tests the whole where. An entry that changes between two
+pages is answered with its new data, or left out if it no longer matches; no entry comes twice.
 """
 
 from __future__ import annotations
@@ -27,34 +27,35 @@ from .scan import Scan, ScanRequest
 from .statements import TABLE, dialect, of_source, restore_numbers, sqlite_time_limit
 
 PAGE = 1_000
-# Ids that are read at a time.
+# How many ids are fetched at a time.
 _KEYS = 10_000
 
 
 def is_long(ask: Select) -> bool:
-    """Whether entries that are asked for may be more than are held in memory at once."""
+    """Whether the entries of a request may be too many to hold in memory at once."""
     return ask.limit is None or ask.limit > PAGE
 
 
-# The where and the columns of the next page.
+# Returns the where and the columns for the next page.
 Again = Callable[[], tuple[Node, Projection]]
 
 
 def pages(
     source: Source, ask: Select, where: Node, shown: Projection, again: Again | None = None
 ) -> Iterator[list[str]]:
-    """The entries that `store.select` gives, as JSON texts, a page at a time; the last page has
-    fewer than `PAGE`, and may be empty. Nothing is counted.
+    """Yield the entries that `store.select` gives, as JSON texts, a page at a time.
 
-    `again` is called before each page but the first, for the where and the columns that it has.
-    Raises `Busy` where a page takes too long, and what `again` raises.
+    The last page has fewer than `PAGE` entries, and may be empty. Nothing is counted.
+
+    `again` is called before each page but the first, and returns the where and the columns for it.
+    Raises `Busy` if a page takes too long, and what `again` raises.
     """
     again = again or (lambda: (where, shown))
     return (_in_order if ask.order else _by_id)(source, ask, where, shown, again)
 
 
 def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
-    """Every entry that fits, by id, as JSON text."""
+    """Yield every entry that `where` matches, by id, as JSON text."""
     for page in pages(source, Select(), where, shown):
         yield from page
 
@@ -71,7 +72,7 @@ def _by_id(
         some = ScanRequest(
             source, where, first=first, place=(last,) if last else None, beside=last > 0
         )
-        # A way may find more than are asked for: of several parts, or where there are few.
+        # A plan may return more rows than wanted: if it has several parts, or for few rows.
         tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
         rows = read_rows(some, columns, tail, size)
         yield restore_numbers([row[1] for row in rows])
@@ -79,7 +80,7 @@ def _by_id(
         last = rows[-1][0] if rows else last
         left, offset = None if left is None else left - len(rows), 0
         if full and plan_scan(replace(some, beside=True)).whole:
-            # Page by page, all those beside the index would be read over and over.
+            # Page by page, the rows that the index does not cover would be read again each time.
             rest = _ids(source, replace(ask, limit=left, offset=0), where, last)
             yield from _by_keys(source, rest, ask, again)
             return
@@ -90,9 +91,11 @@ def _by_id(
 def _in_order(
     source: Source, ask: Select, where: Node, shown: Projection, again: Again
 ) -> Iterator[list[str]]:
-    """First the ids of all, eight bytes each, in their order; then the entries of a page of these
-    at a time: so the sort is done once, and within the time limit, and no transaction stays open
-    for as long as a client takes to read.
+    """Yield pages in the order of the request.
+
+    First all ids are read in order, eight bytes each, then the entries of one page of ids at a
+    time. So the sort runs only once and within the time limit, and no transaction stays open for as
+    long as a client takes to read.
     """
     limit = PAGE if ask.limit is None else min(PAGE, ask.limit)
     few = select(source, replace(ask, limit=limit), where, shown).entries
@@ -103,8 +106,9 @@ def _in_order(
 
 
 def _by_keys(source: Source, keys: array[int], ask: Select, again: Again) -> Iterator[list[str]]:
-    """The entries of these ids that fit still, in pages. Those that are gone leave no page short
-    but the last one.
+    """Yield the entries with these ids that still match, in pages.
+
+    Entries that are gone do not make a page shorter, except the last one.
     """
     page: list[str] = []
     for at in range(0, len(keys), PAGE):
@@ -120,7 +124,7 @@ def _by_keys(source: Source, keys: array[int], ask: Select, again: Again) -> Ite
 
 
 def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> array[int]:
-    """The ids of what is asked for, in its order; `last`: of what stands behind that id."""
+    """Return the matching ids in the order of the request; `last`: only those behind this id."""
     first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
     place = None if last is None else (last,)
     rows = plan_scan(ScanRequest(source, where, ask.order, first, place=place))
@@ -134,7 +138,7 @@ def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> a
 
 
 def _ids_of(rows: Scan, tail: Sql) -> tuple[array[int], int]:
-    """The ids that an attempt finds, and what `is_complete` is to know of them."""
+    """Return the ids that an attempt finds, and the note that `is_complete` expects."""
     keys: array[int] = array("q")
     told = "(SELECT count(*) FROM hits)" if rows.hits is not None else "part"
     columns = f"id,{told if rows.hits is not None or rows.has_parts else 0}"
@@ -150,9 +154,10 @@ def _ids_of(rows: Scan, tail: Sql) -> tuple[array[int], int]:
 
 @contextmanager
 def _reading(sql: str, params: Sequence[Any]) -> Iterator[Any]:
-    """A cursor on the rows of a statement, read inside; the driver does not hold them all.
+    """Open a cursor on the rows of a statement, so that the driver does not hold them all.
 
-    In a transaction on PostgreSQL, whose time limit does not end a cursor that is to outlive one.
+    On PostgreSQL the cursor is in a transaction, because the time limit does not cover a cursor
+    that outlives one.
     """
     if connection.vendor != "postgresql":
         with connection.cursor() as cursor, sqlite_time_limit():
@@ -165,7 +170,7 @@ def _reading(sql: str, params: Sequence[Any]) -> Iterator[Any]:
 
 
 def _of_ids(source: Source, page: array[int], text: Sql, exact: Sql) -> Iterable[tuple[int, str]]:
-    """The entries of these ids that fit still."""
+    """Return (id, JSON text) of the entries with these ids that still match."""
     if connection.vendor == "sqlite":
         among = Sql("id IN (SELECT value FROM json_each(%s))", (dumps(page.tolist()),))
     else:

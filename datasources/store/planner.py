@@ -1,12 +1,12 @@
-"""Plans: which index finds the rows of a request, and how many rows it may read for that.
+"""Query planner: which index finds the rows of a request, and how many rows it may read for that.
 
 A lookup reads the rows that one index finds, in no order, and sorts them. A walk reads rows in the
-order of the request until enough of them fit. Which of the two reads less depends on how many rows
-fit and on where they lie, which nobody knows beforehand. So neither runs without a bound where
-there is the other: a lookup that finds more rows than its cap, or a walk that passes more rows
-than its bound, is given up for the other one with a larger bound (`attempts`).
+order of the request until enough of them match. Which of the two reads fewer rows depends on how
+many rows match and on where they are, which cannot be known in advance. So where both are possible,
+each has a bound: a lookup that finds more rows than its bound, or a walk that passes more rows than
+its bound, is abandoned, and the other one is tried with a larger bound (see `attempts`).
 
-Every plan asks the whole where of every row, except where an index has answered it, so that a plan
+Every plan tests the whole where on every row, except where an index has answered it, so a plan
 affects speed only.
 """
 
@@ -42,12 +42,12 @@ _NOTHING = Sql("")
 
 
 def plan_scan(ask: ScanRequest) -> Scan:
-    """The rows that fit, by the plan that is expected to read the fewest."""
+    """Return the scan for a request, by the plan that is expected to read the fewest rows."""
     return _planner(ask, None).rows()
 
 
 def following(rows: Scan) -> Scan:
-    """The rows of an attempt that has failed, by the attempt after it."""
+    """Return the scan of the attempt after `rows`, which has failed."""
     assert rows.ask is not None
     return _planner(rows.ask, rows.attempt + 1).rows()
 
@@ -64,19 +64,22 @@ def _planner(ask: ScanRequest, attempt: int | None) -> _Planner:
 
 @dataclass(eq=False)
 class _Planner:
-    """One ask, with the columns of its where that have an index, and the texts that it seeks a
-    part of. `attempt`: which one is to be made; None: the one that is expected to do.
+    """Plans one request.
+
+    `spans` and `pieces` are the key ranges and the text fragments in its where, for columns that
+    have an index. `attempt`: the number of the attempt to plan, or None for the one that is
+    expected to succeed.
     """
 
     ask: ScanRequest
     spans: dict[str, KeyRange]
     pieces: dict[str, str]
     attempt: int | None
-    # The stretches that a walk with a bound passes, as what follows FROM in a statement.
+    # The index ranges that a bounded walk passes, each as the SQL after FROM.
     _passed: list[Sql] = field(default_factory=list)
 
     def rows(self) -> Scan:
-        """The scan that `plan_scan` gives."""
+        """Return the scan."""
         rows = self._rows()
         ask = self.ask
         # One value in an index is narrow enough.
@@ -96,7 +99,7 @@ class _Planner:
         return replace(self._by(name), chosen=(key, name))
 
     def _by(self, name: str | None) -> Scan:
-        """The rows by this lookup, or by a walk."""
+        """Return a scan by this lookup, or by a walk."""
         ask = self.ask
         if ask.first is None or not self._is_walked:
             return self._whole_lookup(name)
@@ -107,7 +110,7 @@ class _Planner:
         return self._attempt(name)
 
     def _attempt(self, name: str) -> Scan:
-        """A lookup of so many rows, or a walk past so many, as the number of the attempt says."""
+        """Return a bounded lookup or walk, as the number of the attempt determines."""
         ask = self.ask
         number = attempts.expected(ask) if self.attempt is None else self.attempt
         bound = attempts.bound(number, ask.order)
@@ -126,11 +129,11 @@ class _Planner:
         inside, exact = self._lookup(name)
         found, span = [self._select([condition]) for condition in inside], self.spans.get(name)
         if span is not None and span.is_range():
-            # In the order of the index: PostgreSQL would make a bitmap of the whole span first.
+            # In the order of the index: otherwise PostgreSQL builds a bitmap of the whole range.
             order = Sql(self._keys(name).order(False, span.kind != KIND_BOOLEAN))
             found[0] = _ordered(found[0], order, Sql(f"{bound + 1:d}"))
         hits = _union(found)
-        # What is before the place counts as read, so the place is asked of the hits.
+        # Rows before the cursor count as read, so the cursor's condition is applied to the hits.
         outside = self._where([exact, *self._beside_where])
         return Scan(
             Sql(f"hits AS e WHERE {outside.text}", outside.params),
@@ -142,7 +145,7 @@ class _Planner:
         )
 
     def _whole_lookup(self, name: str | None) -> Scan:
-        """All rows that fit, to be sorted or counted."""
+        """Return an unbounded scan of all matching rows, to be sorted or counted."""
         ask = self.ask
         if name is None or name == WHOLE:
             condition = condition_of(ask.source.id, ask.where, name == WHOLE)
@@ -155,7 +158,7 @@ class _Planner:
         return _table(parts)
 
     def _wants(self) -> tuple[tuple[str, str], ...]:
-        """The columns that an index would have been of use for, and for what."""
+        """Return (column, purpose) for each column whose index would have helped."""
         ask = self.ask
         asked = [] if self._lookups else advice.wanted_by(ask.where, dialect().name == "sqlite")
         if ask.first is not None and ask.order and ask.order[0].is_column:
@@ -170,7 +173,7 @@ class _Planner:
 
     @cached_property
     def _by_id(self) -> bool:
-        """Whether the rows are asked for by id."""
+        """Whether the request orders rows by id."""
         return not self.ask.order or self.ask.order[0] in (_ID, _ID_DESCENDING)
 
     @cached_property
@@ -179,27 +182,28 @@ class _Planner:
 
     @cached_property
     def _ordered(self) -> Keys | None:
-        """The index whose order is asked for."""
+        """The index that has the order of the request."""
         first = self.ask.order[0] if self.ask.order else None
         indexed = self.ask.source.indexed
         return indexed.get(first.name) if first is not None and first.is_column else None
 
     @cached_property
     def _is_walked(self) -> bool:
-        """Whether an index has the rows in the order that is asked for."""
+        """Whether some index has the rows in the order of the request."""
         return self._by_id or self._ordered is not None
 
     @cached_property
     def _point(self) -> str | None:
-        """A column in whose index the where is about one value."""
+        """A column whose index the where restricts to a single value."""
         if not self.spans:
             return None
         return next((name for name, span in self.spans.items() if span.is_point()), None)
 
     @cached_property
     def _lookups(self) -> dict[str, Sql]:
-        """By name: the indexes that find the rows in no order, with the condition that each of them
-        is asked. One value first, then several, then a part of a text, then a span.
+        """The indexes that can find the rows in no order: the condition for each, by its name.
+
+        Single values come first, then several values, then parts of a text, then ranges.
         """
         spans, ordered = self.spans, self._ordered
         sought = is_indexable(self.ask.where, dialect().name)
@@ -208,14 +212,14 @@ class _Planner:
         points = [name for name, span in spans.items() if span.is_point()]
         several = [name for name, span in spans.items() if span.points is not None]
         if sought and (not (points or several) or _has_several_equalities(self.ask.where)):
-            # The index over whole rows looks several equalities up at once, the rarest first.
+            # The index over whole rows intersects several equalities, the rarest first.
             points = several = []
         else:
             sought = False
         ranges = [name for name, span in spans.items() if span.points is None]
         names = dict.fromkeys([*points, *several, *self.pieces, *ranges])
         if ordered is not None and len(names) + sought > 0:
-            # What is about the order itself is a stretch of that.
+            # A range of the ordering column is a part of that index, which the walk uses.
             exact = spans.get(ordered.column, _NO_SPAN)
             if not exact.is_point() and exact.points is None:
                 names.pop(ordered.column, None)
@@ -237,7 +241,7 @@ class _Planner:
         return Sql(f"data_source_id+0=%s AND {found.text}", (ask.source.id, *found.params))
 
     def _within(self, name: str) -> Sql:
-        """The condition that an index of a column is asked."""
+        """Return the condition by which a column's index finds rows."""
         keys = self._keys(name)
         if name in self.pieces and name not in self.spans:
             text = keys.within(KeyRange(KIND_TEXT))
@@ -248,15 +252,13 @@ class _Planner:
         return Sql(f"{keys.of_source()} AND {found.text}", found.params)
 
     def _lookup(self, name: str) -> tuple[list[Sql], Sql]:
-        """The conditions of a lookup: those that find the rows, and the one that is left to ask of
-        each.
-        """
+        """Return the conditions that find the rows of a lookup, and the one to test on each hit."""
         if name == WHOLE:
             return [self._whole_condition], ALWAYS if self._is_all_sought else self._exact
         return [self._within(name), self._beside_condition(name)], self._exact
 
     def _beside_condition(self, name: str) -> Sql:
-        """Rows that may fit and that the keys do not tell."""
+        """Return the condition for rows that may match but are not covered by the index keys."""
         ask, keys, span = self.ask, self._keys(name), self.spans.get(name)
         rest = keys.rest if span is None else keys.beside(span)
         sought = ask.source.id if is_indexable(ask.where, dialect().name) else None
@@ -269,8 +271,9 @@ class _Planner:
     # -- walks
 
     def _walk(self, bound: int | None = None) -> list[Sql]:
-        """The first rows in the order that is asked for, past at most `bound` others; then those
-        that the index does not have in its order.
+        """Return the first rows in the order of the request, passing at most `bound` rows.
+
+        The last part has the rows that the index does not have in its order.
         """
         ask, keys = self.ask, self._ordered
         if keys is None:
@@ -295,24 +298,25 @@ class _Planner:
 
     @cached_property
     def _last(self) -> int | None:
-        """The id behind which the rows are that are asked for by id."""
+        """The id of the cursor, if rows are ordered by id and there is a cursor."""
         return None if self.ask.place is None or not self._by_id else self.ask.place[0]
 
     def _of_point(self, name: str, bound: int | None = None) -> Sql:
-        """The rows of one value by id, as they stand in its index."""
+        """Return the rows with one value, by id, as its index has them."""
         keys = self._keys(name)
         within, order = keys.point(self.spans[name], self._descending)
         conditions = [Sql(keys.of_source()), within]
         if self._last is not None:
             conditions.append(Sql(f"id{'<' if self._descending else '>'}=%s", (self._last,)))
-        # A row that the keys tell has this value where they say so: there is nothing left to ask.
+        # The index keys of such a row give its exact value, so nothing is left to test.
         rest = ALWAYS if _is_equality(self.ask.where) else self._exact
         return self._first(conditions, order, rest, bound)
 
     def _stretches(self, keys: Keys, sign: str) -> list[tuple[Sql, bool]]:
-        """The parts of an index that are walked, and whether each has values of one kind: of a
-        span, or all; of these what is behind the place, in two stretches where the index cannot be
-        entered in the middle otherwise.
+        """Return the index ranges to walk, and for each whether its values are of one kind.
+
+        Without a cursor that is the range of the where, or the whole index. With a cursor it is the
+        part behind it, in two ranges, because the index cannot be entered in the middle otherwise.
         """
         span = self.spans.get(keys.column)
         within = Sql(keys.told) if span is None else keys.within(span)
@@ -337,7 +341,7 @@ class _Planner:
 
     @cached_property
     def _beside_where(self) -> tuple[Sql, ...]:
-        """The conditions beside the where."""
+        """The conditions in addition to the where."""
         ask = self.ask
         if ask.place is None:
             return ask.more
@@ -361,8 +365,9 @@ class _Planner:
         bound: int | None,
         then: Sql = _NOTHING,
     ) -> Sql:
-        """The first rows of an index in its order, and `then` in another, that meet the rest;
-        `bound`: so many of the index are read at most. Both databases keep the order of a subquery
+        """Return the first rows in the order of an index, then by `then`, that meet `rest`.
+
+        `bound`: the most rows of the index to read. Both databases keep the order of a subquery
         that has a limit.
         """
         rests = [rest, *self._beside_where]
@@ -370,7 +375,7 @@ class _Planner:
         if bound is None:
             return _ordered(self._select([*within, *rests]), whole_order, first)
         stretch, where = self._where(within), self._where(rests)
-        # In this order, or else PostgreSQL looks for them among the rows of all data sources.
+        # Without this ORDER BY, PostgreSQL searches the rows of all data sources.
         self._passed.append(Sql(f"{TABLE} WHERE {stretch.text} ORDER BY {order}", stretch.params))
         passed = _ordered(self._select(within), whole_order, Sql(f"{bound:d}"))
         return Sql(
@@ -384,32 +389,32 @@ _ID, _ID_DESCENDING = OrderTerm("id", False, False), OrderTerm("id", False, True
 
 
 def _has_several_equalities(where: Node) -> bool:
-    """Whether the index over whole rows finds the rows of several conditions together."""
+    """Whether the where has several conditions that the index over whole rows can answer."""
     if not is_indexable(where, dialect().name):
         return False
     return sum(1 for item in conjuncts(where) if is_indexable(item, dialect().name)) > 1
 
 
 def _is_equality(where: Node) -> bool:
-    """Whether a where says that a column has one value, and nothing else."""
+    """Whether a where says that one column equals one value, and nothing else."""
     return isinstance(where, Field) and where.op == "$eq" and is_scalar(where.operand)
 
 
 def _goes_on(passed: Sequence[Sql], bound: int) -> Sql:
-    """The condition that one of these stretches has more rows than the bound."""
+    """Return the condition that any of these ranges has more rows than the bound."""
     texts = [f"EXISTS(SELECT 1 FROM {one.text} LIMIT 1 OFFSET {bound:d})" for one in passed]
     params = tuple(param for one in passed for param in one.params)
     return Sql(f"({' OR '.join(texts)})", params)
 
 
 def _ordered(rows: Sql, order: Sql, limit: Sql) -> Sql:
-    """The first rows in an order."""
+    """Return the first rows in an order."""
     text = f"SELECT * FROM ({rows.text} ORDER BY {order.text} LIMIT {limit.text}) AS first"
     return Sql(text, (*rows.params, *order.params, *limit.params))
 
 
 def _union(parts: Sequence[Sql]) -> Sql:
-    """The parts, one after the other."""
+    """Concatenate the parts with UNION ALL."""
     if len(parts) == 1:
         return parts[0]
     text = " UNION ALL ".join(f"SELECT * FROM ({part.text}) AS part" for part in parts)
@@ -418,7 +423,7 @@ def _union(parts: Sequence[Sql]) -> Sql:
 
 def _table(parts: Sequence[Sql], whole: bool = False) -> Scan:
     found = _union(parts)
-    # Without this, SQLite sorts each part by itself if the order is by id, and to have the last one
-    # sorted reads all rows of the data source instead of an index of a column.
+    # Without this limit, SQLite sorts each part separately if the order is by id, and for the last
+    # part it reads all rows of the data source instead of an index of a column.
     end = " LIMIT -1" if len(parts) > 1 and dialect().name == "sqlite" else ""
     return Scan(Sql(f"({found.text}{end}) AS e WHERE 1=1", found.params), whole=whole)

@@ -1,4 +1,4 @@
-"""Reading entries: as JSON text for an answer, or as values for those who decide and write."""
+"""Reads entries: as JSON text for an answer, or as values for code that decides and writes."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ from .statements import (
     stored,
 )
 
-# Behind so many others, entries are read when it is known which they are.
+# With a larger offset than this, the ids are read first, and then only the entries of the page.
 DEEP = 1_000
-# Behind so many it is worth a look whether there are that many at all.
+# From this offset on, the statement first checks whether there are that many rows at all.
 _FAR = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer of a select: entries as JSON text, and how many there are without the limit."""
+    """The answer of a select: entries as JSON text, and their number without the limit."""
 
     entries: list[str]
     total: int | None = None
 
 
 def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found:
-    """The entries that fit `where`, in the order and the part that `ask` names.
+    """Return the entries that match `where`, in the order and the part that `ask` requests.
 
-    `where` is the client's and the rule's together; `shown` are the columns that may be seen.
+    `where` is the client's where together with the rule's; `shown` are the columns that may be
+    seen.
     """
     if ask.count_only:
         return Found([], count(source, where))
@@ -67,24 +68,24 @@ def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found
 
 
 def _total(source: Source, ask: Select, where: Node, found: int) -> int:
-    """How many entries there are without the limit; `found`: how many were read."""
+    """Return the number of entries without the limit; `found`: how many were read."""
     ended = ask.limit is None or found < ask.limit
-    # Where nothing was found, the offset may be far behind the last one.
+    # If nothing was found, the offset may be far behind the last entry.
     if ended and (found or not ask.offset):
         return ask.offset + found
     return _counted(source, where, beside=True)
 
 
 def _reaches(source: Source, where: Node, offset: int) -> Sql:
-    """Whether more rows fit than are to be passed over: they are counted faster than sorted."""
+    """Return the condition that more rows match than are skipped; cheaper than a sort."""
     rows = plan_scan(ScanRequest(source, where, beside=True)).sql
     return Sql(f"EXISTS(SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s)", (*rows.params, offset))
 
 
 def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, ask: Select) -> list[str]:
-    """The texts of the entries behind many others, of which nothing is read but their order."""
+    """Return the texts of entries behind a large offset. Skipped entries are only ordered."""
     if ask.offset >= _FAR:
-        # Asked once, before any are sorted.
+        # This is evaluated once, before any row is sorted.
         wanted = replace(wanted, more=(_reaches(wanted.source, wanted.where, ask.offset),))
     ids = [row[0] for row in read_rows(wanted, Sql("id"), tail, ask.limit)]
     among = _among(ids)
@@ -98,9 +99,9 @@ def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, ask: Select
 def read_rows(
     ask: ScanRequest, columns: Sql, tail: Sql, limit: int | None
 ) -> list[tuple[Any, ...]]:
-    """The columns of the rows that are asked for, by as many attempts as it takes.
+    """Return `columns` of the rows of a request, by as many attempts as it takes.
 
-    `tail`: their order and part; `limit`: how many are wanted.
+    `tail`: ORDER BY, LIMIT and OFFSET; `limit`: how many rows are wanted.
     """
     rows = plan_scan(ask)
     while True:
@@ -113,7 +114,7 @@ def read_rows(
 def _attempted(
     rows: Scan, columns: Sql, tail: Sql, limit: int | None
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """What an attempt has found, and whether that is all that is wanted."""
+    """Return the rows that an attempt has found, and whether they are all that is wanted."""
     told = ",(SELECT count(*) FROM hits)" if rows.hits is not None else ",part"
     if rows.hits is None and not rows.has_parts:
         told = ""
@@ -129,8 +130,10 @@ def _attempted(
 
 
 def is_all(rows: Scan, found: int, wanted: int | None, note: int | None) -> bool:
-    """`attempts.is_complete`, also for a walk that has passed every row and found fewer; what the
-    attempt has shown is remembered.
+    """Whether an attempt has found all wanted rows; records its outcome.
+
+    Unlike `attempts.is_complete`, this runs a statement to see whether a walk that found too few
+    rows has passed every row.
     """
     complete = is_complete(rows, found, wanted, note)
     if not complete and rows.goes_on is not None:
@@ -140,7 +143,7 @@ def is_all(rows: Scan, found: int, wanted: int | None, note: int | None) -> bool
 
 
 def hits_of(rows: Scan) -> int:
-    """How many rows the index finds in a lookup that gives none; of a walk, none."""
+    """Return how many rows the index finds in a lookup that returned none; 0 for a walk."""
     if rows.hits is None or rows.all_fit:
         return 0
     text, params = rows.opening
@@ -154,7 +157,7 @@ def _among(ids: list[int]) -> Sql:
 
 
 def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
-    """The text of an entry: the attributes that are asked for, of the columns that are shown."""
+    """Return the text of an entry: the attributes that `attributes` requests, if they are shown."""
     columns = attributes.columns
     return entry_text(
         dialect(), shown.narrowed(columns), attributes.fields, columns is None or columns != ()
@@ -162,7 +165,7 @@ def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
 
 
 def part(ask: Select) -> Sql:
-    """LIMIT and OFFSET. SQLite wants a limit before an offset; its -1 is none."""
+    """Return LIMIT and OFFSET. SQLite needs a limit before an offset; -1 means no limit."""
     if ask.limit is not None:
         return Sql(" LIMIT %s OFFSET %s", (ask.limit, ask.offset))
     if not ask.offset:
@@ -172,7 +175,7 @@ def part(ask: Select) -> Sql:
 
 
 def holds_others(source: Source, ids: Iterable[int]) -> bool:
-    """Whether the data source has any entry but these."""
+    """Whether the data source has any entry except these."""
     kept = dumps(sorted(set(ids)))
     among = "SELECT value FROM json_each(%s)"
     if connection.vendor == "postgresql":
@@ -185,7 +188,7 @@ def holds_others(source: Source, ids: Iterable[int]) -> bool:
 
 
 def count(source: Source, where: Node) -> int:
-    """How many entries fit."""
+    """Return the number of entries that match `where`."""
     return _counted(source, where, beside=False)
 
 
@@ -196,7 +199,7 @@ def _counted(source: Source, where: Node, beside: bool) -> int:
 
 
 def distinct(source: Source, where: Node, column: str) -> list[Any]:
-    """The distinct scalar values of a column, lists opened, in the order of `order`."""
+    """Return the distinct scalar values of a column, also those in lists, in sort order."""
     head = distinct_texts(dialect(), column)
     condition = condition_of(source.id, where)
     rows = run(
@@ -217,7 +220,7 @@ def _place_in_order(value: Any) -> tuple[int, Any]:
 
 
 def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, StoredEntry]:
-    """The entries of these ids that are in this data source; `lock` for those who will write."""
+    """Return the entries with these ids in this data source; `lock` locks them for a write."""
     wanted = sorted(set(ids))
     if not wanted:
         return {}
@@ -227,13 +230,13 @@ def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, S
 def fetch_where(
     source: Source, where: Node, lock: bool = False, limit: int | None = None
 ) -> dict[int, StoredEntry]:
-    """The entries that fit, by id; of these the first ones, where there is a limit."""
+    """Return the matching entries by id; with `limit`, only the first ones."""
     exact = where_sql(where, dialect())
     if not is_indexable(where, dialect().name):
         return fetched(source, exact, lock, limit)
     if limit is None:
         return _fetched(condition_of(source.id, where), "id", lock, limit)
-    # Of many that fit, the first ones are not to wait for all of them.
+    # If many match, the first ones should not have to wait for all of them.
     tail = Sql(" ORDER BY id LIMIT %s", (limit,))
     ids = [
         row[0] for row in read_rows(ScanRequest(source, where, first=limit), Sql("id"), tail, limit)
@@ -250,7 +253,7 @@ def fetched(
     limit: int | None = None,
     last: int | None = None,
 ) -> dict[int, StoredEntry]:
-    """The entries that meet a condition in SQL, by id; `last`: only those behind this id."""
+    """Return the entries that meet a condition in SQL, by id; `last`: only those behind this id."""
     of_this, order = by_id(source.id, last=last)
     params = (*of_this.params, *condition.params)
     return _fetched(Sql(f"{of_this.text} AND {condition.text}", params), order, lock, limit)

@@ -1,7 +1,7 @@
-"""The entries of a data source except some: decided on and deleted in pieces.
+"""All entries of a data source except some: checked and deleted in pieces.
 
-A bulk write without `append` replaces everything. How many entries that is has no bound, so that
-they are never all in memory, and no statement takes as long as all of them need.
+A bulk write without `append` replaces everything. The number of entries is unbounded, so they are
+never all in memory, and no single statement handles all of them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ..values.codec import dumps
 from .read import fetched
 from .statements import TABLE, StoredEntry, by_id, run
 
-# Rows that are in memory at a time.
+# The number of rows that are in memory at a time.
 PIECE = 2_000
-# Entries that one statement deletes: far from the limits of time for a statement.
+# The most entries that one statement deletes; it takes far less than the statement time limit.
 DELETED = 50_000
 
 
 class Others(Sequence[dict[str, Any]]):
     """The rows of a data source's entries except those with the ids `kept`, as `{column: value}`.
 
-    They are read from the database each time that they are iterated over. The caller holds the lock
-    of the data source, so that they stay the same until the transaction ends.
+    They are read from the database on each iteration. The caller holds the lock of the data source,
+    so that they do not change until the transaction ends.
     """
 
     def __init__(self, source: Source, kept: Iterable[int], lock: bool) -> None:
@@ -53,7 +53,7 @@ class Others(Sequence[dict[str, Any]]):
     @overload
     def __getitem__(self, at: slice) -> Sequence[dict[str, Any]]: ...
     def __getitem__(self, at: int | slice) -> Any:
-        """One row, or some of the first ones."""
+        """Return one row, or a slice of the first rows."""
         if isinstance(at, slice):
             return list(islice(self, at.start, at.stop, at.step))
         for row in islice(self, at, None):
@@ -61,7 +61,7 @@ class Others(Sequence[dict[str, Any]]):
         raise IndexError(at)
 
     def ids(self) -> Iterator[int]:
-        """The ids of the entries, in their order."""
+        """Yield the ids of the entries, in ascending order."""
         last = 0
         while True:
             within, order = by_id(self._source.id, last=last)
@@ -77,7 +77,7 @@ class Others(Sequence[dict[str, Any]]):
             last = rows[-1][0]
 
     def delete(self) -> None:
-        """Delete the entries, and the sessions of those who signed in with them."""
+        """Delete the entries, and the sessions of the users who signed in with them."""
         condition = self._condition()
         for related in Entry._meta.related_objects:
             model = related.related_model
@@ -93,7 +93,10 @@ class Others(Sequence[dict[str, Any]]):
         self._count = 0
 
     def _delete_first(self, last: int) -> int | None:
-        """Delete the first entries behind the id `last`; the id behind which there are more."""
+        """Delete the first entries after the id `last`.
+
+        Returns an id after which there are more entries, or None if there are none.
+        """
         within, order = by_id(self._source.id, last=last)
         rest = self._not_kept()
         first = f"SELECT id FROM {TABLE} WHERE {within.text} AND {rest.text} ORDER BY {order} LIMIT"
@@ -103,7 +106,7 @@ class Others(Sequence[dict[str, Any]]):
             if cursor.rowcount < DELETED:
                 return None
         if connection.vendor == "postgresql":
-            # Deferred, they would all be checked by `COMMIT`, which has the time of one statement.
+            # If they stayed deferred, `COMMIT` would check them all within one statement's time.
             connection.check_constraints()
         found = run(f"{first} 1", params)
         return found[0][0] - 1 if found else None

@@ -1,4 +1,4 @@
-"""A scan of a data source: which rows are asked for, and the SQL by which they are found."""
+"""A scan of a data source: which rows a request wants, and the SQL that finds them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .statistics import Key
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """Which rows of a data source are asked for."""
+    """Which rows of a data source are wanted."""
 
     source: Source
     where: Node
     order: tuple[OrderTerm, ...] = ()
-    # Only so many of the first ones.
+    # Only this many of the first rows.
     first: int | None = None
-    # Conditions beside the where.
+    # Conditions in addition to the where.
     more: tuple[Sql, ...] = ()
-    # Only what is behind it in the order.
+    # The cursor: only rows behind it in the order.
     place: Place | None = None
-    # Who asks can ask again where the attempt fails, and counts what was wanted then.
+    # The caller reads again if the attempt fails, and records the index advice itself.
     asks_anew: bool = False
-    # The same where is asked twice in one request, and counted with the other.
+    # The client's request reads this where more than once; another read records the advice.
     beside: bool = False
 
 
@@ -36,30 +36,30 @@ class Scan:
     """The rows, as a table with its WHERE, to which conditions can be added."""
 
     sql: Sql
-    # Where this is one attempt of several: the ask, and the attempt's number.
+    # If this is one attempt of several: the request, and the number of the attempt.
     ask: ScanRequest | None = None
     attempt: int = 0
-    # A lookup: the rows that the index finds, one more at most than the attempt's cap. The caller
-    # makes of them the table `hits`, which `sql` names, and counts them.
+    # Of a lookup: the rows that the index finds, at most one more than the bound of the attempt.
+    # The caller defines the table `hits` by them (see `opening`), which `sql` reads, and counts it.
     hits: Sql | None = None
-    # Of a lookup: its index reads all that it finds, whatever the cap.
+    # Of a lookup: its index reads everything that it finds, regardless of the bound.
     is_unbounded: bool = False
-    # Of a lookup: each of its rows fits.
+    # Of a lookup: each row of `hits` matches.
     all_fit: bool = False
-    # A walk of several parts: `sql` has the column `part`, which is 1 for the rows of the walk.
+    # Of a walk with several parts: `sql` has the column `part`, which is 1 for rows of the first.
     has_parts: bool = False
-    # A walk: the condition that there are rows behind its bound.
+    # Of a walk: the condition that there are rows behind its bound.
     goes_on: Sql | None = None
-    # To give the first ones by id, all those beside an index are read.
+    # The first rows by id can only be found by reading all rows that the index does not cover.
     whole: bool = False
-    # The columns whose index would have been of use, and for what.
+    # (column, purpose) for each column whose index would have helped.
     wants: tuple[tuple[str, str], ...] = ()
-    # Where one of several indexes was chosen: what the choice is remembered by, and its name.
+    # If one of several indexes was chosen: the key under which the choice is remembered, its name.
     chosen: tuple[Key, str] | None = None
 
     @property
     def opening(self) -> Sql:
-        """What a statement on these rows begins with."""
+        """The WITH clause that a statement on these rows begins with, if it needs one."""
         if self.hits is None:
             return Sql("")
         return Sql(f"WITH hits AS MATERIALIZED ({self.hits.text}) ", self.hits.params)

@@ -1,4 +1,4 @@
-"""How the store asks the database: one statement at a time, within the time limit, rows as text."""
+"""Runs the statements of the store: one at a time, within the time limit, with rows as text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..sql import Sql
 from ..values.codec import loads, restore_large_doubles
 
 TABLE = Entry._meta.db_table
-# Characters of a statement's parameters that it holds already: a driver copies each.
+# The most characters of repeated parameters in a statement: a driver copies each of them.
 _MAX_REPEATED = 30_000_000
 
 
@@ -43,15 +43,18 @@ class StoredEntry:
 
 @memoize(1)
 def dialect() -> Dialect:
-    """The database in use, as the query language knows it. It stays the same for a process, and a
-    request asks often.
+    """Return the dialect of the database in use.
+
+    It is cached because it is constant in a process, and a request needs it often.
     """
     return DIALECTS[connection.vendor]
 
 
 def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of one statement. Raises `Busy` where SQLite takes too long, and `Malformed` where a
-    client's long texts stand in it again and again, for each join and each way to the rows.
+    """Return the rows of one statement.
+
+    Raises `Busy` if SQLite takes too long, and `Malformed` if a client's long texts are repeated in
+    the statement too often, as each join and each part of a plan repeats them.
     """
     if _repeated(params) > _MAX_REPEATED:
         raise Malformed("the request asks for too much together; shorter texts, or fewer joins")
@@ -62,7 +65,7 @@ def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def _repeated(params: Sequence[Any]) -> int:
-    """The characters of the texts that stand in the parameters again, if they are many."""
+    """Return the number of characters in repeated parameters; 0 if all texts together are few."""
     texts = [param for param in params if param.__class__ is str]
     whole = sum(map(len, texts))
     if whole <= _MAX_REPEATED:
@@ -71,15 +74,16 @@ def _repeated(params: Sequence[Any]) -> int:
 
 
 def release_connection() -> None:
-    """Let others have the connection while nothing is asked of it, where it is one of a pool, or
-    made for a request alone; in a transaction it stays.
+    """Give the connection back while no statement runs, if it is pooled or made for one request.
+
+    Inside a transaction, the connection is kept.
     """
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
 
 
 class _Limit(threading.local):
-    """The moment, by `time.monotonic`, at which the reads of this thread have to end."""
+    """The time, by `time.monotonic`, at which the reads of this thread have to end."""
 
     until: float | None = None
 
@@ -90,8 +94,10 @@ TOO_LONG = "the query took too long; ask for less"
 
 @contextmanager
 def read_time_limit(seconds: float) -> Iterator[None]:
-    """All that is asked inside takes no longer than that, and writes nothing; a transaction that
-    is open goes on as it was. Raises `Busy`.
+    """Limit the statements inside to `seconds`, and to reads. Raises `Busy` on a timeout.
+
+    The limit is for each statement on PostgreSQL, and for all of them together on SQLite. A
+    transaction that is already open continues afterward.
     """
     if connection.vendor == "sqlite":
         _limit.until = monotonic() + seconds
@@ -105,9 +111,9 @@ def read_time_limit(seconds: float) -> Iterator[None]:
         with atomic():
             _bound(seconds)
             yield
-            # Back to the time limit of before, and to a transaction that may write. Its own ends
-            # with that anyway, and is not rolled back: the driver would forget every statement
-            # that it has had prepared.
+            # If a transaction was open, roll back to its time limit and its right to write. A
+            # transaction that was opened here ends anyway, and is not rolled back, because the
+            # driver would then forget all its prepared statements.
             transaction.set_rollback(inside, using=alias())
     except OperationalError as error:
         if was_cancelled(error):
@@ -127,8 +133,9 @@ def _bound(seconds: float) -> None:
 
 @contextmanager
 def sqlite_time_limit() -> Iterator[None]:
-    """SQLite has no time limit of its own: it asks, every so many steps, whether to go on, and so
-    do our functions. Raises `Busy`.
+    """Apply the time limit on SQLite, which has none itself. Raises `Busy` on a timeout.
+
+    SQLite calls a progress handler every so many steps, and our SQL functions check the time, too.
     """
     if dialect().name != "sqlite":
         yield
@@ -150,16 +157,16 @@ def sqlite_time_limit() -> Iterator[None]:
 
 
 def of_source(source_id: int) -> Sql:
-    """A data source's rows alone."""
+    """Return the condition for the rows of one data source."""
     return Sql("data_source_id=%s", (source_id,))
 
 
 def by_id(source_id: int, descending: bool = False, last: int | None = None) -> tuple[Sql, str]:
-    """A data source's rows for those who read the first ones by id, with the order to read them in;
-    `last`: only those behind this id.
+    """Return the condition for a data source's rows and the order for reading the first ones by id.
 
-    As a range, and by the data source as well, so that PostgreSQL has one index for it: it would
-    walk all rows of all data sources by id, where it takes those of this one to be everywhere.
+    `last`: only rows behind this id. On PostgreSQL the condition is a range, and the order includes
+    the data source, so that one index serves both: otherwise PostgreSQL would walk the rows of all
+    data sources by id if it assumes that those of this one are evenly spread.
     """
     sign, opposite = ("<", ">") if descending else (">", "<")
     direction = " DESC" if descending else ""
@@ -170,17 +177,17 @@ def by_id(source_id: int, descending: bool = False, last: int | None = None) -> 
     order = f"data_source_id{direction},id{direction}"
     if last is None:
         return Sql("data_source_id>=%s AND data_source_id<=%s", (source_id, source_id)), order
-    # As a pair, so that the index is entered there, and not read from its beginning.
+    # A row comparison, so that the index is entered at this id and not read from its beginning.
     text = f"(data_source_id,id){sign}(%s,%s) AND data_source_id{opposite}=%s"
     return Sql(text, (source_id, last, source_id)), order
 
 
 def condition_of(source_id: int, where: Node, sought: bool | None = None) -> Sql:
-    """The condition for the rows of a data source that fit a where.
+    """Return the condition for the rows of a data source that match a where.
 
-    `sought` is the answer of `is_indexable`, if the caller has asked already. If the index over
-    whole rows finds them, it knows the data source as well. The planner is not to weigh the list of
-    all rows of the data source then, which is far longer.
+    `sought` is the result of `is_indexable`, if the caller has it already. If the index over whole
+    rows finds the rows, it covers the data source as well. `data_source_id+0` then keeps the
+    database's planner from using the index of the data source, whose list of rows is far longer.
     """
     if is_indexable(where, dialect().name) if sought is None else sought:
         found = where_sql(where, dialect(), source_id)
@@ -190,21 +197,22 @@ def condition_of(source_id: int, where: Node, sought: bool | None = None) -> Sql
 
 
 def restore_numbers(texts: list[str]) -> list[str]:
-    """JSON texts with their numbers as they went in."""
+    """Undo PostgreSQL's formatting of large doubles, so that numbers read as they were written."""
     if dialect().name == "postgresql":
         return [restore_large_doubles(text) for text in texts]
     return texts
 
 
 def stored(row: tuple[Any, ...]) -> StoredEntry:
-    """An entry out of its id, row as text, times and order."""
+    """Return an entry from a row of id, JSON text, times and order."""
     text = restore_numbers([row[1]])[0]
     return StoredEntry(row[0], loads(text), _time(row[2]), _time(row[3]), row[4])
 
 
 def _time(value: Any) -> datetime:
-    """A time as the database gave it, in UTC. SQLite stores UTC without an offset, and gives text
-    or a naive `datetime`.
+    """Convert a time from the database to UTC.
+
+    SQLite stores UTC without an offset, and returns text or a naive `datetime`.
     """
     found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -1,7 +1,8 @@
-"""What earlier reads have shown: which attempt found the rows of a where, which index is the
-narrowest, and where an index finds too many rows. It is in memory, and affects speed only.
+"""In-memory statistics of earlier reads. They affect speed only.
 
-A value is checked again after `USES` reads, because rows come and go.
+They record which attempt found the rows of a where, which index is the narrowest, and for which
+columns a lookup found too many rows. A value is checked again after `USES` reads, because rows come
+and go.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..query.where import Node
 from .statements import dialect
 
 USES = 16
-# The most wheres that are remembered.
+# The most values in each memory.
 MAX_KEPT = 10_000
 Key = tuple[Hashable, ...]
 Value = TypeVar("Value")
@@ -63,12 +64,12 @@ class Memory(Generic[Value]):
 attempts: Memory[int] = Memory("attempts of wheres")
 # The name of the narrowest index of a where.
 narrowest: Memory[str] = Memory("narrowest indexes")
-# Columns that have a value of which a lookup has found too many rows.
+# Columns for which a lookup of some value has found too many rows.
 common: Memory[bool] = Memory("columns with common values")
 
 
 def clear() -> None:
-    """Forget everything."""
+    """Remove all statistics."""
     for memory in (attempts, narrowest, common):
         memory.clear()
 
@@ -76,9 +77,9 @@ def clear() -> None:
 def key_of(
     source: Source, where: Node, order: Sequence[OrderTerm] = (), behind: bool = False
 ) -> Key:
-    """The key of a where. A digest, because clients send the values, up to a megabyte of them.
+    """Return the key of a where: a digest, because its values can be up to a megabyte long.
 
-    `behind`: the rows behind a cursor, which can lie otherwise than the first ones.
+    `behind`: the request has a cursor. Rows behind it can be distributed in another way.
     """
     sql = where_sql(where, dialect())
     digest = sha256(f"{sql.text}\0{sql.params!r}".encode()).digest()

@@ -1,4 +1,4 @@
-"""The addresses that people sign in with: found, and held apart."""
+"""The addresses that users sign in with: looking them up, and keeping them unique."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .statements import dialect
 
 
 def login_rows(source_id: int, login: Login, address: str) -> list[tuple[int, dict[str, Any]]]:
-    """(id, row) of each row with that address, compared as `normal_address` says."""
+    """Return (id, row) of each row with this address, compared as in `normal_address`."""
     wanted = normal_address(address)
     source = registry.find(source_id)
     if source is None or wanted is None:
@@ -27,8 +27,9 @@ def login_rows(source_id: int, login: Login, address: str) -> list[tuple[int, di
 
 
 def normal_address(value: Any) -> str | None:
-    """An address as it is compared: composed (NFC), in lower case, without outer blanks; None for
-    what is none.
+    """Return an address in the form that is compared, or None if it is empty or not a text.
+
+    That form is composed (NFC), in lower case, without outer whitespace.
     """
     if not isinstance(value, str):
         return None
@@ -36,12 +37,12 @@ def normal_address(value: Any) -> str | None:
 
 
 def address_in(source: Source, row: Mapping[str, Any]) -> str | None:
-    """The address that a row signs in with, as it is compared."""
+    """Return the address that a row signs in with, in the form that is compared."""
     return normal_address(row.get(source.login.email_column)) if source.login else None
 
 
 def check_unique(source: Source, written: Sequence[Mapping[str, Any]]) -> None:
-    """After a write: does any address that was written stand in two rows?"""
+    """After a write, raise `AddressTaken` if a written address is in two rows."""
     wanted = {address for row in written if (address := address_in(source, row))}
     if not wanted or source.login is None:
         return

@@ -1,4 +1,4 @@
-"""Writing entries, all or nothing, in a transaction that `writing` opens."""
+"""Writes entries, all or nothing, in a transaction that `writing` opens."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .statements import TABLE, StoredEntry, condition_of, run
 from .uniqueness import address_in, check_unique
 
 WRITE_BATCH = 2_000
-# From so many new rows on, PostgreSQL's COPY is the faster way.
+# From this number of new rows on, PostgreSQL's COPY is faster than INSERT.
 _COPY_FROM = 200
 
 
-# Locks a data source, alone or not, and raises `Changed` where it is no longer what was decided on.
+# Locks a data source, exclusively or not. Raises `Changed` if the write has to be decided again.
 Confirm = Callable[[Source, bool], None]
 
 
@@ -42,15 +42,16 @@ def writing(
     declares: bool = False,
     confirm: Confirm = registry.check_unchanged,
 ) -> Iterator[list[str]]:
-    """A transaction for a write of rows with these keys; gives those that are no columns yet.
-    Who writes the `whole` may add to them.
+    """Open a transaction for a write of rows with these keys; yield the keys that are not columns.
+
+    They become columns at the end; if `whole` is set, the caller may add more of them.
 
     `declares`: an administrator named these keys, so that they count as declared columns. Any
     other write makes columns that are not declared, see `query.column_names`.
 
-    Whoever writes many rows, new columns, or rows that people sign in with, waits for the others
-    who do; the data source is locked before any entry, so that nobody waits in a circle.
-    `confirm` takes that lock, and raises `Changed` where the write has to be decided again.
+    Writers of many rows, of new columns, or of rows that users sign in with, wait for each other.
+    The data source is locked before any entry, which prevents deadlocks. `confirm` takes that lock,
+    and raises `Changed` if the write has to be decided again.
     """
     hashing.begin()
     with writers_turn(source.id), atomic():
@@ -63,8 +64,10 @@ def writing(
 
 
 def _add_columns(source: Source, keys: Sequence[str], declares: bool) -> None:
-    """Append columns that rows have and the data source does not have yet. The data source is
-    locked. Raises `Malformed` where they would be too many, or their names too long together.
+    """Append the columns that rows have and the data source does not have yet.
+
+    The data source is locked. Raises `Malformed` if there are too many columns, or if their names
+    together are too long.
     """
     model = DataSource.objects.get(pk=source.id)
     known = set(model.columns)
@@ -84,7 +87,7 @@ def _add_columns(source: Source, keys: Sequence[str], declares: bool) -> None:
 
 
 def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[StoredEntry]:
-    """Write new rows, in `writing`. Raises `AddressTaken`."""
+    """Insert new rows; the caller is in `writing`. Raises `AddressTaken` for a taken address."""
     rows = [composed_row(source, row) for row in rows] if source.login else rows
     ready = passwords.hashed(source, [(row, {}) for row in rows]) if source.secret else rows
     now = timezone.now()
@@ -114,7 +117,7 @@ def _create(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> li
 
 
 def _insert(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list[int]:
-    """A few new rows on PostgreSQL, by a statement that is the same for any number of them."""
+    """Insert a few rows on PostgreSQL, by a statement that is the same for any number of them."""
     with connection.cursor() as cursor:
         cursor.execute(
             f'INSERT INTO {TABLE} (data_source_id,data,nested,created_at,updated_at,"order") '
@@ -133,8 +136,9 @@ def _insert(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> li
 
 
 def _copy(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list[int]:
-    """Many new rows on PostgreSQL, several times as fast as by INSERT. COPY tells no ids, so that
-    they are taken out of the sequence first.
+    """Insert many rows on PostgreSQL, several times as fast as by INSERT.
+
+    COPY does not return ids, so they are taken from the sequence first.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -152,10 +156,13 @@ def _copy(source: Source, rows: Sequence[dict[str, Any]], now: datetime) -> list
 def update(
     source: Source, changes: Sequence[tuple[StoredEntry, dict[str, Any]]]
 ) -> list[StoredEntry]:
-    """Write rows anew, in `writing`, each beside what was stored. Raises `AddressTaken`."""
+    """Rewrite rows, given as (entry before, new row); the caller is in `writing`.
+
+    Raises `AddressTaken` for a taken address, and `Malformed` for a row that is not allowed.
+    """
     now = _later(timezone.now(), [before.updated_at for before, _ in changes])
     for _, row in changes:
-        # Columns that are merged, each time a few, could become any number.
+        # Updates that each merge a few columns could add up to any number of them.
         problem = problem_with_row(row)
         if problem:
             raise Malformed(problem)
@@ -174,21 +181,21 @@ def update(
     ]
 
 
-# A clock can stand still between two writes, or be set back a little.
+# A clock can return the same time for two writes, or be set back a little.
 _CLOCK_STEP = timedelta(seconds=1)
 
 
 def _later(now: datetime, times: Iterable[datetime]) -> datetime:
-    """A time after those of the entries, so that no two states of an entry have the same one.
+    """Return a time after those of the entries, so that no two states of an entry share one.
 
-    Times far in the future are from a clock that was wrong, and do not count.
+    Times far in the future come from a clock that was wrong, and are ignored.
     """
     ahead = [moment for moment in times if now <= moment < now + _CLOCK_STEP]
     return max(ahead) + timedelta(microseconds=1) if ahead else now
 
 
 def _rewrite(source: Source, rows: Sequence[tuple[int, str, bool]], now: datetime) -> None:
-    """Rows anew, by (id, JSON text, whether lists nest in it): one statement on PostgreSQL."""
+    """Rewrite rows of (id, JSON text, whether lists are nested): one statement on PostgreSQL."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
@@ -209,7 +216,7 @@ def _written_time(value: datetime) -> Any:
 
 
 def delete(source: Source, ids: Iterable[int]) -> int:
-    """Delete entries of this data source by id; how many there were."""
+    """Delete entries of this data source by id; return how many were deleted."""
     wanted = sorted(set(ids))
     total = 0
     for at in range(0, len(wanted), WRITE_BATCH):
@@ -222,11 +229,12 @@ def delete(source: Source, ids: Iterable[int]) -> int:
 
 
 def delete_where(source: Source, where: Node, among: Collection[int] | None = None) -> int:
-    """Delete the entries that fit, of all or of those with these ids, and the sessions of those
-    who signed in with them.
+    """Delete the entries that match, and the sessions of the users who signed in with them.
+
+    `among`: delete only entries with these ids. Returns how many were deleted.
     """
     condition = condition_of(source.id, where)
     wait = " FOR UPDATE" if connection.vendor == "postgresql" else ""
-    # By id, as commits do, so that nobody waits in a circle.
+    # By id, as commits do, which prevents deadlocks.
     rows = run(f"SELECT id FROM {TABLE} WHERE {condition.text} ORDER BY id{wait}", condition.params)
     return delete(source, [row[0] for row in rows if among is None or row[0] in among])

@@ -1,4 +1,4 @@
-"""`{% load rowkeeper %}`: how the admin's pages show what the project says."""
+"""`{% load rowkeeper %}`: a filter for texts with backquotes on the admin's pages."""
 
 from __future__ import annotations
 

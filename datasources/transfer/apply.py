@@ -1,4 +1,4 @@
-"""An import carried out: all of it in one transaction, or nothing."""
+"""Carries out an import: all of it in one transaction, or nothing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _BATCH = 2_000
 
 
 class Changed(Malformed):
-    """The data source is not as it was when the preview was made."""
+    """The data source has changed since the preview was made."""
 
 
 @dataclass(slots=True)
 class Done:
-    """How many entries were written, and how many had no need to be."""
+    """How many entries were added, changed, left as they were, and deleted."""
 
     new: int = 0
     changed: int = 0
@@ -37,10 +37,10 @@ class Done:
 def carry_out(
     job: Job, source_id: int, seen: str | None = None, progress: Progress = silent
 ) -> Done:
-    """Do what a job says; with `seen`, only what that preview was of.
+    """Carry out a job; with `seen`, only if the state is that of the preview.
 
     Passwords are hashed before anything is locked. Raises `Unreadable`, `Refused` with the problems
-    by line, `Changed`, and `NotFound` for a data source that is gone. Then nothing was written.
+    by line, `Changed`, and `NotFound` if the data source is gone; then nothing was written.
     """
     return outside_transactions(lambda: _carried_out(job, source_id, seen, progress))
 
@@ -65,7 +65,7 @@ def _carried_out(job: Job, source_id: int, seen: str | None, progress: Progress)
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes in batches; where people sign in, all at once, since addresses may change hands."""
+    """Writes in batches; rows of a sign-in data source at once, since addresses may be swapped."""
 
     source: Source
     plan: Plan
@@ -76,7 +76,7 @@ class _Writer:
     changed: list[tuple[StoredEntry, dict[str, Any]]] = field(default_factory=list)
 
     def run(self) -> Done:
-        """Write everything. Raises `Refused`, and the transaction is undone."""
+        """Write everything. Raises `Refused`, which rolls back the transaction."""
         in_batches = not self.source.login and not self.source.secret
         for number, change in enumerate(self.plan.changes(), 1):
             if isinstance(change, Problem):
@@ -106,7 +106,7 @@ class _Writer:
             self.changed.append((change.before, change.row))
 
     def _write(self) -> None:
-        """Changes first: an address may be given up by one row and taken by a new one."""
+        """Write changes before new rows, because a new row may take an address that one gave up."""
         if self.changed:
             store.update(self.source, self.changed)
         if self.new:

@@ -1,8 +1,8 @@
-"""Values as the cells of a table, and back: what is written is read again as what it was.
+"""Converts values to the cells of a table and back; every value survives the round trip.
 
-A cell that begins with an apostrophe is text, if what follows would otherwise be read as
-something else than text: a number, a word such as `true`, JSON, nothing at all, or, by a
-spreadsheet, a formula. So no text that is written begins like a formula, and `'tis` is itself.
+A cell that begins with an apostrophe is text, if the rest would otherwise be read as something
+else: a number, a word such as `true`, JSON, an empty cell, or, by a spreadsheet, a formula. So no
+text is written that begins like a formula, and `'tis` is written unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 # The column of the entry's id; no column of a row begins with `$`.
 ID = "$id"
-# Stands in the first cell of a row that has no value at all, which would be taken for a gap.
+# Written to the first cell of a row without any value, which would be taken for an empty line.
 NOTHING = "#missing"
 
 _WORDS: dict[str, Json | Missing] = {"null": None, NOTHING: MISSING}
@@ -37,13 +37,13 @@ _CSV_WORDS = {**_WORDS, "true": True, "TRUE": True, "false": False, "FALSE": Fal
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _SHORT_NUMBER = re.compile(r"-?[1-9](?:\.[0-9]+)?e[+-][0-9]{2,3}", re.ASCII)
 _MAX_DIGITS = 40
-# One that is never closed goes to the end, so that nothing is looked at twice: anybody may have
-# stored the text, and whoever exports it waits.
+# A string without an end extends to the end of the text, so that no character is scanned twice: any
+# user may have stored the text, and a user who exports it has to wait.
 _STRING = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)', re.DOTALL)
 
 
 class Text(Enum):
-    """What a text that stands for no other value is found to be."""
+    """The result for a text that represents no other value."""
 
     TEXT = "text"
 
@@ -54,20 +54,22 @@ Found: TypeAlias = "Json | Missing | Text"
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """How a kind of file writes values: `value_of` finds those that it has no type for. In a
-    `delimited` file each character that some spreadsheet takes for a delimiter is guarded.
+    """How a kind of file writes values.
+
+    `value_of` recognizes values for which the file has no type of its own. In a `delimited` file,
+    each character that some spreadsheet takes for a delimiter is guarded.
     """
 
     value_of: Callable[[str], Found]
     delimited: bool = False
 
     def text(self, text: str) -> str:
-        """The cell of a text."""
+        """Return the cell of a text."""
         cell = f"'{text}" if self._poses(text) else text
         return guarded(cell) if self.delimited else cell
 
     def read(self, cell: str, recognise: bool = True) -> Json | Missing:
-        """The value of a cell; without `recognise` it is text, or missing."""
+        """Return the value of a cell; without `recognise` it is always text or missing."""
         if not cell:
             return MISSING
         if self.delimited:
@@ -86,12 +88,12 @@ class Notation:
 
 
 def header_cell(name: str) -> str:
-    """The cell of a column's name, which is always text."""
+    """Return the cell of a column's name, which is always text."""
     return guarded(f"'{name}" if _is_formula(name) else name)
 
 
 def name_of(cell: str) -> str:
-    """The column's name in a cell of the header."""
+    """Return the column's name in a cell of the header."""
     cell = bare(cell)
     return cell[1:] if cell[:1] == "'" and _is_formula(cell[1:]) else cell
 
@@ -115,13 +117,13 @@ def _xlsx_value(text: str) -> Found:
     return _json_of(text) if text[0] in "[{" else _TEXT
 
 
-# Numbers, true and false have types of their own in a spreadsheet, so that text stays text.
+# In a spreadsheet, numbers, true and false have types of their own, so such a text remains text.
 CSV = Notation(_csv_value, delimited=True)
 XLSX = Notation(_xlsx_value)
 
 
 def number_of(text: str) -> int | float | Text:
-    """The number that a text is, if one holds every digit of it; `007` and `1.` are text."""
+    """Return the number in a text if no digit of it is lost; `007` and `1.` are text."""
     if len(text) > _MAX_DIGITS:
         return _TEXT
     plain = _NUMBER.fullmatch(text)
@@ -140,7 +142,7 @@ def _is_float(text: str) -> bool:
 
 
 def _json_of(text: str) -> Found:
-    """The list or object that a text is."""
+    """Return the list or object in a JSON text."""
     if text[-1] not in "]}" or _too_deep(text):
         return _TEXT
     try:
@@ -151,7 +153,7 @@ def _json_of(text: str) -> Found:
 
 
 def _too_deep(text: str) -> bool:
-    """Looked at first, so that what is JSON does not hang on how deep the caller is."""
+    """Check the depth before parsing, so that the result does not depend on the call stack."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0
@@ -163,7 +165,7 @@ def _too_deep(text: str) -> bool:
 
 
 def csv_cell(value: Json | Missing) -> str:
-    """The cell of a value in a CSV file."""
+    """Return the cell of a value in a CSV file."""
     if value is MISSING:
         return ""
     if value.__class__ is str:
@@ -172,7 +174,7 @@ def csv_cell(value: Json | Missing) -> str:
 
 
 def xlsx_cell(value: Json | Missing) -> str | int | float | bool | None:
-    """What a cell of a spreadsheet holds of a value."""
+    """Return the content of a spreadsheet's cell for a value."""
     if value is MISSING:
         return None
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What one row of a file does to what is stored."""
+"""The effect of one row of a file on the stored entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..store import StoredEntry
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a row does. `before` None: a new entry; `row` None: nothing is to be written."""
+    """The effect of a row. `before` None: a new entry; `row` None: nothing has to be written."""
 
     line: int
     row: dict[str, Any] | None

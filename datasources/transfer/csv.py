@@ -1,4 +1,4 @@
-"""CSV files: lines of text cells, read strictly, and written so that they can be read again."""
+"""CSV files: read strictly as lines of text cells, and written so that they can be read again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _WAY_OUT = "save the file as `CSV UTF-8`, which every spreadsheet can"
 
 
 class _NoUtf8(Exception):
-    """A line is no UTF-8 text."""
+    """A line is not UTF-8 text."""
 
 
 class CsvFile:
-    """A CSV file in UTF-8; how it is delimited is found out unless it is told."""
+    """A CSV file in UTF-8; its delimiter is detected unless it is given."""
 
     def __init__(self, path: Path, delimiter: str | None = None) -> None:
         self._path = path
@@ -36,12 +36,12 @@ class CsvFile:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the file has been read."""
+        """The fraction of the file that has been read, from 0 to 1."""
         return min(1.0, self._read / self._size)
 
     def lines(self) -> Generator[Line | Problem]:
-        """Each line that is not blank, with the number of the first it stands on."""
-        # The limit is the process's; it is raised, never lowered.
+        """Yield each line that is not blank, with the number of its first line in the file."""
+        # The limit applies to the whole process, so it is only raised, never lowered.
         self._read = 0
         csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL + 1))
         with self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -103,9 +103,9 @@ def _sample(path: Path) -> str:
 
 
 def sniffed(sample: str) -> str:
-    """The delimiter that makes the most alike lines of a text, and of those the longest.
+    """Return the delimiter that gives the most lines of equal width, and of those the widest.
 
-    A comma with a blank behind it is rather prose.
+    A delimiter that is followed by a space is likely to be part of prose, and ranks lower.
     """
     best, found = (0.0, 1, False), ","
     for delimiter in DELIMITERS:
@@ -119,7 +119,7 @@ def sniffed(sample: str) -> str:
 
 
 def _widths(sample: str, delimiter: str) -> list[int]:
-    """How many cells the first lines have; none where the header cannot be read so."""
+    """Return how many cells the first lines have; an empty list if the header cannot be parsed."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, strict=True)
     widths: list[int] = []
     while len(widths) < _SAMPLE_LINES:
@@ -137,10 +137,10 @@ def _widths(sample: str, delimiter: str) -> list[int]:
 
 
 def written(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The texts of a CSV file, some thousand characters each.
+    """Yield the text of a CSV file, in pieces of some ten thousand characters.
 
-    It begins with a byte order mark, by which spreadsheets know UTF-8; the header is quoted
-    throughout, so that nothing in it can be taken for another delimiter.
+    It begins with a byte order mark, by which spreadsheets recognize UTF-8. The header is always
+    quoted, so that nothing in it can be taken for another delimiter.
     """
     buffer = io.StringIO(newline="")
     buffer.write("\ufeff")

@@ -1,4 +1,4 @@
-"""Values as short texts on a page, for people: they are not read back."""
+"""Values as short texts on a page. They are for people, and are not parsed again."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_CELL = 80
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value as it is shown: `kind` `missing`, `text` or `json`."""
+    """A value as it is displayed; `kind` is `missing`, `text` or `json`."""
 
     kind: str
     text: str
 
 
 def cell(value: Any) -> Cell:
-    """A value, short enough for a table."""
+    """Return a value as a cell that is short enough for a table."""
     if value is None:
         return Cell("missing", "–")
     kind = "text" if isinstance(value, str) else "json"

@@ -1,4 +1,4 @@
-"""Entries as a file: each a line, each column that some row has a column; no secrets."""
+"""Exports entries to a file: a line for each entry, a column for each column but secret ones."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Every entry of a data source, by id, as they are while the file is being written."""
+    """Every entry of a data source, by id, in the state while the file is being written."""
 
     source: Source
     with_ids: bool = False
 
     def as_csv(self) -> Iterator[str]:
-        """The texts of a CSV file; a thousand entries at a time are in memory."""
+        """Yield the text of a CSV file; a thousand entries at a time are in memory."""
         columns = self._columns()
         return csvfile.written(_header(columns), self._rows(columns, csv_cell))
 
     def as_xlsx(self, place: Path | IO[bytes]) -> None:
-        """Write a workbook. Raises `Unreadable` for what no sheet can hold."""
+        """Write a workbook. Raises `Unreadable` for values that a sheet cannot hold."""
         columns = self._columns()
         file.write(place, _header(columns), self._rows(columns, xlsx_cell))
 
     def _columns(self) -> list[str]:
-        """With the id where it is asked for, and where there would be no column at all."""
+        """Return the columns, with the id if it is requested or if there is no other column."""
         names = store.column_names(self.source)
         return [ID, *names] if self.with_ids or not names else names
 

@@ -1,7 +1,7 @@
-"""An import as somebody asked for it: a file, how it is read, and what is done with its rows.
+"""An import as it was requested: a file, how it is read, and what is done with its rows.
 
-It is looked at (`preview`) and carried out (`apply`). What is carried out is what was looked at:
-`seen` names the file, the way it is read, and the state of the data source.
+An import is previewed (`preview`) and then carried out (`apply`). `seen` ensures that both are the
+same: it identifies the file, how it is read, and the state of the data source.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ..catalog.registry import Source
 from .plan import Plan, check_mode
 from .table import Reading, Table
 
-# Told how much of the file has been read (None: who knows), and how many rows.
+# Called with the fraction of the file that has been read (None if unknown), and the number of rows.
 Progress = Callable[[float | None, int], None]
 
 
 def silent(fraction: float | None, rows: int) -> None:
-    """A progress that nobody follows."""
+    """A progress callback that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be imported, and how."""
+    """What is imported, and how."""
 
     path: Path
     mode: str = "append"
@@ -34,13 +34,16 @@ class Job:
     reading: Reading = field(default_factory=Reading)
 
     def plan(self, source: Source, lock: bool = False) -> Plan:
-        """The plan for a data source. Raises `Unreadable`."""
+        """Return the plan for a data source. Raises `Unreadable`."""
         table = Table(self.path, self.reading, source)
         check_mode(table, self.mode, self.key)
         return Plan(table, self.mode, self.key, lock)
 
     def seen(self, source: Source, lock: bool = False) -> str:
-        """What a preview is of. Where rows are only added, entries do not matter to it."""
+        """Return a digest of everything that a preview depends on.
+
+        If rows are only added, stored entries do not matter.
+        """
         adds = self.mode == "append" and source.login is None
         parts = (
             _digest(self.path),

@@ -1,4 +1,4 @@
-"""By what a row of a file finds its entry, and what rows that people sign in with must keep to."""
+"""Finds the entry for a row of a file, and checks rows of sign-in data sources."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .table import FileRow
 
 
 def key_of(value: Any) -> Any:
-    """What is equal for values that are the same: `1` and `1.0`, not `"1"` nor `true`."""
+    """Return a key that is equal for equal values: `1` and `1.0`, but not `"1"` or `true`."""
     return (isinstance(value, bool), value)
 
 
 def pairs(source: Source, column: str) -> Iterator[tuple[int, Any]]:
-    """The id of every entry with its value of one column, which may be none."""
+    """Yield the id of every entry with its value of one column, or None."""
     for text in store.stream(source, EVERYTHING, Projection(frozenset({column}))):
         entry = json.loads(text)
         yield entry["id"], entry["data"].get(column)
 
 
 class Keys:
-    """Which entry has which value of the key, and which rows of the file have named it."""
+    """Which entry has which value of the key, and which rows of the file have used it."""
 
     def __init__(self, source: Source, column: str) -> None:
         self.column = column
@@ -45,7 +45,7 @@ class Keys:
                     self._several[key] = self._several.get(key, 1) + 1
 
     def entry_of(self, row: FileRow) -> int | Problem | None:
-        """The id of the entry that a row is for; None for a key that no entry has."""
+        """Return the id of a row's entry; None if no entry has its key, or the row's problem."""
         value = row.values.get(self.column)
         if value is None or not is_scalar(value):
             message = "the key is empty" if value is None else "a list or an object is no key"
@@ -62,18 +62,18 @@ class Keys:
         return self._ids.get(key)
 
 
-# -- data sources that people sign in against
+# -- sign-in data sources
 
 
 class Passwords:
-    """Are they text, and few enough to be hashed in one go?"""
+    """Checks that passwords are short enough, and few enough to be hashed in one import."""
 
     def __init__(self, source: Source) -> None:
         self._secret = sorted(source.secret)
         self._count = 0
 
     def problems(self, change: Change) -> Iterator[Problem]:
-        """What is wrong with the passwords of one row."""
+        """Yield what is wrong with the passwords of one row."""
         before = change.before.data if change.before else {}
         for column in self._secret:
             new = (change.row or {}).get(column)
@@ -90,7 +90,7 @@ class Passwords:
 
 
 class Addresses:
-    """Would two rows have the same address, once everything is written?"""
+    """Checks that no two rows have the same address after everything is written."""
 
     def __init__(self, source: Source) -> None:
         assert source.login is not None
@@ -103,7 +103,7 @@ class Addresses:
         self._written: list[tuple[int, str]] = []
 
     def note(self, change: Change) -> None:
-        """A row as it will be."""
+        """Record the address that a row will have."""
         if change.row is None:
             return
         address = normal_address(change.row.get(self._column))
@@ -115,7 +115,7 @@ class Addresses:
             self._written.append((change.line, address))
 
     def problems(self, gone: list[int]) -> Iterator[Problem]:
-        """The lines that would take an address that another row has."""
+        """Yield the lines whose address is also that of another row."""
         for entry_id in gone:
             self._stored.pop(entry_id, None)
         held = set(self._stored.values())

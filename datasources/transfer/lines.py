@@ -1,4 +1,4 @@
-"""What CSV and XLSX files have in common for their reader: numbered lines of cells."""
+"""What CSV and XLSX files share: numbered lines of cells."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from .problems import Problem
 
-# Characters of a cell.
+# The most characters of a cell.
 MAX_CELL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a file: cells as the file has them, and the number of its (first) line."""
+    """A line of a file: its cells, and the number of its (first) line in the file."""
 
     number: int
     cells: Sequence[Any]
@@ -23,14 +23,14 @@ class Line:
 class LineFile(Protocol):
     """A file that can be read line by line, from its beginning, any number of times."""
 
-    # What the user should know about how it is read.
+    # What the user should know about how the file is read.
     notes: list[str]
 
     @property
     def fraction(self) -> float | None:
-        """How much has been read, from 0 to 1; None where that cannot be known."""
+        """The fraction that has been read, from 0 to 1; None if it is unknown."""
         ...
 
     def lines(self) -> Generator[Line | Problem]:
-        """The lines that are not blank, and in their place what cannot be read."""
+        """Yield the lines that are not blank, or a problem in place of an unreadable one."""
         ...

@@ -1,7 +1,8 @@
-"""Which changes a file means to what is stored: one for each row, in three modes.
+"""The changes that a file makes to the stored entries: one for each row, in three modes.
 
-`append` adds every row. `update` finds the entry of each row by a key and changes the columns
-that the file has; a row without an entry is new. `replace` makes the file all that there is.
+`append` adds every row. `update` finds the entry of each row by a key and changes the columns that
+the file has; a row without an entry is added. `replace` deletes all entries that are not in the
+file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _BATCH = 1_000
 
 
 def check_mode(table: Table, mode: str, key: str | None) -> None:
-    """Raises `Unreadable` where mode, key and file do not go together."""
+    """Raise `Unreadable` if mode, key and file do not fit together."""
     if mode not in MODES:
         raise Unreadable(f"`{printable(mode)}` is no mode, expected {', '.join(MODES)}")
     if table.header_problems:
@@ -50,12 +51,12 @@ def check_mode(table: Table, mode: str, key: str | None) -> None:
 
 @dataclass(slots=True)
 class Plan:
-    """The changes, one after the other; afterwards `gone` are the ids of what is to go."""
+    """The changes of an import; after they are iterated, `gone` has the ids to delete."""
 
     table: Table
     mode: str
     key: str | None = None
-    # For those who will write: entries are locked as they are read.
+    # Lock the entries that are read, for a write.
     lock: bool = False
     gone: list[int] = field(default_factory=list)
     _keys: Keys | None = None
@@ -63,16 +64,16 @@ class Plan:
 
     @property
     def source(self) -> Source:
-        """The data source that is written."""
+        """The data source that is written to."""
         return self.table.source
 
     @property
     def finds_entries(self) -> bool:
-        """Whether rows are rows of entries that there are."""
+        """Whether rows can belong to existing entries."""
         return self.key is not None or self.table.has_id
 
     def changes(self) -> Iterator[Change | Problem]:
-        """Each row's change, in the order of the file; problems in their place, or behind."""
+        """Yield each row's change in the order of the file; problems in between or at the end."""
         stored = store.ids(self.source) if self.mode == "replace" else []
         if self.key is not None:
             self._keys = Keys(self.source, self.key)
@@ -92,7 +93,7 @@ class Plan:
             yield from addresses.problems(self.gone)
 
     def _composed(self, row: FileRow | Problem) -> FileRow | Problem:
-        """The row as it will be stored, so that it is compared with what is stored."""
+        """Normalize a row as it will be stored, so that it can be compared with stored ones."""
         if isinstance(row, Problem):
             return row
         return replace(row, values=composed_row(self.source, row.values))
@@ -112,7 +113,7 @@ class Plan:
                 yield self._change(item, entry_id, entries)
 
     def _entry_of(self, row: FileRow) -> int | Problem | None:
-        """The id of the row's entry; None for a row that is new."""
+        """Return the id of the row's entry; None for a new row, or the row's problem."""
         if not self.finds_entries:
             return None
         entry_id = row.id if self._keys is None else self._keys.entry_of(row)
@@ -134,7 +135,7 @@ class Plan:
         return Change(row.line, None if same(after, before.data) else after, before)
 
     def _after(self, row: FileRow, before: dict[str, Any]) -> dict[str, Any]:
-        """The row as it will be. What is empty in the file goes, what is secret stays."""
+        """Return the row to store. Empty cells remove values; secret columns keep them."""
         secret = self.source.secret
         if self.mode == "replace":
             return {**{key: before[key] for key in secret if key in before}, **row.values}

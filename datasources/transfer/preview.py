@@ -1,4 +1,4 @@
-"""What an import would change, before anything is changed: counted, with the first of each."""
+"""Previews an import: how many entries it would change, with the first few as examples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .problems import MAX_PROBLEMS, Problem
 EXAMPLES = 10
 FEW_COLUMNS = 8
 _EVERY = 500
-# Entries at either end, from which it is told what a column holds.
+# The number of oldest and of newest entries that determine which kinds of values a column has.
 _SAMPLE = 500
 
 
@@ -38,7 +38,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Example:
-    """One of the first entries that would come, change or go."""
+    """One of the first entries that would be added, changed or deleted."""
 
     line: int | None
     id: int | None
@@ -48,7 +48,7 @@ class Example:
 
 @dataclass(slots=True)
 class Preview:
-    """What an import would do; with problems it does nothing."""
+    """What an import would do; if there are problems, it does nothing."""
 
     mode: str
     columns: list[str] = field(default_factory=list)
@@ -63,22 +63,22 @@ class Preview:
     deleted_columns: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    # There may be more problems than were looked for.
+    # There may be more problems, because the search stopped early.
     stopped: bool = False
     seen: str = ""
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether everything is already as the file has it."""
+        """Whether all entries are already as in the file."""
         return not (self.new or self.changed or self.gone or self.new_columns)
 
     def as_json(self) -> dict[str, Any]:
-        """The preview as JSON values, to be kept and for templates."""
+        """Return the preview as JSON values, for storage and templates."""
         return {**asdict(self), "changes_nothing": self.changes_nothing}
 
 
 def in_words(counts: Any) -> str:
-    """`5 added, 2 changed, 1 deleted, 7 unchanged`."""
+    """Describe the counts: `5 added, 2 changed, 1 deleted, 7 unchanged`."""
     said = {
         "added": counts.new,
         "changed": counts.changed,
@@ -89,7 +89,7 @@ def in_words(counts: Any) -> str:
 
 
 def preview(job: Job, source: Source, progress: Progress = silent) -> Preview:
-    """What a job would change now. Raises `Unreadable`."""
+    """Return what a job would change now. Raises `Unreadable`."""
     seen = job.seen(source)
     plan = job.plan(source)
     found = Preview(job.mode, seen=seen)
@@ -156,7 +156,7 @@ def _differences(
 
 
 def _shown(row: dict[str, Any], name: str) -> Cell:
-    """A null and a missing value look alike in a table; here they differ."""
+    """Return a cell that distinguishes null from a missing value, unlike in a table."""
     if name in row and row[name] is None:
         return Cell("json", "null")
     return cell(row.get(name))
@@ -169,7 +169,7 @@ def _notes(plan: Plan) -> list[str]:
 
 
 class _Kinds:
-    """Does a column that has been text so far get numbers? Postcodes look like them."""
+    """Finds text columns that would get other values, as postcodes that look like numbers do."""
 
     def __init__(self, source: Source) -> None:
         kinds: dict[str, set[str]] = {}
@@ -182,14 +182,14 @@ class _Kinds:
         self._found: Counter[str] = Counter()
 
     def note(self, change: Change) -> None:
-        """Count what is to be written and is no text."""
+        """Count values that would be written to a text column and are not text."""
         for name in self._text & (change.row or {}).keys():
             value = (change.row or {})[name]
             if value is not None and not isinstance(value, str):
                 self._found[name] += 1
 
     def notes(self) -> list[str]:
-        """What to say of it."""
+        """Return a note for each of these columns."""
         return [
             f"`{printable(name)}` has been text so far; in {count} "
             f"row{'' if count == 1 else 's'} of "

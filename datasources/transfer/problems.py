@@ -1,4 +1,4 @@
-"""What is wrong with a file, by line: several things at once, and then nothing is imported."""
+"""Problems of a file, by line: several are collected, and if there are any, nothing is imported."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MAX_PROBLEMS = 100
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that cannot be imported, and the line of the file that it begins on."""
+    """Something that cannot be imported, with the line of the file on which it begins."""
 
     line: int
     message: str
     column: str | None = None
-    # What comes after it cannot be read, or would only say the same again.
+    # The rest of the file cannot be read, or would only repeat this problem.
     fatal: bool = False
 
     def __str__(self) -> str:
@@ -27,11 +27,11 @@ class Problem:
 
 
 class Unreadable(Malformed):
-    """A file that is no table at all, or that is not taken for another reason."""
+    """A file is not a table, or is not accepted for another reason."""
 
 
 class Refused(Malformed):
-    """Lines of a file cannot be imported; nothing was."""
+    """Lines of a file cannot be imported; nothing was imported."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)

@@ -1,4 +1,4 @@
-"""A file as rows: its header checked, and each line made a row, or a problem with that line."""
+"""A file as rows: checks its header, and turns each line into a row or a problem."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ FORMATS = ("csv", "xlsx")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a file is read. `format` None: by its content."""
+    """How a file is read. If `format` is None, its content decides."""
 
     format: str | None = None
     delimiter: str | None = None
-    # Numbers, true, false and JSON in text cells are what they look like; else text.
+    # Recognize numbers, true, false and JSON in text cells; otherwise all of them are text.
     recognise: bool = True
-    # Columns whose values are text, whatever they look like.
+    # Columns whose values are always text.
     text_columns: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A row of a file. A column that it has no value in is not in `values`."""
+    """A row of a file. Columns without a value are not in `values`."""
 
     line: int
     values: dict[str, Json]
-    # What `$id` says.
+    # The value of `$id`.
     id: int | None = None
 
 
@@ -60,7 +60,7 @@ class _Column:
 
     def value(self, cell: Any, notation: Notation) -> Json | Missing:
         if self.kind == "secret":
-            # Never written by an export, so nothing in it is a mark.
+            # An export never writes these, so nothing in them is special notation.
             return MISSING if cell in (None, "") else _as_text(cell)
         if isinstance(cell, str):
             return notation.read(cell, self.kind == "any")
@@ -74,7 +74,7 @@ def _as_text(cell: Any) -> str:
 
 
 def format_of(path: Path) -> str:
-    """`csv` or `xlsx`, by the first bytes. Raises `Unreadable` for what is neither."""
+    """Return `csv` or `xlsx`, by the first bytes. Raises `Unreadable` for an old workbook."""
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(b"\xd0\xcf\x11\xe0"):
@@ -84,7 +84,7 @@ def format_of(path: Path) -> str:
 
 @dataclass(slots=True)
 class Table:
-    """A file, opened: its columns, what is wrong with its header, and its rows."""
+    """An open file: its columns, the problems of its header, and its rows."""
 
     path: Path
     reading: Reading
@@ -110,12 +110,12 @@ class Table:
 
     @property
     def fraction(self) -> float | None:
-        """How much of it has been read."""
+        """The fraction of the file that has been read, from 0 to 1; None if it is unknown."""
         return self._file.fraction
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know about how it is read."""
+        """What the user should know about how the file is read."""
         return self._file.notes
 
     def _opened(self) -> tuple[LineFile, Notation]:
@@ -155,7 +155,7 @@ class Table:
     # -- the rows
 
     def rows(self) -> Iterator[FileRow | Problem]:
-        """Each row, once, or what is wrong with its line; it ends behind too many problems."""
+        """Yield each row or problem, once; stops after too many problems."""
         if self.header_problems:
             yield from self.header_problems
             return
@@ -172,11 +172,11 @@ class Table:
                     return
 
     def _row(self, line: Line) -> list[FileRow | Problem]:
-        """The row of a line, or all that is wrong with it."""
+        """Return the row of a line, or all its problems."""
         number, cells = line.number, line.cells
         width = len(self._kinds)
         if cells[-1] in (None, ""):
-            # Spreadsheets leave lines of nothing but delimiters behind.
+            # Spreadsheets leave lines that consist only of delimiters.
             cells = _trimmed(cells)
         if not cells:
             return []
@@ -197,7 +197,7 @@ class Table:
         if entry_id is not None and not _is_id(entry_id):
             return Problem(number, f"`{printable(entry_id)}` is no id of an entry", ID)
         for name, value in values.items():
-            # The names are those of the header, which was checked.
+            # The names are from the header, which was checked.
             if value.__class__ is str:
                 problem = problem_with_text(value)
                 if problem:
@@ -208,14 +208,14 @@ class Table:
 
 
 def _header_text(cell: Any) -> str:
-    """Names are text: a number in a spreadsheet's header is its digits."""
+    """Return a header cell as text: a number in a spreadsheet's header becomes its digits."""
     if cell is None or isinstance(cell, Wrong):
         return ""
     return name_of(_as_text(cell))
 
 
 def _trimmed(cells: Sequence[Any]) -> Sequence[Any]:
-    """Without the empty cells at its end."""
+    """Return the cells without empty ones at the end."""
     end = len(cells)
     while end and cells[end - 1] in (None, ""):
         end -= 1

@@ -1,5 +1,7 @@
-"""Files between upload and confirmation: in a private folder, for one user and one data source,
-for a while. Their names there are random; what the user called them is only ever shown.
+"""Stores files between upload and confirmation, in a private folder, for a limited time.
+
+Each file is for one user and one data source. Its name in the folder is random; the name that the
+user gave it is only displayed.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from .problems import Unreadable
 from .table import Reading
 
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
-# A user's newest files are kept.
+# How many of a user's newest files are kept.
 _KEPT = 5
 _PROGRESS_SECONDS = 0.3
 
 
 class Gone(NotFound):
-    """There is no such upload, or it is another's, or its time is over: all the same."""
+    """The upload does not exist, belongs to another user, or has expired; all look the same."""
 
     def __init__(self) -> None:
         super().__init__("this upload is not kept any more: upload the file again")
@@ -38,44 +40,44 @@ class Gone(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that was uploaded, and what is to be done with it."""
+    """A file that was uploaded, and what to do with it."""
 
     id: str
     name: str
     job: Job
 
-    # -- what is kept beside it
+    # -- files that are stored with it
 
     def claim(self) -> None:
-        """Take it, so that nobody confirms it a second time. Raises `Gone`."""
+        """Claim the upload, so that it cannot be confirmed twice. Raises `Gone`."""
         try:
             self._beside("json").rename(self._beside("claimed"))
         except FileNotFoundError:
             raise Gone from None
 
     def release(self) -> None:
-        """Give it back: nothing was imported."""
+        """Undo `claim`, because nothing was imported."""
         with suppress(FileNotFoundError):
             self._beside("claimed").rename(self._beside("json"))
 
     def forget(self) -> None:
-        """Delete everything that is kept of it."""
+        """Delete all files of the upload."""
         _forget(self.id)
 
     def keep_preview(self, preview: dict[str, Any]) -> None:
-        """Keep what the preview found."""
+        """Store the result of the preview."""
         _replace(self._beside("preview"), preview)
 
     def kept_preview(self) -> dict[str, Any] | None:
-        """What a preview found, if one was kept."""
+        """Return the stored result of a preview, or None."""
         return _json_in(self._beside("preview"))
 
     def progress(self, step: str) -> Progress:
-        """Notes how far a step has come, for `noted_progress`."""
+        """Return a callback that stores the progress of a step, for `noted_progress`."""
         return Progress(self._beside("progress"), step)
 
     def noted_progress(self) -> dict[str, Any]:
-        """How far the step that runs now has come."""
+        """Return the progress of the step that is running now."""
         return _json_in(self._beside("progress")) or {}
 
     def _beside(self, kind: str) -> Path:
@@ -83,7 +85,7 @@ class Upload:
 
 
 class Progress:
-    """Called with the fraction that is done, if that is known, and the number of rows."""
+    """A callback that is called with the fraction that is done (or None) and the number of rows."""
 
     def __init__(self, path: Path, step: str) -> None:
         self._path, self._step, self._last = path, step, 0.0
@@ -97,7 +99,7 @@ class Progress:
 def keep(
     chunks: Iterable[bytes], name: str, user_id: Any, source_id: int, job_fields: dict[str, Any]
 ) -> Upload:
-    """Keep a file and what is to be done with it. Raises `Unreadable` where there is no room."""
+    """Store a file and what to do with it. Raises `Unreadable` if there is no space for it."""
     sweep(str(user_id))
     upload_id = secrets.token_hex(32)
     path = folder() / f"{upload_id}.data"
@@ -114,7 +116,7 @@ def keep(
 
 
 def find(upload_id: str, user_id: Any, source_id: int) -> Upload:
-    """The upload of this user for this data source. Raises `Gone`."""
+    """Return the upload of this user for this data source. Raises `Gone`."""
     if not _ID.fullmatch(upload_id):
         raise Gone
     path = folder() / f"{upload_id}.data"
@@ -128,7 +130,7 @@ def find(upload_id: str, user_id: Any, source_id: int) -> Upload:
 
 
 def sweep(user_id: str) -> None:
-    """Delete what is too old, and of one user all but the newest files."""
+    """Delete files that are too old, and all but the newest files of one user."""
     own: list[tuple[float, str]] = []
     for path in _files():
         age = _age(path)
@@ -141,7 +143,7 @@ def sweep(user_id: str) -> None:
 
 
 def folder() -> Path:
-    """Where the files are: nobody else can look into it. Raises `Unreadable` where somebody can."""
+    """Return the folder of the files. Raises `Unreadable` if others can access it."""
     told = setting("IMPORT_DIR")
     if told:
         path = Path(told)
@@ -165,7 +167,7 @@ def _job(path: Path, fields: dict[str, Any]) -> Job:
 
 
 def job_fields(mode: str, key: str | None, reading: Reading) -> dict[str, Any]:
-    """What is to be done with a file, as it is kept beside it."""
+    """Return what to do with a file, in the form that is stored with it."""
     return {
         "mode": mode,
         "key": key,
@@ -204,7 +206,7 @@ def _private(path: Path) -> Any:
 
 
 def _replace(path: Path, value: dict[str, Any]) -> None:
-    """Write it whole, or not at all: others read it meanwhile."""
+    """Write a file atomically, because other processes may read it at the same time."""
     written = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
     with _private(written) as file:
         file.write(json.dumps(value).encode())

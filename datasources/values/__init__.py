@@ -1,1 +1,1 @@
-"""JSON values: what a row can hold, and how it is read and written as text."""
+"""JSON values: what a row can hold, and how values are read and written as text."""

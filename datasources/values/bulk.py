@@ -1,4 +1,4 @@
-"""The body of a bulk write, parsed as it arrives: neither its bytes nor its text are held whole."""
+"""Parses the body of a bulk write while it arrives, without holding its bytes or its text whole."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ from ..errors import Malformed, TooLarge
 from .codec import not_json, object_of, refuse_unstorable, scan_once
 from .validation import Json
 
-# The lists of a bulk write that are as long as it has rows.
+# The keys of a bulk write whose lists have an item for each row.
 LISTS = ("entries", "delete")
-# Bytes that are read at a time.
+# How many bytes are read at a time, at least and at most.
 CHUNK, MOST_AT_ONCE = 65_536, 1_048_576
-# A row may be so many times as long as a usual body, for the sake of long texts.
+# A row may be this many times as long as a usual body, to allow for long texts.
 ROW_FACTOR = 16
-# Characters of the longest token that is no text or number, and of two escapes: where a text is cut
-# within one, the error is so near to the end.
+# The length of the longest token that is not a text or number, and of two escapes: if the text ends
+# within one of them, the error is at most this far from the end.
 _TOKEN = 16
-# Characters of a number, at most, that is one.
+# The most characters of a valid number.
 _MAX_NUMBER = 1_000
-# What stands between two items of a list, and how the second one begins: for an object, with its
-# first key. It is short, as a long one that is nearly there again and again takes long to be found.
+# The text between two items of a list, and the beginning of the second one: for an object, with its
+# first key. It is short, because a long text with many near matches takes long to search for.
 _between = re.compile(r'[ \t\n\r]{0,9},[ \t\n\r]{0,9}(\S(?:[ \t\n\r]{0,9}"[^"\\]{0,16})?)').match
-# An escape; and a text without escapes, also one whose end is missing. One pattern for both would
-# take much memory for each escape.
+# An escape; and a text without escapes, possibly without its end. A single pattern for both would
+# use much memory for each escape.
 _escape, _string = re.compile(r"\\.", re.DOTALL), re.compile(r'"[^"]*"?')
-# A list or an object that is empty, or of which nothing more is known.
+# A list or an object that is empty, or is cut off after its opening bracket.
 _empty = re.compile(r"[\[{][ \t\n\r]*(?:[\]}]|\Z)")
-# The types that mypy knows leave these out.
+# mypy's stubs do not include these.
 _parts: Any = json.decoder
 _scanstring, _blanks = _parts.scanstring, _parts.WHITESPACE.match
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a bulk write may send: items of `entries` and `delete`, values in these items, and
-    characters of all the rest. One item may have `ROW_FACTOR` times these characters.
+    """How much a bulk write may send.
+
+    `rows` are items of `entries` and `delete`, `values` those inside the items, and `characters`
+    those of everything else. One item may have `ROW_FACTOR` times `characters`.
     """
 
     rows: int
@@ -50,16 +52,16 @@ class Limits:
 
 
 def loads_bulk(read: Callable[[int], bytes], limits: Limits) -> Any:
-    """The value of a JSON text that `read` gives in pieces of so many bytes; see `codec.loads`.
+    """Parse a JSON text, which `read(size)` returns in pieces of bytes; see `codec.loads`.
 
-    Raises `TooLarge` as soon as a limit is exceeded: the rest is not read. Whatever else is wrong
-    is as for `loads`.
+    Raises `TooLarge` as soon as a limit is exceeded, without reading the rest; otherwise the same
+    exceptions as `loads`.
     """
     text = _Text(read)
     try:
         value = _Reader(text, limits).value()
     except json.JSONDecodeError as error:
-        # Counted from where the text that is held begins.
+        # Convert positions in the held text to positions in the whole text.
         error.colno += text.column if error.lineno == 1 else 0
         error.lineno += text.lines
         raise not_json(error, "the body") from None
@@ -76,18 +78,18 @@ def _scan_key(text: str, at: int) -> tuple[str, int]:
 
 
 class _Text:
-    """The part of a text that is being parsed: `text` from `at` on, and more if asked for."""
+    """The part of a text that is being parsed: `text` from `at` on; it reads more when needed."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read, self._decoder = read, getincrementaldecoder("utf-8")()
         self.text, self.at, self.is_all, self.has_escapes = "", 0, False, False
-        # What was dropped before `text`: lines, characters of the last one of them, and bytes read.
+        # What was dropped before `text`: lines, characters of the last line, and bytes read.
         self.lines, self.column, self._bytes = 0, 0, 0
         # Whether `many` has been called since the last `more`.
         self._is_tried = False
 
     def more(self) -> bool:
-        """Read as much again as there is, and drop what has been parsed; false: that was all."""
+        """Read at least as much again as is held, and drop what is parsed; false at the end."""
         if self.is_all:
             return False
         held = len(self.text) - self.at
@@ -99,7 +101,7 @@ class _Text:
             place = self._bytes - pending + error.start
             raise Malformed(f"the body is no UTF-8 text (byte {place})") from None
         self._bytes += len(data)
-        # An escape may begin in what is held. One character is found faster than two.
+        # An escape may begin in the held text. To find one character is faster than to find two.
         seen = self.text[-1:] + new
         self.has_escapes = self.has_escapes or ("\\" in seen and "\\u" in seen)
         self.is_all, self._is_tried = not data, False
@@ -111,21 +113,21 @@ class _Text:
         return True
 
     def _has_more(self, characters: int) -> bool:
-        """Read so many more characters, if there are any."""
+        """Read this many more characters, if there are any; return whether there were."""
         before = len(self.text) - self.at
         while len(self.text) - self.at < before + characters and self.more():
             pass
         return len(self.text) - self.at > before
 
     def skip(self) -> None:
-        """Pass blanks."""
+        """Skip whitespace."""
         while True:
             self.at = _blanks(self.text, self.at).end()
             if self.at < len(self.text) or not self.more():
                 return
 
     def is_next(self, character: str) -> bool:
-        """Whether the next character is this one, which is then passed."""
+        """Whether the next character is this one; if so, skip it."""
         self.skip()
         if not self.text.startswith(character, self.at):
             return False
@@ -133,7 +135,7 @@ class _Text:
         return True
 
     def expect(self, character: str, otherwise: str) -> None:
-        """Pass this character. Raises `JSONDecodeError` for another one."""
+        """Skip this character. Raises `JSONDecodeError` if the next one is another."""
         if not self.is_next(character):
             raise json.JSONDecodeError(otherwise, self.text, self.at)
 
@@ -144,11 +146,11 @@ class _Text:
         refused: str,
         refuse: Callable[[str, int], None] | None = None,
     ) -> tuple[Any, int]:
-        """What the scanner finds next, and its length, which is `most` characters at most.
+        """Return the next value that the scanner finds, and its length in characters.
 
-        `refuse` raises `TooLarge` where the beginning of a value, in a text from some character on,
-        has too much in it; it is called before more is read. Raises `JSONDecodeError`, `Malformed`,
-        and `TooLarge` with the words `refused`.
+        `refuse` raises `TooLarge` if the beginning of a value, given as a text and a position, has
+        too much in it; it is called before more is read. Raises `JSONDecodeError`, `Malformed`, and
+        `TooLarge` with the message `refused` if the value has more than `most` characters.
         """
         is_certain = False
         while True:
@@ -158,7 +160,7 @@ class _Text:
                 problem = self._problem(error)
                 is_open = problem.pos > len(self.text) - _TOKEN or "Unterminated" in problem.msg
                 if not is_open:
-                    # More text cannot make this right: reading it would only take memory.
+                    # More text cannot make this valid; reading it would only use memory.
                     raise problem from None
                 if len(self.text) - self.at > most:
                     raise TooLarge(refused) from None
@@ -167,12 +169,12 @@ class _Text:
                 if not self.more():
                     raise problem from None
             except Malformed:
-                # Half of a number may be what no number is: `9999999999999999999` of `…99.5`.
+                # Part of a valid number may be invalid: `9999999999999999999` of `…99.5`.
                 if is_certain or not self._has_more(_MAX_NUMBER):
                     raise
                 is_certain = True
             else:
-                # A number may go on in what has not been read: `1` as `1e+9`.
+                # A number may continue in the unread text: `1` as `1e+9`.
                 following = self.text[end : end + 3]
                 is_whole = len(following) == 3 or following[:1] not in ("", ".", "e", "E")
                 if is_whole or not self.more():
@@ -183,10 +185,10 @@ class _Text:
                     return value, length
 
     def many(self, most: int) -> tuple[list[Json], int]:
-        """The items of a list, behind the last one, that are held whole, and their length, which is
-        `most` characters at most. One call of the scanner finds them.
+        """Return the following items of a list that are held completely, and their total length.
 
-        There may be fewer, or none: where they end is a guess, which the scanner confirms.
+        The length is at most `most` characters. All items are parsed in one call of the scanner.
+        There may be fewer items, or none: where they end is a guess, which the scanner confirms.
         """
         start = None if self._is_tried else _between(self.text, self.at)
         self._is_tried = True
@@ -199,7 +201,7 @@ class _Text:
         try:
             items, length = scan_once(text, 0)
         except (StopIteration, json.JSONDecodeError, Malformed, RecursionError):
-            # Whatever is wrong is said where the items are parsed one by one.
+            # The error is reported when the items are parsed one by one.
             return [], 0
         if length != len(text) or not items:
             return [], 0
@@ -214,14 +216,15 @@ class _Text:
 
 
 def _marks(text: str, at: int, end: int) -> int:
-    """How many values the lists and objects in a part of a text have, at most: each is behind a
-    comma or a bracket. Some of these are in strings.
+    """Return the maximum number of values inside the lists and objects of a part of a text.
+
+    Each value follows a comma or a bracket. Some commas and brackets are inside strings.
     """
     return text.count(",", at, end) + text.count("[", at, end) + text.count("{", at, end)
 
 
 def _values_in(item: Json) -> int:
-    """How many values an item of a list has in it, however deep."""
+    """Return how many values an item of a list contains, at any depth."""
     found, nested = 0, [item]
     while nested:
         parent = nested.pop()
@@ -234,20 +237,20 @@ def _values_in(item: Json) -> int:
 class _Values:
     """Counts the values in the rows of a request. Raises `TooLarge` for more than `most`.
 
-    Counting them in the text takes little time, but finds more than there are. So rows are looked
-    at one by one only where there might be too many by their text.
+    To count commas and brackets in the text is fast, but can give too high a number. So the rows
+    themselves are only counted if the text could have too many values.
     """
 
     def __init__(self, most: int) -> None:
         self._most = self._left = most
         self._rows: list[Json] = []
-        # How many values `_rows` have, at most.
+        # The maximum number of values in `_rows`.
         self._bound = 0
-        # Characters of a row from which on it is looked at before it is whole.
+        # The length in characters from which an incomplete row is checked again.
         self._next = 0
 
     def count(self, rows: list[Json], marks: int) -> None:
-        """Count the values of rows in whose text there are so many marks."""
+        """Count the values of rows whose text has this many marks."""
         self._rows += rows
         self._bound += marks
         self._next = 0
@@ -255,12 +258,12 @@ class _Values:
             self._look()
 
     def refuse(self, text: str, at: int) -> None:
-        """Raise `TooLarge` where a row that begins there has too many, as far as its text goes."""
+        """Raise `TooLarge` if the available beginning of a row has too many values."""
         marks = _marks(text, at, len(text))
         if self._bound + marks > self._left:
             self._look()
         if marks > self._left and len(text) - at >= self._next:
-            # Once more when twice as much of the row is there.
+            # Check again when the row is twice as long.
             self._next = 2 * (len(text) - at)
             bare = _empty.sub("0", _string.sub("0", _escape.sub("", text[at:])))
             if _marks(bare, 0, len(bare)) > self._left:
@@ -280,20 +283,20 @@ class _Values:
 
 
 class _Reader:
-    """Reads an object key by key, and its lists of rows item by item."""
+    """Parses an object key by key, and its lists of rows item by item."""
 
     def __init__(self, text: _Text, limits: Limits) -> None:
         self.text, self.most, self.left = text, limits.rows, limits.rows
         self.values = _Values(limits.values)
-        # Characters of a row; of all keys and other values together, as far as they are not used.
+        # The most characters of a row, and the unused ones for all keys and other values together.
         self.longest, self.elsewhere = limits.characters * ROW_FACTOR, limits.characters
         self.too_long = f"the body without its rows is longer than {self.elsewhere} characters"
 
     def value(self) -> Any:
-        """The whole text as a value. Raises `JSONDecodeError`, `TooLarge` and `Malformed`."""
+        """Parse the whole text. Raises `JSONDecodeError`, `TooLarge` and `Malformed`."""
         text = self.text
         if not text.is_next("{"):
-            # Not what a bulk write is: an error, once it is known to be short.
+            # Not the form of a bulk write, which the caller reports once it is known to be short.
             return self._short()
         pairs: list[tuple[str, Json]] = []
         while not text.is_next("}"):
@@ -345,8 +348,9 @@ class _Reader:
         self.values.count(rows, _marks(text.text, text.at - length, text.at))
 
     def _short(self) -> Json:
-        """A value besides the rows. All of these together may not be long, so that what nobody
-        asks for takes no memory.
+        """Parse a value outside the rows.
+
+        The length of all these values together is limited, so that unknown keys use no memory.
         """
         self.text.skip()
         value: Json

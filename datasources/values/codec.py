@@ -1,7 +1,7 @@
-"""JSON text in and out: read strictly, written in one canonical spelling.
+"""Reads JSON text strictly, and writes it in one canonical form.
 
-The spelling matters: on SQLite two scalars are equal where their texts are, and a path finds a
-key only where the text has it as the path does. So every row is written by `dumps`.
+The form matters: on SQLite two scalars are equal if their texts are equal, and a path finds a key
+only if the text has it in the same form as the path. So every row is written by `dumps`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .validation import MAX_INTEGER, MIN_INTEGER, Json, printable, problem_with_
 
 
 def loads(text: str | bytes, subject: str = "the body") -> Any:
-    """The value of a JSON text, which messages call `subject`.
+    """Parse a JSON text, which messages call `subject`.
 
-    Raises `Malformed` for what is no JSON, for duplicate keys, NaN and Infinity, numbers that a
-    double or 64 bits cannot hold, NUL, lone surrogates, and nesting that is too deep to read.
+    Raises `Malformed` for invalid JSON, duplicate keys, NaN and Infinity, numbers that do not fit
+    in a double or 64 bits, NUL, lone surrogates, and nesting that is too deep to parse.
     """
     decoded = _decoded(text, subject) if isinstance(text, bytes) else text
     try:
@@ -34,8 +34,10 @@ def loads(text: str | bytes, subject: str = "the body") -> Any:
 
 
 def dumps(value: object) -> str:
-    """The canonical text: no blanks, Unicode as itself, `"` inside a key as `\\u0022`, and minus
-    nought as nought, which it equals: `loads` gives none, but scripts and Python may write one.
+    """Return the canonical JSON text of a value.
+
+    It has no whitespace, Unicode unescaped, `"` inside a key as `\\u0022`, and -0.0 as 0.0, to
+    which it is equal: `loads` returns no -0.0, but scripts and Python code may.
     """
     text = _encoder.encode(value)
     if "-0.0" in text:
@@ -45,7 +47,7 @@ def dumps(value: object) -> str:
 
 
 def canonical(value: object) -> str:
-    """A text that is equal for equal values: keys sorted, whole floats written as integers."""
+    """Return a text that is equal for equal values: keys sorted, whole floats as integers."""
     if isinstance(value, dict):
         items = ",".join(f"{_key(key)}:{canonical(value[key])}" for key in sorted(value))
         return f"{{{items}}}"
@@ -57,22 +59,22 @@ def canonical(value: object) -> str:
 
 
 def path_of(column: str) -> str:
-    """SQLite's JSON path to one key of a row."""
+    """Return SQLite's JSON path to one key of a row."""
     return f"$.{_key(column)}"
 
 
 def restore_large_doubles(text: str) -> str:
-    """The text of rows from PostgreSQL, with doubles beyond 64 bits spelled as doubles again.
+    """Return the text of rows from PostgreSQL with doubles beyond 64 bits written as doubles again.
 
-    jsonb writes 1e+21 as 1000000000000000000000, which is no integer that this API takes back.
+    jsonb writes 1e+21 as 1000000000000000000000, an integer that this API does not accept.
     """
-    # Nineteen digits in a row hold four of every fourth character; no time of an entry does.
+    # Of nineteen digits in a row, every fourth character gives four; times of entries have fewer.
     if _SOME_DIGITS.search(text[::4]) is None or _LONG_DIGITS.search(text) is None:
         return text
     return _encoder.encode(json.loads(text, parse_int=_int_or_double))
 
 
-# Every answer is searched: this takes a tenth of the time that Python's own takes, and a look at a
+# Every answer is searched: re2 takes a tenth of the time of Python's `re`, and the check of a
 # quarter of the text first a third of that.
 _SOME_DIGITS = re2.compile("[0-9]{4}")
 _LONG_DIGITS = re2.compile("[0-9]{19}")
@@ -84,7 +86,7 @@ def _int_or_double(digits: str) -> int | float:
 
 
 def _key(name: str) -> str:
-    # No SQLite before 3.45 finds `\"` in a path; all of them find the other spelling.
+    # SQLite before 3.45 does not find `\"` in a path; all versions find `\u0022`.
     parts = [_encoder.encode(part)[1:-1] for part in name.split('"')]
     return '"' + "\\u0022".join(parts) + '"'
 
@@ -114,14 +116,14 @@ def _decoded(data: bytes, subject: str) -> str:
 
 
 def not_json(error: json.JSONDecodeError, subject: str) -> NotJson:
-    """The failure for a text that is no JSON, naming the place."""
+    """Return the error for a text that is not JSON, with its place."""
     place = f"line {error.lineno}, column {error.colno}"
     why = error.msg.lower().removesuffix(" at")
     return NotJson(f"{subject} is no JSON: {why} at {place}", error.lineno, error.colno)
 
 
 def refuse_unstorable(value: object) -> None:
-    """Raise `Malformed` for NUL and lone surrogates in any text of a value."""
+    """Raise `Malformed` for NUL or a lone surrogate in any text of a value."""
     for text in texts_in(value):
         problem = problem_with_text(text)
         if problem:
@@ -129,7 +131,7 @@ def refuse_unstorable(value: object) -> None:
 
 
 def object_of(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    """A JSON object. Raises `Malformed` for duplicate keys."""
+    """Return a JSON object. Raises `Malformed` for duplicate keys."""
     value = dict(pairs)
     if len(value) != len(pairs):
         seen: set[str] = set()
@@ -151,7 +153,7 @@ def _double(digits: str) -> float:
     number = float(digits)
     if number in (float("inf"), float("-inf")):
         raise Malformed(f"the number `{printable(digits)}` is too large")
-    # Minus nought is equal to nought, and jsonb cannot hold it.
+    # -0.0 equals 0.0, and jsonb cannot store it.
     return number or 0.0
 
 
@@ -162,7 +164,7 @@ def _constant(name: str) -> NoReturn:
 _decoder = json.JSONDecoder(
     object_pairs_hook=object_of, parse_int=_integer, parse_float=_double, parse_constant=_constant
 )
-# (text, start) -> (value, end); the types that mypy knows leave this out.
+# (text, start) -> (value, end); mypy's stubs do not include this.
 scan_once: Any = cast(Any, _decoder).scan_once
 _encoder = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
@@ -170,8 +172,8 @@ _encoder = json.JSONEncoder(
 
 
 class RowEncoder(json.JSONEncoder):
-    """What `Entry.data` is written with."""
+    """The JSON encoder of `Entry.data`."""
 
     def encode(self, o: object) -> str:
-        """The canonical JSON text of a value, by `dumps`."""
+        """Return the canonical JSON text of a value, by `dumps`."""
         return dumps(o)

@@ -1,4 +1,4 @@
-"""JSON for people: what fits on a line stays on one."""
+"""JSON formatted for people: what fits on a line stays on one line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ WIDTH = 88
 
 
 def pretty(value: Any, opened: int = 1) -> str:
-    """The text of a JSON value, indented by two; the outer `opened` levels are always opened."""
+    """Format a JSON value, indented by two; the outer `opened` levels are always broken up."""
     return _text(value, opened, 0)
 
 
 def read(text: str) -> Any:
-    """The value of a text that somebody typed, with browsers' line ends.
+    """Parse a text that a user typed, with the line endings of browsers.
 
-    Raises `Malformed`; the message names line and column, or the key that stands twice.
+    Raises `Malformed`; the message names line and column, or the duplicate key.
     """
     return loads(text.replace("\r\n", "\n").replace("\r", "\n"), "this")
 

@@ -1,7 +1,7 @@
-"""Numbers as answers spell them, and the functions over them that SQLite lacks.
+"""The form of numbers in answers, and the functions over them that SQLite lacks.
 
-Sums are exact: every number counts as the decimal that its text is, and what comes out is
-rounded once. PostgreSQL's `numeric` does the same in `compiler.json_values`.
+Sums are exact: every number is taken as the decimal in its text, and the result is rounded once.
+PostgreSQL's `numeric` does the same in `compiler.json_values`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .codec import dumps
 _EXACT = Context(prec=1_000, Emax=999_999, Emin=-999_999)
 _LARGEST = Decimal("1.7976931348623157e308")
 _SMALLEST = Decimal("2.5e-324")
-# Of smaller sums a mean could be less than the smallest double, which PostgreSQL refuses.
+# For smaller sums, a mean could be less than the smallest double, which PostgreSQL refuses.
 _NOUGHT = Decimal("1e-300")
 _BLANKS = " \t\n\v\f\r"
 _SPELLS_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?0*[0-9]{1,3})?\Z")
 
 
 def spelled(number: Decimal | int | float) -> int | float | None:
-    """A whole number of 64 bits as such, any other as the double nearest to it; None beyond."""
+    """Return 64-bit whole numbers as they are, others as the nearest double, or None beyond all."""
     if isinstance(number, int):
         return number if abs(number) < 2**63 else spelled(Decimal(number))
     exact = Decimal(repr(number)) if isinstance(number, float) else number
@@ -38,7 +38,7 @@ def spelled(number: Decimal | int | float) -> int | float | None:
 
 
 def spelled_value(value: Any) -> Any:
-    """A value in the one spelling that all values equal to it have; keys are sorted."""
+    """Return a value in the form that is the same for all equal values; keys are sorted."""
     if value.__class__ is float:
         return spelled(value)
     if value.__class__ is list:
@@ -49,7 +49,7 @@ def spelled_value(value: Any) -> Any:
 
 
 def number_of(value: Any) -> int | float | None:
-    """`$convertToNumber`: a number, or the one that a text spells."""
+    """`$convertToNumber`: return a number, or the number that a text represents, or None."""
     if value.__class__ in (int, float):
         return value
     if value.__class__ is not str or len(value.encode()) > 400:
@@ -69,7 +69,7 @@ def to_number_text(text: str | None) -> str:
 
 
 class Sum:
-    """`$sum`: of the numbers alone."""
+    """`$sum`: the sum of the numbers; other values are ignored."""
 
     def __init__(self) -> None:
         self.whole = 0
@@ -77,7 +77,7 @@ class Sum:
         self.count = 0
 
     def step(self, text: str | None) -> None:
-        """Take one value."""
+        """Add one value, as JSON text."""
         if text is None or (text[0] not in "-0123456789"):
             return
         self.count += 1
@@ -87,19 +87,19 @@ class Sum:
             self.rest = _EXACT.add(self.rest, Decimal(text))
 
     def total(self) -> Decimal:
-        """What it is so far, exactly."""
+        """Return the exact sum so far."""
         return _EXACT.add(self.rest, Decimal(self.whole))
 
     def finalize(self) -> str:
-        """The JSON text of the sum."""
+        """Return the JSON text of the sum."""
         return dumps(spelled(self.total()))
 
 
 class Average(Sum):
-    """`$avg`: of the numbers alone; null where there are none."""
+    """`$avg`: the mean of the numbers; null without any."""
 
     def finalize(self) -> str:
-        """The JSON text of the mean."""
+        """Return the JSON text of the mean."""
         total = self.total()
         if not self.count or total.copy_abs() > _LARGEST:
             return "null"
@@ -109,7 +109,7 @@ class Average(Sum):
 
 
 class Extreme:
-    """`$min` and `$max`: over the order of types, without null, lists and objects."""
+    """`$min` and `$max`: by the order of types; null, lists and objects are ignored."""
 
     sign: ClassVar[int]
 
@@ -117,7 +117,7 @@ class Extreme:
         self.best: tuple[int, Any] | None = None
 
     def step(self, text: str | None) -> None:
-        """Take one value."""
+        """Compare one value, as JSON text."""
         if text is None or text[0] in "[{n":
             return
         value = json.loads(text)
@@ -126,18 +126,18 @@ class Extreme:
             self.best = place
 
     def finalize(self) -> str:
-        """The JSON text of the value."""
+        """Return the JSON text of the value."""
         return "null" if self.best is None else dumps(spelled_value(self.best[1]))
 
 
 class Least(Extreme):
-    """`$min`."""
+    """The accumulator `$min`."""
 
     sign = -1
 
 
 class Greatest(Extreme):
-    """`$max`."""
+    """The accumulator `$max`."""
 
     sign = 1
 

@@ -1,7 +1,7 @@
-"""Names of data sources: what one can hold, and what exactly is wrong with one that it cannot be.
+"""Names of data sources: which ones are valid, and what exactly is wrong with an invalid one.
 
-Two names that look alike must not be two data sources, as rules and people refer to them by name.
-So a name holds no character that nobody sees, but for the joiners where a script needs them.
+Two names that look alike must not be two data sources, because rules and people refer to them by
+name. So a name has no invisible characters, except joiners in scripts that need them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from .validation import problem_with_text
 ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER = "\u200c", "\u200d"
 JOINERS = frozenset({ZERO_WIDTH_NON_JOINER, ZERO_WIDTH_JOINER})
 IDEOGRAPHIC_SPACE = "\u3000"
-# In these scripts a joiner changes nothing that anybody sees: the first words of Unicode's names.
+# Scripts in which a joiner has no visible effect: the first words of Unicode's character names.
 _NOT_JOINED = frozenset(
     {"LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "GEORGIAN", "ETHIOPIC", "CHEROKEE"}
     | {"THAI", "LAO", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"}
     | {"YI", "FULLWIDTH", "HALFWIDTH", "IDEOGRAPHIC", "ZERO"}
 )
-# The combining class of a virama, behind which a joiner chooses the form of a letter, also where
-# a word ends (RFC 5892, appendix A).
+# The combining class of a virama, after which a joiner selects the form of a letter, even at the
+# end of a word (RFC 5892, appendix A).
 _VIRAMA = 9
 
 
 def problem_with_source_name(name: str) -> str | None:
-    """Return what is wrong with the name of a data source, as what follows "the name"; or None."""
+    """Return what is wrong with the name of a data source, to follow "the name"; or None."""
     problem = problem_with_text(name)
     if problem:
         return problem
@@ -69,8 +69,9 @@ def _is_behind_virama(name: str, at: int) -> bool:
 
 
 def _is_joined(rest: str) -> bool:
-    """Whether what is next to a joiner is of a script that has joined forms, or an emoji; marks
-    belong to the letter that they are written on.
+    """Whether the character next to a joiner is an emoji, or in a script with joined forms.
+
+    Combining marks belong to the letter that they modify, so they are skipped.
     """
     for character in rest:
         if unicodedata.category(character) not in ("Mn", "Mc", "Me"):
@@ -80,6 +81,6 @@ def _is_joined(rest: str) -> bool:
 
 
 def _called(character: str) -> str:
-    """A character as people look it up: `U+200B (ZERO WIDTH SPACE)`."""
+    """Return a character the way people look it up: `U+200B (ZERO WIDTH SPACE)`."""
     name = unicodedata.name(character, "")
     return f"U+{ord(character):04X}" + (f" ({name})" if name else "")

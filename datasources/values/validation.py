@@ -1,6 +1,6 @@
-"""JSON values as rules and queries see them: compared with their types, text by code point.
+"""The rules of JSON values: comparison by type, text by code point.
 
-The one place that says what "equal", "the same case" and "well-formed row" mean. Pure Python.
+This is the one place that defines equality, lower case, and a well-formed row. Pure Python.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 Row: TypeAlias = "dict[str, Json]"
 Scalar: TypeAlias = "str | int | float | bool"
 
-# What is no part of an address at its ends.
+# The characters that are stripped from both ends of an address.
 BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001))))
 MAX_DEPTH = 100
 MAX_COLUMNS = 1_000
 MAX_NAME = 255
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
-# Digits of the greatest integer.
+# The number of digits of the greatest integer.
 _MAX_DIGITS = 19
 
 KIND_NULL, KIND_BOOLEAN, KIND_NUMBER, KIND_TEXT, KIND_LIST, KIND_OBJECT = (
@@ -42,17 +42,17 @@ _KINDS: dict[type, str] = {
 
 
 def kind(value: object) -> str:
-    """The JSON type of a value: `null boolean number string array object`."""
+    """Return the JSON type of a value: `null boolean number string array object`."""
     return _KINDS[type(value)]
 
 
 def is_scalar(value: object) -> bool:
-    """True for text, numbers and booleans; false for null, lists and objects."""
+    """Whether a value is text, a number or a boolean, rather than null, a list or an object."""
     return value.__class__ in (str, int, float, bool)
 
 
 def same(left: object, right: object) -> bool:
-    """Whether JSON values are equal with their types: `1` is `1.0`, not `"1"` and not `true`."""
+    """Whether JSON values are equal, types included: `1` equals `1.0`, not `"1"` or `true`."""
     left_type, right_type = left.__class__, right.__class__
     if left_type is right_type:
         if left_type is list:
@@ -74,10 +74,10 @@ def _same_objects(left: dict[str, object], right: dict[str, object]) -> bool:
 
 
 def lower(text: str) -> str:
-    """Unicode's simple lower-casing, one character for one character.
+    """Return a text in lower case by Unicode's simple mapping, one character for each.
 
-    `str.lower` differs from it for two characters alone: the dotted capital I, which it makes
-    two characters of, and the capital sigma, which it reads by its place in the word.
+    `str.lower` differs from it only for two characters: the dotted capital I, which becomes two
+    characters, and the capital sigma, which depends on its position in the word.
     """
     if text.isascii():
         return text.lower()
@@ -85,19 +85,20 @@ def lower(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """The text in Unicode's composed form, NFC."""
+    """Return a text in Unicode's composed form, NFC."""
     return text if text.isascii() else normalize("NFC", text)
 
 
 def address_key(text: str) -> str:
-    """What two addresses have in common if they are the same: composed, in lower case, without
-    outer blanks. PostgreSQL makes the same in `compiler.projection.address_is`.
+    """Return the form in which addresses are compared: composed, in lower case, stripped.
+
+    PostgreSQL computes it in `compiler.projection.address_is`.
     """
     return composed(lower(composed(text))).strip(BLANKS)
 
 
 def holds_nested_list(value: object) -> bool:
-    """Whether a list stands directly in a list, anywhere in the value."""
+    """Whether a list contains a list directly, anywhere in the value."""
     if value.__class__ is dict:
         return any(map(holds_nested_list, value.values()))
     if value.__class__ is list:
@@ -106,7 +107,7 @@ def holds_nested_list(value: object) -> bool:
 
 
 def nests_deeper(value: object, levels: int) -> bool:
-    """Whether lists and objects stand in one another more often than that."""
+    """Whether lists and objects are nested in more levels than this."""
     found = [value]
     for _ in range(levels + 1):
         inside: list[object] = []
@@ -122,7 +123,7 @@ def nests_deeper(value: object, levels: int) -> bool:
 
 
 def problem_with_text(text: str) -> str | None:
-    """Why a text cannot be stored on every database, or None."""
+    """Return why a text cannot be stored on every database, or None."""
     if "\x00" in text:
         return "holds the character NUL, which cannot be stored"
     if not text.isascii():
@@ -134,7 +135,7 @@ def problem_with_text(text: str) -> str | None:
 
 
 def problem_with_name(name: object) -> str | None:
-    """Why something cannot be the name of a column or a key inside a row, or None."""
+    """Return why a value cannot be the name of a column or a key inside a row, or None."""
     if name.__class__ is not str:
         return "is no text; a column name is text of 1 to 255 characters"
     assert isinstance(name, str)
@@ -148,7 +149,7 @@ def problem_with_name(name: object) -> str | None:
 
 
 def problem_with_row(row: object) -> str | None:
-    """Why a value cannot be stored as a row, with the place in it, or None."""
+    """Return why a value cannot be stored as a row, with the place in it, or None."""
     if row.__class__ is not dict:
         return "a row is an object of columns and values"
     assert isinstance(row, dict)
@@ -162,8 +163,8 @@ def problem_with_row(row: object) -> str | None:
     return text.replace("{at}", f" in `{place}`" if place else "").replace("{it}", f"`{place}`")
 
 
-# Where something is wrong (the keys to it, innermost first) and what. The way is put together
-# when there is something to say, not for every member of every list.
+# A place (the keys to it, innermost first) and what is wrong there. The path is only built if there
+# is a problem, not for every member of every list.
 _Found: TypeAlias = tuple[list[str], str]
 
 
@@ -212,12 +213,12 @@ def _problem_with_scalar(value: object) -> str | None:
 
 
 def join_some(texts: Sequence[str]) -> str:
-    """At most ten texts for a message."""
+    """Join at most ten texts for a message."""
     return ", ".join(texts[:10]) + (", …" if len(texts) > 10 else "")
 
 
 def printable(text: object, limit: int = 80) -> str:
-    """A text of the user's as it may stand in a one-line message: printable and short."""
+    """Return a user's text for a one-line message: printable characters only, and short."""
     plain = str(text)
     if not plain.isprintable():
         plain = "".join(c if _shows(c) else "\N{REPLACEMENT CHARACTER}" for c in plain)
@@ -225,14 +226,16 @@ def printable(text: object, limit: int = 80) -> str:
 
 
 def _shows(character: str) -> bool:
-    """Whether a character may stand in a message: joiners and the ideographic space, too, which
-    names in Persian, Hindi or Japanese hold.
+    """Whether a message may contain a character.
+
+    Joiners and the ideographic space are allowed, because Persian, Hindi or Japanese names have
+    them.
     """
     return character.isprintable() or character in "\u200c\u200d\u3000"
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Every text of a JSON value, keys included, however deep, each looked at once."""
+    """Yield every text of a JSON value, keys included, at any depth, without recursion."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -246,7 +249,7 @@ def texts_in(value: object) -> Iterator[str]:
 
 
 def whole_number(text: str) -> int | None:
-    """The value of a text of ASCII digits, from 0 to `MAX_INTEGER`; None for any other text."""
+    """Return the value of ASCII digits, from 0 to `MAX_INTEGER`; None for any other text."""
     if not (text.isascii() and text.isdigit()):
         return None
     digits = text.lstrip("0") or "0"

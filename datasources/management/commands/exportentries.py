@@ -1,4 +1,4 @@
-"""`exportentries SOURCE [FILE] [--format csv|xlsx] [--ids]`: entries as a file."""
+"""`exportentries SOURCE [FILE] [--format csv|xlsx] [--ids]`: export entries to a file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rowkeeper.datasources.transfer.table import FORMATS
 
 
 class Command(SiteCommand):
-    """Writes to a file, or to standard output; a file is there whole, or not at all."""
+    """Writes to a file, or to standard output; a file is written completely, or not at all."""
 
     help = "Exports the entries of a data source, without secret columns, as CSV or XLSX."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Add the arguments that the module's docstring lists."""
         parser.add_argument("source", help="a data source, by number or by name")
         parser.add_argument("file", nargs="?", type=Path, help="default: standard output")
         parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, or csv")
@@ -32,7 +32,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write it. Raises `CommandError`."""
+        """Write the export. Raises `CommandError`."""
         export = Export(source_named(options["source"]), options["ids"])
         path: Path | None = options["file"]
         kind = options["format"] or ("xlsx" if path and path.suffix.lower() == ".xlsx" else "csv")
@@ -52,7 +52,7 @@ class Command(SiteCommand):
             raise CommandError(f"`{path}` cannot be written: {error.strerror}") from None
 
     def _print(self, export: Export) -> None:
-        """In UTF-8 with its own line ends, wherever there are bytes below the text."""
+        """Write UTF-8 with the file's own line endings, if the output stream accepts bytes."""
         binary = getattr(getattr(self.stdout, "_out", None), "buffer", None)
         for text in export.as_csv():
             if binary is None:

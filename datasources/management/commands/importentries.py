@@ -1,4 +1,4 @@
-"""`importentries SOURCE FILE [--mode ...] [--key COLUMN] [--check]`: a file as entries."""
+"""`importentries SOURCE FILE [--mode ...] [--key COLUMN] [--check]`: import entries of a file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
 
 class Command(SiteCommand):
-    """Prints what was done, or with `--check` would be; the exit code is 1 where there is a
-    problem, and then nothing was imported.
+    """Prints what was done, or would be done with `--check`.
+
+    If there is a problem, nothing is imported, and the exit code is 1.
     """
 
     help = "Imports a CSV or XLSX file into a data source, all of it or nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Add the arguments that the module's docstring lists."""
         parser.add_argument("source", help="a data source, by number or by name")
         parser.add_argument("file", type=Path, help="a CSV file in UTF-8, or an XLSX workbook")
         parser.add_argument("--format", choices=FORMATS, help="default: by the file's content")
@@ -55,7 +56,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Import it, or look at it. Raises `CommandError`."""
+        """Import the file, or preview it. Raises `CommandError`."""
         source = source_named(options["source"])
         job = Job(options["file"], options["mode"], options["key"], _reading(options))
         if not job.path.is_file():
@@ -99,7 +100,7 @@ def _reading(options: dict[str, Any]) -> Reading:
 
 
 def _examples(found: Preview) -> list[str]:
-    """The first entries that would change, by column, and the first that would go."""
+    """Return the first entries that would change, by column, or that would be deleted."""
     lines = [
         f"entry {example.id}, {each.column}: {each.before.text} -> {each.after.text}"
         for example in found.updated

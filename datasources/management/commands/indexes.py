@@ -22,7 +22,7 @@ from ...database.connection import connection
 
 
 class Command(SiteCommand):
-    """Prints which columns are indexed, and which recent queries would have wanted."""
+    """Prints which columns are indexed, and which indexes would have helped recent queries."""
 
     help = (
         "Prints which columns of a data source are marked as indexed, the state of each index, "
@@ -30,7 +30,7 @@ class Command(SiteCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Add the arguments that the module's docstring lists."""
         parser.add_argument(
             "source",
             nargs="?",
@@ -56,7 +56,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Mark, build and tell. Raises `CommandError`; also where an index could not be made."""
+        """Mark, build and print. Raises `CommandError`, also if an index could not be built."""
         if options["source"] is None:
             return self._all(options)
         source_id = source_named(options["source"]).id
@@ -70,13 +70,16 @@ class Command(SiteCommand):
             raise CommandError("not every index could be made", returncode=1)
 
     def _all(self, options: dict[str, Any]) -> None:
-        """Every data source with a marked column. Raises `CommandError`."""
+        """Build and print the indexes of all data sources with marked columns.
+
+        Raises `CommandError`.
+        """
         if options["mark"] or options["unmark"]:
             raise CommandError("name the data source whose columns are to be marked")
         marked = DataSource.objects.exclude(indexed_columns=[]).order_by("pk")
         keys = list(marked.values_list("pk", flat=True))
         if options["build"]:
-            # 0 is no data source: what belongs to none is put in order.
+            # 0 is not a data source; it cleans up indexes that belong to no data source.
             for key in keys or [0]:
                 self._build(key, options["wait"])
         failed = [source.name for source in marked if self._tell(source)]

@@ -11,10 +11,10 @@ from rowkeeper.datasources.management.base import SiteCommand
 
 
 class Command(SiteCommand):
-    """Prints what is wrong with the database; the exit code is 1 where anything is.
+    """Prints what is wrong with the database; the exit code is 1 if anything is.
 
-    The program `sqlite3` can do neither once a column is marked as indexed: its index calls a
-    function that only Rowkeeper's connections have.
+    The program `sqlite3` can do neither after a column is marked as indexed, because its index
+    calls a function that only Rowkeeper's connections have.
     """
 
     help = (
@@ -23,7 +23,7 @@ class Command(SiteCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Add the arguments that the module's docstring lists."""
         parser.add_argument(
             "--vacuum",
             action="store_true",
@@ -31,7 +31,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Check, and then vacuum. Raises `CommandError`."""
+        """Check the database, and then vacuum it. Raises `CommandError`."""
         if connection.vendor != "sqlite":
             raise CommandError(
                 "the database is not SQLite; PostgreSQL has `VACUUM` and the program `pg_amcheck`"

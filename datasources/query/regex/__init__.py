@@ -1,1 +1,1 @@
-"""Regular expressions of the query language, which take linear time."""
+"""Regular expressions of the query language, which run in linear time."""

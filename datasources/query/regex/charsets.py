@@ -1,5 +1,7 @@
-"""The characters of patterns: classes, sets, and which are the same but for case, each written out
-so that RE2 (in memory and on SQLite) and PostgreSQL cannot differ over what it is.
+"""Character classes, sets and case folding of patterns.
+
+All sets are written out as ranges, so that RE2 (in memory and on SQLite) and PostgreSQL cannot
+interpret them differently.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ LINE_END: Ranges = [(0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)]
 CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 CONTROLS = {"t": 0x09, "n": 0x0A, "v": 0x0B, "f": 0x0C, "r": 0x0D}
 _LAST = sys.maxunicode
-# Only the first two planes hold alphabets.
+# Only the first two planes of Unicode have alphabets with case.
 _LAST_CASED = 0x1FFFF
 # Every character.
 ANY: Ranges = [(0, _LAST)]
@@ -45,7 +47,7 @@ def _normal(ranges: Ranges) -> Ranges:
 
 
 def complement(ranges: Ranges) -> Ranges:
-    """All other characters."""
+    """Return all other characters."""
     found: Ranges = []
     start = 0
     for low, high in _normal(ranges):
@@ -56,10 +58,10 @@ def complement(ranges: Ranges) -> Ranges:
 
 
 def set_of(ranges: Ranges) -> tuple[str, str]:
-    """A set of characters as RE2 and as PostgreSQL write it."""
+    """Return a set of characters in the syntax of RE2 and of PostgreSQL."""
     ranges = _normal(ranges)
     if not ranges:
-        # No character at all: what RE2 and PostgreSQL both cannot match.
+        # The empty set: RE2 and PostgreSQL each have another expression that never matches.
         return r"[^\x{0}-\x{10FFFF}]", r"(?!)"
     inside = "".join(
         _point(low) if low == high else f"{_point(low)}-{_point(high)}" for low, high in ranges
@@ -72,26 +74,26 @@ def set_of(ranges: Ranges) -> tuple[str, str]:
 
 
 def _point(point: int, postgresql: bool = False) -> str:
-    """A character by its number."""
+    """Return the escape of a character by its code point."""
     if postgresql:
-        # Its texts hold no NUL, nor do its patterns.
+        # Texts on PostgreSQL cannot contain NUL, and neither can its patterns.
         return f"\\U{max(point, 1):08x}"
     return f"\\x{{{point:x}}}"
 
 
 def quoted(point: int, postgresql: bool = False) -> str:
-    """A character that stands for itself."""
+    """Return a literal character, escaped if necessary."""
     character = chr(point)
     if character.isalnum() and point < 128:
         return character
     return _point(point, postgresql)
 
 
-# -- case, as JavaScript ignores it
+# -- case folding, as in JavaScript
 
 
 def _canonical(point: int) -> int:
-    """The upper case, unless it is several characters, or ASCII for what is not."""
+    """Return the upper case; `point` if that is several characters, or ASCII for non-ASCII."""
     upper = chr(point).upper()
     if len(upper) != 1 or (point >= 128 and ord(upper) < 128):
         return point
@@ -100,7 +102,7 @@ def _canonical(point: int) -> int:
 
 @memoize(1)
 def _families() -> dict[int, tuple[int, ...]]:
-    """Each character that has another case, and all that are the same but for case."""
+    """Return by code point all characters that are equal without case, if there are several."""
     groups: dict[int, list[int]] = {}
     for point in range(_LAST_CASED + 1):
         character = chr(point)
@@ -114,12 +116,12 @@ def _families() -> dict[int, tuple[int, ...]]:
 
 
 def same_case(point: int) -> tuple[int, ...]:
-    """A character and those that are the same but for case."""
+    """Return a character and those that are equal to it without case."""
     return _families().get(point, (point,))
 
 
 def any_case(ranges: Ranges) -> Ranges:
-    """With those that are the same but for case."""
+    """Return the ranges with all characters that are equal without case."""
     found = _normal(ranges)
     for low, high in list(found):
         found.extend(_other_cases(low, high))
@@ -127,10 +129,10 @@ def any_case(ranges: Ranges) -> Ranges:
 
 
 def _other_cases(low: int, high: int) -> Ranges:
-    """All that is the same but for case as a character of the range, what is in it left out.
+    """Return the characters outside the range that are equal without case to one inside.
 
-    A range of ten thousand letters is written in three characters: what it takes is a look at the
-    runs, not at the letters.
+    A range of ten thousand letters is written in three characters, so this iterates over runs of
+    letters rather than over letters.
     """
     firsts, runs, longest = _runs()
     found: Ranges = []
@@ -139,15 +141,16 @@ def _other_cases(low: int, high: int) -> Ranges:
         start, end = max(first, low) + distance, min(last, high) + distance
         if start <= end and (start < low or end > high):
             found.append((start, end))
-    # Those that lie side by side make no run, and only the ends have their other case outside.
+    # Pairs of adjacent letters are not in a run; only at the ends can the other case be outside.
     found.extend((point, point) for end in (low, high) for point in same_case(end))
     return found
 
 
 @memoize(1)
 def _runs() -> tuple[list[int], list[tuple[int, int, int]], int]:
-    """(first, last, distance) of characters that follow on one another and have their other case
-    as far away, in order; before them the first of each, and behind them the length of the longest.
+    """Return (starts, runs, length of the longest run), in ascending order.
+
+    A run is (first, last, distance): consecutive characters whose other case is at this distance.
     """
     pairs = sorted(
         (other - point, point)

@@ -1,7 +1,7 @@
-"""`$regex`: one linear-time dialect, read here and written out for each engine.
+"""`$regex`: one linear-time dialect, parsed here and translated for each engine.
 
-JavaScript's syntax without look-around and back-references. `charsets` has its sets, `cost` what
-its automaton takes.
+It is JavaScript's syntax without look-around and back-references. `charsets` has the character
+sets, and `cost` the size of the automaton.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from .charsets import (
 from .cost import ANCHOR, MAX_ARCS, MAX_SIZE, MAX_WRITTEN, NO_COST, ONE, Cost, one_of
 
 MAX_LENGTH = 1_000
-# PostgreSQL's bound.
+# PostgreSQL's limit.
 MAX_REPEAT = 255
-# A text of so many characters is not in most others; an automaton of so many takes longer to build,
-# for each text anew, than to look whether one is there.
+# A text of at least `RARE` characters is not in most other texts. To build an automaton of at least
+# `LARGE` characters, which happens again for each text, takes longer than to search for a part.
 RARE, LARGE = 3, 8
 FLAGS = "ims"
 _TOO_LARGE = (
@@ -46,32 +46,32 @@ _TOO_LARGE = (
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A pattern in the two spellings."""
+    """A pattern in the syntax of both engines."""
 
     source: str
     options: str
     re2: str
     postgresql: str
-    # How large its automaton is.
+    # The size of its automaton.
     cost: Cost
-    # What stands in every text in which it is found.
+    # A text that every match contains.
     needs: str = ""
-    # To look for that first takes a database less than it saves.
+    # Whether it pays off for a database to search for `needs` first.
     seeks: bool = False
 
 
 @dataclass(slots=True)
 class _Written:
-    """A part of the pattern in both spellings, and what it costs."""
+    """A part of the pattern in both syntaxes, with its cost."""
 
     re2: str
     postgresql: str
     cost: Cost = ONE
-    # An anchor or a boundary, which nothing repeats.
+    # An anchor or a boundary, which cannot be repeated.
     empty: bool = False
-    # The only text that it is found as; None: there are several.
+    # The only text that it matches, or None if there are several.
     only: str | None = None
-    # A text that stands in all that it is found as.
+    # A text that every match contains.
     needs: str = ""
 
 
@@ -80,9 +80,9 @@ _NOTHING = _Written("(?:)", "(?:)", NO_COST, only="")
 
 @memoize(1_000)
 def compile_regex(source: str, options: str = "") -> Regex:
-    """Read a pattern and its `$options` (of `i`, `m` and `s`).
+    """Compile a pattern and its `$options` (of `i`, `m` and `s`).
 
-    Raises `Malformed` for what is no pattern of the dialect, with its place in the pattern.
+    Raises `Malformed`, with the position, for a pattern outside the dialect.
     """
     if len(source) > MAX_LENGTH:
         raise Malformed(f"a pattern has at most {MAX_LENGTH} characters")
@@ -92,9 +92,9 @@ def compile_regex(source: str, options: str = "") -> Regex:
             f"`$options` are some of {', '.join(FLAGS)}, each once, not `{printable(options)}`"
         )
     written, not_an_edge = _read(source, options)
-    # In PostgreSQL `***:` says that the rest is the advanced flavour, whatever is set.
+    # In PostgreSQL, `***:` selects advanced regular expressions, independent of settings.
     flags = "(?w)" if "m" in options else ""
-    # RE2 looks at bytes, and finds `\B` inside of a character: it is led from one to the next.
+    # RE2 works on bytes, and would match `\B` inside a character; the prefix moves by characters.
     lead = r"\A(?s:.)*?" if not_an_edge else ""
     needs, cost = written.needs, written.cost
     seeks = len(needs) >= RARE or (bool(needs) and cost.size >= LARGE)
@@ -106,12 +106,12 @@ def compile_regex(source: str, options: str = "") -> Regex:
 
 
 def _read(source: str, options: str) -> tuple[_Written, bool]:
-    """The whole pattern, and whether a `\\B` stands in it."""
+    """Return the parsed pattern, and whether it contains a `\\B`."""
     reader = _Reader(source, options)
     written = reader.whole()
     kinds = len(reader.kinds)
     if written.cost.arcs * kinds > MAX_ARCS:
-        # A set is an arc for each kind of character that the pattern tells apart, at most.
+        # A set has at most one arc for each kind of character that the pattern distinguishes.
         written = _Reader(source, options, kinds).whole()
         if written.cost.arcs > MAX_ARCS:
             raise Malformed(_TOO_LARGE)
@@ -121,11 +121,11 @@ def _read(source: str, options: str) -> tuple[_Written, bool]:
 
 
 def matches_regex(text: str, regex: Regex) -> bool:
-    """Whether the pattern is found anywhere in the text, in linear time."""
+    """Whether the pattern matches anywhere in the text, in linear time."""
     return regex.needs in text and _engine(regex.re2).search(text) is not None
 
 
-# As many as a where can have, each of which may come to hold so much while it searches.
+# As many patterns as a where can have; each of them may use up to `max_mem` bytes during a search.
 @memoize(100)
 def _engine(pattern: str) -> Any:
     options = re2.Options()
@@ -141,7 +141,7 @@ def _engine(pattern: str) -> Any:
 class _Reader:
     source: str
     options: str
-    # The arcs of a set of characters.
+    # The number of arcs of a set of characters.
     weight: int = 1
     at: int = 0
     depth: int = 0
@@ -214,7 +214,7 @@ class _Reader:
         if cost.size > MAX_SIZE:
             raise self.problem(f"the repetitions make the pattern larger than {MAX_SIZE}")
         if self.peek() == "?":
-            # Whether as few as possible are taken changes nothing about being found.
+            # Lazy or greedy makes no difference for whether a pattern matches.
             self.take()
         if self.peek() and self.peek() in "*+?":
             raise self.problem("there is nothing to repeat")
@@ -223,14 +223,14 @@ class _Reader:
         if high == 0 or (low == 0 and not part.cost.wide):
             return _NOTHING
         if not part.cost.wide:
-            # What holds at a place holds there again. PostgreSQL would go mad over it.
+            # A position that matches once matches again. PostgreSQL handles such loops very badly.
             return part
         sign = _sign(low, high)
         needs = part.needs if low else ""
         return _Written(f"(?:{part.re2}){sign}", f"(?:{part.postgresql}){sign}", cost, needs=needs)
 
     def bounds(self) -> tuple[int, int | None] | None:
-        """(at least, at most; None: any number) of a quantifier, or None where there is none."""
+        """Parse a quantifier: (minimum, maximum or None for any number); None without one."""
         sign = self.peek()
         simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
         if sign in simple:
@@ -325,7 +325,7 @@ class _Reader:
         return self.any_of(found) if isinstance(found, list) else self.literal(found)
 
     def escaped(self) -> Ranges | int:
-        """What stands behind a backslash: a class, or one character."""
+        """Parse what follows a backslash: a class, or one character."""
         letter = self.take()
         if not letter:
             raise self.problem("a backslash ends the pattern")
@@ -345,7 +345,7 @@ class _Reader:
 
     def hexadecimal(self, length: int) -> int:
         digits = self.take(length)
-        # `int` takes a sign, blanks and the digits of all scripts as well.
+        # `int` also accepts a sign, whitespace and the digits of all scripts.
         known = len(digits) == length and set(digits) <= set(hexdigits)
         point = int(digits, 16) if known else -1
         if point < 1 or 0xD800 <= point <= 0xDFFF:
@@ -387,8 +387,10 @@ class _Reader:
 
 
 def _needed(parts: Sequence[_Written]) -> tuple[str | None, str]:
-    """`only` and `needs` of parts that follow on one another: the longest text, of several the
-    last, as what is repeated before it is more likely to be everywhere.
+    """Return `only` and `needs` of consecutive parts.
+
+    `needs` is the longest text, and the last one of several, because repetitions at the beginning
+    are more likely to be in every text.
     """
     run, longest, several = "", "", False
     for part in parts:

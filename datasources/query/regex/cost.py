@@ -1,7 +1,7 @@
-"""How large the automaton of a pattern becomes, before any engine draws it.
+"""Estimates the size of a pattern's automaton before any engine builds it.
 
-A database draws it for each text anew, and PostgreSQL takes seconds to draw some that are written
-in a few characters.
+A database builds it again for each text, and PostgreSQL takes seconds for some patterns of only a
+few characters.
 """
 
 from __future__ import annotations
@@ -9,40 +9,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# What all bounds may multiply a pattern to.
+# The largest size of a pattern with all repetitions expanded.
 MAX_SIZE = 1_000
-# PostgreSQL draws an arc past everything that may be empty, and takes seconds where those are many
-# in a row.
+# PostgreSQL adds an arc past every part that may be empty, and takes seconds if there are many such
+# parts in a row.
 MAX_ARCS = 10_000
-# What an anchor or the edge of a word counts for, and again in what is repeated and may be empty:
-# PostgreSQL has to break each loop that they make.
+# How many arcs an anchor or a word boundary counts as, and the factor inside a repetition that may
+# be empty: PostgreSQL has to break each loop that they form.
 ANCHOR_ARCS = 10
 ANCHOR_LOOPS = 20
-# RE2 writes out each range of a set as often as the set is repeated: half a microsecond each.
+# RE2 expands each range of a set as often as the set is repeated, at half a microsecond each.
 MAX_WRITTEN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """How large the automaton of a part of a pattern is."""
+    """The size of the automaton for a part of a pattern."""
 
-    # Its characters, with its repetitions written out.
+    # Its characters, with repetitions expanded.
     size: int = 1
     # All its arcs, and those that lead into it.
     arcs: int = 1
     into: int = 1
-    # How many places it can end in.
+    # The number of its end states.
     ends: int = 1
-    # Whether it can be empty, and whether it can be anything else.
+    # Whether it can match the empty text, and whether it can match anything else.
     nullable: bool = False
     wide: bool = True
-    # Whether there is an anchor in it.
+    # Whether it contains an anchor.
     anchored: bool = False
-    # Its ranges of characters, with its repetitions written out.
+    # Its ranges of characters, with repetitions expanded.
     written: int = 1
 
     def then(self, other: Cost) -> Cost:
-        """The cost of this part and another one behind it."""
+        """Return the cost of this part followed by another one."""
         return Cost(
             self.size + other.size,
             self.arcs + other.arcs + self.ends * other.into,
@@ -55,9 +55,9 @@ class Cost:
         )
 
     def times(self, low: int, high: int | None) -> Cost:
-        """The cost of this part, repeated; `high` None: any number of times."""
+        """Return the cost of this part, repeated; `high` is None for any number of times."""
         count = max(low, high or 1, 1)
-        # With parts that can be empty, every repetition can follow on every other.
+        # If a part can be empty, every repetition can follow every other.
         joins = count * count // 2 * self.ends if self.nullable else count
         loops = ANCHOR_LOOPS * count if self.nullable and self.anchored else 1
         return Cost(
@@ -73,13 +73,13 @@ class Cost:
 
 
 NO_COST = Cost(0, 0, 0, 0, True, False, False, 0)
-# A character, and what stands between two.
+# A character, and a position between two characters.
 ONE = Cost()
 ANCHOR = Cost(1, ANCHOR_ARCS, ANCHOR_ARCS, 1, True, False, True)
 
 
 def one_of(costs: Sequence[Cost]) -> Cost:
-    """The cost of alternatives."""
+    """Return the cost of alternatives."""
     return Cost(
         sum(cost.size for cost in costs),
         sum(cost.arcs for cost in costs),

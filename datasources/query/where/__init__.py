@@ -1,6 +1,6 @@
 """The where of a query: parsed once into a small tree, and matched in memory.
 
-`compiler.where` writes the same tree as SQL. It imports no Django.
+`compiler.where` compiles the same tree to SQL. This package does not import Django.
 """
 
 from .limits import Budget

@@ -1,4 +1,4 @@
-"""How values compare with operands: what the operators and `$filters` have in common."""
+"""Comparisons of values with operands that the operators and `$filters` share."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from .paths import MISSING
 
 
 def equal(value: Any, operand: Any) -> bool:
-    """`$eq` on one value: missing and null are the same."""
+    """`$eq` on one value; missing and null are equal."""
     return operand is None if value is MISSING else same(value, operand)
 
 
 def truthy(value: Any) -> bool:
-    """Whether JavaScript takes a value for true; a list or an object always is."""
+    """Whether a value is true in JavaScript; a list or an object always is."""
     return value.__class__ in (list, dict) or bool(value)
 
 
 def like(text: str, pattern: str) -> bool:
-    """Whether text fits a pattern in which `%` is any run of characters; without one, a part."""
+    """Whether a text matches a pattern, where `%` is any run of characters.
+
+    A pattern without `%` matches any text that contains it.
+    """
     first, *rest = pattern.split("%")
     if not rest:
         return pattern in text

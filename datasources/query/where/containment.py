@@ -1,7 +1,7 @@
-"""Where the rows of a where can be: what PostgreSQL's index over whole rows is asked.
+"""The conditions that a where passes to PostgreSQL's index over whole rows.
 
-The index finds rows by the equalities of a where, for any column. The where itself is asked of each
-row that it finds (`compiler.where.where_sql`): this decides speed alone.
+The index finds rows by the equalities of a where, for any column. The where itself is still tested
+on each row that it finds (`compiler.where.where_sql`), so this module affects speed only.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from .nodes import And, Composite, Field, Node, Or, fields
 from .operators import OPERATORS
 from .ranges import MAX_POINTS
 
-# A row within its data source, as the index over whole rows holds it (migration 0005): so each key
-# of the index is of one data source, and no list of all its rows is looked through beside.
+# A row below the id of its data source, as the index over whole rows stores it (migration 0005).
+# Each key of the index belongs to one data source, so no list of all its rows has to be read.
 WHOLE_POSTGRESQL = "jsonb_set('{}'::jsonb,ARRAY[data_source_id::text],data)"
-# Beyond so many conditions a planner takes longer to weigh the index than it saves.
+# With more conditions than this, a planner takes longer to consider the index than it saves.
 MAX_CONDITIONS = 64
-# More values are not looked for at once: the index weighs each of them beside all others.
+# More values are not searched at once, because the index compares each of them with all others.
 _MAX_AT_ONCE = 256
 _EQUALS = frozenset({"$eq", "$ne", "$in", "$nin", "$filters oneof"})
 
 
 def is_indexable(node: Node, database: str) -> bool:
-    """Whether the index over whole rows finds the few rows that a where can hold for, on this
-    `database`, a dialect's name.
+    """Whether the index over whole rows can narrow down the rows that match a where.
+
+    `database` is the name of a dialect.
     """
     if database != "postgresql" or sum(1 for _ in fields(node)) > MAX_CONDITIONS:
         return False
@@ -47,7 +48,7 @@ def _is_indexable(node: Node) -> bool:
 def is_wholly_indexable(node: Node) -> bool:
     """Whether `containment_sql` gives the indexable part of a where in one JSON path.
 
-    Rows with a list in a list are left out, because a path does not go as far.
+    Rows with nested lists are not covered, because the path does not descend into them.
     """
     return _values(node) <= _MAX_AT_ONCE and _is_wholly_indexable(node)
 
@@ -57,7 +58,7 @@ def _is_wholly_indexable(node: Node) -> bool:
         return _is_indexable(node)
     if isinstance(node, Composite):
         return _is_wholly_indexable(node.item)
-    # An empty one says something, too, and no path does.
+    # An empty AND or OR has a meaning, too, but no path expresses it.
     return (
         isinstance(node, And | Or)
         and bool(node.items)
@@ -66,8 +67,9 @@ def _is_wholly_indexable(node: Node) -> bool:
 
 
 def has_equals(field: Field) -> bool:
-    """Whether a condition is about values that the index over whole rows knows: equality with
-    scalars. A key of digits may be an index into a list, which it does not.
+    """Whether a condition is an equality with scalars, which the index over whole rows knows.
+
+    A key of digits may be a position in a list, which the index does not know.
     """
     if field.op not in _EQUALS or any(key.isdecimal() for key in field.path[1:]):
         return False
@@ -76,10 +78,10 @@ def has_equals(field: Field) -> bool:
 
 
 def containment_sql(node: Node, source: int) -> Sql:
-    """Where the rows can be that a where holds for: two conditions that each have an index.
+    """Return a condition that the index answers and that every matching row meets.
 
-    All its equalities are one look into the index, which begins with the rarest value. Of several
-    looks a planner, which cannot know what is rare, would take the first.
+    All equalities become one index search, which begins with the rarest value. With several
+    searches a planner, which cannot know what is rare, would begin with the first one.
     """
     if isinstance(node, Composite):
         return containment_sql(node.item, source)
@@ -93,20 +95,20 @@ def containment_sql(node: Node, source: int) -> Sql:
 
 
 def _values(node: Node) -> int:
-    """How many values a where is about that are sought."""
+    """Return how many values the indexable part of a where searches for."""
     if isinstance(node, Field):
         return len(node.operand) if isinstance(node.operand, list | tuple) else 1
     return sum(map(_values, [node.item] if isinstance(node, Composite) else _indexable_in(node)))
 
 
 def _indexable_in(node: Node) -> list[Node]:
-    """The parts of an AND or OR that are sought: of an OR, all."""
+    """Return the indexable parts of an AND or OR; of an OR, these are all."""
     items = node.items if isinstance(node, And | Or) else ()
     return [item for item in items if _is_indexable(item)]
 
 
 def _json_path(node: Node, before: Sequence[str]) -> str:
-    """The equalities of a where that is sought; `before`: where the row stands."""
+    """Return the equalities of an indexable where as a JSON path; `before`: the path of the row."""
     if isinstance(node, Field):
         return equals_path(node, (*before, *node.path))
     if isinstance(node, Composite):
@@ -116,7 +118,7 @@ def _json_path(node: Node, before: Sequence[str]) -> str:
 
 
 def equals_path(field: Field, path: Sequence[str]) -> str:
-    """That one of an equality's values stands at a path."""
+    """Return the JSON path condition that a path has one of an equality's values."""
     operand = [field.operand] if field.op in ("$eq", "$ne") else field.operand
     way = "$" + "".join(f".{dumps(key)}" for key in path)
     return "||".join(f"{way}=={dumps(member)}" for member in operand)

@@ -1,7 +1,8 @@
-"""The dates of `$filters`: texts become instants, operands the span of time that they mean.
+"""The dates of `$filters`: a text becomes an instant, an operand the span of time that it means.
 
-`YYYY-MM-DD`, `YYYY-MM-DD HH:mm[:ss[.fff]]` (or with `T`), an offset or else UTC; `HH:mm[:ss]` alone
-is a time of day. `rowkeeper_instant` on PostgreSQL (in the migrations) reads the same texts.
+`YYYY-MM-DD`, `YYYY-MM-DD HH:mm[:ss[.fff]]` (or with `T`), with an offset or in UTC. `HH:mm[:ss]`
+by itself is a time of day. On PostgreSQL, `rowkeeper_instant` (in `indexes.postgresql_functions`)
+reads the same texts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 
 DAY_MS: Final = 86_400_000
 UNITS: Final = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
-# Times of day are kept apart from instants: they are before all of them.
+# Times of day are separate from instants: they are less than all of them.
 CLOCK_BASE: Final = -(10**15)
 _INSTANT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})"
@@ -25,16 +26,16 @@ _MS = timedelta(milliseconds=1)
 
 
 class Span(NamedTuple):
-    """From `start` on and before `end`, in milliseconds."""
+    """A half-open span of time from `start` to before `end`, in milliseconds since 1970."""
 
     start: int
     end: int
 
 
 def instant(text: str) -> int | None:
-    """The milliseconds since 1970 of a date's text; a time of day counts from `CLOCK_BASE`.
+    """Return the milliseconds since 1970 of a date; a time of day counts from `CLOCK_BASE`.
 
-    None for a text that is no date.
+    Returns None for a text that is not a date.
     """
     moment = _moment(text)
     if moment is not None:
@@ -76,8 +77,10 @@ def _zone(text: str | None) -> timezone:
 
 
 def span(text: str, unit: str | None) -> Span | None:
-    """What a date in a query means: the unit that it lies in; without one, a bare day the whole
-    day, a time the minute. None for a text that is no date.
+    """Return the span that a date in a query means: the unit that contains it.
+
+    Without a unit, that is the whole day for a bare date, and the minute for a time. Returns None
+    for a text that is not a date.
     """
     start = instant(text)
     if start is None:
@@ -105,7 +108,7 @@ def _around(moment: datetime, unit: str) -> Span:
     begin = midnight.replace(month=first + 1, day=1)
     last = first + months
     year, month = midnight.year + last // 12, last % 12 + 1
-    # The year 9999 has no next one.
+    # The year 9999 is the last one that `datetime` has.
     end = _ms(begin.replace(year=year, month=month)) if year < 10_000 else 253_402_300_800_000
     return Span(_ms(begin), end)
 
@@ -115,7 +118,7 @@ def _ms(moment: datetime) -> int:
 
 
 def day_text(moment: int) -> str | None:
-    """The day of an instant as its text begins; None beyond the years that texts can say."""
+    """Return an instant's day as `YYYY-MM-DD`; None outside the years 1 to 9999."""
     if not -62135596800000 <= moment <= 253402300799999:
         return None
     return (_EPOCH + moment * _MS).strftime("%Y-%m-%d").rjust(10, "0")

@@ -1,4 +1,4 @@
-"""`$filters`: Fliplet's list of conditions, each a row of the operator table of its own.
+"""`$filters`: Fliplet's list of conditions, each with its own row in the operator table.
 
 `[{"column": "Age", "condition": ">=", "value": 18}]`; all of them have to hold.
 """
@@ -18,7 +18,7 @@ from .comparison import equal
 from .dates import CLOCK_BASE, DAY_MS, UNITS, Span, instant, span
 from .paths import MISSING
 
-# A number, or a text that is one. Bounded, so that every database can hold it.
+# A number, or a text that is a number. Bounded, so that every database can represent it.
 _NUMBER = re.compile(r"[ ]*([+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?)[ ]*")
 NUMBER_POSTGRESQL: Final = (
     "CASE jsonb_typeof({v}) WHEN 'number' THEN ({v})::numeric WHEN 'string' THEN "
@@ -36,7 +36,7 @@ CONDITIONS: Final = (
 
 
 def number_of(value: Any) -> Decimal | None:
-    """A number, also where it is written as text; None for anything else."""
+    """Return a number, also if it is written as text; None for anything else."""
     if value.__class__ in (int, float):
         return Decimal(repr(value))
     if value.__class__ is not str:
@@ -46,15 +46,15 @@ def number_of(value: Any) -> Decimal | None:
 
 
 def instant_of(value: Any) -> int | None:
-    """The instant of a text that is a date; None for anything else."""
+    """Return the instant of a text that is a date; None for anything else."""
     return instant(value) if value.__class__ is str else None
 
 
-# -- reading one filter
+# -- parsing one filter
 
 
 def read_filter(item: Any, place: str) -> tuple[str, str, Any]:
-    """(column, operator, operand) of one filter. Raises `Malformed`, naming the place."""
+    """Return (column, operator, operand) of one filter. Raises `Malformed`, with the place."""
     if not isinstance(item, dict):
         raise Malformed(f'`{place}` is an object of "column", "condition" and "value"')
     unknown = set(item) - {"column", "condition", "value", "unit", "from", "to"}
@@ -92,7 +92,10 @@ def _operand(item: dict[str, Any], condition: str, unit: str | None, place: str)
 
 
 def _bounds(item: dict[str, Any], place: str, read: Callable[[Any, str], Any]) -> list[Any]:
-    """[from, to], each None where it is open. `{"from", "to"}` as the value, or beside it."""
+    """Return [from, to], each None if it is open.
+
+    Both can be in an object that is the value, or in the filter itself. Raises `Malformed`.
+    """
     value = item.get("value", item)
     if not isinstance(value, dict):
         raise Malformed(f'`{place}.value` is an object of "from" and "to"')
@@ -128,7 +131,7 @@ def _day_bound(unit: str | None) -> Callable[[Any, str], list[int]]:
 
 
 def equal_any_case(value: Any, operand: Any) -> bool:
-    """`==`: text ignoring case; anything else as `$eq` does."""
+    """`==`: compares texts without case, and anything else as `$eq` does."""
     if value.__class__ is str and operand.__class__ is str:
         return lower(value) == lower(operand)
     return equal(value, operand)
@@ -140,7 +143,7 @@ def is_empty(value: Any, operand: Any) -> bool:
 
 
 def in_bounds(value: Any, operand: Any) -> bool:
-    """`between`: a number from one bound to the other, both included."""
+    """`between`: a number between the bounds, both included."""
     number = number_of(value)
     low, high = operand
     return (
@@ -151,7 +154,7 @@ def in_bounds(value: Any, operand: Any) -> bool:
 
 
 def in_span(value: Any, operand: Any) -> bool:
-    """A date in the half-open spans of `limits`."""
+    """Whether a value is a date in a half-open span of `limits`."""
     moment = instant_of(value)
     if moment is None:
         return False
@@ -160,7 +163,10 @@ def in_span(value: Any, operand: Any) -> bool:
 
 
 def limits(condition: str, operand: Any) -> list[int | None]:
-    """[from, before] of a date's condition: None where open. Dates and times of day do not mix."""
+    """Return the half-open span [from, before] of a date condition, None where it is open.
+
+    It covers either instants or times of day, never both.
+    """
     if condition == "datebetween":
         low, high = operand
         start = low[0] if low else None
@@ -181,11 +187,11 @@ def _apart(start: int | None, end: int | None) -> list[int | None]:
     return [evening + 1 if start is None else start, end]
 
 
-# -- PostgreSQL (on SQLite, each of these is a function that asks `holds`)
+# -- PostgreSQL (on SQLite, each of these is a function that calls `holds`)
 
 
 def equal_any_case_postgresql(operand: Any) -> Sql:
-    """`==`."""
+    """Return the SQL of `==`."""
     if operand.__class__ is not str:
         return equal_postgresql(operand)
     text = "CASE jsonb_typeof({v}) WHEN 'string' THEN rowkeeper_lower({v}#>>'{}') END"
@@ -193,22 +199,22 @@ def equal_any_case_postgresql(operand: Any) -> Sql:
 
 
 def part_any_case_postgresql(operand: Any) -> Sql:
-    """`contains`."""
+    """Return the SQL of `contains`."""
     return Sql(f"strpos(rowkeeper_lower({TEXT_POSTGRESQL}),%s)>0", (lower(operand),))
 
 
 def is_empty_postgresql(operand: Any) -> Sql:
-    """`empty`."""
+    """Return the SQL of `empty`."""
     return Sql("coalesce({v},'null') IN ('null'::jsonb,'\"\"'::jsonb,'[]'::jsonb,'{}'::jsonb)")
 
 
 def ordered_postgresql(sign: str) -> Callable[[Any], Sql]:
-    """`>` and the like."""
+    """Return the function for the SQL of an order: `>`, `>=`, `<` or `<=`."""
     return lambda operand: Sql(f"{NUMBER_POSTGRESQL}{sign}%s::numeric", (operand,))
 
 
 def in_bounds_postgresql(operand: Any) -> Sql:
-    """`between`."""
+    """Return the SQL of `between`."""
     parts = [(">=", operand[0]), ("<=", operand[1])]
     used = [(sign, bound) for sign, bound in parts if bound is not None]
     text = " AND ".join(f"{NUMBER_POSTGRESQL}{sign}%s::numeric" for sign, _ in used)
@@ -216,7 +222,7 @@ def in_bounds_postgresql(operand: Any) -> Sql:
 
 
 def in_span_postgresql(operand: Any) -> Sql:
-    """The dates; `operand` is what `limits` gives."""
+    """Return the SQL of a condition on dates; `operand` is the result of `limits`."""
     parts = [(">=", operand[0]), ("<", operand[1])]
     used = [(sign, bound) for sign, bound in parts if bound is not None]
     text = " AND ".join(f"{INSTANT_POSTGRESQL}{sign}%s::bigint" for sign, _ in used)
@@ -224,5 +230,5 @@ def in_span_postgresql(operand: Any) -> Sql:
 
 
 def json_of(operand: Any) -> str:
-    """An operand as it travels to a function on SQLite."""
+    """Return an operand as the JSON text that is passed to a function on SQLite."""
     return dumps(operand)

@@ -1,4 +1,4 @@
-"""How much the wheres of one request may ask for, those of its joins together with its own."""
+"""Limits the size of all wheres of one request, including those of its joins."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from ...errors import Malformed
 from ..regex.compile import Regex
 
 MAX_CONDITIONS = 10_000
-# `$not`, `$and` and their like, several around each condition: to read them takes as long.
+# Logical operators, several of them around each condition: to parse them takes as long.
 MAX_OPERATORS = 20_000
-# As many as a row has columns; each costs a database what many conditions on one column do.
+# As many as a row has columns: for a database, each costs as much as many conditions on one column.
 MAX_NAMES = 1_000
-# Each stands for about 20 µs that a process takes to compile a pattern: its characters, what it is
-# with its repetitions written out, of which a range of characters counts a fortieth, and what any
-# pattern takes. The same one is compiled once.
+# One unit is about 20 µs that a process takes to compile a pattern. A pattern counts its
+# characters, its size with all repetitions expanded, a fortieth for each range of characters, and
+# a constant. The same pattern counts once, because it is compiled once.
 MAX_PATTERNS, A_RANGE, A_PATTERN = 5_000, 1 / 40, 50
 
 
 @dataclass(slots=True)
 class Budget:
-    """What has been asked for so far."""
+    """Counts what the wheres of a request have used so far."""
 
     wheres: int = 0
     conditions: int = 0
@@ -30,29 +30,29 @@ class Budget:
     _compiled: set[Regex] = field(default_factory=set)
 
     def add_where(self) -> None:
-        """One more is read, from here on."""
+        """Count another where, which is parsed next."""
         self.wheres += 1
 
     def add_conditions(self, count: int) -> None:
-        """So many more conditions, or members of lists. Raises `Malformed`."""
+        """Count conditions, or members of lists. Raises `Malformed` over the limit."""
         self.conditions += count
         if self.conditions > MAX_CONDITIONS:
             raise self._problem(f"has more than {MAX_CONDITIONS} conditions or list members")
 
     def add_operator(self) -> None:
-        """One more logical operator. Raises `Malformed`."""
+        """Count a logical operator. Raises `Malformed` over the limit."""
         self.operators += 1
         if self.operators > MAX_OPERATORS:
             raise self._problem(f"has more than {MAX_OPERATORS} logical operators")
 
     def add_name(self) -> None:
-        """One more column or path. Raises `Malformed`."""
+        """Count a column or path. Raises `Malformed` over the limit."""
         self.names += 1
         if self.names > MAX_NAMES:
             raise self._problem(f"names more than {MAX_NAMES} columns and paths")
 
     def add_pattern(self, regex: Regex) -> None:
-        """A pattern that was compiled. Raises `Malformed`."""
+        """Count a compiled pattern. Raises `Malformed` over the limit."""
         if regex in self._compiled:
             return
         self._compiled.add(regex)
@@ -65,7 +65,7 @@ class Budget:
             )
 
     def share(self) -> float:
-        """How much of it is taken: 1 is all of what a request has of something."""
+        """Return the highest used fraction of any limit; 1 is all of it."""
         return max(
             self.conditions / MAX_CONDITIONS,
             self.operators / MAX_OPERATORS,

@@ -1,4 +1,4 @@
-"""What a where means in memory: the reading that the databases have to agree with."""
+"""Evaluates a where in memory: the reference with which the SQL of both databases has to agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .paths import end_values, values_at
 
 
 def matches(node: Node, row: Any) -> bool:
-    """Whether a row fits a where, or a member of a list the inside of an `$elemMatch`."""
+    """Whether a row matches a where, or a member of a list the inside of an `$elemMatch`."""
     if node.__class__ is Field:
         return _field_matches(node, row)
     if node.__class__ is And:
@@ -26,7 +26,7 @@ def matches(node: Node, row: Any) -> bool:
 
 
 def elem_matches(node: ElemMatch, item: Any) -> bool:
-    """Whether a list on the path has a member that fits."""
+    """Whether a list on the path has a member that matches."""
     return any(
         matches(node.item, member)
         for value in end_values(item, node.path)

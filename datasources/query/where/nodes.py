@@ -1,4 +1,4 @@
-"""The tree that a where becomes. Past the parser there is nothing else."""
+"""The tree of a parsed where. After the parser, nothing else represents it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ...values.validation import same
 class Field:
     """A condition on one column or path: `op` names a row of `operators.OPERATORS`.
 
-    `name` is the key as the client wrote it. `path` is one key where that is a column, more where
-    it is a dotted path below one; inside `$elemMatch` it begins at the member, and may be empty.
+    `name` is the key as the client wrote it. `path` has one key for a column, and more for a dotted
+    path below one; inside `$elemMatch` it begins at the member, and may be empty.
     """
 
     name: str
     path: tuple[str, ...]
     op: str
     operand: Any
-    # The column in which the condition looks: in an `$elemMatch`, that of the list.
+    # The column that the condition tests; inside an `$elemMatch`, the column of the list.
     column: str
 
 
 @dataclass(frozen=True, slots=True)
 class ElemMatch:
-    """`$elemMatch`: a list on the path has a member that fits `item`.
+    """`$elemMatch`: a list on the path has a member that matches `item`.
 
-    `operand` is what the client wrote: SQLite hands it to a function.
+    `operand` is what the client wrote, which is passed to a function on SQLite.
     """
 
     name: str
@@ -41,7 +41,10 @@ class ElemMatch:
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """An operator that is made of others, such as `$all`. It means `item`, and implies nothing."""
+    """An operator that consists of others, such as `$all`, and means the same as `item`.
+
+    It does not count as the conditions in `item` where a rule requires a condition.
+    """
 
     op: str
     item: Node
@@ -49,17 +52,17 @@ class Composite:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of the items; none: everything."""
+    """All of the items hold; without items, everything matches."""
 
     items: tuple[Node, ...]
-    # What it is as SQL (`compiler.where.where_sql`): a request with joins and a total asks for it
-    # many times.
+    # Cache of the node's SQL (`compiler.where.where_sql`): a request with joins and a total needs
+    # it many times.
     kept: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """At least one of the items."""
+    """At least one of the items holds."""
 
     items: tuple[Node, ...]
     kept: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
@@ -67,7 +70,7 @@ class Or:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Not the item."""
+    """The item does not hold."""
 
     item: Node
 
@@ -78,7 +81,7 @@ EVERYTHING = And(())
 
 
 def all_of(items: Iterable[Node]) -> Node:
-    """The conjunction, flattened."""
+    """Return the conjunction of the items, flattened."""
     flat: list[Node] = []
     for item in items:
         if item.__class__ is And:
@@ -89,7 +92,7 @@ def all_of(items: Iterable[Node]) -> Node:
 
 
 def any_of(items: Iterable[Node]) -> Node:
-    """The disjunction, flattened."""
+    """Return the disjunction of the items, flattened."""
     flat: list[Node] = []
     for item in items:
         if item.__class__ is Or:
@@ -100,7 +103,7 @@ def any_of(items: Iterable[Node]) -> Node:
 
 
 def conjoin(where: Node, conditions: Node) -> Node:
-    """Both together; a condition that stands in the where already is not said twice."""
+    """Return both together, without conditions that the where has already."""
     wanted = conditions.items if isinstance(conditions, And) else (conditions,)
     present = where.items if isinstance(where, And) else (where,)
     return all_of([where, *(item for item in wanted if not _stands_in(item, present))])
@@ -116,12 +119,12 @@ def _stands_in(item: Node, present: tuple[Node, ...]) -> bool:
 
 
 def column_is(column: str, op: str, operand: Any) -> Field:
-    """A condition of a rule: on exactly the column of that name, dots and all."""
+    """Return a condition of a rule: on exactly the column of that name, even with dots."""
     return Field(column, (column,), op, operand, column)
 
 
 def fields(node: Node) -> Iterator[Field | ElemMatch]:
-    """Every condition in the tree, wherever it stands."""
+    """Yield every condition in the tree, at any depth."""
     if node.__class__ is Field:
         yield node
     elif node.__class__ is Not or node.__class__ is Composite:

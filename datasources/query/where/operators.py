@@ -1,11 +1,11 @@
-"""The operators: one row each, with its check, its meaning in memory and on both databases.
+"""The operators: one row each, with its check, its meaning in memory and its SQL on both databases.
 
-A test is about one value. Which values a condition looks at (a member of a list, or the whole)
-is the same for all of them: `paths`, `match` and `compiler.where` decide.
+A test applies to one value. Which values a condition tests (a member of a list, or the whole) is
+the same for all operators: `paths`, `match` and `compiler.where` decide.
 
-On SQLite a value is the JSON text of a scalar, and SQL's NULL where it is missing (lists and
-objects go to a function, which asks `holds`); on PostgreSQL it is any jsonb, or NULL. In the SQL
-below `{v}` stands for that value, and every `%s` for a parameter.
+On SQLite a value is the JSON text of a scalar, or SQL's NULL if it is missing; lists and objects
+are passed to a function that calls `holds`. On PostgreSQL a value is any jsonb, or NULL. In the SQL
+below, `{v}` is replaced by the value, and every `%s` by a parameter.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .paths import MISSING
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What one operator of the language is."""
+    """One operator of the query language."""
 
     name: str
     # (operand, place) -> operand; raises Malformed.
@@ -48,12 +48,11 @@ class Operator:
     holds: Callable[[Any, Any], bool]
     as_sqlite: Callable[[Any], Sql]
     as_postgresql: Callable[[Any], Sql]
-    # Whether, with this operand, it holds where no value passes the test, rather than where one
-    # does.
+    # Whether the operator, with this operand, is negated: it holds if no value passes the test.
     negates: Callable[[Any], bool] = lambda operand: False
-    # Looks at members of lists too.
+    # Whether it tests members of lists as well.
     opens_lists: bool = True
-    # May stand in a client's where; the others are for the conditions of rules.
+    # Whether it is allowed in a client's where; the others are for the conditions of rules.
     public: bool = True
 
 
@@ -78,7 +77,7 @@ def _among(value: Any, operand: Any) -> bool:
 
 
 def texts_of(value: Any) -> list[str]:
-    """The JSON texts under which SQLite may hold a value that is equal to this one."""
+    """Return the JSON texts that SQLite may have for a value that equals this one."""
     if value.__class__ not in (int, float):
         return [canonical(value)]
     texts = [dumps(value)]
@@ -103,14 +102,14 @@ def _among_sqlite(operand: Any) -> Sql:
     return Sql(f"{value} IN (SELECT value FROM json_each(%s))", (dumps(list(texts)),))
 
 
-# A list of so many members is looked through faster than it is made a table to look in.
+# To scan a list of up to this many members is faster than to make a table of it.
 FEW_MEMBERS = 64
 
 
 def _among_postgresql(operand: Any) -> Sql:
     value = "coalesce({v},'null')" if None in operand else "{v}"
     if len(operand) > FEW_MEMBERS:
-        # In a test, so that no planner makes a join of it.
+        # Inside a test, so that no planner turns it into a join.
         return Sql(
             f"({value} IN (SELECT jsonb_array_elements(%s::jsonb))) IS TRUE", (dumps(operand),)
         )
@@ -192,7 +191,7 @@ def _likes_any_case(value: Any, operand: Any) -> bool:
 
 
 def like_pattern(operand: str) -> str:
-    """What `LIKE` takes for an operand of `$like`."""
+    """Return the pattern of `LIKE` for an operand of `$like`."""
     escaped = operand.replace("\\", "\\\\").replace("_", "\\_")
     return escaped if "%" in operand else f"%{escaped}%"
 
@@ -208,12 +207,12 @@ def _like_any_case_sqlite(operand: Any) -> Sql:
     return _long_enough(operand, Sql(text, (lower(operand),)))
 
 
-# A longer pattern costs a call of a function more than the length of a text does.
+# For a longer pattern, a call of the function costs more than to check the length of a text first.
 _LONG_PATTERN = 200
 
 
 def _long_enough(operand: str, test: Sql) -> Sql:
-    """Ask the test of texts only that are long enough to fit."""
+    """Restrict a test to texts that are long enough to match."""
     if len(operand) <= _LONG_PATTERN:
         return test
     least = len(operand) - operand.count("%")
@@ -233,11 +232,11 @@ def _like_any_case_postgresql(operand: Any) -> Sql:
 
 
 def _ask(name: str) -> Callable[[Any], Sql]:
-    """On SQLite: a function of ours, which asks `holds`."""
+    """Return the SQL on SQLite: a call of our function, which calls `holds`."""
     return lambda operand: Sql("rowkeeper_holds({v},%s,%s)", (name, dumps(operand)))
 
 
-# The name of a type in `$type`, and jsonb's. A timestamp is nothing that JSON holds.
+# Names of types in `$type`, with jsonb's names. JSON has no timestamps, so that one never matches.
 _TYPES = {
     "number": "number",
     "string": "string",
@@ -279,7 +278,7 @@ def _size(value: Any, operand: Any) -> bool:
 
 
 def _size_sqlite(operand: Any) -> Sql:
-    # A scalar has no size; lists go to the function.
+    # A scalar has no size; lists are passed to the function.
     return NEVER
 
 
@@ -303,7 +302,7 @@ def _two_numbers(operand: Any, place: str) -> Any:
 
 
 def _remainder(value: Any, operand: Any) -> bool:
-    """Counted in decimals, as the numbers are written; the sign is that of the value."""
+    """Whether the remainder is equal, computed in decimals; it has the sign of the value."""
     if value is MISSING or kind(value) != KIND_NUMBER or not operand[0]:
         return False
     number, divisor = Fraction(repr(value)), Fraction(repr(operand[0]))
@@ -319,7 +318,7 @@ def _remainder_postgresql(operand: Any) -> Sql:
 
 
 def _a_pattern(operand: Any, place: str) -> Any:
-    """[pattern, options]."""
+    """Check [pattern, options]. Raises `Malformed`."""
     source, options = operand
     if not isinstance(source, str):
         raise Malformed(f"{place} takes a pattern, as text")
@@ -341,7 +340,7 @@ def _fits_postgresql(operand: Any) -> Sql:
     fits = f"{TEXT_POSTGRESQL} ~ %s"
     if not regex.seeks:
         return Sql(fits, (regex.postgresql,))
-    # PostgreSQL builds its automaton anew for each text, and finds a part in a fraction of that.
+    # PostgreSQL builds its automaton again for each text; to search for a part is far faster.
     return Sql(
         f"CASE WHEN strpos({TEXT_POSTGRESQL},%s)>0 THEN {fits} ELSE 1=0 END",
         (regex.needs, regex.postgresql),
@@ -352,14 +351,14 @@ def _fits_postgresql(operand: Any) -> Sql:
 
 
 def contains(value: Any, operand: Any) -> bool:
-    """A text of which the operand is a part, or a list with a member that equals it."""
+    """Whether a text contains the operand, or a list has a member that equals it."""
     if value.__class__ is str:
         return operand.__class__ is str and operand in value
     return value.__class__ is list and any(same(member, operand) for member in value)
 
 
 def _contains_sqlite(operand: Any) -> Sql:
-    # Lists are looked into by the same function as for all operators; this is about text.
+    # Lists are tested by the function that tests them for all operators; this is for text.
     if operand.__class__ is not str:
         return NEVER
     return Sql(f"instr({TEXT_SQLITE},%s)>0", (operand,))
@@ -388,7 +387,7 @@ def _filter(
     negates: bool = False,
     opens_lists: bool = True,
 ) -> Operator:
-    """A row for a condition of `$filters`, which is checked in `filters`."""
+    """Return the row for a condition of `$filters`, whose operand `filters` has checked."""
     name = f"$filters {condition}"
     return Operator(
         name,
@@ -483,7 +482,7 @@ OPERATORS: dict[str, Operator] = {
         Operator("$mod", _two_numbers, _remainder, _ask("$mod"), _remainder_postgresql),
         Operator("$regex", _a_pattern, _fits, _ask("$regex"), _fits_postgresql),
         *_filter_rows(),
-        # What `{}` means where operators could stand: no value has to pass any test.
+        # The meaning of `{}` in place of operators: a negated test that no value passes.
         Operator(
             "anything",
             _anything,
@@ -497,5 +496,5 @@ OPERATORS: dict[str, Operator] = {
 }
 
 LOGICAL = frozenset({"$and", "$or", "$nor", "$not"})
-# Made of others (`parse` says how), or an addition to another.
+# Operators that consist of others (see `parse`), or that modify another one.
 COMPOSED = frozenset({"$all", "$elemMatch", "$filters", "$options"})

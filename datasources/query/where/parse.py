@@ -1,4 +1,4 @@
-"""From a client's JSON to nodes. What is not known is refused by name, with its place."""
+"""Parses a client's JSON into nodes. Unknown operators are refused by name, with their place."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def parse_where(
     single_in: bool = False,
     budget: Budget | None = None,
 ) -> Node:
-    """The tree of a where. `columns` are the declared ones: a key that is one, dots and all,
-    means that column; any other key with dots is a path. `single_in`: `$in` takes a value, too.
-    `budget`: that of a request with several wheres.
+    """Parse a where. Raises `Malformed`, with the place.
 
-    Raises `Malformed`, naming the place.
+    `columns` are the declared ones: a key that is one of them, even with dots, means that column;
+    any other key with dots is a path. `single_in`: `$in` accepts a single value as well. `budget`
+    is shared by all wheres of a request.
     """
     if value is None:
         return EVERYTHING
@@ -42,7 +42,7 @@ def parse_where(
 
 
 def elem_of(name: str, path: tuple[str, ...], operand: Any) -> ElemMatch:
-    """The node of an `$elemMatch` whose operand was checked before. Raises `Malformed`."""
+    """Return the node of an `$elemMatch` whose operand was checked before. Raises `Malformed`."""
     parser = _Parser(frozenset(), single_in=True)
     node = parser.elem(_Place(name, path, name), operand, "$elemMatch", 1)
     parser.check_patterns()
@@ -51,18 +51,18 @@ def elem_of(name: str, path: tuple[str, ...], operand: Any) -> ElemMatch:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a condition looks: its key as written, the path of it, the column that it is in."""
+    """What a condition applies to: its key as written, its path, and its column."""
 
     name: str
     path: tuple[str, ...]
     column: str
-    # Whether it is inside of an `$elemMatch`, of which all has been looked through.
+    # Whether it is inside an `$elemMatch`, whose operand has been counted as a whole.
     member: bool = False
-    # What has been asked for below: thousands of conditions on one path share it.
+    # Cache of `below`: thousands of conditions can share one path.
     _below: dict[str, _Place] = field(default_factory=dict, compare=False)
 
     def below(self, key: str, place: str) -> _Place:
-        """What a key leads to from here. Raises `Malformed`, naming the `place`."""
+        """Return the target of a key below this one. Raises `Malformed`, with the `place`."""
         found = self._below.get(key)
         if found is None:
             name = f"{self.name}.{key}" if self.name else key
@@ -78,7 +78,7 @@ def _not_too_long(path: tuple[str, ...], place: str) -> tuple[str, ...]:
 
 
 class _Parser:
-    """Counts conditions while it walks."""
+    """Parses one where, and counts its conditions on the way."""
 
     def __init__(
         self, columns: Container[str], single_in: bool = False, budget: Budget | None = None
@@ -93,7 +93,7 @@ class _Parser:
     # -- a where
 
     def where(self, value: Any, place: str, depth: int) -> Node:
-        """An object of columns and logical operators."""
+        """Parse an object of columns and logical operators."""
         if not isinstance(value, dict):
             raise Malformed(f"`{place}` is an object of columns and conditions")
         self._count(0 if value else 1, place, depth)
@@ -127,10 +127,10 @@ class _Parser:
             nodes.append(self._field(self._key(column, here), op, operand, here, depth + 1))
         return all_of(nodes)
 
-    # -- what stands under a column
+    # -- the value of a column
 
     def _column(self, at: _Place, value: Any, place: str, depth: int) -> Node:
-        """A value that it equals, or an object of operators."""
+        """Parse a value to be equal to, or an object of operators."""
         if not isinstance(value, dict) or not any(key.startswith("$") for key in value):
             return self._field(at, "$eq", value, place, depth)
         return self._operators(at, value, place, depth)
@@ -138,7 +138,7 @@ class _Parser:
     def _operators(self, at: _Place, value: dict[str, Any], place: str, depth: int) -> Node:
         self._count(0, place, depth)
         if not value:
-            # It holds for every row, and names the column all the same.
+            # It holds for every row, but still names the column.
             return self._field(at, "anything", None, place, depth)
         if "$options" in value and "$regex" not in value:
             raise Malformed(f"`{place}.$options` stands beside `$regex`")
@@ -172,16 +172,19 @@ class _Parser:
         return self._field(at, key, operand, place, depth)
 
     def check_patterns(self) -> None:
-        """To compile one takes longer than to read it: it is done when the whole is not too large.
-        Raises `Malformed`.
+        """Compile the patterns. Raises `Malformed`.
+
+        To compile a pattern takes longer than to parse it, so this runs only after the whole where
+        is known not to be too large.
         """
         for operand, place in self.patterns:
             OPERATORS["$regex"].check(operand, f"`{place}`")
             self.budget.add_pattern(compile_regex(*operand))
 
     def _under(self, at: _Place) -> Callable[[Any, str, int], Node]:
-        """How the items of a logical operator under a column are read: operators on its value,
-        or keys below it.
+        """Return the parser for items of a logical operator under a column.
+
+        An item has operators on the column's value, or keys below it.
         """
 
         def item(value: Any, place: str, depth: int) -> Node:
@@ -209,7 +212,7 @@ class _Parser:
         return self._column(at.below(key, here), value, here, depth + 1)
 
     def _all(self, at: _Place, operand: Any, place: str, depth: int) -> Node:
-        """Each member on its own: a value that is equal, or an object that fits."""
+        """Parse `$all`: each member is a value to be equal to, or an object that has to match."""
         if not isinstance(operand, list):
             raise Malformed(f"`{place}` takes a list")
         self._count(0 if operand else 1, place, depth)
@@ -223,7 +226,7 @@ class _Parser:
         return Composite("$all", all_of(nodes or [self._field(at, "anything", None, place, depth)]))
 
     def elem(self, at: _Place, operand: Any, place: str, depth: int) -> ElemMatch:
-        """`$elemMatch`: the operand is about one member."""
+        """Parse `$elemMatch`, whose operand applies to one member."""
         if not isinstance(operand, dict):
             raise Malformed(f"`{place}` takes an object")
         if not at.member:
@@ -256,8 +259,9 @@ class _Parser:
         return Field(at.name, at.path, op, operand, at.column)
 
     def _members(self, operand: Any, place: str, depth: int, most: int) -> int:
-        """How many members a list or an object in a condition has, all told; it stops to count
-        where there are more than `most`.
+        """Count all members, at any depth, of a list or an object in a condition.
+
+        Stops counting after `most`.
         """
         if isinstance(operand, dict):
             operand = list(operand.values())

@@ -1,7 +1,7 @@
-"""The values that a path leads to: lists are opened on the way and at the end, as in sift.
+"""The values that a path leads to. Lists are expanded along the way and at the end, as in sift.
 
-`rowkeeper_walk` does the same in SQL: on PostgreSQL it is in `indexes.postgresql_functions`, on
-SQLite in `compiler.sqlite_functions`.
+`rowkeeper_walk` does this in SQL: it is in `indexes.postgresql_functions` for PostgreSQL, and in
+`compiler.sqlite_functions` for SQLite.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INDEX = re.compile(r"[0-9]+\Z")
 
 
 def end_values(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
-    """The values at the end of a path as they are: lists are opened on the way alone."""
+    """Yield the values at the end of a path as they are: only lists along the way are expanded."""
     if at == len(path):
         yield item
     elif item.__class__ is list and _INDEX.match(path[at]) is None:
@@ -38,10 +38,10 @@ def end_values(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
 
 
 def values_at(item: Any, path: tuple[str, ...], at: int = 0) -> Iterator[Any]:
-    """Each value at the end of `path`: members of lists first, then the list itself.
+    """Yield each value at the end of `path`: first the members of a list, then the list itself.
 
-    `MISSING` stands for a way that ends early. A key of digits is an index into a list; any
-    other key goes into each member, and nowhere else.
+    A path that ends early yields `MISSING`. A key of digits is a position in a list; any other key
+    applies to each member of the list, not to the list itself.
     """
     end = at == len(path)
     if item.__class__ is list and (end or _INDEX.match(path[at]) is None):

@@ -1,8 +1,8 @@
 """The range of index keys that can satisfy a condition.
 
 A range is never narrower than its condition, and the condition is still tested on each row. So an
-index changes how many rows are read, and never what is found. Lists, objects and very long texts
-are in no range: a caller has to read them as well. `indexes.expressions` writes the SQL.
+index changes how many rows are read, never which rows are found. Lists, objects and very long texts
+are in no range: a caller has to read them as well. `indexes.expressions` compiles a range to SQL.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from .dates import DAY_MS, day_text
 from .nodes import And, Composite, Field, Node
 from .operators import OPERATORS
 
-# More members of a list than these are not looked up one by one.
+# Lists with more members than this are not looked up value by value.
 MAX_POINTS = 64
 KINDS: Final = (KIND_NULL, KIND_BOOLEAN, KIND_NUMBER, KIND_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """Values of one kind: these `points`, or all from `low` to `high`, both included where they
-    are not None. `texts`: a text may fit, too, in a span of numbers.
+    """Values of one kind: these `points`, or all from `low` to `high` (inclusive, None if open).
+
+    `texts`: a text may match a range of numbers as well.
     """
 
     kind: str
@@ -35,16 +36,16 @@ class KeyRange:
     texts: bool = False
 
     def is_point(self) -> bool:
-        """One value alone."""
+        """Whether the range is a single value."""
         return self.kind == KIND_NULL or (self.points is not None and len(self.points) == 1)
 
     def is_range(self) -> bool:
-        """Whether it has an end."""
+        """Whether the range has a bound."""
         return self.low is not None or self.high is not None
 
 
 def conjuncts(node: Node) -> Iterator[Node]:
-    """The conditions of a where that all have to hold."""
+    """Yield the conditions of a where that all have to hold."""
     if isinstance(node, And):
         for item in node.items:
             yield from conjuncts(item)
@@ -55,7 +56,7 @@ def conjuncts(node: Node) -> Iterator[Node]:
 
 
 def key_ranges(node: Node) -> dict[str, KeyRange]:
-    """By column: the span in which a row has to be for the where to hold."""
+    """Return by column the range that a row has to be in for the where to hold."""
     found: dict[str, KeyRange] = {}
     for item in conjuncts(node):
         if isinstance(item, Field) and len(item.path) == 1:
@@ -67,7 +68,7 @@ def key_ranges(node: Node) -> dict[str, KeyRange]:
 
 
 def key_range(field: Field) -> KeyRange | None:
-    """The span of one condition; None where no index helps."""
+    """Return the range of one condition, or None if no index helps."""
     make = _RANGES.get(field.op)
     if make is None or OPERATORS[field.op].negates(field.operand):
         return _missing(field)
@@ -81,7 +82,7 @@ def _missing(field: Field) -> KeyRange | None:
 
 
 def _both(one: KeyRange, other: KeyRange) -> KeyRange:
-    """A span that holds what is in both; either will do where they cannot be put together."""
+    """Return a range that contains the intersection; either range, if they cannot be combined."""
     if one.points is not None or other.kind != one.kind:
         return one
     if other.points is not None:
@@ -128,7 +129,7 @@ def _like(operand: Any) -> KeyRange | None:
 
 
 def text_after(prefix: str) -> str | None:
-    """The first text behind all that begin with a prefix, by code point, or None."""
+    """Return the first text after all texts with a prefix, by code point, or None."""
     while prefix:
         last = ord(prefix[-1]) + 1
         if last <= 0x10FFFF:
@@ -147,12 +148,12 @@ def _equal_any_case(operand: Any) -> KeyRange | None:
 
 
 def _number_or_text(low: Any, high: Any) -> KeyRange:
-    """Numbers written as text fit as well; a bound is one of them, as text."""
+    """Return a range of numbers. Numbers written as text match as well, and are the bounds."""
     return KeyRange(KIND_NUMBER, low=_wide(low, -1), high=_wide(high, 1), texts=True)
 
 
 def _wide(bound: str | None, sign: int) -> float | None:
-    """A double on the far side of a decimal; None beyond all doubles."""
+    """Return a double slightly outside a decimal bound, or None if it is beyond all doubles."""
     if bound is None:
         return None
     value = float(bound)

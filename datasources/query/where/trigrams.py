@@ -1,7 +1,7 @@
-"""Texts that stand in every text that a condition finds, for an index of three-letter pieces.
+"""Texts that every match of a condition contains, for a trigram index.
 
-A condition is asked beside its part: the index saves rows to look at, and cannot change what is
-found.
+A condition is tested in addition to its part, so the index only reduces the rows that are read, and
+cannot change what is found.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from .ranges import conjuncts
 
 
 def trigram_patterns(node: Node) -> Iterator[tuple[str, str]]:
-    """(column, pattern in lower case) of each condition that a text has a part, or a pattern that
-    needs one, in `LIKE`'s terms; only of those for which an index of such pieces is of use.
+    """Yield (column, pattern in lower case) for each condition that a trigram index can answer.
+
+    These are conditions that a text contains a part, or matches a pattern that requires one. The
+    pattern is one for `LIKE`.
     """
     for item in conjuncts(node):
         if isinstance(item, Field) and len(item.path) == 1 and item.op in _PARTS:
@@ -40,8 +42,9 @@ def _plain_part(operand: Any) -> str | None:
 
 
 def _needed_part(operand: Any) -> str | None:
-    """Of the text that a pattern needs, a part in ASCII, whose lower case does not depend on what
-    stands beside it: the longest that has a piece.
+    """Return the longest ASCII part with a trigram of the text that a pattern requires, or None.
+
+    ASCII, because its lower case does not depend on the characters next to it.
     """
     several = filter(_has_trigram, _ASCII.findall(compile_regex(*operand).needs))
     longest = max(several, key=len, default=None)
@@ -60,5 +63,5 @@ _PARTS: dict[str, Callable[[Any], str | None]] = {
 
 
 def _has_trigram(text: str) -> bool:
-    """Whether three letters or digits of ASCII stand in a row."""
+    """Whether a text has three ASCII letters or digits in a row."""
     return _TRIGRAM.search(text) is not None

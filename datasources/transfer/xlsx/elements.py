@@ -1,8 +1,8 @@
-"""How much of a part of a workbook a parser would hold at once, counted without holding it.
+"""Counts what a parser would hold in memory for a part of a workbook, without holding it.
 
-The library keeps every element in memory, but for what stands in a row of a sheet or in a text of
-the table of texts: of that it lets go, one by one. A few kilobytes are unpacked to millions of
-elements; those are counted as they come, and the first too many ends it.
+The library keeps every element in memory, except those in a row of a sheet or in an entry of the
+table of texts, which it releases one by one. A few kilobytes can unpack to millions of elements, so
+they are counted as they arrive, and the first one over the limit raises an error.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from xml.parsers.expat import ExpatError, ParserCreate
 
 from ..problems import Unreadable
 
-# Rows, or texts; elements in one of them, and elements of a part outside of all of them.
+# The most rows or texts; elements in one of them; and elements of a part outside all of them.
 MAX_LINES = 1_500_000
 MAX_INSIDE = 200_000
 MAX_OUTSIDE = 300_000
-# Bytes: in one row or text, and of all that is outside.
+# The most bytes in one row or text, and outside all of them.
 MAX_BYTES = 20_000_000
-# Characters of the format of a number, as spreadsheets have it: the library searches it in a way
-# that takes the square of its length.
+# The most characters in a number format, as in spreadsheets: the library searches it with a pattern
+# that takes quadratic time.
 MAX_FORMAT = 255
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 ROW, TEXT = f"{_MAIN} row", f"{_MAIN} si"
 
 
 class Elements:
-    """Fed with the pieces of a part. `line`: the element that the library lets go of in it."""
+    """Counts the elements of a part. `line`: the element that the library releases after use."""
 
     def __init__(self, line: str | None) -> None:
         self._line = line
         self._lines = self._inside = self._outside = self._depth = 0
-        # Where the row or text begins, where the last one ended, and what was outside till then.
+        # Where the row or text begins, where the last one ended, and the bytes outside until then.
         self._begin = self._end = self._beside = self._fed = 0
-        # What is no XML from some place on is not parsed by the library either.
+        # The library does not parse beyond invalid XML either.
         self._is_xml = True
         parser: Any = ParserCreate("utf-8", namespace_separator=" ")
         parser.StartElementHandler, parser.EndElementHandler = self._started, self._ended
         self._parser = parser
 
     def feed(self, piece: bytes) -> None:
-        """Take a piece. Raises `Unreadable`."""
+        """Process a piece. Raises `Unreadable` over a limit."""
         if not self._is_xml:
             return
         try:

@@ -1,4 +1,4 @@
-"""XLSX workbooks, by openpyxl: the first sheet, line by line, in both directions."""
+"""Reads and writes XLSX workbooks, by openpyxl: the first sheet, line by line."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .parts import NO_WORKBOOK, Archive
 from .texts import plain, spelled_out, table_of
 
 MAX_LINES = 1_048_576
-# What a spreadsheet holds in one cell.
+# The most characters that a spreadsheet holds in one cell.
 MAX_TEXT = 32_767
 SHEET = "Entries"
 _WIDE = 2 * MAX_COLUMNS
-# Lines that have formatted cells beyond that, and nothing in them.
+# The most lines with empty formatted cells beyond that width.
 _MAX_WIDE = 10_000
 _NO_CLOCK = re.compile(r'"[^"]*"|\\.|\[[^\]]*(?:\]|\Z)')
 
 
 class Wrong(str):
-    """In place of a value: why a cell has none."""
+    """Takes the place of a value that cannot be read; the text says why."""
 
 
 def is_installed() -> bool:
-    """Whether openpyxl is there."""
+    """Whether openpyxl is installed."""
     try:
         import openpyxl  # noqa: F401
     except ImportError:
@@ -64,11 +64,11 @@ class XlsxFile:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the sheet has been read, if it says how long it is."""
+        """The fraction of the sheet that has been read; None if its length is unknown."""
         return min(1.0, self._done / self._total) if self._total > 1 else None
 
     def lines(self) -> Generator[Line | Problem]:
-        """The lines of the sheet, as `LineFile` says."""
+        """Yield the lines of the sheet, as in `LineFile`."""
         books: list[Any] = []
         try:
             books.append(self._open(data_only=True))
@@ -83,7 +83,7 @@ class XlsxFile:
                 book.close()
 
     def _look_at(self, book: Any) -> None:
-        """How long it says it is, and what of it is not read."""
+        """Store the stated length of the sheet, and a note if other sheets are not read."""
         sheet = _first_sheet(book)
         self._done, self._total = 0, min(sheet.max_row or 0, MAX_LINES)
         others = len(book.worksheets) - 1
@@ -129,22 +129,22 @@ class XlsxFile:
                 with archive.open(parts.texts) as part:
                     self._texts = table_of(part)
             return _book(archive, data_only, self._texts or [])
-        # Whatever it stumbles over, the file is at fault.
+        # For any exception, the file is at fault.
         except Exception:
             archive.close()
             raise Unreadable(NO_WORKBOOK) from None
 
 
 class _Damaged(Exception):
-    """Somewhere in the sheet the workbook cannot be read any further."""
+    """The workbook cannot be read beyond some line of the sheet."""
 
 
 def _book(archive: Archive, data_only: bool, texts: list[str]) -> Any:
-    """The workbook of an archive, with a table of texts that was read already."""
+    """Return the workbook of an archive, with a table of texts that was already read."""
     from openpyxl.reader.excel import ExcelReader
 
     class Reader(ExcelReader):  # type: ignore[misc]
-        """The library's reader on an archive that is open already."""
+        """The library's reader for an archive that is already open."""
 
         def __init__(self) -> None:
             self.archive, self.valid_files = archive, archive.namelist()
@@ -153,7 +153,7 @@ def _book(archive: Archive, data_only: bool, texts: list[str]) -> Any:
             self.shared_strings = texts
 
         def read_strings(self) -> None:
-            """They are there."""
+            """Do nothing, because the texts are already there."""
 
     reader = Reader()
     reader.read()
@@ -168,7 +168,7 @@ def _first_sheet(book: Any) -> Any:
 
 def _rows(book: Any) -> Iterator[Any]:
     sheet = _first_sheet(book)
-    # What it says of its size may be wrong.
+    # The stated size may be wrong.
     sheet.reset_dimensions()
     rows = sheet.iter_rows()
     while True:
@@ -195,7 +195,7 @@ def _value(cell: Any) -> Any:
 
 
 def _width_of(row: Sequence[Any]) -> int:
-    """How many cells a row has up to the last one with something in it."""
+    """Return how many cells a row has up to the last one with a value."""
     width = len(row)
     while width and row[width - 1].value is None:
         width -= 1
@@ -209,7 +209,7 @@ def _computed(value: Any, cell: Any, formula: Any) -> Any:
 
 
 def _time_text(value: Any, shape: str | None) -> Any:
-    """Dates and times as queries know them; a date is one that is shown without a clock."""
+    """Return dates and times in the format of queries; a date has a format without a time."""
     if isinstance(value, datetime):
         clock = set(_NO_CLOCK.sub("", shape or "").lower()) & {"h", "s"}
         if value.time() == time() and not clock:
@@ -227,7 +227,7 @@ def _time_text(value: Any, shape: str | None) -> Any:
 
 
 def _duration(value: timedelta) -> str:
-    """Hours, minutes and seconds, with milliseconds if there are any: `-27:05:09.250`."""
+    """Return hours, minutes and seconds, with milliseconds if any: `-27:05:09.250`."""
     milliseconds = round(value / timedelta(milliseconds=1))
     sign, milliseconds = ("-", -milliseconds) if milliseconds < 0 else ("", milliseconds)
     seconds, milliseconds = divmod(milliseconds, 1_000)
@@ -236,7 +236,7 @@ def _duration(value: timedelta) -> str:
 
 
 def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a workbook of one sheet. Raises `Unreadable` for what no sheet can hold."""
+    """Write a workbook of one sheet. Raises `Unreadable` for values that a sheet cannot hold."""
     book = _openpyxl().Workbook(write_only=True)
     from openpyxl.cell import WriteOnlyCell
 
@@ -254,7 +254,7 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
                 f"line {number}, `{printable(header[column])}`: the text has {len(text)} "
                 f"characters, a cell of a spreadsheet holds {MAX_TEXT}: export as CSV"
             )
-        # `#N/A` is text here, whatever it looks like.
+        # `#N/A` is text here, although it looks like an error.
         return typed(text, "s") if text[:1] == "#" else text
 
     def typed(text: str, kind: str) -> Any:
@@ -269,12 +269,12 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
                 raise Unreadable(f"a sheet has at most {MAX_LINES} lines: export as CSV")
             sheet.append([cell(value, number, at) for at, value in enumerate(row)])
     finally:
-        # Also what was not finished: the library keeps a file of its own until then.
+        # Even if it is incomplete, because the library keeps a temporary file until it is saved.
         book.save(place)
 
 
 def _is_longer(value: Any) -> bool:
-    """Whether a number may have more digits than the library writes: those of a double, and 16."""
+    """Whether a number may have more digits than the 16 that the library writes."""
     if value.__class__ is int:
         return not -(10**15) < value < 10**15
     return value.__class__ is float and float(f"{value:.16g}") != value

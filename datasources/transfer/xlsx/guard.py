@@ -1,9 +1,9 @@
-"""A look at an XLSX file before a parser meets it: a ZIP archive of XML, and both can be bombs.
+"""Checks an XLSX file before a parser reads it: it is a ZIP archive of XML, and both can be bombs.
 
-Every part that is read later (`parts`) is unpacked once, in pieces that are thrown away: what
-is unpacked later is bounded by what the archive says of itself, sheets alone are large (they are
-read line by line), no XML declares a document type or an entity, and none has more elements than
-can be held. The parts that are not read count by their size only.
+Every part that is read later (`parts`) is unpacked once, in pieces that are discarded. This ensures
+that unpacked sizes are within what the archive states, that only sheets are large (they are read
+line by line), that no XML declares a document type or an entity, and that no part has more elements
+than fit in memory. For parts that are not read, only the size counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..problems import Unreadable
 from .elements import ROW, TEXT, Elements
 from .parts import NO_WORKBOOK, Parts, parts_of
 
-# Bytes: of all parts together, of the table of texts, and of any other part but a sheet.
+# The most bytes of all parts together, of the table of texts, and of any other part but a sheet.
 MAX_UNPACKED = 500_000_000
 MAX_TEXTS = 50_000_000
 MAX_PART = 10_000_000
@@ -28,7 +28,7 @@ _PIECE = 1 << 18
 _OVERLAP = 64
 _DECLARATION = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENCODING = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([^"']*)""")
-# The names of elements in a workbook that is saved as “Strict Open XML”.
+# The XML namespace of workbooks that are saved as “Strict Open XML”.
 _STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
 STRICT = (
     "the workbook is saved as “Strict Open XML”, which is not read: save it as “Excel Workbook "
@@ -39,14 +39,14 @@ _FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What there is to read, and whether there can be formulas in it."""
+    """The parts to read, and whether they can contain formulas."""
 
     parts: Parts
     has_formulas: bool
 
 
 def look_through(path: Path) -> Looked:
-    """Look at every part that is read. Raises `Unreadable` for what is not to be opened."""
+    """Check every part that is read. Raises `Unreadable` for a file that must not be opened."""
     try:
         with zipfile.ZipFile(path) as archive:
             _check_size(archive)
@@ -62,7 +62,7 @@ def look_through(path: Path) -> Looked:
 
 
 def _check_size(archive: zipfile.ZipFile) -> None:
-    """All parts together, those that are not read included."""
+    """Check the size of all parts together, including those that are not read."""
     parts = archive.infolist()
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
         raise Unreadable(
@@ -82,8 +82,9 @@ def _check_part(part: zipfile.ZipInfo, line: str | None) -> None:
 
 
 def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo, parts: Parts) -> bool:
-    """Whether a part may hold formulas. Raises `Unreadable` for declarations, and for more than
-    can be held.
+    """Return whether a part may have formulas.
+
+    Raises `Unreadable` for declarations, and for more than fits in memory.
     """
     found, end = False, b""
     line = parts.lines[part.filename]
@@ -105,7 +106,7 @@ def _look_at(archive: zipfile.ZipFile, part: zipfile.ZipInfo, parts: Parts) -> b
 
 
 def _check_encoding(head: bytes) -> None:
-    """In any other encoding than UTF-8 a declaration could hide."""
+    """Refuse any encoding other than UTF-8, in which a declaration could be hidden."""
     declared = _ENCODING.match(head.removeprefix(b"\xef\xbb\xbf"))
     wide = head[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"<" in head[:4] and b"\x00" in head[:4])
     if wide or (declared and declared[1].lower() != b"utf-8"):

@@ -1,7 +1,7 @@
-"""The parts of a workbook that are read, and an archive that gives out no others.
+"""The parts of a workbook that are read, and an archive that provides no others.
 
-A workbook can hold pictures, copies of what Power Query loaded, and the records of pivot tables.
-None of them says anything about cells, so they are neither opened nor judged.
+A workbook can have pictures, copies of data that Power Query loaded, and the records of pivot
+tables. None of them affects cells, so they are neither opened nor checked.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import IO, Any
 from ..problems import Unreadable
 from .elements import ROW, TEXT
 
-# Bytes of the list of parts, which is read before anything else.
+# The most bytes of the list of parts, which is read before anything else.
 MAX_TYPES = 10_000_000
 TYPES = "[Content_Types].xml"
-# Where the library looks for the formats of cells.
+# Where the library expects the formats of cells.
 STYLES = "xl/styles.xml"
 _SHEET, _TEXTS = b".worksheet+xml", b".sharedStrings+xml"
 _BOOKS = (
@@ -28,7 +28,7 @@ _BOOKS = (
     b".sheet.macroEnabled.main+xml",
     b".template.macroEnabled.main+xml",
 )
-# The library reads other parts whole, whatever kind they are said to be of.
+# The library reads other parts as a whole, regardless of the type that is stated for them.
 _SHEET_NAME = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
 _TEXTS_NAME = re.compile(r"xl/[^/]*strings[^/]*\.xml", re.IGNORECASE)
 _OVERRIDE = re.compile(rb"<(?:[\w.-]+:)?Override\b([^<>]*)>")
@@ -37,8 +37,10 @@ _ATTRIBUTE = re.compile(rb"""\b(PartName|ContentType)\s*=\s*["']([^"']*)["']""")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts that are read. `lines`: the element of which a part can have many, by the part's
-    name; None for a part that is read whole.
+    """The parts that are read.
+
+    `lines`: by the part's name, the element that a part can have many of; None for a part that is
+    read as a whole.
     """
 
     lines: dict[str, str | None]
@@ -48,7 +50,7 @@ class Parts:
 
 
 def parts_of(archive: zipfile.ZipFile) -> Parts:
-    """Return the parts to read of what is said to be a workbook. Raises `Unreadable`."""
+    """Return the parts to read in a file that may be a workbook. Raises `Unreadable`."""
     names = set(archive.namelist())
     kinds = _kinds(archive, names)
     books = [name for name, kind in kinds.items() if kind.endswith(_BOOKS) and name in names]
@@ -78,7 +80,7 @@ def _relations_of(name: str) -> str:
 
 
 def _kinds(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, bytes]:
-    """What kind each part is of; a part that is said to be of two kinds is of none."""
+    """Return the stated type of each part; a part with two stated types has none."""
     if TYPES not in names or archive.getinfo(TYPES).file_size > MAX_TYPES:
         return {}
     found: dict[str, bytes] = {}
@@ -90,18 +92,18 @@ def _kinds(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, bytes]
 
 
 class Archive(zipfile.ZipFile):
-    """An archive that has only some of its parts, for readers that look for others."""
+    """An archive that provides only some of its parts, for readers that look for others."""
 
     def __init__(self, path: Path, names: Collection[str]) -> None:
         super().__init__(path)
         self._given = frozenset(names)
 
     def namelist(self) -> list[str]:
-        """The names of the parts that it gives out."""
+        """Return the names of the parts that it provides."""
         return [name for name in super().namelist() if name in self._given]
 
     def open(self, name: Any, *args: Any, **kwargs: Any) -> IO[bytes]:
-        """Open a part. Raises `KeyError` for one that it does not give out."""
+        """Open a part. Raises `KeyError` for one that it does not provide."""
         text = name.filename if isinstance(name, zipfile.ZipInfo) else name
         if text not in self._given:
             raise KeyError(f"the part `{text}` is not read")
