@@ -1,10 +1,10 @@
-"""What was decided of the last requests, for those that come again word for word.
+"""A cache of select plans, for requests whose body is identical to an earlier one.
 
-A decision follows from the credential's row, the data source, its rules and the body alone. What
-is kept goes with the first of these (`CachedSession`): it is dropped when that is, and nothing of a
-credential, and no state of a data source, stays in memory for it. Rules that were changed since
-stay until then, or until their caller comes back. It is small: of each credential few bodies, and
-nothing that is long.
+A decision depends only on the credential's row, the data source, its rules and the body. A plan is
+cached under the `CachedSession`, which holds the first two, and is dropped together with it, so
+that it keeps no credential and no state of a data source in memory. Plans of rules that have
+changed since stay until then, or until their caller comes back. The cache is small: it has few
+bodies for each credential, and none that is long.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ from rowkeeper.datasources.sql import Sql
 from ..engine.decide import Decision
 from ..engine.requests import QueryRequest
 
-# Bytes of a body; bytes, about, of what was decided of it.
+# The longest body in bytes, and the largest plan in bytes, approximately.
 MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
-# What a condition of a tree, and what a rule has said, take of these.
+# The approximate bytes of one condition in a where, and of the outcome of one rule.
 A_CONDITION, A_NOTE = 400, 60
-# How many bodies are kept of one credential with one data source, and of how many such pairs.
+# Bodies for each pair of a credential and a data source, and the number of such pairs.
 MAX_BODIES, MAX_CALLERS = 8, 500
 _NOTHING: dict[bytes, SelectPlan] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class SelectPlan:
-    """A request, what was decided of it, and what is asked for it beside the credential."""
+    """A request, the decision on it, and the SQL that runs inside the credential's statement."""
 
     ask: Select
     query: QueryRequest
     decision: Decision
-    # The seconds that it took to decide.
+    # The seconds that the decision took.
     took: float
     sql: Sql
     rows: store.Scan
 
     def size(self) -> int:
-        """The bytes that it holds, about."""
+        """The approximate size in bytes."""
         asked = len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
         conditions = sum(1 for _ in fields(self.ask.where))
         return asked + A_CONDITION * conditions + A_NOTE * len(self.decision.notes)
 
 
 class SelectPlanCache:
-    """What was decided of bodies, by who sent them to which data source."""
+    """Select plans by cached session and body."""
 
     def __init__(self) -> None:
         self._of: WeakKeyDictionary[CachedSession, dict[bytes, SelectPlan]] = WeakKeyDictionary()
         self._lock = Lock()
 
     def get(self, known: CachedSession, body: bytes) -> SelectPlan | None:
-        """What was decided of the same body."""
+        """The plan for this body, or None."""
         with self._lock:
             return self._of.get(known, _NOTHING).get(body)
 
     def keep(self, known: CachedSession, body: bytes, decided: SelectPlan) -> None:
-        """Keep it for the next time, unless it is long; the oldest make room."""
+        """Cache a plan unless it is too large, and evict the oldest."""
         if len(body) > MAX_REPEATED_BODY or decided.size() > MAX_REPEATED:
             return
         with self._lock:
