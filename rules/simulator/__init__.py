@@ -1,5 +1,6 @@
-"""What the rules would say to a request that nobody sends, and why. Nothing is written.
+"""The rule simulator: what the rules would decide on a request, and why. Nothing is written.
 
-The request is read by the functions that the API reads it with, the production engine decides it,
-and a read is answered by what answers it there.
+The API's functions parse the request, the engine of production decides it, and a read is answered
+by
+the code that answers it in the API.
 """

@@ -1,4 +1,4 @@
-"""A request, simulated: each action is what the API's is up to the point where it would write."""
+"""Simulate a request: each action follows the API's up to the point where it would write."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from ..engine.requests import Change, DecisionRequest, EntryRequest, Insert, Que
 from ..engine.rule import Operation
 from .request import Asked, object_of
 
-# Seconds for all of it; the entries of an answer; the changed requests that are tried.
+# The time limit in seconds, the most entries in an answer, and the most changed requests to try.
 SECONDS = 5.0
 ENTRIES = 50
 _MOST_TRIES, _MOST_TRIES_OF_SCRIPTS = 400, 12
@@ -57,7 +57,7 @@ DECIDE: dict[Operation, Callable[..., Decision]] = {
 
 @dataclass(frozen=True, slots=True)
 class DryRunGuard(Guard):
-    """A guard that remembers what was decided, and tells the log nothing."""
+    """A guard that records its decisions, and writes nothing to the decision log."""
 
     heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class DryRunGuard(Guard):
         took: float = 0.0,
         because: Reason = NOT_REACHED,
     ) -> NoReturn:
-        """Where no rule was asked, it is remembered what each would have said."""
+        """Refuse. If no rule was evaluated, record what each would have said."""
         if notes is None:
             notes = self._unasked(operation, because)
             self.heard.append((Decision(False, operation, self.ruleset, notes=notes), ask))
@@ -82,24 +82,24 @@ class DryRunGuard(Guard):
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it. `text` is the answer's body; None where it cannot be known unwritten."""
+    """The result of a simulation. `text`: the body of the answer; None if it needs a real write."""
 
     status: int = 200
     text: str | None = None
     heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
-    # The rows that would be stored, each with the id of its entry, if it has one yet.
+    # The rows that would be stored, each with the id of its entry; None for a new entry.
     written: list[tuple[int | None, dict[str, Any]]] = field(default_factory=list)
     gone: int | None = None
     select: Select | None = None
-    # Fewer entries are shown than the API would give.
+    # Whether fewer entries are shown than the API would return.
     cut: bool = False
     miss: NearMiss | None = None
-    # What a denial without a decision was about.
+    # The request of a denial that was made without a decision.
     about: tuple[Operation, DecisionRequest] | None = None
 
 
 def simulate(guard: DryRunGuard, asked: Asked, user: Any, sees_entries: bool) -> Outcome:
-    """Decide, and answer as the API would. `sees_entries`: the user may see what is stored."""
+    """Decide, and answer as the API would. `sees_entries`: the user may see the stored entries."""
     outcome = Outcome(heard=guard.heard)
     action = _Action(guard, asked, user, sees_entries, outcome)
     try:
@@ -133,7 +133,7 @@ def _nearest(guard: DryRunGuard, outcome: Outcome) -> NearMiss | None:
 
 @dataclass(frozen=True, slots=True)
 class _Joinable(JoinResolver):
-    """Joins of data sources whose entries the user of the simulator may see; no others."""
+    """Joins of data sources whose entries the user of the simulator may see. Others are refused."""
 
     user: Any = None
 
@@ -147,14 +147,14 @@ class _Joinable(JoinResolver):
 
 
 def sees_entries_of(user: Any, source: Source) -> bool:
-    """Whether the user may see what is stored there."""
+    """Whether the user may see the entries of the data source."""
     model = DataSource(pk=source.id)
     return any(may(user, right, model) for right in SEEING_PEOPLE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Action:
-    """One action of the API, up to where it would write."""
+    """One action of the API, up to the point where it would write."""
 
     guard: DryRunGuard
     asked: Asked
@@ -289,8 +289,8 @@ class _Action:
         rows: Iterable[tuple[int | None, dict[str, Any]]],
         gone: Iterable[int] = (),
     ) -> None:
-        """Where people sign in, no two rows have one address; that is found out when writing."""
-        # Whether an address is taken tells of entries.
+        """Refuse a write that gives two entries of a sign-in data source the same email."""
+        # Whether an email is taken discloses something about entries.
         if source.login is None or not self.sees_entries:
             return
         rows, leaving = list(rows), set(gone)
