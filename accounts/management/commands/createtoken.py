@@ -20,7 +20,7 @@ class Command(SiteCommand):
     help = "Makes an API token, and prints its id and the token, which cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The arguments are described in the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("name", help="what the token is called in the admin")
         parser.add_argument("--app", help="the app that it belongs to, by id or by name")
         parser.add_argument(

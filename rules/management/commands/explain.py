@@ -1,6 +1,6 @@
-"""`explain SOURCE --operation select ...`: what the rules say to a request, and why.
+"""`explain SOURCE --operation select ...`: what the rules decide on a request, and why.
 
-Asks the engine that the API asks, with the rules as they are stored. Nothing is written.
+It uses the same engine as the API, with the stored rules. Nothing is written.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ DECIDE: dict[Operation, Callable[..., Decision]] = {
     "update": decide_update,
     "delete": decide_delete,
 }
-# Which of `--query`, `--data` and `--entry` go with an operation.
+# The combinations of `--query`, `--data` and `--entry` that an operation accepts.
 FITTING = {
     "select": ({"query"}, {"entry"}, set()),
     "delete": ({"query"}, {"entry"}),
@@ -83,28 +83,28 @@ EXAMPLES = """examples:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, as the engine takes it; `ask` None: an update of an entry that is not there."""
+    """A request for the engine. `ask` None: an update of an entry that does not exist."""
 
     operation: Operation
     ask: DecisionRequest | None
-    # The id of an entry that is not there.
+    # The id of an entry that does not exist.
     missing: int | None = None
 
 
 class Command(SiteCommand):
-    """Prints the answer, what follows from it, and one line for each rule."""
+    """Prints the answer, its details, and one line for each rule."""
 
     help = "Prints what the rules of a data source say to a request, and why."
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
-        """Keep the lines of the examples."""
+        """Keep the line breaks of the examples."""
         parser = super().create_parser(*args, **kwargs)
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("source", help="the data source, by number or by name")
         parser.add_argument("--operation", required=True, choices=OPERATIONS)
         parser.add_argument(
@@ -119,7 +119,7 @@ class Command(SiteCommand):
         parser.add_argument("--entry", type=int, metavar="ID", help="the entry's id")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Decide and tell. Raises `CommandError` for what cannot be asked."""
+        """Decide and print. Raises `CommandError` if the request is not possible."""
         source = registry.source_of(data_source(options["source"]))
         identity = _identity(options)
         try:
@@ -128,7 +128,7 @@ class Command(SiteCommand):
             raise CommandError(
                 f"a client would be answered {_answer(error)}: {error.message}"
             ) from None
-        # A client who may not know of the data source is told what it called it.
+        # A client that may not know of the data source gets back the reference that it sent.
         named = options["source"] == source.name
         guard = guard_of(source.name if named else source.id, source, identity)
         for line in told(guard, asked):
@@ -136,7 +136,7 @@ class Command(SiteCommand):
 
 
 def told(guard: Guard, asked: Asked) -> list[str]:
-    """What there is to say of a request: the answer, what follows from it, the trace."""
+    """The lines to print about a request: the answer, its details, and the trace."""
     try:
         decision = (
             None
@@ -158,13 +158,13 @@ def told(guard: Guard, asked: Asked) -> list[str]:
 
 
 def _line(line: TraceLine) -> list[str]:
-    """What became of a rule, and what its script did."""
+    """The outcome of a rule, and what its script did, as lines."""
     did = [] if line.script is None else script_in_words(line.script)
     return [str(line), *(f"  {text}" for text in did)]
 
 
 def _failure(guard: Guard, asked: Asked, decision: Decision | None) -> Failure | None:
-    """The failure that a client would see, or None."""
+    """The failure that a client would get, or None."""
     try:
         if asked.missing is not None:
             guard.missing(asked.operation)
@@ -199,7 +199,7 @@ def _grant(decision: Decision) -> list[str]:
 
 
 def _identity(options: dict[str, Any]) -> Identity:
-    """Who asks. The app of a stored token is the token's, unless another is named."""
+    """The identity that sends the request. A stored token's app is used unless `--app` is given."""
     user, token_id, app_id = options["user"], options["token"], options["app"]
     if user is not None and token_id is not None:
         raise CommandError("`--user` and `--token` are two identities; a request has one")
@@ -218,7 +218,7 @@ def _identity(options: dict[str, Any]) -> Identity:
 
 
 def _asked(source: Source, identity: Identity, options: dict[str, Any]) -> Asked:
-    """The request. Raises `Malformed` as the API would."""
+    """The request of the options. Raises `Malformed` as the API would."""
     operation: Operation = options["operation"]
     given = {name for name in ("query", "data", "entry") if options[name] is not None}
     if given not in FITTING[operation]:
@@ -276,6 +276,6 @@ def _of_entry(
 
 
 def _is_own(source: Source, identity: Identity, entry_id: int) -> bool:
-    """Whether the user that is named is the one of that row."""
+    """Whether the entry is that of the user given by `--user`."""
     user = identity.user or {}
     return user.get("Source") == source.name and user.get("ID") == entry_id
