@@ -1,9 +1,9 @@
 """Look up a credential in one statement, which can read more in the same round trip.
 
-What a lookup found is cached as a `CachedSession`. A later request with the same credential can be
-decided by it before the database is queried, and can read its rows in the statement that looks the
-credential up again. The cached session counts only if the identical row comes back, so that no
-permission outlives its credential, not even for one request.
+What the statement found is cached as a `CachedSession`. A later request with the same credential
+can be decided by it before the database is queried, and can read its rows in the statement that
+looks the credential up again. The cached session counts only if the identical row comes back, so
+that no permission outlives its credential, not even for one request.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CredentialType:
     # to
     # read, and the locking clause at the end.
     sql: Callable[[str, str, str, str], str]
-    # The time that the end of validity is compared with, given the current time.
+    # Returns the time that validity is compared with, given the current time.
     moment: Callable[[datetime], datetime]
     # Returns None if the row is no longer valid.
     identity: Callable[[tuple[Any, ...]], Identity | None]

@@ -74,7 +74,7 @@ class Compiled:
     writers: dict[str, int | None]
 
     def scripts(self, source_id: int, budget: Budget | None = None) -> ScriptRun:
-        """What runs the scripts for one request. `budget`: the script time the request has left."""
+        """What runs the scripts for one request. `budget`: the script time that it has used."""
         if not self.ruleset.has_scripts:
             return NO_SCRIPTS
         return Scripts(self.writers, source_id=source_id, budget=budget)
@@ -138,7 +138,7 @@ class Guard:
     trail: RequestLog | None = None
     # Whether grants are logged as well as denials.
     notes_grants: bool = True
-    # Whether lookups of scripts are repeated before a write. They are not if the whole write is
+    # Whether look-ups of scripts are repeated before a write. They are not if the whole write is
     # decided
     # under the lock of its data source: concurrent writes to the data that is looked up could
     # prevent it
@@ -300,7 +300,7 @@ class Guard:
         return replace(self, notes_grants=False)
 
     def confirm_lookups(self) -> None:
-        """Check that the lookups of scripts still find what they found when the write was decided.
+        """Check that the look-ups of scripts still find what they found when the write was decided.
 
         Called once the write has been decided under the lock. Raises `Changed` if they do not.
         """

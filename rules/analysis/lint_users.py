@@ -127,7 +127,7 @@ def _can_write(writer: RuleFacts, test: Condition) -> bool:
 
 
 def _kept(writer: RuleFacts, test: Condition, operation: Operation) -> bool:
-    """Whether the rule requires a value that fails the test, or the value stored already."""
+    """Whether the rule requires a value that fails the test, or the one that users have already."""
     for item in writer.wants.get(test.column, ()):
         if not (item.on_submitted or operation == "insert"):
             continue

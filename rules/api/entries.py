@@ -1,4 +1,4 @@
-"""Entries over HTTP, guarded by the rules alone. Each action is: parse, decide, run, answer."""
+"""Entries over HTTP, guarded by the rules only. Each action is: parse, decide, run, answer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Round the views: faults that happen outside of them are JSON under the API, too, and a request
-that brings a token takes the short way.
+"""Middleware: errors outside of the views are JSON under the API, too, and requests with a
+token skip the middleware that they do not need.
 
-The prefix is where the project includes `rules.api.urls`.
+The prefix of the API is where the project includes `rules.api.urls`.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Columns:
         return "." in name and not self.hidden.isdisjoint(_above(name, self.deepest))
 
     def hides_column(self, column: str) -> bool:
-        """Whether an order, `attributes` or an index names a column that is not open."""
+        """Whether a column cannot be named in an order, in `attributes` or in an index."""
         if self.include is not None and column not in self.include:
             return True
         if not self.hidden:

@@ -20,7 +20,7 @@ class Limits:
     # The number of look-ups, and of the rows in each.
     lookups: int = 50
     lookup_rows: int = 1_000
-    # Address space of a worker in MB, of which Python itself needs about 40.
+    # Address space of a worker in MiB, of which Python itself needs about 40.
     memory_megabytes: int = 384
     # Bytes of one message to the worker (including the result of a look-up) and from it.
     input_bytes: int = 16_000_000
