@@ -38,9 +38,8 @@ from .login.throttle import Attempt, begin_attempt
 PATH = "rowkeeper.accounts.backends.SignInLimits"
 AXES = "axes"
 # The attempt of this thread or task whose outcome is not known yet. It is not stored in the
-# request,
-# since several tasks can authenticate for one request at the same time. It is in a list so that
-# tasks that Django starts to send a signal can take it out; each attempt has its own list.
+# request, since several tasks can authenticate for one request at the same time. It is in a list so
+# that tasks that Django starts to send a signal can take it out; each attempt has its own list.
 _open: ContextVar[list[Attempt] | None] = ContextVar("rowkeeper_attempt", default=None)
 
 

@@ -17,8 +17,7 @@ from .errors import SIGN_IN, LoginRequired, PermissionMissing
 from .identity import Identity
 
 # OBJECT_RIGHTS can be given for one data source; "add" and "set_login" are site-wide only. A user
-# who
-# decides where people sign in could create any identity.
+# who decides where people sign in could create any identity.
 ACTIONS = (*rights.OBJECT_RIGHTS, "add", "set_login")
 
 

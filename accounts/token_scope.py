@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 from .models import ApiToken
 
 # Takes a token and the user who sees the result. Returns lines of text, and whether there may be
-# more
-# that this user may not see.
+# more that this user may not see.
 Uses: TypeAlias = Callable[[ApiToken, Any], tuple[list[str], bool]]
 _registered: list[Uses] = []
 

@@ -1,8 +1,7 @@
 """Secrets: how they are generated and stored, and the life cycle of API tokens.
 
 A secret is a prefix and 32 random bytes. It cannot be guessed, so a plain SHA-256 of it is enough:
-a
-password hash would cost a quarter of a second on each request.
+a password hash would cost a quarter of a second on each request.
 """
 
 from __future__ import annotations

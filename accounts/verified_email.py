@@ -1,8 +1,7 @@
 """Whether the email address of a Django user is known to belong to that user.
 
 Anyone can sign up with somebody else's address. If a project allows that, an address only counts
-once
-its owner has confirmed it.
+once its owner has confirmed it.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ def is_verified(user: Any) -> bool | None:
     """Whether the user's current email address is verified; None if the project cannot say.
 
     `ROWKEEPER["EMAIL_VERIFIED"]` decides if it is set; otherwise the table of django-allauth, if
-    that
-    app is installed. Raises `ImproperlyConfigured` if the setting does not name a callable.
+    that app is installed. Raises `ImproperlyConfigured` if the setting does not name a callable.
     """
     path = setting("EMAIL_VERIFIED")
     if path is not None:
@@ -57,8 +55,7 @@ def _is_verified_by_allauth(user: Any) -> bool:
     """Whether allauth has this user's current address as verified.
 
     An address without a row has never been confirmed, as users can also get one through a form of
-    the
-    project.
+    the project.
     """
     email = getattr(user, user.get_email_field_name(), "")
     addresses = apps.get_app_config("account").get_model("EmailAddress")._default_manager

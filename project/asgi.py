@@ -10,8 +10,7 @@ from .warmup import settle
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Limits the time of statements, which a client's where can make expensive, and of waits for a lock;
-# not
-# for `migrate` and other commands. A statement also ends when its process is gone.
+# not for `migrate` and other commands. A statement also ends when its process is gone.
 os.environ.setdefault(
     "PGOPTIONS",
     "-c statement_timeout=15s -c lock_timeout=5s -c client_connection_check_interval=2s",

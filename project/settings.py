@@ -17,8 +17,7 @@
 | LOG_LEVEL            | INFO                                | what is written to stderr          |
 
 Switches are on for `1`, `true`, `yes` and `on`. With `HTTPS=1`, your host names in `ALLOWED_HOSTS`
-and a
-proxy in `TRUSTED_PROXIES`, `manage.py check --deploy` reports nothing.
+and a proxy in `TRUSTED_PROXIES`, `manage.py check --deploy` reports nothing.
 """
 
 from __future__ import annotations
@@ -164,16 +163,15 @@ WHITENOISE_USE_FINDERS = True
 # --- Database, cache ----------------------------------------------------------------------------
 
 # FULL: data that was answered as stored survives a power failure. NORMAL is faster and can lose the
-# last
-# writes then, but loses nothing if only the process ends.
+# last writes then, but loses nothing if only the process ends.
 SQLITE_SYNCHRONOUS = _text("SQLITE_SYNCHRONOUS", "FULL").upper()
 if SQLITE_SYNCHRONOUS not in {"FULL", "EXTRA", "NORMAL"}:
     raise ImproperlyConfigured(
         f"`SQLITE_SYNCHRONOUS` is `{SQLITE_SYNCHRONOUS}`, expected `FULL`, `EXTRA` or `NORMAL`"
     )
 # A transaction takes its write lock when it begins, and waits for its turn. Otherwise, two
-# transactions
-# that read first and write later would fail. Connections stay open, to save setting them up again.
+# transactions that read first and write later would fail. Connections stay open, to save setting
+# them up again.
 _SQLITE: dict[str, Any] = {
     "ENGINE": "django.db.backends.sqlite3",
     "CONN_MAX_AGE": None,
@@ -223,8 +221,7 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
     # An unknown option in the URL causes an error when the first connection is made.
     options = dict(config.get("OPTIONS", {}))
     # Seconds to connect; milliseconds within which sent data must be acknowledged; and seconds
-    # until an
-    # idle connection is probed.
+    # until an idle connection is probed.
     options = {
         "connect_timeout": 5,
         "tcp_user_timeout": 15_000,
@@ -242,8 +239,7 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
         # libpq would send it as `options`.
         os.environ.pop("PGOPTIONS", None)
         # A statement may reach a server connection that has not prepared it, and cursors end with
-        # their
-        # transaction.
+        # their transaction.
         options["prepare_threshold"] = None
         return {**config, "DISABLE_SERVER_SIDE_CURSORS": True, "OPTIONS": options}
     size = _number("DATABASE_POOL", 10, least=0)
@@ -251,19 +247,15 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
         options["pool"] = {"min_size": 1, "max_size": size, "timeout": 10}
     else:
         # A server with a fixed number of threads needs no pool: one connection for each thread
-        # saves a tenth
-        # of a request.
+        # saves a tenth of a request.
         config["CONN_MAX_AGE"] = None
     # The same few statements run on every request. Preparing them once for each connection saves
-    # the
-    # database about half of the cost.
+    # the database about half of the cost.
     options["server_side_binding"] = True
     options["prepare_threshold"] = 3
     # Generic plans: the statements allow one sensible plan, while custom plans would be made each
-    # time. JIT
-    # compilation of a statement with thousands of conditions takes far longer than running it. The
-    # options
-    # of the URL and the environment come last, and take precedence.
+    # time. JIT compilation of a statement with thousands of conditions takes far longer than
+    # running it. The options of the URL and the environment come last, and take precedence.
     given = [options.get("options", ""), _text("PGOPTIONS")]
     options["options"] = " ".join(
         ["-c plan_cache_mode=force_generic_plan -c jit=off", *filter(None, given)]
@@ -327,8 +319,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Django's own handlers would email or suppress messages for stderr, and its loggers have their
-    # own
-    # level, which would take precedence over the root logger's.
+    # own level, which would take precedence over the root logger's.
     "loggers": {
         name: {"handlers": [], "level": LOG_LEVEL, "propagate": True}
         for name in ("django", "django.server")

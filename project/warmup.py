@@ -10,9 +10,8 @@ from django.urls import get_resolver
 from rowkeeper.rules.engine.templates import warm_up
 
 # The seconds after which a computing thread lets others of its process run. A request waits for
-# that
-# after each of its reads and writes, about ten times; Python's default of 5 ms would add up to 50
-# ms.
+# that after each of its reads and writes, about ten times; Python's default of 5 ms would add up to
+# 50 ms.
 SWITCH_INTERVAL = 0.001
 
 
@@ -22,8 +21,7 @@ def settle() -> None:
     Also lets threads switch more often.
 
     A request with many objects makes the collector scan all objects again and again, which is most
-    of the
-    time for a body of a hundred thousand objects.
+    of the time for a body of a hundred thousand objects.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     # Otherwise, the URLs would be loaded by the first request.
@@ -32,8 +30,6 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     # Python collects the oldest generation when it has grown by a quarter since its last
-    # collection. It is
-    # nearly empty now, so that the next collections come soon. Requests need them, since request
-    # objects
-    # refer to themselves and would keep their buffers in memory.
+    # collection. It is nearly empty now, so that the next collections come soon. Requests need
+    # them, since request objects refer to themselves and would keep their buffers in memory.
     gc.collect()

@@ -67,7 +67,7 @@ class AccessRule(models.Model):
     require = WrittenJSONField(null=True)
     app_id = WrittenJSONField(null=True, db_column="app_ids")
     script = WrittenJSONField(null=True)
-    # The author of the script, whose permissions its look-ups have. None: look-ups are refused.
+    # The writer of the script, whose permissions its look-ups have. None: look-ups are refused.
     script_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -89,9 +89,9 @@ class AccessRule(models.Model):
 
 
 class ScriptWriter(models.Model):
-    """The author of a script that a rule of a data source has, or had.
+    """The writer of a script that a rule of a data source has, or had.
 
-    It outlives the rule, so that a text that comes back keeps its author. Only
+    It outlives the rule, so that a text that comes back keeps its writer. Only
     `rules.repository.authorship` writes it.
     """
 
@@ -182,8 +182,7 @@ class LoggedDecision(models.Model):
     # The columns that the request names.
     columns = models.JSONField(default=list)
     # The caller: `anonymous`, `session`, `token` or `django`. A session is stored as `3:5`, the ids
-    # of its
-    # data source and entry.
+    # of its data source and entry.
     kind = models.CharField(max_length=10)
     token_id = models.BigIntegerField(null=True)
     person = models.CharField(max_length=64)
@@ -219,8 +218,7 @@ class IdempotencyKey(models.Model):
     Written by `rules.access.idempotency`.
 
     `credential` and `key` are SHA-256 digests. `request` and `state` are HMACs with the secret key
-    of
-    the site, since a request may contain a password. `outcome` is JSON without any value of an
+    of the site, since a request may contain a password. `outcome` is JSON without any value of an
     entry.
     """
 
@@ -249,8 +247,7 @@ class LoggedRefusal(models.Model):
     """A request that was refused before any data source's rules were evaluated.
 
     Also a request for a data source that does not exist. Only `rules.decision_log` writes it,
-    without
-    any secret or address.
+    without any secret or address.
     """
 
     at = models.DateTimeField()

@@ -28,8 +28,7 @@ from .last_use import EVERY, last_uses
 
 _KEPT = 4_096
 # Longer rows, in characters, are not cached: users can fill their own entries, and sign in a
-# thousand
-# times.
+# thousand times.
 _MAX_ROW = 4_096
 
 
@@ -42,8 +41,7 @@ class CredentialType:
     # The number of columns of its row, without those of the data source that is read with it.
     width: int
     # Returns the statement, given the database vendor, the join of the data source, further columns
-    # to
-    # read, and the locking clause at the end.
+    # to read, and the locking clause at the end.
     sql: Callable[[str, str, str, str], str]
     # Returns the time that validity is compared with, given the current time.
     moment: Callable[[datetime], datetime]

@@ -31,9 +31,8 @@ def identity_of(secret: str, beside: Beside | None = None) -> Identity:
     """The identity of a session token; `beside` is read in the same statement.
 
     Raises `CredentialInvalid` if the session has ended or been idle for too long, its data source
-    is
-    no longer a sign-in data source, or its entry is gone or has another email or password than at
-    sign-in.
+    is no longer a sign-in data source, or its entry is gone or has another email or password than
+    at sign-in.
     """
     return credential_query.identity_of(KIND, secret, beside)
 

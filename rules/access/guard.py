@@ -65,7 +65,7 @@ class Denied(Failure):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The compiled rules of a data source at one revision, and the authors of their scripts."""
+    """The compiled rules of a data source at one revision, and the writers of their scripts."""
 
     # The `Source.key` that they were compiled for.
     key: tuple[Any, ...]
@@ -139,10 +139,8 @@ class Guard:
     # Whether grants are logged as well as denials.
     notes_grants: bool = True
     # Whether look-ups of scripts are repeated before a write. They are not if the whole write is
-    # decided
-    # under the lock of its data source: concurrent writes to the data that is looked up could
-    # prevent it
-    # forever.
+    # decided under the lock of its data source: concurrent writes to the data that is looked up
+    # could prevent it forever.
     rechecks_lookups: bool = True
 
     @property
@@ -286,10 +284,8 @@ class Guard:
         """Whether a write is decided before its data source is locked, and again under the lock.
 
         It is if a script may run, because no other request should wait for a script. It also is if
-        no
-        rule of one of the operations is for this identity, because such a caller must not hold a
-        lock
-        at all.
+        no rule of one of the operations is for this identity, because such a caller must not hold a
+        lock at all.
         """
         return self.ruleset.has_scripts or not all(
             may_let_in(self.ruleset, self.identity, operation) for operation in operations

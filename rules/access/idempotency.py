@@ -114,8 +114,7 @@ class KeptKey:
 
     def _repeated(self, found: IdempotencyKey) -> Repeated:
         # A request whose secret key has been removed from the settings cannot be compared. Refusing
-        # it is
-        # safe; carrying it out could do it twice.
+        # it is safe; carrying it out could do it twice.
         if found.request not in (self.request, *self.earlier):
             raise KeyReused(
                 "this `Idempotency-Key` was sent with another request before; each request needs "
@@ -140,9 +139,8 @@ def request_digests(client_secret: str, *parts: bytes) -> tuple[str, ...]:
     """Digests of a request: one for `SECRET_KEY`, then one for each of `SECRET_KEY_FALLBACKS`.
 
     They are keyed because a request may contain a password, which somebody who reads the database
-    or a
-    backup could otherwise guess. `client_secret` is known to the client only, such as its token, so
-    that `SECRET_KEY` alone is not enough either.
+    or a backup could otherwise guess. `client_secret` is known to the client only, such as its
+    token, so that `SECRET_KEY` alone is not enough either.
     """
     found = hmac.new(client_secret.encode(), digestmod="sha256")
     for part in parts:

@@ -76,8 +76,7 @@ def apply_view(guard: Guard, operation: Operation, ask: Select | Delete) -> tupl
     The filters count as if the client had written them.
 
     Raises the denial if the caller may not know of the data source, and `Malformed` for a view that
-    it
-    does not have.
+    it does not have.
     """
     if not ask.views:
         return ask.where, ask.written

@@ -134,8 +134,7 @@ class RuledDataSourceForm(DataSourceForm):
         """Handle rules that somebody else has saved since the form was opened.
 
         If the rules were not edited in this form, the other person's are kept; otherwise both
-        changes
-        are shown.
+        changes are shown.
         """
         opened, now = self.cleaned_data.get("opened_revision"), self.instance.revision
         if self.instance.pk is None or opened == now or "rules" not in self.cleaned_data:

@@ -1,8 +1,7 @@
 """The admin pages of the history of a data source's rules, where any revision can be restored.
 
 They are for users who may change the rules. Restoring is a save like any other, with its checks,
-its
-review and a new revision.
+its review and a new revision.
 """
 
 from __future__ import annotations

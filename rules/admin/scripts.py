@@ -1,8 +1,7 @@
-"""The admin page of a data source's scripts: their authors, and how to take a script over.
+"""The admin page of a data source's scripts: their writers, and how to take a script over.
 
 After taking a script over, its look-ups have the user's own permissions. This is a separate action
-on a
-page that shows the script, since saving a whole list may restore scripts that nobody has read.
+on a page that shows the script, since saving a whole list may restore scripts that nobody has read.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class ScriptRow:
 
 
 class ScriptPages(DataSourceAdmin):
-    """The scripts of a data source's rules, each with its author."""
+    """The scripts of a data source's rules, each with its writer."""
 
     def get_urls(self) -> list[Any]:
         """Add the page."""

@@ -1,9 +1,8 @@
 """The access matrix of a list of rules: by caller, operation and column.
 
 A caller is a kind of people: anonymous ones, signed-in users of whom nothing else is known, the
-users
-that some rule tests for, and each API token. A caller has an access only if a rule gives it to
-all of them; a rule for others does not count.
+users that some rule tests for, and each API token. A caller has an access only if a rule gives it
+to all of them; a rule for others does not count.
 """
 
 from __future__ import annotations
@@ -147,8 +146,7 @@ def grants(
     """What the rules let a caller do, in the order in which they are tried.
 
     Rules that grant none of the caller's requests are left out. `declared`: the columns of a
-    sign-in data
-    source.
+    sign-in data source.
     """
     reads = [] if operation == "select" else grants(rules, caller, "select", declared)
     asker = Asker(

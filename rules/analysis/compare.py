@@ -105,8 +105,7 @@ def dropped(
 
     For an update, `on_stored` and `on_submitted` of each returned condition say which sides were
     dropped. With `rejected`, only those conditions count that make the old rule reject a write, not
-    those
-    that make it skip an entry.
+    those that make it skip an entry.
     """
     found: list[Requirement] = []
     for item in old.rule.require:

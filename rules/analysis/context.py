@@ -26,8 +26,7 @@ class LintContext:
     # Every column that some user can have; None if that is not known.
     user_columns: frozenset[str] | None = None
     # Functions of ids: the API tokens that cannot authenticate, each with the reason, and the apps
-    # that do
-    # not exist. None if that is not known.
+    # that do not exist. None if that is not known.
     dead_tokens: Callable[[frozenset[int]], Mapping[int, str]] | None = None
     unknown_apps: Callable[[frozenset[int]], frozenset[int]] | None = None
 

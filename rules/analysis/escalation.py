@@ -1,10 +1,8 @@
 """Privilege escalation: what a new list of rules grants that the old list does not.
 
 It is computed before a save. Each finding is a value that says which rule grants, which operations,
-to
-whom, and which columns or conditions are new. Every request that the new list grants and the old
-one
-denies, and every column that only the new list shows for a request, is covered by one of the
+to whom, and which columns or conditions are new. Every request that the new list grants and the old
+one denies, and every column that only the new list shows for a request, is covered by one of the
 findings. The reverse does not hold: a finding may be no more than what was granted before.
 
 A request that both lists grant can return more rows than before if another rule of the new list
@@ -162,9 +160,8 @@ class _Comparison:
         """The smallest set of findings among the comparisons with each old rule.
 
         A request that the new rule grants and that meets an old rule was granted by the old list,
-        unless
-        an old rule before it decided the request. An old rule decided none of these requests if
-        the new list still tries it first.
+        unless an old rule before it decided the request. An old rule decided none of these requests
+        if the new list still tries it first.
         """
         best: list[_Part] | None = None
         blocking: list[_Part] = []

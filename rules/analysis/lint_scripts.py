@@ -1,8 +1,7 @@
 """Static checks of scripts: for which operations do they return anything?
 
 A script that ends without `return` does not grant, and later rules are tried. That is often
-intended
-("nothing else"), but often a case was forgotten.
+intended ("nothing else"), but often a case was forgotten.
 """
 
 from __future__ import annotations

@@ -73,8 +73,7 @@ def _promotes(
     """Report a column that users can write themselves although rules decide by it who they are.
 
     A rule only for users who already pass the test gives it to nobody else. Tokens are programs,
-    and
-    are left out.
+    and are left out.
     """
     if writer.allow.kind == "tokens":
         return
@@ -183,8 +182,7 @@ def closing(
     """A fix that closes these columns in a rule; None if that could open something else.
 
     A read that does not fit any more goes on to the later rules, which may show other columns. A
-    column
-    that is required would still be named, or written.
+    column that is required would still be named, or written.
     """
     rule, written = closed.rule, raw[closed.rule.position - 1]
     reads = rule.operations & _READS

@@ -25,8 +25,7 @@ def hidden_and_writable(
     """Report columns that a rule lets people write and that no select rule shows these people.
 
     People who can read nothing are left out: a public form needs no answer. If a select rule is a
-    script,
-    nothing is reported, since a script can show any column.
+    script, nothing is reported, since a script can show any column.
     """
     valid = (rule for rule in rules if rule.enabled and rule.broken is None)
     facts = [RuleFacts.of(rule) for rule in valid if not is_for_nobody(rule)]

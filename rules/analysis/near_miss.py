@@ -1,8 +1,7 @@
 """Near misses: the smallest change to a denied request that would have made a rule grant it.
 
 For each rule, the request is changed until it fits, and the changed request is decided by the
-engine,
-so that every reported miss is true. Scripts cannot be analyzed this way, and are skipped.
+engine, so that every reported miss is true. Scripts cannot be analyzed this way, and are skipped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Satisfiability: can any request meet what a rule requires, given the columns it opens?
 
 "Impossible" is certain: no request fits. "Possible" may be wrong if conditions contradict each
-other
-in a way that is not checked here.
+other in a way that is not checked here.
 """
 
 from __future__ import annotations
@@ -27,9 +26,8 @@ class Asker:
 
     `has_user` is false for anonymous requests and API tokens, whose requests render no template.
     `reads`: whether a select can show these people a column, since an update may send a stored
-    value
-    back. `declared`: the columns of a sign-in data source, where no others can be written; None
-    elsewhere.
+    value back. `declared`: the columns of a sign-in data source, where no others can be written;
+    None elsewhere.
     """
 
     has_user: bool = True

@@ -80,8 +80,7 @@ class Site:
         """The columns that users can have.
 
         None if they are not known, or if the result would disclose data sources that are hidden
-        from
-        `user`.
+        from `user`.
         """
         if not self.signs_in:
             return None

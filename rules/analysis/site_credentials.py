@@ -25,8 +25,7 @@ def dead_tokens(user: Any, numbers: frozenset[int]) -> Mapping[int, str]:
     """The API tokens among `numbers` that cannot authenticate: `{id: what to say about it}`.
 
     Its name, and whether a token was revoked, expired or never made, are shown only to users who
-    may see
-    API tokens. If `user` is None, everything is shown.
+    may see API tokens. If `user` is None, everything is shown.
     """
     stored = ApiToken.objects.filter(pk__in=_storable(numbers)).select_related("user")
     found = {token.pk: token for token in stored}
@@ -73,8 +72,7 @@ def uses_of_token(token: ApiToken, user: Any) -> tuple[list[str], bool]:
     """The enabled rules that name a token, as lines of text, and whether there may be others.
 
     The second value is true if there are data sources whose rules `user` may not see. Their rules
-    are not
-    looked at.
+    are not looked at.
     """
     sources = DataSource.objects.order_by()
     seen = having(user, ("change_rules",), sources)

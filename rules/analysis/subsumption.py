@@ -37,8 +37,7 @@ class RuleFacts:
     stored: frozenset[Key]
     sent: frozenset[Key]
     # The hidden names, and the names that `include` opens, both with their prefixes. A secret name
-    # in
-    # `include` is still hidden from reads.
+    # in `include` is still hidden from reads.
     hidden: frozenset[str]
     opened: frozenset[str]
 
@@ -196,9 +195,8 @@ def _given(rule: RuleFacts, operation: Operation) -> frozenset[Key]:
     """The requirements that are met by every request that fits the rule.
 
     If a rule requires a column, only queries can meet it, and these repeat its conditions. In a
-    select,
-    any condition on the column is enough. A delete needs an equality; it may repeat `equals` as
-    `$in`, which is not one.
+    select, any condition on the column is enough. A delete needs an equality; it may repeat
+    `equals` as `$in`, which is not one.
     """
     items = () if rule.rule.script is not None else rule.rule.require
     if operation != "select" or not any(isinstance(item, Provided) for item in items):

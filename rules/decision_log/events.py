@@ -61,8 +61,7 @@ def denial(event: DecisionEvent, failure: Failure) -> None:
     """
     status, trail = STATUS[failure.code], event.trail
     # A join with a data source that does not exist is not counted. The id of a denied join never
-    # discloses
-    # the joined data source, but a use of the limit would.
+    # discloses the joined data source, but a use of the limit would.
     hidden = not event.is_known and not trail.is_joined
     _add(event, status, _refusal(trail, failure, status, event.identity) if hidden else None)
 

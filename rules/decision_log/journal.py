@@ -1,9 +1,8 @@
 """The journal: a bounded list of decisions in memory, and a thread that writes them.
 
 A request runs no statement for it and does not wait. Decisions beyond the limits are counted
-instead
-of listed, so that nobody can fill a disk by being denied. Each process has one journal; a forked
-process starts with an empty one.
+instead of listed, so that nobody can fill a disk by being denied. Each process has one journal; a
+forked process starts with an empty one.
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ PURGE_EVERY = 3_600
 
 Write: TypeAlias = Callable[[list[Record]], None]
 # Decisions with the same key are counted together: data source, minute, operation, status, code,
-# kind of
-# caller, and the caller (an API token or a person), or the network without a credential.
+# kind of caller, and the caller (an API token or a person), or the network without a credential.
 _Key: TypeAlias = tuple[int, int, str, int, str, str, int | None, str, str]
 
 
@@ -64,10 +62,8 @@ class Journal:
         """Add a record. Returns the id that finds it in the log.
 
         This is the record's own id, or that of the record which counts similar decisions of this
-        minute;
-        empty if there is no room for either. `counted` replaces `record` in everything that affects
-        the
-        answer: the limit per minute, and the count. It has the same id.
+        minute; empty if there is no room for either. `counted` replaces `record` in everything that
+        affects the answer: the limit per minute, and the count. It has the same id.
         """
         with self._lock:
             found = self._taken(record, counted or record)

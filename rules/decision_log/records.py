@@ -65,8 +65,7 @@ class RequestLog:
     """What the log needs of one request."""
 
     # A random text that finds all its decisions in the log. It is replaced by the id under which
-    # the
-    # request is counted, or by the id that a proxy has given it.
+    # the request is counted, or by the id that a proxy has given it.
     request_id: str = field(default_factory=_random_id)
     entry_id: int | None = None
     # Whether anything of the request is in the log.

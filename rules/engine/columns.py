@@ -62,8 +62,7 @@ class Columns:
         """Whether a write can set the column.
 
         A secret column has to be included by name, or belong to the entry of the session's own
-        user. A
-        dotted name also counts as a path below the columns it begins with.
+        user. A dotted name also counts as a path below the columns it begins with.
         """
         if column in self.secret:
             if self.include is not None:

@@ -152,8 +152,7 @@ def decide_delete(
     """Decide a delete.
 
     A delete by query is granted only if a select with the same where is granted too, and runs under
-    the
-    conditions of both: otherwise its count would disclose entries that the caller cannot read.
+    the conditions of both: otherwise its count would disclose entries that the caller cannot read.
     """
     decision = _decide(
         ruleset,

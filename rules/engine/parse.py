@@ -276,8 +276,7 @@ class _Reader:
         """The operands to test, in the spellings in which they can be stored.
 
         Emails of users and in their entries are stored composed. A literal in another spelling
-        would
-        equal nothing, and `notequals` would exclude nobody.
+        would equal nothing, and `notequals` would exclude nobody.
         """
         if not isinstance(operand, str) or composed(operand) == operand:
             return [operand]

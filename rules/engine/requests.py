@@ -16,9 +16,8 @@ class QueryRequest:
     """A select or delete by query. `columns` and `paths` are those named outside the where.
 
     For scripts: `written` is the where as JSON, or None if it is not available. For a delete,
-    `rows`
-    returns up to that many of the matching stored rows, which do not change until it is carried
-    out.
+    `rows` returns up to that many of the matching stored rows, which do not change until it is
+    carried out.
     """
 
     where: Node

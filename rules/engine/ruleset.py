@@ -47,10 +47,8 @@ def compile_rules(
     be read, or is too long, ends the evaluation of all operations.
 
     `declared` are the columns that an administrator declared. `existing` are all columns, if
-    callers
-    without a credential cannot create others. `address` is the column of the email that people sign
-    in
-    with, if they do.
+    callers without a credential cannot create others. `address` is the column of the email that
+    people sign in with, if they do.
     """
     secret, declared = frozenset(secret), frozenset(declared)
     rules, problems = parse_rules(raw, declared, secret, address)

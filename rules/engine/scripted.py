@@ -74,8 +74,7 @@ class ScriptContext:
         """Run the rule's script on `query`.
 
         `outcome` gets the script's columns and the query as the script left it, and returns what
-        follows
-        from a grant. If it raises `Malformed`, the evaluation of the rules ends.
+        follows from a grant. If it raises `Malformed`, the evaluation of the rules ends.
         """
         assert rule.script is not None
         call = ScriptCall(rule.script, operation, self.identity.user, query, entry, entries)

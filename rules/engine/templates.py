@@ -1,12 +1,9 @@
 """Templates in rule values: `{{user.[Email]}}` is replaced by a value of the session's user.
 
 A template is compiled together with its rule, and rendered once for each decision. pybars3 joins
-the
-parts of mixed text. Since it compiles templates to Python code, it only gets a template of
-generated
-names (`{{{v0}}}{{{v1}}}`), with the values as a flat dict of text. Text from an editor never
-reaches
-the generated code, and values of a user are never read as a template.
+the parts of mixed text. Since it compiles templates to Python code, it only gets a template of
+generated names (`{{{v0}}}{{{v1}}}`), with the values as a flat dict of text. Text from an editor
+never reaches the generated code, and values of a user are never read as a template.
 """
 
 from __future__ import annotations
@@ -54,8 +51,7 @@ class Template:
         """Return the value for `user`: typed if the template is one expression, otherwise text.
 
         UNMET if `user` is None, or if a path leads to nothing, to `""`, or to a value that is not
-        text, a
-        finite number or a boolean.
+        text, a finite number or a boolean.
         """
         if len(self._parts) == 1 and self.paths:
             return _look_up(user, self.paths[0])
@@ -140,8 +136,7 @@ def _joiner(count: int) -> Callable[[dict[str, str]], str]:
 
 def _make_joiner(count: int) -> Callable[[dict[str, str]], str]:
     # The import compiles pybars' grammar, which takes two seconds. It is here so that commands that
-    # render
-    # nothing, such as `check`, do not pay for it.
+    # render nothing, such as `check`, do not pay for it.
     from pybars import Compiler
 
     # Not `Compiler.compile`, which leaves a module in `sys.modules` for each template.

@@ -74,7 +74,7 @@ def scripts_to_take_over(
 
 
 def warn_of_scripts(source: DataSource, write: Callable[[str], Any]) -> None:
-    """Warn of stored scripts without a known author, whose look-ups are refused."""
+    """Warn of stored scripts without a known writer, whose look-ups are refused."""
     rules, writers, _ = rules_and_writers(source.pk)
     for problem in without_writer(rules, writers):
         write(f"{source.name}: warning: {problem}")

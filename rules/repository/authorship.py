@@ -1,10 +1,9 @@
-"""The authors of scripts: a script's look-ups have the permissions of its author only.
+"""The writers of scripts: a script's look-ups have the permissions of its writer only.
 
-The author of a text is stored for each data source, even after the text is gone from its rules. A
-text
-that comes back (by a revert, an import, or because somebody pastes it) keeps its author. Nobody
-therefore lends permissions to another person's script without reading it: taking a script over is a
-separate action. If an author is unknown, the script cannot make look-ups.
+The writer of a text is stored for each data source, even after the text is gone from its rules. A
+text that comes back (by a revert, an import, or because somebody pastes it) keeps its writer.
+Nobody therefore lends permissions to another person's script without reading it: taking a script
+over is a separate action. If the writer is unknown, the script cannot make look-ups.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ def writers_of(
     take_over: Collection[str] = (),
     by: Any = None,
 ) -> dict[str, int | None]:
-    """The author of each script once `rules` are saved, as `{script text: user id or None}`.
+    """The writer of each script once `rules` are saved, as `{script text: user id or None}`.
 
-    `current`: the authors of the scripts in force. `author`: the Django user who typed the scripts
-    that are new to the site, or None if unknown. `take_over`: the texts whose author becomes the
+    `current`: the writers of the scripts in force. `author`: the Django user who typed the scripts
+    that are new to the site, or None if unknown. `take_over`: the texts whose writer becomes the
     user `by`.
     """
     found: dict[str, int | None] = {}
@@ -58,10 +57,10 @@ def writers_of(
 
 
 def _known(data_source_id: int, texts: Sequence[str], author: int | None) -> dict[str, int | None]:
-    """The authors of texts that are not in force.
+    """The writers of texts that are not in force.
 
-    A text that another data source knows gets no author, unless `author` wrote it there: the
-    original author did not put it here, and the person who copied it may never have read it.
+    A text that another data source knows gets no writer, unless `author` wrote it there: the
+    original writer did not put it here, and the person who copied it may never have read it.
     """
     by_digest = {digest(text): text for text in texts}
     here: dict[str, int | None] = {}
@@ -83,7 +82,7 @@ def _known(data_source_id: int, texts: Sequence[str], author: int | None) -> dic
 
 
 def remember(data_source_id: int, writers: Writers) -> None:
-    """Store the authors of these texts, also for the time when no rule has them any more."""
+    """Store the writers of these texts, also for the time when no rule has them any more."""
     if not writers:
         return
     ScriptWriter.objects.bulk_create(
@@ -98,7 +97,7 @@ def remember(data_source_id: int, writers: Writers) -> None:
 
 
 def without_writer(rules: Sequence[Any], writers: Writers) -> list[Problem]:
-    """A problem for each script whose look-ups fail because its author is unknown."""
+    """A problem for each script whose look-ups fail because its writer is unknown."""
     return [
         Problem(position, "script", _UNKNOWN, "script-writer-unknown", "warning")
         for position, text in _positions(rules)

@@ -99,12 +99,10 @@ def check_rename(
     """The rules that are to be changed together with the name, by `rename_in_rules`.
 
     `user` None: the operator of the site. `how`: what a person does to have the rules changed too,
-    such
-    as "Add the option".
+    such as "Add the option".
 
     Raises `ValidationError` if rules test the old name and are not to be changed, or cannot be
-    changed
-    by this user or at all.
+    changed by this user or at all.
     """
     found = tested(old)
     if not found:

@@ -61,7 +61,7 @@ class RulesRead(NamedTuple):
 
 
 def rules_and_writers(data_source_id: int) -> RulesRead:
-    """The rules, with the authors of their scripts and the tag that they belong to."""
+    """The rules, with the writers of their scripts and the tag that they belong to."""
     rows = AccessRule.objects.filter(data_source_id=data_source_id).order_by("position")
     rules: list[dict[str, Any]] = []
     writers: dict[str, int | None] = {}
@@ -134,8 +134,7 @@ def save_rules(
     whose look-ups have the permissions of `by` from now on.
 
     Raises `RulesInvalid`, and `PermissionMissing` for scripts that `by` may not write. Nothing is
-    saved
-    then.
+    saved then.
 
     Concurrent saves wait, so that the positions 1, 2, 3… are those of a single list.
     """
@@ -250,7 +249,7 @@ def _close_gaps(data_source_id: int) -> None:
 def _forget_writer(
     sender: object, instance: ScriptWriter, raw: bool = False, **kwargs: object
 ) -> None:
-    """Ignore the author that a fixture names for a script."""
+    """Ignore the writer that a fixture names for a script."""
     if raw:
         instance.writer_id = None
 

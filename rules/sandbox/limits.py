@@ -26,8 +26,7 @@ class Limits:
     input_bytes: int = 16_000_000
     output_bytes: int = 16_000_000
     # Values in the output, counted by its brackets and commas. A message takes many times its bytes
-    # as
-    # objects in the web process.
+    # as objects in the web process.
     output_values: int = 1_000_000
     # Entries of one delete by query.
     delete_entries: int = 10_000

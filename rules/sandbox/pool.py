@@ -46,8 +46,7 @@ class Pool:
 
     The scripts of one data source get at most half of the workers and of the queue, so that endless
     scripts leave room for those of others. Scripts that go last share a quarter of the workers, and
-    do
-    not wait.
+    do not wait.
     """
 
     def __init__(self, limits: Limits, start: Start = Worker) -> None:
@@ -215,8 +214,7 @@ class Pool:
         """Whether waiting is useless: all workers for this claim have been running for too long.
 
         Workers that are still starting do not count. With endless scripts there is nearly always
-        one, which
-        replaces the last one that was killed, and is taken already.
+        one, which replaces the last one that was killed, and is taken already.
         """
         begun = [
             since

@@ -40,8 +40,7 @@ class ScriptVerdict:
     # It only counts if `granted`, and has to be checked like a client's query.
     query: Any = None
     # The script raised, broke a limit or found no worker. This ends the evaluation with a denial.
-    # One
-    # line for administrators, with the line number and the message.
+    # One line for administrators, with the line number and the message.
     error: str | None = None
     # With `error`: no worker was available within the limits.
     busy: bool = False

@@ -1,8 +1,7 @@
 """One run of a script, seen from outside: it gets a worker and always ends with a verdict.
 
 The clock runs here, and includes look-ups. Anything but the verdict of a run within its limits is
-an
-error, and therefore a denial.
+an error, and therefore a denial.
 """
 
 from __future__ import annotations
@@ -44,8 +43,7 @@ def run_script(
 
     `source_id`: the data source of the rule, which has a limited share of the workers.
     `budget`: the seconds that the scripts of the request have used of those that they share.
-    Waiting
-    for a worker does not count.
+    Waiting for a worker does not count.
     """
     started = time.monotonic()
     try:

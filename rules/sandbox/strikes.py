@@ -1,8 +1,7 @@
 """Scripts that break their limits repeatedly: they get a worker after all others.
 
 Kept in memory for each process, and bounded. A strike loses half of its weight every few minutes,
-so
-that a script that was fixed, or provoked only once, soon has no disadvantage.
+so that a script that was fixed, or provoked only once, soon has no disadvantage.
 """
 
 from __future__ import annotations

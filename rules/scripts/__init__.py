@@ -1,1 +1,1 @@
-"""Script rules of one request: their runs, their look-ups, and the permissions of their authors."""
+"""Script rules of one request: their runs, their look-ups, and the permissions of their writers."""

@@ -1,6 +1,6 @@
-"""The look-ups of `DataSources(…)` in a script. Rules do not apply; the author's permissions do.
+"""The look-ups of `DataSources(…)` in a script. Rules do not apply; the writer's permissions do.
 
-A script can only read data sources that its author may read in the admin, and no passwords.
+A script can only read data sources that its writer may read in the admin, and no passwords.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NOBODY = (
 
 
 class LookupsOf:
-    """The look-ups of a script for one request, with its author's permissions.
+    """The look-ups of a script for one request, with its writer's permissions.
 
     `writer_id`: the Django user who wrote the script; None if unknown, in which case all look-ups
     fail.
@@ -91,7 +91,7 @@ class RecordedLookups:
     """The look-ups of one run of a script, with a digest of each result."""
 
     def __init__(self, lookups: Lookups, fresh: Callable[[], Lookups]) -> None:
-        """`fresh` returns look-ups for the same author, with the permissions they have then."""
+        """`fresh` returns look-ups for the same writer, with the permissions they have then."""
         self._lookups, self._fresh = lookups, fresh
         self._found: list[tuple[_Ask, bytes]] = []
 

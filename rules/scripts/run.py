@@ -20,10 +20,8 @@ class Scripts:
     """Runs the scripts of one data source's rules for one identity, during one request.
 
     Verdicts are cached until something is written. The columns to show are decided for each of up
-    to a
-    thousand entries with the same `query`. And a write is decided before its data source is locked,
-    so
-    that under the lock scripts only run for entries that have changed.
+    to a thousand entries with the same `query`. And a write is decided before its data source is
+    locked, so that under the lock scripts only run for entries that have changed.
     """
 
     def __init__(
@@ -34,9 +32,9 @@ class Scripts:
         source_id: int | None = None,
         budget: Budget | None = None,
     ) -> None:
-        """`writers`: {script text: the id of its author}; `otherwise`: the author of all others.
+        """`writers`: {script text: the id of its writer}; `otherwise`: the writer of all others.
 
-        `lookups_of`: makes the look-ups for an author; `source_id`: the data source of the rules;
+        `lookups_of`: makes the look-ups for a writer; `source_id`: the data source of the rules;
         `budget`: the script time that the request has used, including scripts of other data
         sources.
         """

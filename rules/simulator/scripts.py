@@ -19,7 +19,7 @@ from ..scripts.run import Scripts
 
 
 class LookupsBothMay(LookupsOf):
-    """Look-ups in data sources that both the script's author and the user who tries it may read."""
+    """Look-ups in data sources that both the script's writer and the user who tries it may read."""
 
     def __init__(self, viewer: Any, writer_id: int | None) -> None:
         super().__init__(writer_id)
@@ -32,7 +32,7 @@ class LookupsBothMay(LookupsOf):
 
 
 def scripts_for(user: Any, source_id: int, ruleset: Ruleset) -> ScriptRun:
-    """What runs the scripts of a list of rules. The user counts as the author of new scripts."""
+    """What runs the scripts of a list of rules. The user counts as the writer of new scripts."""
     if not ruleset.has_scripts:
         return NO_SCRIPTS
     writers = rules_and_writers(source_id)[1]

@@ -1,8 +1,7 @@
 """Functions and generators as scripts see them: without an address or a module in their repr.
 
 Python writes `<function now at 0x7f…>` if a function becomes text, in an f-string, by `%`, or in
-the
-message of an exception. That text would end up in the trace, an entry or an answer.
+the message of an exception. That text would end up in the trace, an entry or an answer.
 """
 
 from __future__ import annotations

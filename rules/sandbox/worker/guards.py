@@ -1,8 +1,7 @@
 """The functions that rewritten code calls for every attribute, item, loop and write.
 
 Types are compared exactly: a type that is not listed has no attributes, items or members. Objects
-that
-a script can reach have no more attributes than those listed here.
+that a script can reach have no more attributes than those listed here.
 """
 
 from __future__ import annotations

@@ -210,8 +210,7 @@ def _why_not(returned: Any) -> str:
         return "it did not grant"
     for name in ("include", "exclude"):
         # A key with `None` is an error of the script, for example an empty column of the user.
-        # Without the key,
-        # `include` would open every column.
+        # Without the key, `include` would open every column.
         if dict.__contains__(returned, name) and not _is_texts(dict.get(returned, name)):
             return f"its `{name}` is no list of text, so it does not grant"
     return ""

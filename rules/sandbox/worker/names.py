@@ -2,10 +2,8 @@
 
 Left out on purpose: functions that give access to objects (`getattr`, `type`, `vars`, `dir`, `id`,
 `hash`, `callable`, `super`, `object`), make code (`eval`, `exec`, `compile`), reach outside
-(`open`,
-`input`, `__import__`) or chain iterators in C (`map`, `filter`, `iter`, `next`), and values that
-JSON
-does not have.
+(`open`, `input`, `__import__`) or chain iterators in C (`map`, `filter`, `iter`, `next`), and
+values that JSON does not have.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The language wall: RestrictedPython compiles a script under this policy, or refuses it.
 
 `check` finds the problems when a script is saved. The worker compiles with the same function, so
-that
-what was checked is what runs. It needs no settings and no process.
+that what was checked is what runs. It needs no settings and no process.
 """
 
 from __future__ import annotations

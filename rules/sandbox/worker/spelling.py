@@ -41,8 +41,7 @@ def misspelled(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
     """Each attribute and keyword that Python reads as another name than it is spelled.
 
     `tree` is parsed from `source`. Yields (a node at the position, the problem). The time is linear
-    in the
-    length of the source, apart from the problems.
+    in the length of the source, apart from the problems.
     """
     if is_normalized("NFKC", source):
         return
@@ -116,8 +115,7 @@ def _spelling(node: ast.AST, name: str, lines: _Lines, text: ast.JoinedStr | Non
     """The name as it is spelled in the source, or None.
 
     The positions of nodes inside an f-string are not exact in every Python version. There, and
-    wherever
-    a position does not hold the name, any other spelling of it in the lines around counts.
+    wherever a position does not hold the name, any other spelling of it in the lines around counts.
     """
     if text is None:
         found = _at_place(node, lines)

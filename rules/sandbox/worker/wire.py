@@ -1,8 +1,7 @@
 """Messages between a worker and the web process: four bytes of length, then JSON.
 
 This is the worker's side. It can trust what it reads, and only uses `read` and `write`, which are
-all
-that the walls allow.
+all that the walls allow.
 """
 
 from __future__ import annotations
