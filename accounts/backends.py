@@ -1,5 +1,6 @@
-"""The limits of sign-ins of Django users: on the admin's sign-in page, and on every other page
-that calls `django.contrib.auth.authenticate`.
+"""The sign-in limits of Django users, for all callers of `django.contrib.auth.authenticate`.
+
+They cover the admin's sign-in page and every other page that authenticates with a password.
 
 `SignInLimits` comes first in `AUTHENTICATION_BACKENDS`. It authenticates nobody: it stops an
 attempt that is over a limit before another backend compares the password. If django-axes is

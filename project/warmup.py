@@ -16,7 +16,7 @@ SWITCH_INTERVAL = 0.001
 
 
 def settle() -> None:
-    """Import all code that answers requests, and freeze the garbage collector's objects.
+    """Import all code that answers requests, and exempt existing objects from garbage collection.
 
     Also lets threads switch more often.
 

@@ -1,5 +1,6 @@
-"""Access rules as they are stored, one row for each rule with each property as it was written; and
-the records of what they decided.
+"""Access rules as they are stored, their revisions, and the records of what they decided.
+
+Each rule is one row, with each property as it was written.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Compiled:
         return Scripts(self.writers, source_id=source_id, budget=budget)
 
 
-# {data source id: its rules as last compiled}, least recent first.
+# {data source id: its rules as last compiled}.
 _compiled: OrderedDict[int, Compiled] = OrderedDict()
 _lock = Lock()
 

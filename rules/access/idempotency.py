@@ -70,8 +70,9 @@ class KeptKey:
         return None if found is None or _is_over(found) else self._repeated(found)
 
     def take(self) -> None:
-        """Claim the key, in the transaction of the write. A concurrent request with the same key
-        waits here until that transaction ends.
+        """Claim the key, in the transaction of the write.
+
+        A concurrent request with the same key waits here until that transaction ends.
 
         Raises `Repeated` if the request was carried out before, and `KeyReused` if the key was
         sent with another one.

@@ -60,7 +60,7 @@ class ParsedList:
 
     @classmethod
     def of(cls, raw: Sequence[Any], rules: Sequence[Rule]) -> ParsedList:
-        """From the JSON of a list and the rules that `parse_rules` made of it."""
+        """Pair the JSON of a list with the rules that `parse_rules` made of it."""
         return cls(raw, tuple(RuleFacts.of(rule) for rule in rules if rule.enabled))
 
     def text(self, each: RuleFacts) -> str:

@@ -1,5 +1,6 @@
-"""Checks of the order of rules: unreachable rules, rules that stop later ones, operations that no
-rule grants.
+"""Checks of the order of rules.
+
+They find unreachable rules, rules that stop later ones, and operations that no rule is about.
 """
 
 from __future__ import annotations

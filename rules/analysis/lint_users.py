@@ -1,5 +1,7 @@
-"""Checks of whom rules let in: tests of the user that are always true, permissions that users can
-give themselves, sensitive columns that are open to all.
+"""Checks of whom rules let in.
+
+They find tests that compare a user with themselves, permissions that users can give themselves, and
+sensitive columns that are open to all.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class RuleFacts:
 
     @classmethod
     def of(cls, rule: Rule) -> RuleFacts:
-        """Of a rule. A script can let anybody in, so its `allow` and `require` do not count."""
+        """The facts of a rule. For a script, which can let anybody in, its lists do not count."""
         scripted = rule.script is not None
         allow = Allow("all") if scripted else rule.allow
         require = () if scripted else rule.require

@@ -1,7 +1,7 @@
-"""Middleware: errors outside of the views are JSON under the API, too, and requests with a
-token skip the middleware that they do not need.
+"""Middleware of the API: errors as JSON, and a short path for requests with a token.
 
-The prefix of the API is where the project includes `rules.api.urls`.
+Errors outside of the views are answered in JSON, too. Requests with a token skip the middleware
+that they do not need. The prefix of the API is where the project includes `rules.api.urls`.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class Journal:
             waiting = waiting[BATCH:]
 
     def _round(self, last: bool) -> None:
-        """One round of the thread: write the pending records, and purge from time to time."""
+        """Write the pending records in the background thread, and purge from time to time."""
         if self._purge_at is None:
             # At a random time, so that processes that start together do not purge together.
             self._purge_at = monotonic() + random.uniform(60, 600)  # noqa: S311

@@ -87,7 +87,7 @@ class Conflict:
 
     @classmethod
     def of(cls, data_source: DataSource, base: Revision | None, typed: Sequence[Any]) -> Conflict:
-        """`base` is the revision that both started from; without it, the two are compared."""
+        """Compare both changes with `base`, where they started; without it, with each other."""
         number, stored = data_source.revision, rules_of(data_source)
         last = Revision.objects.filter(data_source=data_source, number=number).first()
         return cls(

@@ -45,7 +45,7 @@ class Columns:
         exclude: Iterable[str] = (),
         secret: Iterable[str] = (),
     ) -> Columns:
-        """From the lists of a rule, and the secret columns of the data source."""
+        """Make the columns of a rule from its lists and the data source's secret columns."""
         kept = frozenset(secret)
         hidden = kept if include is not None else kept | frozenset(exclude)
         opened = None if include is None else frozenset(include)

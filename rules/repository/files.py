@@ -44,7 +44,7 @@ class NameIndex:
 
     @classmethod
     def of(cls, kind: str, things: Iterable[_Named]) -> NameIndex:
-        """From the objects that exist."""
+        """Make the index of the objects that exist."""
         return cls(kind, {thing.pk: thing.name for thing in things})
 
     def name_of(self, number: Any) -> Any:

@@ -28,7 +28,7 @@ class Limits:
     # Values in the output, counted by its brackets and commas. A message takes many times its bytes
     # as objects in the web process.
     output_values: int = 1_000_000
-    # Entries of one delete by query.
+    # Entries of one delete that a script decides on.
     delete_entries: int = 10_000
     # Characters of `print` that are kept for the trace.
     print_characters: int = 10_000

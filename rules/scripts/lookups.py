@@ -91,7 +91,7 @@ class RecordedLookups:
     """The look-ups of one run of a script, with a digest of each result."""
 
     def __init__(self, lookups: Lookups, fresh: Callable[[], Lookups]) -> None:
-        """`fresh` returns look-ups for the same writer, with the permissions they have then."""
+        """Record `lookups`. `fresh` returns new ones for that writer, with current permissions."""
         self._lookups, self._fresh = lookups, fresh
         self._found: list[tuple[_Ask, bytes]] = []
 

@@ -32,8 +32,9 @@ class Scripts:
         source_id: int | None = None,
         budget: Budget | None = None,
     ) -> None:
-        """`writers`: {script text: the id of its writer}; `otherwise`: the writer of all others.
+        """Prepare to run the scripts of one request.
 
+        `writers`: {script text: the id of its writer}; `otherwise`: the writer of all others.
         `lookups_of`: makes the look-ups for a writer; `source_id`: the data source of the rules;
         `budget`: the script time that the request has used, including scripts of other data
         sources.

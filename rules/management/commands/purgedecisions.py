@@ -15,7 +15,7 @@ class Command(SiteCommand):
     help = "Deletes decisions that are older, or more, than the settings keep."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete them, and write how many there were."""
+        """Delete expired decisions, and print how many were deleted."""
         before = _count()
         purge()
         gone = before - _count()

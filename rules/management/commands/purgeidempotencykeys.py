@@ -14,5 +14,5 @@ class Command(SiteCommand):
     help = "Deletes the stored values of `Idempotency-Key` that are more than a day old."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete the keys, and write how many there were."""
+        """Delete expired keys, and print how many were deleted."""
         self.stdout.write(f"deleted {purge()} keys")

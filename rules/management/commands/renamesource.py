@@ -33,7 +33,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Rename it. Raises `CommandError` if that is not possible or needs `--change-rules`."""
+        """Rename the data source. Raises `CommandError` if that fails or needs `--change-rules`."""
         try:
             with atomic():
                 self._rename(options["source"], options["name"], options["change_rules"])
