@@ -170,7 +170,7 @@ def _beside(request: HttpRequest, reference: str) -> Beside | None:
 def expected_of(request: HttpRequest, reference: str) -> CachedSession | None:
     """The cached session of the request's only token for this data source, or None.
 
-    It has not been revalidated yet: the database must confirm that the token still stands for it.
+    It has not been revalidated yet: the database must confirm that it is still valid.
     """
     if is_forced(request):
         return None

@@ -100,7 +100,7 @@ def fingerprint(login: Login, row: Mapping[str, Any]) -> str | None:
 
 @lru_cache(maxsize=256)
 def _sql(vendor: str, join: str, also: str, lock: str) -> str:
-    """The statement, cached. The casts return JSON as text, which PostgreSQL would parse."""
+    """The statement, cached. The casts return JSON as text, where PostgreSQL would parse it."""
     quote = connection.ops.quote_name
     session, entry, source = (
         quote(model._meta.db_table) for model in (LoginSession, Entry, DataSource)

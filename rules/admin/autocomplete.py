@@ -1,7 +1,7 @@
 """Suggestions of the rule editor: columns, fields of the user, API tokens and apps by name.
 
-Contains only what the editor's user may see anyway: names of other data sources and their columns,
-API tokens and apps need the permissions on them. Names that are not suggested can still be typed.
+Contains only what the editor's user may see anyway: other data sources, their columns, API tokens
+and apps are left out without the permissions on them. They can still be typed.
 """
 
 from __future__ import annotations

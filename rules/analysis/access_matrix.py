@@ -1,8 +1,8 @@
 """The access matrix of a list of rules: by caller, operation and column.
 
 A caller is a kind of people: anonymous ones, signed-in users of whom nothing else is known, the
-users that some rule tests for, and each API token. A caller has an access only if a rule gives it
-to all of them; a rule for others does not count.
+users that some rule tests for, and each API token. A caller has access only if a rule gives it
+to all of these people; a rule for others does not count.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _for(rules: Sequence[RuleFacts], caller: Caller, operation: Operation) -> It
             yield facts
             continue
         if caller.allow.kind == "nobody" and rule.app_ids is not None:
-            continue  # without a credential there is no app
+            continue  # a request without a credential has no app
         if _counts(rule) and (rule.script is not None or covers_people(facts, caller.facts)):
             yield facts
 

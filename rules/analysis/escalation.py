@@ -142,7 +142,7 @@ class _Comparison:
         """The escalations of one rule of the new list."""
         first = [each for each, _ in self._new if each.rule.position < new.rule.position]
         if any(covers(each, new, self._operation) for each in first):
-            return []  # no request gets as far
+            return []  # no request reaches the rule
         return self._of_script(new) if new.rule.script is not None else self._least(new)
 
     def _of_script(self, new: RuleFacts) -> list[Escalation]:
@@ -167,7 +167,7 @@ class _Comparison:
         blocking: list[_Part] = []
         for old, _ in self._old:
             if old.rule.broken is not None:
-                break  # it denied all that came so far
+                break  # it denied every request that reached it
             blocks = self._passed[old.rule.position] >= new.rule.position
             if old.rule.script is not None:
                 blocking += [_Part("unblocked", old)] if blocks else []

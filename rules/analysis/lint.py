@@ -33,7 +33,7 @@ def check_rules(raw: Any, place: LintContext) -> list[Problem]:
         return [Problem(0, "", text) for text in too_much(raw)]
     rules, errors = parse_rules(raw, place.declared, place.secret)
     if any(error.rule == 0 for error in errors):
-        return errors  # no list, or more of it than can be looked through
+        return errors  # not a list, or one that is too long
     found = [*errors, *_advice(raw, rules, place)]
     return sorted(found, key=lambda problem: (_GRAVITY[problem.severity], problem.rule))
 

@@ -115,7 +115,7 @@ def _hidden_from(
         return []
     both = overlap(writer, reader)
     if both is None or any(covers(each, both, operation) for each in earlier):
-        return []  # these people's writes do not get as far as this rule
+        return []  # these people's writes do not reach this rule
     for other in readers:
         if covers_apps(other.rule, both.rule) and covers_people(other, both):
             names = [name for name in names if not other.rule.columns.shows(name)]

@@ -97,7 +97,7 @@ def covers(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool:
     if not (covers_apps(first.rule, second.rule) and covers_people(first, second)):
         return False
     if operation == "insert":
-        return True  # whom it is for, it grants or rejects
+        return True  # the rule grants or rejects every insert of its people
     if operation == "update":
         return first.stored <= second.stored
     return reads_all(first, second, operation)
@@ -153,7 +153,7 @@ def may_meet(first: RuleFacts, second: RuleFacts) -> bool:
     if kinds == {"tokens"}:
         return not first.allow.tokens.isdisjoint(second.allow.tokens)
     if "tokens" in kinds:
-        return "all" in kinds  # a token is nobody's login
+        return "all" in kinds  # no user is signed in by a token
     if len(first.allow.conditions) > MAX_TESTS:
         return True
     return not any(

@@ -28,7 +28,7 @@ def write(records: list[Record]) -> None:
     try:
         with atomic():
             _insert(records)
-    except IntegrityError:  # a data source went in between
+    except IntegrityError:  # a data source was deleted in between
         with atomic():
             _insert(records)
 

@@ -19,7 +19,7 @@ LONG = 40
 
 
 def access_in_short(rules: Sequence[Rule]) -> dict[Operation, str]:
-    """Who gets in by operation: `signed in`, `Role is “Admin”, API token 7`, `nobody`."""
+    """For each operation, who gets in: `signed in`, `Role is “Admin”, API token 7`, `nobody`."""
     return {operation: _of(_asked(rules, operation)) for operation in OPERATIONS}
 
 

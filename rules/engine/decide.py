@@ -273,8 +273,7 @@ def answered(
 ) -> Projection:
     """The columns that the answer to a write shows.
 
-    These are the submitted columns, and those that a select showed before the write and shows after
-    it.
+    These are the submitted columns, and those that a select showed before and shows afterwards.
     `first`: the projection before the write; None for a new row.
     """
     columns = set(submitted)

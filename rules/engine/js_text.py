@@ -32,7 +32,7 @@ def _double_text(value: float) -> str | None:
     sign = "-" if value < 0 else ""
     _, members, exponent = Decimal(repr(value)).as_tuple()
     digits = "".join(map(str, members))
-    point = len(digits) + int(exponent)  # how many digits stand before the decimal point
+    point = len(digits) + int(exponent)  # the number of digits before the decimal point
     return sign + _laid_out(digits.rstrip("0"), point)
 
 

@@ -101,7 +101,7 @@ class _Reader:
         return [name for name in names if name is not None]
 
     def numbers(self, value: Any, path: str) -> frozenset[int] | None:
-        """The ids in a list; None, with a problem noted, if it is not one."""
+        """The ids in a list. Notes a problem and returns None if it is not a list of ids."""
         if not isinstance(value, list):
             self.note(path, f"is a list of ids, such as [7], not {_what(value)}")
             return None

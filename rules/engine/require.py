@@ -15,7 +15,7 @@ from .templates import UNMET
 
 
 def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
-    """Whether every matching row meets a condition on exactly that column that passes the test.
+    """Whether the where guarantees a condition on exactly this column that passes the test.
 
     In an AND, one such condition is enough. In an OR, each alternative needs one.
     """
@@ -30,12 +30,12 @@ def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
 
 
 def any_condition(field: Field) -> bool:
-    """Always true: a bare `"Col"` needs any condition of a select."""
+    """Always true: for a bare `"Col"`, a select needs just any condition on the column."""
     return True
 
 
 def equality(field: Field) -> bool:
-    """Whether the condition is an equality, which a bare `"Col"` needs of a delete."""
+    """Whether the condition is an equality, which a delete needs for a bare `"Col"`."""
     return field.op == "$eq"
 
 

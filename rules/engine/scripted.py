@@ -35,7 +35,7 @@ from .requests import Change, Data, EntryRequest, Insert, QueryRequest, Update
 from .rule import Operation, Rule
 from .ruleset import Ruleset
 
-# The most stored rows that a script gets for a delete by query.
+# The most stored rows that a script gets for a delete.
 MAX_ROWS = 10_000
 
 

@@ -64,7 +64,7 @@ def _add_literal(parts: list[str | Path], text: str, at: int, end: int) -> None:
     stray = text.find("}}", at, end)
     if stray >= 0:
         _refuse(text, stray, "closes nothing")
-    # In Handlebars a backslash escapes the braces, which are then printed. That would surprise.
+    # In Handlebars a backslash escapes the braces, so that they are printed as text.
     if end < len(text) and text.endswith("\\", at, end):
         _refuse(text, end - 1, "is an escape of Handlebars, which is not supported")
     if end > at:

@@ -86,7 +86,7 @@ def compile_template(text: str) -> Template:
     parts = read_template(text)
     paths = tuple(part for part in parts if isinstance(part, tuple))
     if len(parts) > 1:
-        _joiner(len(parts))  # made now, so that no request waits for it
+        _joiner(len(parts))  # compiled now, so that no request waits for it
     return Template(text, paths, tuple(parts))
 
 
@@ -100,7 +100,7 @@ def _look_up(user: object, path: Path) -> Scalar | Unmet:
     value = user
     for name in path:
         if isinstance(value, dict):
-            value = dict.get(value, name)  # not a subclass's idea of `get`
+            value = dict.get(value, name)  # not the `get` of a subclass
         elif isinstance(value, MappingProxyType):
             value = value.get(name)
         else:

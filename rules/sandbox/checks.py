@@ -43,7 +43,7 @@ def check_walls(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     try:
         limits = current_limits()
     except ImproperlyConfigured:
-        return []  # told by the check above
+        return []  # reported by the check above
     try:
         return walls_told(walls_of_a_worker(limits))
     except NotStarted as error:

@@ -35,9 +35,8 @@ class ScriptVerdict:
     granted: bool
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
-    # As the script left it; the very object that was sent if it is unchanged, and always for a
-    # delete.
-    # It only counts if `granted`, and has to be checked like a client's query.
+    # As the script left it; the very object that was sent if it is unchanged, and for a delete. It
+    # only counts if `granted`, and has to be checked like a client's query.
     query: Any = None
     # The script raised, broke a limit or found no worker. This ends the evaluation with a denial.
     # One line for administrators, with the line number and the message.

@@ -35,8 +35,7 @@ NOBODY = (
 class LookupsOf:
     """The look-ups of a script for one request, with its writer's permissions.
 
-    `writer_id`: the Django user who wrote the script; None if unknown, in which case all look-ups
-    fail.
+    `writer_id`: the Django user who wrote the script; None if unknown. All look-ups fail then.
     Permissions are checked once a request; rows are read each time.
     """
 

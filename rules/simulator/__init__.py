@@ -1,5 +1,4 @@
 """The rule simulator: what the rules would decide on a request, and why. Nothing is written.
 
-The API's functions parse the request, the engine of production decides it, and a read is answered
-by the code that answers it in the API.
+The request is parsed, decided and, if it is a read, answered by the code that does so in the API.
 """

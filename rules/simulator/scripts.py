@@ -1,4 +1,4 @@
-"""Run scripts for a user who tries out rules, with the workers of production.
+"""Run scripts for a user who tries out rules, with the workers that the API uses.
 
 They can read only what that user may see, too.
 """

@@ -33,7 +33,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write the files. Raises `CommandError` if several data sources need `--output`."""
+        """Write the files. Raises `CommandError` without `--output`, unless it is a single file."""
         names, folder = options["source"], options["output"]
         sources = [data_source(name) for name in names]
         if not names:

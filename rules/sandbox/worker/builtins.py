@@ -63,7 +63,7 @@ class Printer:
         self._parts: list[str] = []
 
     def function(self) -> Any:
-        """The function that scripts call. A function, since scripts see no attributes of it."""
+        """The function that scripts call. Scripts cannot access any attribute of a function."""
 
         def print(*values: Any, sep: str = " ", end: str = "\n") -> None:
             if type(sep) is not str or type(end) is not str:

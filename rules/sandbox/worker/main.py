@@ -35,7 +35,7 @@ MAX_MESSAGE: Final = 500
 def main(descriptor: int, options: dict[str, Any]) -> None:
     """Build the walls, report them, and serve jobs until the web process closes the connection."""
     wire = Wire(descriptor)
-    time.gmtime()  # what the C library reads of time zones it reads now
+    time.gmtime()  # makes the C library read the time zones now
     _go_after_others(options["nice"])
     standing = confinement.build(
         descriptor, options["memory"], options["cpu_seconds"], options["parent"]
