@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 else:
     _AppAdmin = _TokenAdmin = _SessionAdmin = admin.ModelAdmin
 
-# Tokens of which a message says which rules still name them.
+# The message after a revocation lists the rules that still name a token, for so many tokens.
 MANY = 10
-# What there is to see of a token once it has been made; its digest is nobody's business.
+# The fields shown once a token has been made. Its digest is never shown.
 _MADE = ["shown_id", "shown_hint", "state", "created_at", "last_used_at", "revoked_at"]
 
 
 def _on_own_pages(model_admin: admin.ModelAdmin[Any], request: HttpRequest) -> bool:
-    """Whether the request is for this model's pages, not one that deletes something it hangs on."""
+    """True on this model's own pages, False where another object's deletion includes this model."""
     match, options = request.resolver_match, model_admin.opts
     own = f"{options.app_label}_{options.model_name}_"
     return match is None or (match.url_name or "").startswith(own)
 
 
 class ShownId(OwnFilters):
-    """Shows the id as digits, as rules and commands name it, however the site writes numbers."""
+    """Show the id as plain digits, as rules and commands write it, whatever the locale."""
 
     @admin.display(description="ID", ordering="pk")
     def shown_id(self, obj: Any) -> str:
-        """The id."""
+        """The id, without thousands separators."""
         return "" if obj.pk is None else str(obj.pk)
 
 
@@ -59,16 +59,16 @@ class AppAdmin(ShownId, _AppAdmin):
     readonly_fields = ["shown_id", "created_at"]
 
     def get_fields(self, request: HttpRequest, obj: App | None = None) -> Any:
-        """An app that is not made yet has nothing but a name."""
+        """An app that has not been saved yet has only a name."""
         return ["name"] if obj is None else ["name", "shown_id", "created_at"]
 
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ShownId, _TokenAdmin):
-    """API tokens: made and shown once, then revoked, never deleted, so that their ids stay theirs.
+    """API tokens: made and shown once, then revoked but never deleted, so that no id is reused.
 
-    A token carries the rights of its user, so that it can be made for oneself alone, except by
-    superusers; and who it is for cannot be changed later.
+    A token carries the permissions of its user. Users can therefore make tokens for themselves
+    only; superusers can make them for others. The user of a token cannot be changed later.
     """
 
     list_display = ["name", "shown_id", "app", "user", "shown_hint", "state", "last_used_at"]
@@ -79,12 +79,13 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
     actions = ["revoke"]
 
     def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
-        """What is asked for, and what there is to see."""
+        """The fields of the form; those of `_MADE` once the token exists."""
         return ["name", "app", "user", "expires_at", *([] if obj is None else _MADE)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> list[str]:
-        """Who a token is for, and of which app, is settled when it is made; another's token can
-        be revoked, and nothing else.
+        """The user and the app of a token are fixed when it is made.
+
+        A token of another user can be revoked, but not edited.
         """
         if obj is None:
             return _MADE
@@ -97,7 +98,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> forms.ModelChoiceField[Any] | None:
-        """Offer, and accept, oneself alone; superusers may choose among all active users."""
+        """Offer and accept only the current user; superusers can choose any active user."""
         if db_field.name == "user":
             everyone = get_user_model()._default_manager.all()
             kwargs["queryset"] = (
@@ -108,12 +109,12 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
-        """Tokens go with their user; by themselves they are revoked."""
+        """Tokens are deleted only together with their user; otherwise they are revoked."""
         return not _on_own_pages(self, request)
 
     @sensitive_variables("secret")
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        """A new token gets its secret, which the next page shows."""
+        """Give a new token its secret, which the next page shows."""
         if not change:
             secret = tokens.seal(obj)
             vars(request)["_made_secret"] = secret
@@ -123,7 +124,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
     def response_add(
         self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The one page that shows the secret: no redirect, so that no URL and no store holds it."""
+        """The only page that shows the secret. No redirect, so that no URL or store holds it."""
         secret = vars(request).pop("_made_secret")
         context = {
             **self.admin_site.each_context(request),
@@ -143,7 +144,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
 
     @admin.display(description="state")
     def state(self, obj: ApiToken) -> str:
-        """Whether it can be used, and why not."""
+        """The state of the token: `in use`, or why it cannot be used."""
         if obj.revoked_at is not None:
             return "revoked"
         if obj.expires_at is not None and obj.expires_at <= timezone.now():
@@ -154,7 +155,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
 
     @admin.action(description="Revoke the selected API tokens", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        """End them for good."""
+        """Revoke the selected tokens. This cannot be undone."""
         chosen = list(queryset.filter(revoked_at=None))
         for token in chosen:
             self._revoke(request, token)
@@ -169,7 +170,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
         self.log_change(request, token, "Revoked.")
 
     def get_urls(self) -> list[Any]:
-        """With the page that asks before it revokes."""
+        """Add the page that asks for confirmation before a token is revoked."""
         view = self.admin_site.admin_view(self.revoke_view)
         own = path("<int:token_id>/revoke/", view, name="rowkeeper_accounts_apitoken_revoke")
         return [own, *super().get_urls()]
@@ -181,7 +182,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """With the rules that name the token, as far as the user may see them."""
+        """Add the rules that name the token, as far as the user may see them."""
         token = self.get_object(request, object_id)
         sees = token is not None and self.has_view_permission(request, token)
         uses = UsesOfToken.of(token, request.user) if token is not None and sees else None
@@ -190,7 +191,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
         )
 
     def revoke_view(self, request: HttpRequest, token_id: int) -> HttpResponse:
-        """Ask whether the token is to be revoked, and with a POST revoke it."""
+        """Ask for confirmation to revoke the token; a POST revokes it."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         token = self.get_object(request, str(token_id))
@@ -215,7 +216,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
 
 @admin.register(LoginSession)
 class LoginSessionAdmin(OwnFilters, _SessionAdmin):
-    """Who is signed in. Nothing can be changed; to delete a session is to end it."""
+    """Who is signed in. Sessions cannot be changed; deleting a session ends it."""
 
     list_display = ["__str__", "data_source", "shown_entry_id", "created_at", "last_seen_at"]
     list_select_related = ["data_source", "entry"]
@@ -230,26 +231,26 @@ class LoginSessionAdmin(OwnFilters, _SessionAdmin):
         return str(obj.entry_id)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Sessions are begun by signing in."""
+        """Sessions are created by signing in only."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: LoginSession | None = None) -> bool:
-        """There is nothing to change about one."""
+        """Sessions cannot be changed."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: LoginSession | None = None) -> bool:
-        """A session always goes with its row and its data source."""
+        """A session can always be deleted together with its entry or its data source."""
         return not _on_own_pages(self, request) or super().has_delete_permission(request, obj)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """One action to end sessions is enough."""
+        """Remove Django's own delete action, since `end` does that."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
     @admin.action(description="End the selected sessions", permissions=["delete"])
     def end(self, request: HttpRequest, queryset: QuerySet[LoginSession]) -> None:
-        """Sign these people out."""
+        """Sign these users out."""
         count = queryset.count()
         queryset.delete()
         self.message_user(request, f"Ended: {count}.")

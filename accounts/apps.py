@@ -14,7 +14,7 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and listen to how sign-ins end."""
+        """Register the system checks, and connect the signals of sign-ins."""
         from . import (
             backends,
             checks,  # noqa: F401

@@ -1,4 +1,4 @@
-"""From a request to an Identity: the one answer to "who is asking"."""
+"""From a request to an Identity: the only place that decides who sends a request."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ _BESIDE = "_rowkeeper_beside"
 
 
 def source_beside(request: HttpRequest) -> Beside | None:
-    """The data source that was read together with the credential, if one was to be."""
+    """The data source that was read together with the credential, or None."""
     return request.__dict__.get(_BESIDE)
 
 
 def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
-    """Who is asking; ANONYMOUS without any credential. `beside` is read along, if it can be.
+    """The identity of a request; ANONYMOUS without any credential.
 
-    Raises `CredentialInvalid` for a bad credential, or two that stand for different identities,
+    If `beside` is given, the statement that looks a token up also reads that data source.
+
+    Raises `CredentialInvalid` for a bad credential or for two that stand for different identities,
     and `CsrfMissing` for the site's own session without its CSRF token.
     """
     if is_forced(request):
@@ -50,7 +52,7 @@ def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
 def identity_now(request: HttpRequest, beside: Beside | None = None) -> Identity | None:
     """The identity that the request's credential has now; None if it is no longer valid.
 
-    `beside` is read in the same statement if there is a token. What was read before does not count.
+    `beside` is read in the same statement if there is a token. Nothing read earlier is reused.
     """
     if is_forced(request):
         return _forced_identity(request)
@@ -62,14 +64,16 @@ def identity_now(request: HttpRequest, beside: Beside | None = None) -> Identity
 
 
 def read_again(request: HttpRequest) -> None:
-    """Forget who was found to be signed in to the site, where that is what the request presents."""
+    """Read again who is signed in to the site, if the request has no other credential."""
     if not is_forced(request) and not extract_secrets(request):
         django_user.read_again(request)
 
 
 def confirm(request: HttpRequest, identity: Identity, source: Source, alone: bool) -> None:
-    """Lock a data source for a write, and check that it and the caller are as they were when the
-    write was decided. This is the first thing in the transaction of a write.
+    """Lock a data source for a write, and check that it and the caller have not changed since.
+
+    Both must be as they were when the write was decided. This is the first step of the
+    transaction of a write.
 
     Raises `Changed` if either differs.
     """
@@ -90,7 +94,7 @@ def _locked_on_sqlite(request: HttpRequest, source_id: int, alone: bool) -> _Loc
 
 
 def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
-    """In one statement, if the request has one token, and nobody has to be waited for."""
+    """Lock and read in one statement if the request has one token and no other lock is held."""
     secrets = () if is_forced(request) else extract_secrets(request)
     if len(secrets) == 1:
         beside = Beside(source_id, "id", "NO KEY UPDATE" if alone else "SHARE")
@@ -98,14 +102,14 @@ def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> 
         if beside.is_read:
             return beside.source, who
     now = registry.locked(source_id, alone)
-    # After the lock: the credential may end while others are waited for.
+    # Read after the lock is taken: the credential may end while this request waits for others.
     return now, identity_now(request)
 
 
 def is_forced(request: HttpRequest) -> bool:
-    """Whether a test has set who is asking, by Django REST framework's `force_authenticate`.
+    """Whether a test has set the identity by Django REST framework's `force_authenticate`.
 
-    No client can: the function sets attributes of the request object.
+    A client cannot do that: the function sets attributes of the request object.
     """
     return (
         getattr(request, "_force_auth_user", None) is not None
@@ -114,7 +118,7 @@ def is_forced(request: HttpRequest) -> bool:
 
 
 def _forced_identity(request: HttpRequest) -> Identity:
-    """Who a test says is asking: a token of ours or an Identity, otherwise the Django user."""
+    """The identity that a test has set: an API token, an Identity or else a Django user."""
     token: Any = getattr(request, "_force_auth_token", None)
     if isinstance(token, Identity):
         return token
@@ -145,14 +149,14 @@ def _identity_now(secret: str, beside: Beside | None) -> Identity | None:
 
 
 def _named_in_url(request: Request) -> Beside | None:
-    """The data source that the address names; what may be wrong with that is said later."""
+    """The data source that the URL names; None if it is not valid, which is reported later."""
     text = (request.parser_context or {}).get("kwargs", {}).get("reference")
     return None if text is None else _beside(request._request, text)
 
 
 def is_by_name(request: HttpRequest) -> bool:
-    """Whether the address names its data source, digits and all: `?dsn`."""
-    # Most have no query, and to read none takes as long.
+    """Whether the URL names its data source by name, even if that is all digits (`?dsn`)."""
+    # Most requests have no query string. Checking that first avoids parsing one.
     return bool(request.META.get("QUERY_STRING")) and "dsn" in request.GET
 
 
@@ -164,8 +168,9 @@ def _beside(request: HttpRequest, reference: str) -> Beside | None:
 
 
 def expected_of(request: HttpRequest, reference: str) -> CachedSession | None:
-    """Who the request's one token stood for when it last came for this data source, before the
-    database is asked whether it still does. None: nothing is to be expected.
+    """The cached session of the request's only token for this data source, or None.
+
+    It has not been revalidated yet: the database must confirm that it is still valid.
     """
     if is_forced(request):
         return None
@@ -178,15 +183,15 @@ def expected_of(request: HttpRequest, reference: str) -> CachedSession | None:
 
 
 class RowkeeperAuthentication(BaseAuthentication):
-    """For Django REST framework: `request.auth` is always an Identity, that of nobody included."""
+    """Sets `request.auth` to an Identity in every case; it is ANONYMOUS without a credential."""
 
     def authenticate(self, request: Request) -> tuple[Any, Identity]:
-        """(the Django user whose rights count, the identity). Raises as `identify` does."""
+        """(the Django user whose permissions count, the identity). Raises as `identify` does."""
         beside = _named_in_url(request)
         identity = identify(request._request, beside)
         request._request.__dict__[_BESIDE] = beside
         return user_behind(identity), identity
 
     def authenticate_header(self, request: Request) -> str:
-        """What a 401 names as the way to authenticate."""
+        """The scheme that a 401 response names in `WWW-Authenticate`."""
         return "Bearer"

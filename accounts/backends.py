@@ -1,15 +1,16 @@
-"""The limits of sign-ins for Django's own users: the admin's sign-in, and every other page that
-calls `django.contrib.auth.authenticate`.
+"""The sign-in limits of Django users, for all callers of `django.contrib.auth.authenticate`.
 
-`SignInLimits` comes first in `AUTHENTICATION_BACKENDS`. It lets nobody in; it stops an attempt that
-is over a limit before another backend compares the password. Where django-axes is installed, it
-leaves that to django-axes.
+They cover the admin's sign-in page and every other page that authenticates with a password.
 
-An attempt counts as failed from its beginning, so that many at the same time are limited as if they
-came one by one. Django sends `user_login_failed` for a failure, and the attempt stays counted. For
-a success it sends nothing, unless the caller signs the user in: authentication by HTTP Basic and
-token endpoints only call `authenticate`. So an attempt without that signal is put back as soon as
-the same thread or task calls `authenticate` again, or the request ends.
+`SignInLimits` comes first in `AUTHENTICATION_BACKENDS`. It authenticates nobody: it stops an
+attempt that is over a limit before another backend compares the password. If django-axes is
+installed, it leaves that to django-axes.
+
+An attempt counts as failed from its start, so that concurrent attempts are limited as if they
+came one after the other. Django sends `user_login_failed` for a failure, and the attempt stays
+counted. It sends nothing for a success unless the caller signs the user in: HTTP Basic
+authentication and token endpoints only call `authenticate`. An attempt without that signal is
+therefore undone as soon as the same thread or task calls `authenticate` again, or the request ends.
 """
 
 from __future__ import annotations
@@ -37,59 +38,63 @@ from .login.throttle import Attempt, begin_attempt
 
 PATH = "rowkeeper.accounts.backends.SignInLimits"
 AXES = "axes"
-# The attempt of this thread or task whose outcome is not known yet. It is not held by the request:
-# several tasks can authenticate for one request at the same time. A list, so that tasks that Django
-# starts to send a signal can take it; each attempt has a list of its own.
+# The attempt of this thread or task whose outcome is not known yet. It is not stored in the
+# request, since several tasks can authenticate for one request at the same time. It is in a list so
+# that tasks that Django starts to send a signal can take it out; each attempt has its own list.
 _open: ContextVar[list[Attempt] | None] = ContextVar("rowkeeper_attempt", default=None)
 
 
 class SignInLimits:
     """An authentication backend that refuses attempts over the limits of sign-ins.
 
-    It has neither users nor permissions, and so no `get_user`: Django's test client and `login`
-    must not take it for a backend that users come from.
+    It has neither users nor permissions, and therefore no `get_user`: Django's test client and
+    `login` must not take it for a backend that provides users.
     """
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
-        """Count an attempt with a password. Raises `PermissionDenied` over a limit, and where the
-        attempt cannot be counted: Django then asks no other backend.
+        """Count an attempt with a password.
+
+        Raises `PermissionDenied` over a limit, and if the attempt cannot be counted. Django then
+        asks no other backend.
         """
         if _is_counted(request, credentials):
             put_back()
             _open.set([_begin(request, credentials)])
 
     async def aauthenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
-        """As `authenticate`, for asynchronous views."""
+        """The asynchronous version of `authenticate`."""
         if _is_counted(request, credentials):
             await sync_to_async(put_back)()
-            # Set by this task, which the outcome will be told to.
+            # Set by this task, because the signal of the outcome is sent to it.
             attempt = await sync_to_async(_begin)(request, credentials)
             _open.set([attempt])
 
 
 def signed_in(**kwargs: Any) -> None:
-    """Receives `user_logged_in`: the attempt was no failure, and earlier ones are forgotten."""
+    """Receive `user_logged_in`: undo the attempt and reset the earlier failures."""
     attempt = _taken()
     if attempt is not None:
         attempt.succeeded()
 
 
 def failed(**kwargs: Any) -> None:
-    """Receives `user_login_failed`: the attempt stays counted."""
+    """Receive `user_login_failed`: the attempt stays counted."""
     _taken()
 
 
 def put_back(**kwargs: Any) -> None:
-    """Receives `request_finished`: an attempt that has not failed by now was right."""
-    # Nearly every request ends without one.
+    """Receive `request_finished`: undo an attempt that has not failed by now."""
+    # Nearly every request ends without an open attempt.
     attempt = _taken() if _open.get() else None
     if attempt is not None:
         attempt.undo()
 
 
 def keep_if_unknown(**kwargs: Any) -> None:
-    """Receives `got_request_exception`: if `authenticate` itself failed with an error, such as that
-    of another backend, nobody knows whether the password was right. The attempt stays counted.
+    """Receive `got_request_exception`: keep an attempt counted if `authenticate` raised an error.
+
+    After such an error, for example in another backend, it is not known whether the password was
+    right.
     """
     trace = sys.exc_info()[2]
     if trace is None:
@@ -105,7 +110,7 @@ def keep_if_unknown(**kwargs: Any) -> None:
 
 
 def connect() -> None:
-    """Called once, when the app is ready."""
+    """Connect the signals. Called once, when the app is ready."""
     for signal, receiver in (
         (user_logged_in, signed_in),
         (user_login_failed, failed),
@@ -116,7 +121,7 @@ def connect() -> None:
 
 
 def _taken() -> Attempt | None:
-    """The attempt whose outcome is not known yet, for one caller only."""
+    """Remove and return the attempt whose outcome is not known yet; only one caller gets it."""
     try:
         return (_open.get() or []).pop()
     except IndexError:
@@ -124,7 +129,7 @@ def _taken() -> Attempt | None:
 
 
 def _is_counted(request: HttpRequest | None, credentials: dict[str, Any]) -> TypeGuard[HttpRequest]:
-    """Without a request, it is code of the project that asks, and not a visitor."""
+    """Attempts without a request come from the project's code, not from a visitor."""
     return request is not None and "password" in credentials and not apps.is_installed(AXES)
 
 
@@ -140,7 +145,7 @@ def _begin(request: HttpRequest, credentials: dict[str, Any]) -> Attempt:
 
 
 def _name_in(credentials: dict[str, Any]) -> str:
-    """The name that an attempt is for: spellings that differ by case count together."""
+    """The name that an attempt is for, case-folded so that its spellings count together."""
     for field in ("username", get_user_model().USERNAME_FIELD, "email", "login"):
         name = credentials.get(field)
         if name:
@@ -149,8 +154,8 @@ def _name_in(credentials: dict[str, Any]) -> str:
 
 
 def _tell(request: HttpRequest, text: str) -> None:
-    """Say it on the page, which otherwise calls the password wrong."""
-    # A request of Django REST framework is not one of Django's, and has no page.
+    """Show a message on the page, which otherwise says that the password is wrong."""
+    # A request of Django REST framework is not an HttpRequest, and has no page.
     with suppress(TypeError):
         messages.error(request, text, fail_silently=True)
 

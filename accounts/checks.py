@@ -1,4 +1,4 @@
-"""System checks of who can sign in and how."""
+"""System checks of who can sign in, and how."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rowkeeper.datasources.conf import setting
 from .backends import AXES, PATH
 from .verified_email import ALLAUTH, hook
 
-# Apps that let visitors create a Django user, or bring in users with an address that somebody
-# else's server states.
+# Apps that let visitors create a Django user, or that create users with an address that an external
+# server states.
 SELF_REGISTRATION = frozenset(
     {
         "dj_rest_auth.registration",
@@ -36,7 +36,7 @@ SELF_REGISTRATION = frozenset(
 
 @register()
 def check_verified_email(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Can the project say whether the address of a Django user is verified?"""
+    """Check that the project can say whether the address of a Django user is verified."""
     path = setting("EMAIL_VERIFIED")
     if path is not None:
         return _problems_with_hook(path)
@@ -75,7 +75,7 @@ def _unverified_sign_up(names: Iterable[str]) -> list[CheckMessage]:
 
 @register()
 def check_sign_in_of_django_users(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Are failed sign-ins of Django users limited?"""
+    """Check that failed sign-ins of Django users are limited."""
     backends = list(settings.AUTHENTICATION_BACKENDS)
     if apps.is_installed(AXES) or backends[:1] == [PATH]:
         return []
@@ -91,7 +91,7 @@ def check_sign_in_of_django_users(app_configs: object, **kwargs: object) -> list
 
 @register(deploy=True)
 def check_proxy(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Is a proxy declared to Django, and not to the limits of sign-ins?"""
+    """Check that a proxy that is declared to Django is also declared to the sign-in limits."""
     declared = [
         name
         for name in ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT")
@@ -111,7 +111,7 @@ def check_proxy(app_configs: object, **kwargs: object) -> list[CheckMessage]:
 
 @register()
 def check_cache_counts(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Does the cache of the sign-in limits count at all?"""
+    """Check that the cache of the sign-in limits stores anything."""
     if _cache_class() is None or not issubclass(_cache_class() or BaseCache, DummyCache):
         return []
     return [
@@ -125,7 +125,7 @@ def check_cache_counts(app_configs: object, **kwargs: object) -> list[CheckMessa
 
 @register(deploy=True)
 def check_cache_is_shared(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Does the cache of the sign-in limits count what all processes do at the same time?"""
+    """Check that the cache of the sign-in limits counts the attempts of all processes."""
     found = _cache_class()
     if found is None or issubclass(found, DummyCache):
         return []
@@ -149,7 +149,7 @@ _ANOTHER_CACHE = (
 
 
 def _in_each_process() -> CheckMessage:
-    """A warning where several processes are asked for; elsewhere they cannot be seen from here."""
+    """A warning if several processes are configured; otherwise an info, as it is not known here."""
     workers = os.environ.get("WEB_CONCURRENCY", "").strip()
     kind = Warning if workers.isdigit() and int(workers) > 1 else Info
     return kind(

@@ -20,8 +20,8 @@ _IPV6_SITE_BITS = 48
 def client_address(request: HttpRequest) -> str:
     """The address that a request came from, as far as it can be known for certain.
 
-    `X-Forwarded-For` counts only as far as proxies of one's own appended to it: with n proxies,
-    the n-th address from the right. The client chose everything to the left of it.
+    `X-Forwarded-For` counts only as far as the site's own proxies appended to it: with n proxies,
+    the n-th address from the right. The client can choose everything to the left of it.
     """
     proxies = setting("TRUSTED_PROXIES")
     header = request.META.get("HTTP_X_FORWARDED_FOR", "")
@@ -36,7 +36,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def network_of(address: str) -> str:
-    """The network that limits count a client by: its IPv4 address, or the /64 of its IPv6 one."""
+    """The network that limits count a client by: its IPv4 address, or its IPv6 /64."""
     parsed = _parsed(address)
     if parsed is None:
         return address
@@ -48,7 +48,7 @@ def network_of(address: str) -> str:
 
 
 def site_of(address: str) -> str | None:
-    """The /48 of an IPv6 address, which one subscriber may have all of; None for any other."""
+    """The /48 of an IPv6 address, which one subscriber may own; None for any other address."""
     parsed = _parsed(address)
     if parsed is None or parsed.version == 4 or parsed.ipv4_mapped:
         return None
@@ -57,7 +57,7 @@ def site_of(address: str) -> str | None:
 
 @memoize(1)
 def _warn_of_undeclared_proxy() -> None:
-    """Once in each process: every client could repeat it at will."""
+    """Log this once in each process: otherwise any client could flood the log."""
     logger.warning(
         "A request has the header X-Forwarded-For, but TRUSTED_PROXIES is 0. If a proxy stands in "
         "front of this site, all its clients share one limit of failed sign-ins: set "

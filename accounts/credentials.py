@@ -1,4 +1,4 @@
-"""What a request presents to show who is asking: the secrets in it, not yet looked up."""
+"""The secrets that a request presents as credentials, before they are looked up."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .tokens import is_secret
 
 
 def extract_secrets(request: HttpRequest) -> tuple[str, ...]:
-    """The distinct secrets that the request presents; none where it has no credential.
+    """The distinct secrets that the request presents; empty without any credential.
 
-    Headers come first: with one, nothing else is read. A query or a cookie counts only where the
-    settings say so. Raises `CredentialInvalid` for a `Bearer` credential that is no token.
+    If a header has one, the query and the cookie are not read; and those count only if the
+    settings say so. Raises `CredentialInvalid` for a `Bearer` credential that is not a token.
     """
-    # Not by `request.headers`, which would be made of all of them for two.
+    # Not `request.headers`, which would copy all headers to read two.
     own = request.META.get("HTTP_AUTH_TOKEN", "").strip()
     header = request.META.get("HTTP_AUTHORIZATION")
     bearer = _bearer(header) if header else ""
@@ -34,7 +34,7 @@ def extract_secrets(request: HttpRequest) -> tuple[str, ...]:
 
 
 def _bearer(header: str) -> str:
-    """The secret of an `Authorization` header; of another scheme, or of none, nothing."""
+    """The secret of an `Authorization` header; `""` for another scheme, or without a value."""
     scheme, _, value = header.strip().partition(" ")
     value = value.strip()
     if scheme.lower() != "bearer" or not value:
@@ -43,7 +43,7 @@ def _bearer(header: str) -> str:
 
 
 def _out_of_base64(value: str) -> str:
-    """The secret whose base64 this is, in either alphabet, padded or not."""
+    """Decode a secret from base64, in the standard or the URL-safe alphabet, padded or not."""
     plain = value.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         secret = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode("ascii")

@@ -1,4 +1,4 @@
-"""The Django user behind an identity, read at most once a request, and only where it is needed."""
+"""The Django user behind an identity, read at most once a request, and only when needed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .identity import Identity
 
 
 def lazy_user(user_id: Any) -> Any:
-    """The active Django user of this id, read when first looked at; None for no id."""
+    """The active Django user with this id, read on first access; None without an id."""
     return None if user_id is None else SimpleLazyObject(lambda: _active_user(user_id))
 
 
 def user_behind(identity: Identity) -> Any:
-    """The Django user whose rights count, or Django's AnonymousUser, who has none."""
+    """The Django user whose permissions count; AnonymousUser, who has none, without one."""
     if identity.django_user is not None:
         return identity.django_user
     return (

@@ -1,39 +1,39 @@
-"""How a request can fail over who is asking. `rules.api.errors` gives each code its status."""
+"""The failures of authentication and permissions. `rules.api.errors` maps codes to statuses."""
 
 from __future__ import annotations
 
 from rowkeeper.datasources.errors import Failure
 
-# The same to everyone who is not signed in, whether what they ask for exists or not.
+# The message is the same for everyone who is not signed in, whether or not the object exists.
 SIGN_IN = "this needs a login or an API token"
 
 
 class CredentialInvalid(Failure):
-    """A credential was presented, and it is unknown, wrong, expired or revoked."""
+    """A credential was presented that is unknown, wrong, expired or revoked."""
 
     code = "auth.invalid"
 
 
 class LoginRequired(Failure):
-    """No credential at all, and the action needs one."""
+    """The request has no credential, and the action needs one."""
 
     code = "auth.required"
 
 
 class PermissionMissing(Failure):
-    """The caller is known, and lacks the permission of a management action."""
+    """The caller is known, but lacks the permission for a management action."""
 
     code = "auth.forbidden"
 
 
 class CsrfMissing(Failure):
-    """The site's own session came without the token that shows that the site's page sent it."""
+    """The site's own session came without the CSRF token, so another site may have sent it."""
 
     code = "auth.csrf"
 
 
 class TooMany(Failure):
-    """Too many attempts; `retry_after` seconds from now there may be another."""
+    """Too many attempts; another may be made in `retry_after` seconds."""
 
     code = "request.limited"
 

@@ -1,4 +1,4 @@
-"""Who asks, as a value. Made on the server from the presented credential, and from nothing else."""
+"""Who sends a request, as a value made on the server from the presented credential only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The one who asks, as rules see it.
+    """Who sends a request, as rules see it.
 
-    `user`: column -> value of the session, or None where nobody is signed in.
+    `user`: `{column: value}` of the session, or None if nobody is signed in.
     `token_id`: the API token's integer id. `app_id`: the app of the token or session.
-    `entry_id`, `source_id`: the row that a session of a sign-in data source stands for.
-    `django_user_id`: whose rights count on the elevated endpoints; `django_user` is that user, read
-    when first looked at. Rules never see it, and it makes no difference to who is who.
+    `entry_id`, `source_id`: the entry and the sign-in data source that a session belongs to.
+    `django_user_id`: the user whose permissions count on the management endpoints. `django_user` is
+    that user, read on first access. Rules never see it, and comparisons ignore it.
     """
 
     user: Mapping[str, Any] | None = None
@@ -28,7 +28,7 @@ class Identity:
 
     @property
     def is_anonymous(self) -> bool:
-        """True where no credential was presented at all."""
+        """True if no credential was presented."""
         return self.user is None and self.token_id is None
 
 

@@ -25,11 +25,11 @@ class App(models.Model):
 
 
 class ApiToken(models.Model):
-    """A credential for programs. Only its digest is kept; `allow.tokens` names its id."""
+    """A credential for programs. Only its digest is stored; `allow.tokens` names its id."""
 
     name = models.CharField(max_length=255)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    # The last characters of the token, to tell tokens apart by.
+    # The last characters of the token, so that people can distinguish tokens.
     hint = models.CharField(max_length=8, editable=False)
     app = models.ForeignKey(App, on_delete=models.PROTECT, null=True, blank=True)
     user = models.ForeignKey(
@@ -53,12 +53,12 @@ class ApiToken(models.Model):
 
 
 class LoginSession(models.Model):
-    """Somebody who signed in against a data source."""
+    """The session of a user who signed in against a data source."""
 
     digest = models.CharField(max_length=64, unique=True, editable=False)
     data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE)
     entry = models.ForeignKey(Entry, on_delete=models.CASCADE)
-    # Of the address and the password hash at sign-in: a session ends where either changes.
+    # Of the address and the password hash at sign-in: the session ends if either changes.
     fingerprint = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_seen_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -71,7 +71,7 @@ class LoginSession(models.Model):
 
     @property
     def address(self) -> str:
-        """The address in the row as it is now; the row's other columns are nobody's business."""
+        """The current address in the entry. The admin does not show the entry's other columns."""
         source = self.data_source
         login = login_of(source.definition)
         if login is None or login.email_column in source.secret_columns:

@@ -1,5 +1,6 @@
-"""Rights on the management of data sources, for an Identity: who has them, and the two failures
-of who has not. `datasources.permissions.rights` says what they are.
+"""Permissions of an Identity to manage data sources, and the two failures without them.
+
+`datasources.permissions.rights` defines the permissions.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from .django_users import user_behind
 from .errors import SIGN_IN, LoginRequired, PermissionMissing
 from .identity import Identity
 
-# What may be given for one data source alone, and what is site-wide only: who says where people
-# sign in could make any identity there is.
+# OBJECT_RIGHTS can be given for one data source; "add" and "set_login" are site-wide only. A user
+# who decides where people sign in could create any identity.
 ACTIONS = (*rights.OBJECT_RIGHTS, "add", "set_login")
 
 
 def may(identity: Identity, action: str, data_source: DataSource | None = None) -> bool:
-    """Whether the identity may do this to the data source; without one, to all of them.
+    """Whether the identity may perform the action on the data source; without one, on all of them.
 
-    Raises `ValueError` for an action that is none.
+    Raises `ValueError` for an unknown action.
     """
     if action not in ACTIONS:
         raise ValueError(f"`{action}` is no action on a data source; there are {ACTIONS}")
@@ -31,7 +32,7 @@ def may(identity: Identity, action: str, data_source: DataSource | None = None) 
 
 
 def require(identity: Identity, action: str, data_source: DataSource | None = None) -> None:
-    """Nothing, where the identity may do this to the data source.
+    """Return if the identity may perform the action on the data source, and raise otherwise.
 
     Raises `LoginRequired` without any credential, and `PermissionMissing` with one.
     """
@@ -52,7 +53,7 @@ def visible_sources(identity: Identity) -> QuerySet[DataSource]:
 
 
 def grant_all(user_id: int, data_source: DataSource) -> None:
-    """Give who made a data source every right on it that can be given for one alone."""
+    """Give the user who created a data source every permission that is given per data source."""
     user = get_user_model()._default_manager.get(pk=user_id)
     for right in rights.OBJECT_RIGHTS:
         assign_perm(rights.permission(right), user, data_source)

@@ -1,7 +1,7 @@
-"""What a client is told of the one it signed in as: the JSON of `/v1/user` and `/v1/session`.
+"""What a client learns about its own user: the JSON of `/v1/user` and `/v1/session`.
 
-What rules see of a user stays on the server. Told are the address, what a select shows the user
-of their own entry, and the columns that the data source's definition names for it.
+What rules see of a user stays on the server. The client gets the email, the columns that a select
+shows the user of their own entry, and the columns that the data source's definition lists for it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 def told_columns(
     identity: Identity, login: Login, visible: Mapping[str, Any] = NOTHING
 ) -> dict[str, Any]:
-    """The columns of their row that somebody who signed in is told.
+    """The columns of their own entry that a signed-in user gets, as `{column: value}`.
 
-    `visible`: what a select by the same identity shows of that entry.
+    `visible`: the columns that a select by the same identity shows of that entry.
     """
     user = identity.user or NOTHING
     names = (login.email_column, *login.session_columns)
@@ -34,10 +34,10 @@ def told_columns(
 def user_body(
     identity: Identity, login: Login | None = None, visible: Mapping[str, Any] = NOTHING
 ) -> dict[str, Any]:
-    """`{"id", "email", "fullName", "firstName", "lastName", "type"}` of whoever is asking.
+    """`{"id", "email", "fullName", "firstName", "lastName", "type"}` of an identity.
 
-    `login` and `visible` are wanted for those who signed in against a data source, as in
-    `told_columns`. The identity is not that of nobody.
+    `login` and `visible` are needed for users who signed in against a data source, as in
+    `told_columns`. The identity must not be anonymous.
     """
     if identity.user is None:
         return _token_body(identity.token_id)

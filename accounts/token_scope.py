@@ -1,6 +1,7 @@
-"""Where API tokens are used.
+"""The places that use API tokens.
 
-Rules name tokens, and the admin of tokens does not know rules: the app of the rules registers here.
+Rules name tokens, but the admin of tokens must not import rules. The app of the rules registers
+here.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ from typing import Any, TypeAlias
 
 from .models import ApiToken
 
-# Takes a token and the user who asks. Returns lines of text, and whether there can be more that
-# this user may not see.
+# Takes a token and the user who sees the result. Returns lines of text, and whether there may be
+# more that this user may not see.
 Uses: TypeAlias = Callable[[ApiToken, Any], tuple[list[str], bool]]
 _registered: list[Uses] = []
 
 
 def register(uses: Uses) -> None:
-    """Add a place where tokens can be used. Adding it twice is the same as once."""
+    """Add a function that finds uses of a token. Adding it twice has no further effect."""
     if uses not in _registered:
         _registered.append(uses)
 
 
 @dataclass(frozen=True, slots=True)
 class UsesOfToken:
-    """What uses a token, as far as a user may know; `hidden`: there can be more."""
+    """The uses of a token that a user may see. `hidden`: there may be others."""
 
     lines: list[str]
     hidden: bool
 
     @classmethod
     def of(cls, token: ApiToken, user: Any) -> UsesOfToken:
-        """From all that is registered."""
+        """Collect the uses from all registered functions."""
         found = [uses(token, user) for uses in _registered]
         return cls([line for lines, _ in found for line in lines], any(more for _, more in found))

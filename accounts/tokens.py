@@ -1,7 +1,7 @@
-"""Secrets: how they are made, what is kept of them, and API tokens from the cradle to the grave.
+"""Secrets: how they are generated and stored, and the life cycle of API tokens.
 
-A secret is a prefix and 32 random bytes. Nobody guesses one, so a plain SHA-256 is all that is
-kept: a password hash would cost a quarter of a second on each request.
+A secret is a prefix and 32 random bytes. It cannot be guessed, so a plain SHA-256 of it is enough:
+a password hash would cost a quarter of a second on each request.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _HINT_LENGTH = 4
 
 
 def new_secret(prefix: str) -> str:
-    """A secret that nobody has seen yet."""
+    """Generate a secret with this prefix."""
     return prefix + secrets.token_urlsafe(32)
 
 
 def is_secret(text: str) -> bool:
-    """Whether a text has the form of a token of either kind."""
+    """Whether a text has the form of an API token or a session token."""
     return _SECRET.fullmatch(text) is not None
 
 
 def digest(secret: str) -> str:
-    """What is kept of a secret: its SHA-256 in hexadecimal digits."""
+    """The stored form of a secret: its SHA-256 in hexadecimal digits."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def seal(token: ApiToken) -> str:
-    """Give a token that is not stored yet its secret, which is returned and kept nowhere."""
+    """Give an unsaved token its secret. Returns the secret, which is not stored anywhere."""
     secret = new_secret(API_PREFIX)
     token.digest, token.hint = digest(secret), secret[-_HINT_LENGTH:]
     return secret
@@ -46,9 +46,9 @@ def seal(token: ApiToken) -> str:
 def create_api_token(
     name: str, app: App | None = None, user: Any = None, expires_at: datetime | None = None
 ) -> tuple[ApiToken, str]:
-    """A new API token and its secret, which cannot be had again.
+    """Create an API token. Returns it and its secret, which cannot be read again later.
 
-    `user` is the Django user whose rights the token carries on the management endpoints.
+    `user` is the Django user whose permissions the token carries on the management endpoints.
     Raises `ValidationError` for a name that cannot be stored.
     """
     token = ApiToken(name=name, app=app, user=user, expires_at=expires_at)
@@ -59,6 +59,6 @@ def create_api_token(
 
 
 def revoke(token: ApiToken) -> None:
-    """End a token for good; one that was revoked before keeps its time."""
+    """Revoke a token. One that was revoked before keeps its time of revocation."""
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
     token.refresh_from_db(fields=["revoked_at"])

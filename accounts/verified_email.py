@@ -1,7 +1,7 @@
 """Whether the email address of a Django user is known to belong to that user.
 
-Anyone can sign up with somebody else's address. Where a project lets people do that, an address
-counts only once its owner has confirmed it.
+Anyone can sign up with somebody else's address. If a project allows that, an address only counts
+once its owner has confirmed it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ALLAUTH = "allauth.account"
 def is_verified(user: Any) -> bool | None:
     """Whether the user's current email address is verified; None if the project cannot say.
 
-    `ROWKEEPER["EMAIL_VERIFIED"]` answers if it is set. Otherwise the table of django-allauth does,
-    if that app is installed. Raises `ImproperlyConfigured` if the setting names no callable.
+    `ROWKEEPER["EMAIL_VERIFIED"]` decides if it is set; otherwise the table of django-allauth, if
+    that app is installed. Raises `ImproperlyConfigured` if the setting does not name a callable.
     """
     path = setting("EMAIL_VERIFIED")
     if path is not None:
@@ -52,10 +52,10 @@ def hook(path: str) -> Callable[[Any], Any]:
 
 
 def _is_verified_by_allauth(user: Any) -> bool:
-    """Whether allauth has the current address of this user as verified.
+    """Whether allauth has this user's current address as verified.
 
-    An address without a row has never been confirmed: a user can also get one by a form of the
-    project's own.
+    An address without a row has never been confirmed, as users can also get one through a form of
+    the project.
     """
     email = getattr(user, user.get_email_field_name(), "")
     addresses = apps.get_app_config("account").get_model("EmailAddress")._default_manager
@@ -64,9 +64,9 @@ def _is_verified_by_allauth(user: Any) -> bool:
 
 
 def _is_same(first: str, second: str) -> bool:
-    """Whether two addresses are the same. The case of ASCII letters does not count.
+    """Whether two addresses are equal, ignoring the case of ASCII letters.
 
-    Not left to the database: there, an `\u0131` in upper case is an `i` in upper case.
+    Not compared in the database, where the upper case of `\u0131` is that of `i`.
     """
     ascii_only = first.isascii() and second.isascii()
     return first.lower() == second.lower() if ascii_only else first == second

@@ -1,1 +1,1 @@
-"""The runnable site round the apps: settings, addresses, entry points. Not in the wheel."""
+"""The runnable site around the apps: settings, URLs, entry points. Not part of the wheel."""

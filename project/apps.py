@@ -1,4 +1,4 @@
-"""The site as an app of its own, for the command that loads the demo."""
+"""The site as an app, for the command that loads the demo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class ProjectConfig(AppConfig):
-    """No models, one command."""
+    """An app without models, with one command."""
 
     name = "project"
     label = "rowkeeper_project"

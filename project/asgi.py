@@ -1,4 +1,4 @@
-"""Where an ASGI server takes hold of the site. WSGI is several times faster: prefer it."""
+"""The ASGI application of the site. Prefer WSGI, which is several times faster."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.core.asgi import get_asgi_application
 from .warmup import settle
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-# A statement that a client's where makes costly ends, and so does a wait for a lock; those of
-# `migrate` and commands do not. A statement whose process has gone ends, too.
+# Limits the time of statements, which a client's where can make expensive, and of waits for a lock;
+# not for `migrate` and other commands. A statement also ends when its process is gone.
 os.environ.setdefault(
     "PGOPTIONS",
     "-c statement_timeout=15s -c lock_timeout=5s -c client_connection_check_interval=2s",

@@ -1,4 +1,4 @@
-"""The site's answer outside the API when something fails: the database, or anything else."""
+"""The site's answer outside the API to errors, of the database and others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = "<!doctype html><title>Not available</title><h1>Not available</h1><p>{}.<
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Django's `handler500`: a 503 and one line in the log where the database failed."""
+    """Django's `handler500`: a 503 and one line in the log if the database failed."""
     error = sys.exc_info()[1]
     failure = None if error is None else failure_of_database(error)
     if failure is None:
@@ -26,6 +26,6 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     response = HttpResponse(PAGE.format(message), status=503)
     response["Retry-After"] = str(BUSY_SECONDS)
     response["Cache-Control"] = "no-store"
-    # Django would log a traceback.
+    # Prevents Django from logging a traceback.
     response.__dict__["_has_been_logged"] = True
     return response

@@ -1,4 +1,4 @@
-"""The secret key of an installation that was given none: made once, kept in a file."""
+"""The secret key of an installation that has none in its settings: made once, kept in a file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in the file at `path`, which is made if it is not there.
+    """The secret in the file at `path`, which is created if it does not exist.
 
-    Processes that start side by side all get the same one: it is written to a file of its
-    own first and linked to its place, which fails for all but the first.
-    Raises `ImproperlyConfigured` where the file can be neither read nor made.
+    Processes that start at the same time all get the same secret: it is written to a separate file
+    first, which is then linked to `path`. Only the first link succeeds.
+
+    Raises `ImproperlyConfigured` if the file can be neither read nor created.
     """
     try:
         if not path.exists():
@@ -28,7 +29,7 @@ def kept_secret(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    """Put a new secret at `path`, readable by its owner alone, unless another did just now."""
+    """Put a new secret at `path`, readable by its owner only, unless another process just did."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

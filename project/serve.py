@@ -17,26 +17,26 @@ from project.settings import SCRIPT_NAME, TRUSTED_PROXIES
 from project.wsgi import application
 from rowkeeper.datasources.database.waiting import served_by
 
-# Few of them compute at a time; most of the others are writers that wait for each other.
+# Few of them compute at the same time. Most of the others are writers that wait for each other.
 THREADS = 16
-# At most so many connections at a time. One that is silent for so many seconds is closed.
+# The most connections at a time. One without traffic for `SILENCE` seconds is closed.
 CONNECTIONS = 500
 SILENCE = 30
-# Seconds within which the headers of a request, and then all of it, have to be there.
+# Seconds within which the headers of a request, and then all of it, must have arrived.
 HEADER_SECONDS = 15
 REQUEST_SECONDS = 120
-# Bytes of a body: a little more than what the API and an import in the admin take.
+# Bytes of a body: slightly more than the limits of the API and of an import in the admin.
 MAX_BODY = 105_000_000
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
     """One connection, which is closed if a request takes too long to arrive."""
 
-    # When the first bytes of the request came that is being received.
+    # When the first bytes of the request arrived that is being received.
     _began: float | None = None
 
     def received(self, data: bytes) -> bool:
-        """Take what has arrived, and note when its request began."""
+        """Process the data that has arrived, and note when its request began."""
         taken: bool = super().received(data)
         if self.request is None:
             self._began = None
@@ -45,7 +45,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return taken
 
     def readable(self) -> bool:
-        """Whether more is to be read. The server asks this at least once a second."""
+        """Whether to read more. The server calls this at least once a second."""
         request = self.request
         if self._began is not None and request is not None:
             limit = REQUEST_SECONDS if request.headers_finished else HEADER_SECONDS
@@ -55,7 +55,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Serve the site until the process is ended."""
+    """Serve the site until the process ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -73,11 +73,11 @@ def main() -> None:
         cleanup_interval=5,
         max_request_body_size=MAX_BODY,
         url_prefix=SCRIPT_NAME,
-        # Without a proxy nobody has set them but the client; with one, the site reads them itself.
+        # Without a proxy, only the client can have set them; with one, the site reads them itself.
         clear_untrusted_proxy_headers=not TRUSTED_PROXIES,
         ident=None,
     )
-    # A host name may have several addresses. Nothing is accepted before the server runs.
+    # A host name can have several addresses. No connection is accepted before the server runs.
     for listener in sockets.values():
         if isinstance(listener, BaseWSGIServer):
             listener.channel_class = Channel

@@ -34,17 +34,17 @@ from django.core.exceptions import ImproperlyConfigured
 from project.secret_key import kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# What the site writes: the database, the secret key.
+# The files that the site writes: the database, the secret key.
 VAR_DIR = BASE_DIR / "var"
 
 
 def _text(name: str, default: str = "") -> str:
-    """The variable, without outer blanks; what is set to nothing counts as absent."""
+    """The variable without surrounding white space; an empty one counts as absent."""
     return os.environ.get(name, "").strip() or default
 
 
 def _switch(name: str) -> bool:
-    """Whether the variable is on; a value that is neither on nor off is refused."""
+    """Whether the variable is on. Raises `ImproperlyConfigured` for another value."""
     value = _text(name, "0").lower()
     if value not in {"0", "false", "no", "off", "1", "true", "yes", "on"}:
         raise ImproperlyConfigured(f"`{name}` is `{value}`, expected `1` or `0`")
@@ -52,7 +52,7 @@ def _switch(name: str) -> bool:
 
 
 def _number(name: str, default: int, least: int) -> int:
-    """The variable as a whole number, `least` or more."""
+    """The variable as an integer. Raises `ImproperlyConfigured` if it is less than `least`."""
     value = _text(name, str(default))
     if not (value.isascii() and value.isdigit()) or int(value) < least:
         raise ImproperlyConfigured(f"`{name}` is `{value}`, expected a number from {least} on")
@@ -60,7 +60,7 @@ def _number(name: str, default: int, least: int) -> int:
 
 
 def _path(name: str) -> str:
-    """The variable as a path such as `/app`, without a slash at its end; empty for the root."""
+    """The variable as a path such as `/app`, without a trailing slash; empty for the root."""
     value = _text(name).rstrip("/")
     if value and (not value.startswith("/") or "//" in value):
         raise ImproperlyConfigured(f"`{name}` is `{value}`, expected a path such as `/app`")
@@ -94,7 +94,7 @@ SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 
-# A proxy sets or drops the headers that tell of its client; without one, anyone forges them.
+# A proxy sets or removes the headers about its client. Without a proxy, any client can forge them.
 TRUSTED_PROXIES = _number("TRUSTED_PROXIES", 0, least=0)
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -119,10 +119,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that a fault in any of the others is answered in JSON under `/v1/`, too.
+    # First, so that an error in any other middleware is also answered in JSON under `/v1/`.
     "rowkeeper.rules.api.middleware.JsonErrorMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    # What brings a token has no use for all that follows.
+    # Requests with a token need none of the following middleware.
     "rowkeeper.rules.api.middleware.TokenApiMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -152,26 +152,27 @@ TEMPLATES = [
     },
 ]
 
-# gunicorn takes the same variable. Two sites of one host do not overwrite each other's cookies.
+# gunicorn uses this variable too. Two sites on one host must not overwrite each other's cookies.
 SCRIPT_NAME = _path("SCRIPT_NAME")
 if SCRIPT_NAME:
     FORCE_SCRIPT_NAME = SCRIPT_NAME
     SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{SCRIPT_NAME}/"
 STATIC_URL = f"{SCRIPT_NAME}/static/"
-# Served from where the apps keep them: nothing is to be collected before the first start.
+# Served from the apps' folders, so that `collectstatic` is not needed.
 WHITENOISE_USE_FINDERS = True
 
 # --- Database, cache ----------------------------------------------------------------------------
 
-# FULL: what was answered as stored survives a power cut. NORMAL is faster, and can lose the last
-# writes then, but nothing if only the process ends.
+# FULL: data that was answered as stored survives a power failure. NORMAL is faster and can lose the
+# last writes then, but loses nothing if only the process ends.
 SQLITE_SYNCHRONOUS = _text("SQLITE_SYNCHRONOUS", "FULL").upper()
 if SQLITE_SYNCHRONOUS not in {"FULL", "EXTRA", "NORMAL"}:
     raise ImproperlyConfigured(
         f"`SQLITE_SYNCHRONOUS` is `{SQLITE_SYNCHRONOUS}`, expected `FULL`, `EXTRA` or `NORMAL`"
     )
-# A transaction takes its write lock when it begins, and so waits for its turn: two that read first
-# and write later would fail instead. A connection stays open, which saves a set-up per request.
+# A transaction takes its write lock when it begins, and waits for its turn. Otherwise, two
+# transactions that read first and write later would fail. Connections stay open, to save setting
+# them up again.
 _SQLITE: dict[str, Any] = {
     "ENGINE": "django.db.backends.sqlite3",
     "CONN_MAX_AGE": None,
@@ -189,9 +190,9 @@ if DATABASE_POOLER:
 
 
 def _database(url: str) -> dict[str, Any]:
-    """The database that `DATABASE_URL` names; PostgreSQL with a pool, or connections that stay."""
+    """The settings of `DATABASE_URL`; for PostgreSQL, with a pool or persistent connections."""
     if not url:
-        # Rows and password hashes: nobody else on the machine reads them.
+        # Contains entries and password hashes, so that only the owner may read it.
         VAR_DIR.mkdir(mode=0o700, exist_ok=True)
         return {**_SQLITE, "NAME": VAR_DIR / "db.sqlite3"}
     scheme = url.partition(":")[0]
@@ -217,11 +218,11 @@ def _database(url: str) -> dict[str, Any]:
 
 
 def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings of PostgreSQL: those of the URL, and what the site needs beside them."""
-    # An unknown option in the URL is refused by name when the first connection is made.
+    """The settings of PostgreSQL: those of the URL, and those that the site needs in addition."""
+    # An unknown option in the URL causes an error when the first connection is made.
     options = dict(config.get("OPTIONS", {}))
-    # Seconds to connect; then milliseconds until sent data must have arrived, and seconds until a
-    # silent connection is probed.
+    # Seconds to connect; milliseconds within which sent data must be acknowledged; and seconds
+    # until an idle connection is probed.
     options = {
         "connect_timeout": 5,
         "tcp_user_timeout": 15_000,
@@ -238,24 +239,24 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
             )
         # libpq would send it as `options`.
         os.environ.pop("PGOPTIONS", None)
-        # A statement may come to a server connection that has not prepared it, and a cursor
-        # ends with its transaction.
+        # A statement may reach a server connection that has not prepared it, and cursors end with
+        # their transaction.
         options["prepare_threshold"] = None
         return {**config, "DISABLE_SERVER_SIDE_CURSORS": True, "OPTIONS": options}
     size = _number("DATABASE_POOL", 10, least=0)
     if size:
         options["pool"] = {"min_size": 1, "max_size": size, "timeout": 10}
     else:
-        # A server with a fixed number of threads needs no pool: a connection for each thread
+        # A server with a fixed number of threads needs no pool: one connection for each thread
         # saves a tenth of a request.
         config["CONN_MAX_AGE"] = None
-    # The same few statements run on every request: planned once a connection, they cost the
-    # database about half.
+    # The same few statements run on every request. Preparing them once for each connection saves
+    # the database about half of the cost.
     options["server_side_binding"] = True
     options["prepare_threshold"] = 3
-    # For all values alike: the statements leave one sensible plan, and values would have them
-    # planned anew each time. Compiling one of thousands of conditions takes far longer than
-    # running it. What the URL and the environment say comes later, and so wins.
+    # Generic plans: the statements allow one sensible plan, while custom plans would be made each
+    # time. JIT compilation of a statement with thousands of conditions takes far longer than
+    # running it. The options of the URL and the environment come last, and take precedence.
     given = [options.get("options", ""), _text("PGOPTIONS")]
     options["options"] = " ".join(
         ["-c plan_cache_mode=force_generic_plan -c jit=off", *filter(None, given)]
@@ -271,22 +272,22 @@ CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        # Seconds for each try: a server that does not answer must not hold all threads.
+        # Seconds for each attempt: a server that does not answer must not block all threads.
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     }
     if REDIS_URL
     else {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "rowkeeper",
-        # Counters of sign-in attempts must not push one another out.
+        # Counters of sign-in attempts must not evict one another.
         "OPTIONS": {"MAX_ENTRIES": 200_000},
     }
 }
 
-# --- Who is asking ------------------------------------------------------------------------------
+# --- Authentication -----------------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = [
-    # First: it stops attempts that are over a limit.
+    # First, since it stops attempts that are over a limit.
     "rowkeeper.accounts.backends.SignInLimits",
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
@@ -318,8 +319,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # Django's own handlers would mail or hide what is meant for stderr, and its loggers have a
-    # level of their own, which would count instead of that of the root.
+    # Django's own handlers would email or suppress messages for stderr, and its loggers have their
+    # own level, which would take precedence over the root logger's.
     "loggers": {
         name: {"handlers": [], "level": LOG_LEVEL, "propagate": True}
         for name in ("django", "django.server")

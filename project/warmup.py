@@ -1,4 +1,4 @@
-"""What a process of the site does once, before its first request."""
+"""Steps of a process of the site before its first request."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from django.urls import get_resolver
 
 from rowkeeper.rules.engine.templates import warm_up
 
-# Seconds for which a thread that computes may keep the others of its process waiting. A request
-# waits again after each of its reads and writes, some ten times; Python's own 5 ms make 50 ms then.
+# The seconds after which a computing thread lets others of its process run. A request waits for
+# that after each of its reads and writes, about ten times; Python's default of 5 ms would add up to
+# 50 ms.
 SWITCH_INTERVAL = 0.001
 
 
 def settle() -> None:
-    """Load all that answers requests, take it out of what Python's collector goes through, and let
-    threads take turns more often.
+    """Import all code that answers requests, and exempt existing objects from garbage collection.
 
-    A request of many objects makes the collector look at everything there is, again and again:
-    that is most of what a body of a hundred thousand of them takes.
+    Also lets threads switch more often.
+
+    A request with many objects makes the collector scan all objects again and again, which is most
+    of the time for a body of a hundred thousand objects.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
-    # The addresses are loaded with the first request otherwise.
+    # Otherwise, the URLs would be loaded by the first request.
     _ = get_resolver().url_patterns
     warm_up()
     gc.collect()
     gc.freeze()
-    # Python collects the oldest generation when it has grown by a quarter since it was last
-    # collected. It is nearly empty here, so the next collections come soon. Requests need them:
-    # they refer to themselves, and would keep their buffers in memory.
+    # Python collects the oldest generation when it has grown by a quarter since its last
+    # collection. It is nearly empty now, so that the next collections come soon. Requests need
+    # them, since request objects refer to themselves and would keep their buffers in memory.
     gc.collect()

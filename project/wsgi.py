@@ -1,4 +1,4 @@
-"""Where a WSGI server takes hold of the site: `gunicorn project.wsgi`."""
+"""The WSGI application of the site: `gunicorn project.wsgi`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.core.wsgi import get_wsgi_application
 from .warmup import settle
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-# Its threads are few and stay: each keeps a connection of its own.
+# A WSGI server has few threads, which persist: each keeps its own connection.
 os.environ.setdefault("DATABASE_POOL", "0")
-# A statement that a client's where makes costly ends, and so does a wait for a lock; those of
-# `migrate` and commands do not. A statement whose process has gone ends, too.
+# Limits the time of statements, which a client's where can make expensive, and of waits for a lock;
+# not for `migrate` and other commands. A statement also ends when its process is gone.
 os.environ.setdefault(
     "PGOPTIONS",
     "-c statement_timeout=15s -c lock_timeout=5s -c client_connection_check_interval=2s",

@@ -14,7 +14,7 @@ class RulesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Rules that are saved one by one are checked like a list."""
+        """Connect the signals that validate rules saved one by one, and register uses of tokens."""
         from rowkeeper.accounts import token_scope
 
         from .analysis import site_credentials

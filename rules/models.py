@@ -1,5 +1,6 @@
-"""Access rules as they are stored: one row a rule, each property as it was written; and what they
-decided.
+"""Access rules as they are stored, their revisions, and the records of what they decided.
+
+Each rule is one row, with each property as it was written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rowkeeper.datasources.values.codec import dumps, loads
 
 
 class Unreadable:
-    """Stored text that is no JSON of a rule's property. No validator takes it for a value."""
+    """Stored text that is not the JSON of a rule's property. No validator accepts it as a value."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -26,10 +27,10 @@ class Unreadable:
 
 
 class WrittenJSONField(models.TextField):  # type: ignore[type-arg]
-    """JSON kept as it was written: jsonb would sort the keys of a requirement."""
+    """JSON stored as it was written, since jsonb would sort the keys of a requirement."""
 
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
-        """What was stored. SQL's NULL alone is a property that the rule does not have."""
+        """The stored value. Only NULL in SQL is a property that the rule does not have."""
         if value is None:
             return None
         try:
@@ -39,7 +40,7 @@ class WrittenJSONField(models.TextField):  # type: ignore[type-arg]
         return Unreadable(value) if found is None else found
 
     def get_prep_value(self, value: Any) -> str | None:
-        """The JSON text; None stands for a property that the rule does not have."""
+        """The JSON text; None for a property that the rule does not have."""
         if isinstance(value, Unreadable):
             return value.text
         return None if value is None else dumps(value)
@@ -49,12 +50,12 @@ class WrittenJSONField(models.TextField):  # type: ignore[type-arg]
         return self.get_prep_value(self.value_from_object(obj))
 
     def to_python(self, value: Any) -> Any:
-        """From a fixture's JSON text."""
+        """Parse the JSON text of a fixture."""
         return self.from_db_value(value, None, None) if isinstance(value, str) else value
 
 
 class AccessRule(models.Model):
-    """One rule of a data source's ordered list. Written by `rules.repository.rules` alone."""
+    """One rule of a data source's ordered list. Only `rules.repository.rules` writes it."""
 
     data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="rules")
     position = models.PositiveIntegerField()
@@ -67,7 +68,7 @@ class AccessRule(models.Model):
     require = WrittenJSONField(null=True)
     app_id = WrittenJSONField(null=True, db_column="app_ids")
     script = WrittenJSONField(null=True)
-    # Who wrote the script, and so which data sources it may look things up in; None: in none.
+    # The writer of the script, whose permissions its look-ups have. None: look-ups are refused.
     script_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -89,10 +90,10 @@ class AccessRule(models.Model):
 
 
 class ScriptWriter(models.Model):
-    """Who wrote a script that a rule of a data source has, or had.
+    """The writer of a script that a rule of a data source has, or had.
 
-    It outlives the rule: a text that comes back keeps its writer. Written by
-    `rules.repository.authorship` alone.
+    It outlives the rule, so that a text that comes back keeps its writer. Only
+    `rules.repository.authorship` writes it.
     """
 
     data_source = models.ForeignKey(
@@ -100,7 +101,7 @@ class ScriptWriter(models.Model):
     )
     # SHA-256 of the text, in hexadecimal digits.
     digest = models.CharField(max_length=64, db_index=True)
-    # None: not known, or gone. Such a script looks nothing up until somebody takes it over.
+    # None if unknown or deleted. The script's look-ups are refused until somebody takes it over.
     writer = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
@@ -118,12 +119,13 @@ class ScriptWriter(models.Model):
 
 
 class Revision(models.Model):
-    """A data source's list of rules as it was saved. It is never changed: to go back is a new
-    revision. Written by `rules.repository.rules` alone.
+    """A data source's list of rules as it was saved. Only `rules.repository.rules` writes it.
+
+    It never changes: restoring a list creates a new revision.
     """
 
     class Origin(models.TextChoices):
-        """Where the rules were saved."""
+        """How the rules were saved."""
 
         ADMIN = "admin", "the admin"
         API = "api", "the API"
@@ -133,18 +135,18 @@ class Revision(models.Model):
         FOUND = "found", "found there, from before there was a history"
 
     data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="revisions")
-    # `DataSource.revision`, once the rules were saved.
+    # `DataSource.revision` after the save.
     number = models.PositiveBigIntegerField()
     rules = WrittenJSONField()
     saved_at = models.DateTimeField(default=timezone.now)
     saved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # Who that was, once the user is gone.
+    # The username, for the time after the user is deleted.
     saved_by_name = models.CharField(max_length=254, default="", blank=True)
     origin = models.CharField(max_length=16, choices=Origin.choices)
     note = models.CharField(max_length=1000, default="", blank=True)
-    # The revision whose rules these are again.
+    # The revision whose rules were restored.
     reverts = models.PositiveBigIntegerField(null=True)
 
     class Meta:
@@ -160,35 +162,37 @@ class Revision(models.Model):
 
 
 class LoggedDecision(models.Model):
-    """A line of the decision log, without any value of a row.
+    """A line of the decision log, without any value of an entry.
 
-    Written by `rules.decision_log` alone.
+    Only `rules.decision_log` writes it.
     """
 
     data_source = models.ForeignKey(
         DataSource, on_delete=models.CASCADE, related_name="decisions", db_index=False
     )
     at = models.DateTimeField()
-    # Where it stands for `count` decisions that were too many to be listed: the id of all of them.
+    # If the line stands for `count` decisions that were too many to list, this is the id of them
+    # all.
     request_id = models.CharField(max_length=64)
     count = models.PositiveIntegerField(default=1)
     status = models.PositiveSmallIntegerField()
     operation = models.CharField(max_length=8)
-    # By what the entries were meant: `query`, `id` or `new`.
+    # How the request named its entries: `query`, `id` or `new`.
     address = models.CharField(max_length=8)
     entry_id = models.BigIntegerField(null=True)
     # The columns that the request names.
     columns = models.JSONField(default=list)
-    # Who: `anonymous`, `session`, `token` or `django`; a session's data source and row as `3:5`.
+    # The caller: `anonymous`, `session`, `token` or `django`. A session is stored as `3:5`, the ids
+    # of its data source and entry.
     kind = models.CharField(max_length=10)
     token_id = models.BigIntegerField(null=True)
     person = models.CharField(max_length=64)
     app_id = models.BigIntegerField(null=True)
-    # The rule that settled it, and what each said: [position, name, code, text].
+    # The rule that decided, and the outcome of each rule: [position, name, code, text].
     rule = models.PositiveIntegerField(null=True)
     rule_name = models.CharField(max_length=255)
     trace = models.JSONField(default=list)
-    # Milliseconds that deciding took.
+    # Milliseconds that the decision took.
     took = models.FloatField()
 
     class Meta:
@@ -205,7 +209,7 @@ class LoggedDecision(models.Model):
 
     @property
     def granted(self) -> bool:
-        """Whether the rules let it through."""
+        """Whether the rules granted the request."""
         return self.status < 400
 
 
@@ -214,15 +218,16 @@ class IdempotencyKey(models.Model):
 
     Written by `rules.access.idempotency`.
 
-    `credential` and `key` are SHA-256 digests, `request` and `state` HMACs with the secret key of
-    the site: a request may hold a password. `outcome` is JSON without any value of a row.
+    `credential` and `key` are SHA-256 digests. `request` and `state` are HMACs with the secret key
+    of the site, since a request may contain a password. `outcome` is JSON without any value of an
+    entry.
     """
 
     credential = models.CharField(max_length=64)
     key = models.CharField(max_length=64)
-    # The method, the address and the body.
+    # The method, the URL and the body.
     request = models.CharField(max_length=64)
-    # What the decision rested on; empty if it cannot be compared.
+    # What the decision depended on; empty if it cannot be compared.
     state = models.CharField(max_length=64, default="")
     outcome = models.TextField(default="")
     made_at = models.DateTimeField(default=timezone.now, db_index=True)
@@ -240,12 +245,15 @@ class IdempotencyKey(models.Model):
 
 
 class LoggedRefusal(models.Model):
-    """A request that was refused before any data source's rules were asked, or of a data source
-    that does not exist. Written by `rules.decision_log` alone, without any secret or address.
+    """A request that was refused before any data source's rules were evaluated.
+
+    Also a request for a data source that does not exist. Only `rules.decision_log` writes it,
+    without any secret or address.
     """
 
     at = models.DateTimeField()
-    # Where it stands for `count` refusals that were too many to be listed: the id of all of them.
+    # If the line stands for `count` refusals that were too many to list, this is the id of them
+    # all.
     request_id = models.CharField(max_length=64)
     count = models.PositiveIntegerField(default=1)
     status = models.PositiveSmallIntegerField()
@@ -253,9 +261,9 @@ class LoggedRefusal(models.Model):
     code = models.CharField(max_length=32)
     # What failed, as far as it is known: the credential, the sign-in, the permission...
     step = models.CharField(max_length=255)
-    # Stands for the network of the client, which it does not tell: the same text, the same network.
+    # A digest of the client's network, which does not disclose it. Equal for the same network.
     network = models.CharField(max_length=16)
-    # Who, as in `LoggedDecision`.
+    # The caller, as in `LoggedDecision`.
     kind = models.CharField(max_length=10)
     token_id = models.BigIntegerField(null=True)
     person = models.CharField(max_length=64)

@@ -1,7 +1,7 @@
-"""Counters in the cache that all processes share. They last for a window of time.
+"""Counters for a window of time, in the cache that all processes share.
 
-Each change is one atomic operation of the cache. A read followed by a write would lose what other
-requests count at the same moment.
+Each change is one atomic operation of the cache. A read followed by a write would lose what
+other requests count at the same moment.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ def now() -> float:
 
 
 def key_of(kind: str, who: str, window: int) -> str:
-    """The key of a counter in the current window of so many seconds.
+    """The key of a counter in the current window of `window` seconds.
 
-    It holds a digest, since an address may contain what the key of a cache may not.
+    It contains a digest, since an address may contain characters that cache keys may not.
     """
     hashed = hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
     return f"rowkeeper:{kind}:{hashed}:{int(now() // window)}"
 
 
 def seconds_left(window: int) -> int:
-    """The seconds until the current window ends, rounded up."""
+    """The seconds until the current window ends, at least 1."""
     return int(window - now() % window) + 1
 
 
@@ -59,7 +59,7 @@ def increment(key: str, window: int, by: int = 1) -> int:
         return None
 
     value = _in_cache(work)
-    # Some backends swallow the errors of their server, and then return None.
+    # Some backends swallow errors of their server, and then return None.
     if value.__class__ is not int or value is None:
         logger.error("The cache %r does not count: its server may be down.", setting("CACHE"))
         raise _busy()
@@ -67,7 +67,7 @@ def increment(key: str, window: int, by: int = 1) -> int:
 
 
 def decrement(key: str) -> None:
-    """Take one from a counter, if it is still there. Never raises: the window ends anyway."""
+    """Subtract one from a counter if it still exists. Never raises: the window ends anyway."""
 
     def work(cache: BaseCache) -> None:
         cache.decr(key)
@@ -88,18 +88,18 @@ def _quietly(work: Callable[[BaseCache], None]) -> None:
     try:
         _in_cache(work)
     except (Busy, ValueError):
-        # A `ValueError` says that the counter has expired.
+        # A `ValueError` means that the counter has expired.
         return
 
 
 def _in_cache(work: Callable[[BaseCache], _T]) -> _T:
-    """The result of the work. Raises `Busy` for whatever error the cache's client raises."""
+    """The result of `work`. Raises `Busy` for any error of the cache's client but ValueError."""
     try:
         return work(caches[setting("CACHE")])
     except ValueError:
         raise
     except Exception as error:
-        # Each client has exceptions of its own.
+        # Each client library has its own exceptions.
         logger.error("The cache %r failed: %s", setting("CACHE"), error or type(error).__name__)
         raise _busy() from error
 

@@ -1,8 +1,8 @@
-"""Devices on which somebody has signed in before.
+"""Devices on which a user has signed in before.
 
-A sign-in gives the client a signed cookie with a random id. It is no credential: it says which
-counter of failed attempts is used, and only for the account that signed in, until its password or
-address is changed.
+A sign-in gives the client a signed cookie with a random id. The cookie is not a credential: it
+selects the counter of failed attempts, and only for the account that signed in, until that
+account's password or address changes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from django.http import HttpRequest, HttpResponse
 COOKIE = "rowkeeper_device"
 _SALT = "rowkeeper.device"
 _MAX_AGE = 365 * 24 * 3600
-# Of a value that was made here; a longer one is not worth its signature.
+# The longest value that is verified. Values made here are shorter.
 _MAX_LENGTH = 500
 
 
 def device_in(cookie: str, account: str, fingerprint: Callable[[], str | None]) -> str | None:
     """The id of the device in a cookie's value, if it is known for this account.
 
-    `fingerprint` is asked for that of the account's address and password as they are now, or None
-    if there is no such account; only if the cookie was made here.
+    `fingerprint` returns the fingerprint of the account's current address and password, or None if
+    there is no such account. It is called only if the cookie's signature is valid.
     """
     if not cookie or len(cookie) > _MAX_LENGTH:
         return None
@@ -41,8 +41,9 @@ def device_in(cookie: str, account: str, fingerprint: Callable[[], str | None]) 
 
 
 def cookie_for(account: str, fingerprint: str, device: str | None = None) -> str:
-    """The cookie's value for a device on which this account has signed in. `fingerprint` as in
-    `device_in`.
+    """The cookie's value for a device on which this account has signed in.
+
+    `fingerprint`: of the account's address and password, as in `device_in`.
     """
     mark = _mark(account, fingerprint)
     return signing.dumps([mark, device or secrets.token_urlsafe(16)], salt=_SALT)
@@ -54,7 +55,7 @@ def presented_cookie(request: HttpRequest) -> str:
 
 
 def set_cookie(response: HttpResponse, value: str) -> None:
-    """Give the client the cookie."""
+    """Set the device cookie on the response."""
     response.set_cookie(
         COOKIE,
         value,
@@ -67,6 +68,6 @@ def set_cookie(response: HttpResponse, value: str) -> None:
 
 
 def _mark(account: str, fingerprint: str) -> str:
-    """What stands for an account with a password: the cookie does not show who signed in."""
+    """A digest of an account and its password, so that the cookie does not show who signed in."""
     text = f"{account}\0{fingerprint}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

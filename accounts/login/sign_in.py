@@ -1,7 +1,7 @@
-"""Signing in against a data source, and out again.
+"""Signing in against a data source, and signing out.
 
-Whatever is wrong, the answer is one and the same and costs one password hash: nobody learns here
-which data sources, addresses or passwords there are.
+Whatever is wrong, the answer is identical and costs one password hash, so that nobody can find
+out which data sources, addresses or passwords exist.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ PASSPORT = "dataSource"
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Somebody who has just signed in. `secret` is the session's token, not kept anywhere.
+    """A successful sign-in. `secret` is the session's token, which is not stored anywhere.
 
-    `device_cookie`: the value of the cookie that makes the client's device known (`devices`).
+    `device_cookie`: the value of the cookie that marks the client's device as known (`devices`).
     """
 
     secret: str
@@ -54,19 +54,19 @@ class SignedIn:
     login: Login
     entry_id: int
     device_cookie: str = ""
-    # That of the address and the password that were right (`fingerprint`).
+    # The fingerprint of the address and the password (`fingerprint`).
     fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """The body of a sign-in, once its shape has been checked: a reference and two texts."""
+    """The body of a sign-in after its shape has been checked: a reference and two texts."""
 
     reference: int | str
     where: dict[str, str]
 
     def source(self) -> tuple[Source, Login] | None:
-        """The data source, if it is one to sign in against, with the columns of `where`."""
+        """The data source, if it is a sign-in data source with exactly the columns of `where`."""
         source = registry.find(self.reference)
         if source is None or source.login is None:
             return None
@@ -75,11 +75,12 @@ class _Attempt:
 
 
 def authorize(body: Any, address: str, device_cookie: str = "") -> SignedIn:
-    """Sign in with the body of a request from a client address (see `client_address`).
+    """Sign in with a request's body from a client address (see `client_address`).
 
-    `device_cookie` is the value of the cookie that the client presents, or `""`. Raises `Malformed`
-    for a body of another shape, `TooMany` after too many failed attempts, `Busy` if they cannot be
-    counted, and `CredentialInvalid` for all else.
+    `device_cookie` is the value of the cookie that the client presents, or `""`.
+
+    Raises `Malformed` for a body of another shape, `TooMany` after too many failed attempts, `Busy`
+    if attempts cannot be counted, and `CredentialInvalid` in all other cases.
     """
     sent = read_body(body)
     found = sent.source()
@@ -97,7 +98,7 @@ def authorize(body: Any, address: str, device_cookie: str = "") -> SignedIn:
     except CredentialInvalid:
         raise
     except BaseException:
-        # A fault, such as a busy database, is no wrong password.
+        # An error, such as a busy database, does not mean that the password was wrong.
         attempt.undo()
         raise
     attempt.succeeded()
@@ -106,7 +107,7 @@ def authorize(body: Any, address: str, device_cookie: str = "") -> SignedIn:
 
 
 def _signed_in(found: tuple[Source, Login] | None, email: str, password: str) -> SignedIn:
-    """A new session. Raises `CredentialInvalid`."""
+    """Create a session. Raises `CredentialInvalid` if the address or the password is wrong."""
     row = None if found is None else _row(*found, email)
     right = _is_right(password, None if found is None or row is None else _hash_in(found[1], row))
     if found is None:
@@ -119,10 +120,10 @@ def _signed_in(found: tuple[Source, Login] | None, email: str, password: str) ->
 
 
 def sign_out(request: HttpRequest) -> None:
-    """End the session that the request presents: of a data source's user, or the site's own.
+    """End the session that the request presents: that of a data source, or the site's own.
 
-    The caller has been identified before, which is where the CSRF token was asked for. An API
-    token stays as it is.
+    The caller has been identified before, and the CSRF token checked there. An API token is not
+    changed.
     """
     secrets = extract_secrets(request)
     if secrets:
@@ -135,7 +136,7 @@ def sign_out(request: HttpRequest) -> None:
 
 
 def read_body(body: Any) -> _Attempt:
-    """The attempt that a body makes. Raises `Malformed`, naming the place."""
+    """The attempt that a body describes. Raises `Malformed`, which names the property."""
     if not isinstance(body, dict):
         raise Malformed("the body is an object")
     if body.get("passport") != PASSPORT:
@@ -155,7 +156,7 @@ def _reference(body: dict[str, Any]) -> int | str:
 
 
 def _where(where: Any) -> dict[str, str]:
-    # Which two columns is the data source's secret until somebody has signed in.
+    # The names of the two columns are not disclosed until somebody has signed in.
     if not isinstance(where, dict) or len(where) != 2:
         raise Malformed("`where` is an object of two columns, the address and the password")
     return {column: _text(value, f"where.{column}") for column, value in where.items()}
@@ -176,13 +177,13 @@ def _text(value: Any, place: str) -> str:
 
 
 def _row(source: Source, login: Login, email: str) -> tuple[int, dict[str, Any]] | None:
-    """(entry id, row) of that address; None where there is no such row, or more than one."""
+    """(entry id, data) of the entry with that address; None if there is none, or several."""
     rows = store.login_rows(source.id, login, email)
     return rows[0] if len(rows) == 1 else None
 
 
 def _fingerprint(found: tuple[Source, Login] | None, email: str) -> str | None:
-    """That of the row with an address, if there is one."""
+    """The fingerprint of the entry with an address; None if there is no such entry."""
     row = None if found is None else _row(*found, email)
     return None if found is None or row is None else fingerprint(found[1], row[1])
 
@@ -194,32 +195,32 @@ def _hash_in(login: Login, row: tuple[int, dict[str, Any]]) -> Any:
 def _is_right(password: str, encoded: Any) -> bool:
     """Whether the password is the one that was hashed.
 
-    Every failure costs one hash for each spelling of the password, whoever it is for.
+    Every failure costs one hash for each spelling of the password, for any account.
     """
     return any(_matches(spelling, encoded) for spelling in spellings(password))
 
 
 def _matches(password: str, encoded: Any) -> bool:
-    """Whether this text was hashed. Always costs one hash, no more, no less."""
+    """Whether this text was hashed. Always costs exactly one hash."""
     if is_hash(encoded) and not takes_too_long(encoded):
         try:
             return check_password(password, encoded)
         except (ValueError, AssertionError, TypeError):
-            # It begins like a hash, and is none.
+            # It begins like a hash, but is not one.
             pass
     make_password(password)
     return False
 
 
 def _wrong(step: str) -> CredentialInvalid:
-    """One failure for all that can be wrong. `step` is for the log, not for the client."""
+    """The only failure for everything that can be wrong. `step` is for the log, not the client."""
     failure = CredentialInvalid("the address or the password is not right")
     failure.step = step
     return failure
 
 
 def _begin(source: Source, login: Login, entry_id: int, row: dict[str, Any]) -> SignedIn:
-    """A new session for a row whose password has been checked."""
+    """Create a session for an entry whose password has been checked."""
     secret, mark = new_secret(SESSION_PREFIX), fingerprint(login, row)
     if mark is None:
         raise _wrong("sign-in: the row has no password")
@@ -234,7 +235,7 @@ def _begin(source: Source, login: Login, entry_id: int, row: dict[str, Any]) -> 
                 fingerprint=mark,
             )
     except IntegrityError:
-        # The row went while its password was being checked.
+        # The entry was deleted while its password was being checked.
         raise _wrong("sign-in: the row was removed meanwhile") from None
     identity = Identity(
         user=user_of(row, {*source.secret, login.password_column}, entry_id, source.name),

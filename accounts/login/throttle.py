@@ -1,13 +1,13 @@
-"""How many failed attempts to sign in are allowed, and how many passwords may be compared at all.
+"""Limits of failed attempts to sign in, and of the passwords that may be compared at all.
 
-Failures are counted for the network of a client, and for an account together with that network.
-So nobody locks the account of somebody else from elsewhere. A device on which somebody has signed
-in before has a counter of its own for that account: failures from the same network do not lock it.
-All known devices of an account in a network, and all known devices of a network, share further
-counters, since everybody with an account can make any number of devices known.
+Failures are counted for the client's network, and for the account together with that network.
+Nobody can therefore lock another user's account from elsewhere. A device on which a user has
+signed in before has its own counter for that account: failures from the same network do not lock
+it. All known devices of an account in a network, and all known devices of a network, share further
+counters, since anybody with an account can make any number of devices known.
 
-An attempt counts as failed as soon as it begins, before a password is compared. A success takes
-that back. Many attempts at the same time are therefore limited as if they came one by one.
+An attempt counts as failed from its start, before a password is compared, and a success undoes
+that. Concurrent attempts are therefore limited as if they came one after the other.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from ..client import network_of, site_of
 from ..errors import TooMany
 from .counters import decrement, increment, key_of, reset, seconds_left
 
-# A /48 of IPv6 may be one subscriber, or many: it gets this many times the limit of a /64.
+# An IPv6 /48 may belong to one subscriber or to many: its limit is that of a /64 times this.
 SITE_FACTOR = 10
-# All known devices of an account, or of a network, have so many times the limit of one account, or
-# of the network without them.
+# The limit of all known devices of an account is that of one account times this, and the limit of
+# all known devices of a network is that of the network's other clients times this.
 DEVICES_FACTOR = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that is counted as failed until it says otherwise.
+    """An attempt that counts as failed until `undo` or `succeeded` is called.
 
-    `keys`: the counters that it was added to; the last one is that of the account.
+    `keys`: the counters that it was added to. The last one is the account's.
     """
 
     keys: tuple[str, ...]
 
     def undo(self) -> None:
-        """Take the attempt back: it did not get as far as comparing a password."""
+        """Undo the attempt: it did not get as far as comparing a password."""
         for key in self.keys:
             decrement(key)
 
     def succeeded(self) -> None:
-        """Take the attempt back, and forget earlier failures of this account from here."""
+        """Undo the attempt, and reset the earlier failures of this account from here."""
         self.undo()
         reset(self.keys[-1])
 
@@ -52,9 +52,11 @@ def begin_attempt(
 ) -> Attempt:
     """Count an attempt to sign in to an account, from a client's address.
 
-    `device`: the id of a device that is known for this account, or None. `hashes`: how many hashes
-    a comparison takes at most; they stay counted for the network, also after a success. Raises
-    `TooMany` over a limit, and `Busy` if the cache fails; the attempt is not counted then.
+    `device`: the id of a device that is known for this account, or None. `hashes`: the largest
+    number of hashes that a comparison takes; they stay counted for the network even after a
+    success.
+
+    Raises `TooMany` over a limit, and `Busy` if the cache fails. The attempt is not counted then.
     """
     window = setting("SIGN_IN_WINDOW")
     keys: list[str] = []
@@ -73,8 +75,9 @@ def begin_attempt(
 
 
 def _count_hashes(count: int, address: str) -> None:
-    """Count passwords that are about to be compared. Each takes half a second of the processor or
-    more, whether it is right or wrong.
+    """Count passwords that are about to be compared.
+
+    Each takes half a second of processor time or more, whether it is right or wrong.
     """
     window = setting("SIGN_IN_WINDOW")
     most: int = setting("SIGN_IN_PASSWORDS_PER_ADDRESS")
@@ -85,8 +88,9 @@ def _count_hashes(count: int, address: str) -> None:
 
 
 def count_passwords(count: int, address: str) -> None:
-    """Count passwords that are about to be hashed for a client's address, as each takes half a
-    second or more of the processor.
+    """Count passwords that are about to be hashed for a client's address.
+
+    Each takes half a second of processor time or more.
 
     Raises `TooMany` over the limit, and `Busy` if the cache fails.
     """
@@ -112,7 +116,7 @@ def _counters(account: str, address: str, device: str | None) -> list[tuple[str,
 
 
 def _networks(kind: str, address: str, limit: int) -> list[tuple[str, str, int]]:
-    """The counters of the network of a client, and of the site around it."""
+    """The counters of a client's network, and of the /48 around it."""
     site = site_of(address)
     return [
         *([(f"{kind}-of-site", site, limit * SITE_FACTOR)] if site else []),

@@ -1,1 +1,1 @@
-"""Credentials made into identities, one module for each kind of credential."""
+"""From credentials to identities: one module for each type of credential."""

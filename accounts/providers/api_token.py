@@ -1,4 +1,4 @@
-"""API tokens. One SQL statement a request: through the ORM, this costs more than all the rest."""
+"""API tokens, looked up by one SQL statement. Through the ORM, it would dominate a request."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from . import credential_query
 
 
 def identity_of(secret: str, beside: Beside | None = None) -> Identity:
-    """Who an API token stands for. To the rules it is nobody's login: `user` is None.
+    """The identity of an API token. Nobody is signed in by it: `user` is None.
 
-    Raises `CredentialInvalid` for a token that is unknown, revoked, expired, or whose Django user
+    Raises `CredentialInvalid` for a token that is unknown, revoked or expired, or whose Django user
     is not active.
     """
     return credential_query.identity_of(KIND, secret, beside)
@@ -35,11 +35,11 @@ def _identity(row: tuple[Any, ...]) -> Identity:
 
 @memoize(256)
 def _sql(vendor: str, join: str, also: str, lock: str) -> str:
-    """The statement, made once. `vendor`: the quotes round names differ between databases."""
+    """The statement, cached; `vendor` is part of the key, as databases quote names differently."""
     quote = connection.ops.quote_name
     people = get_user_model()._meta
     key: Any = people.pk
-    # Fixed text: the names come out of the models.
+    # Fixed text: the names come from the models.
     return (
         "SELECT t.id, (t.last_used_at IS NULL OR t.last_used_at NOT BETWEEN %s AND %s), "  # noqa: S608
         "t.app_id, t.user_id"
@@ -52,7 +52,7 @@ def _sql(vendor: str, join: str, also: str, lock: str) -> str:
 
 
 def _is_active() -> str:
-    """The condition on the user; a user model need not have such a column."""
+    """The condition that the user is active. A custom user model need not have that column."""
     try:
         field: Any = get_user_model()._meta.get_field("is_active")
     except FieldDoesNotExist:

@@ -1,9 +1,9 @@
-"""A credential is looked up by one statement, which may read more in the same round trip.
+"""Look up a credential in one statement, which can read more in the same round trip.
 
-What a look-up found is kept, to be *expected* of the next request with the same credential: such
-a request can be decided before the database was asked, and ask for its rows in the statement that
-looks the credential up again. What was expected counts only where the very same row comes back,
-so nobody keeps a right by it for a single request.
+What the statement found is cached as a `CachedSession`. A later request with the same credential
+can be decided by it before the database is queried, and can read its rows in the statement that
+looks the credential up again. The cached session counts only if the identical row comes back, so
+that no permission outlives its credential, not even for one request.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from ..tokens import digest
 from .last_use import EVERY, last_uses
 
 _KEPT = 4_096
-# Rows of people that are longer, in characters, are not kept: anybody may fill their own, and sign
-# in a thousand times.
+# Longer rows, in characters, are not cached: users can fill their own entries, and sign in a
+# thousand times.
 _MAX_ROW = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialType:
-    """A kind of credential. Its row begins with its id and whether its use is yet to be noted."""
+    """A type of credential. Its row begins with its id and whether its use has to be recorded."""
 
     model: type[models.Model]
     last_use: str
-    # How many columns its row has, without those of the data source beside it.
+    # The number of columns of its row, without those of the data source that is read with it.
     width: int
-    # The statement for a database: the fields and the join of the data source beside it, what else
-    # is read, and the end of the statement.
+    # Returns the statement, given the database vendor, the join of the data source, further columns
+    # to read, and the locking clause at the end.
     sql: Callable[[str, str, str, str], str]
-    # The moment that its validity is compared with.
+    # Returns the time that validity is compared with, given the current time.
     moment: Callable[[datetime], datetime]
-    # None: the row no longer stands for anyone.
+    # Returns None if the row is no longer valid.
     identity: Callable[[tuple[Any, ...]], Identity | None]
     refusal: str
 
     def row(self, secret_digest: str, beside: Beside | None, also: Sql) -> tuple[Any, ...] | None:
-        """The row of a secret, with what else is read."""
+        """The row of a secret, then the columns of `beside` and of `also`; None if not found."""
         now = timezone.now()
         using = database()
         time = using.ops.adapt_datetimefield_value
@@ -63,7 +63,8 @@ class CredentialType:
                     beside.lock_sql if beside else "",
                 ),
                 [
-                    # A use is noted if the last one is older, or in the future: a clock was wrong.
+                    # A use is recorded if the last one is older, or in the future because a clock
+                    # was wrong.
                     time(now - EVERY),
                     time(now + EVERY),
                     *also.params,
@@ -76,35 +77,39 @@ class CredentialType:
         return found
 
     def note(self, found: tuple[Any, ...]) -> None:
-        """Write down that the credential was used, if that is to be."""
+        """Record that the credential was used, if the row says that this is due."""
         if found[1]:
             last_uses.note(self.model, self.last_use, found[0], timezone.now())
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class CachedSession:
-    """Who a credential stood for when it was last looked up, and the data source beside it.
+    """The identity that a credential had when it was last looked up, and its data source.
 
-    It is equal to itself alone. What has been made of it is kept no longer than it is: whoever
-    keeps such refers to it weakly.
+    Compared by object identity, so that caches of derived values can hold it in a
+    `WeakKeyDictionary`: they are dropped together with it.
     """
 
     kind: CredentialType
     digest: str
-    # The data source beside it: the column that it was found by, and the value.
+    # How the data source was named: the column that it was found by, and the value.
     named: tuple[str, int | str]
-    # What was found, without whether the use was noted.
+    # The row that was found, without the flag whether the use has to be recorded.
     row: tuple[Any, ...]
     identity: Identity
     source: Source
 
     @property
     def reference(self) -> int | str:
-        """The number or the name of the data source, as the client sent it."""
+        """The id or the name of the data source, as the client sent it."""
         return self.named[1]
 
     def confirmed(self, also: Sql) -> tuple[Any, ...] | None:
-        """What else is read, if everything is still as expected; None, and forgotten, if not."""
+        """Look the credential up again, and read `also` in the same statement.
+
+        Returns the columns of `also`. Returns None and drops the cached session if anything
+        changed.
+        """
         column, reference = self.named
         found = self.kind.row(self.digest, Beside(reference, column), also)
         width = len(self.row)
@@ -121,16 +126,16 @@ NOTHING_ELSE = Sql("")
 
 
 def identity_of(kind: CredentialType, secret: str, beside: Beside | None) -> Identity:
-    """Who a secret stands for; `beside` is read in the same statement.
+    """The identity of a secret; `beside` is read in the same statement.
 
-    Raises `CredentialInvalid`.
+    Raises `CredentialInvalid` with the refusal of `kind` if the secret is not valid.
     """
     secret_digest = digest(secret)
     found = kind.row(secret_digest, beside, NOTHING_ELSE)
     identity = None if found is None else kind.identity(found)
     if found is None or identity is None:
         if beside is not None:
-            # Else whoever lost their right could have bodies read and decided all the same.
+            # Otherwise a client that lost its access could still have bodies parsed and decided.
             _forget(secret_digest, (beside.column, beside.reference))
         raise CredentialInvalid(kind.refusal)
     kind.note(found)
@@ -142,9 +147,9 @@ def identity_of(kind: CredentialType, secret: str, beside: Beside | None) -> Ide
 
 
 def identity_now(kind: CredentialType, secret: str, beside: Beside | None) -> Identity | None:
-    """The identity that a secret has now, without noting its use; None if it is not valid.
+    """The identity that a secret has now, without recording its use; None if it is not valid.
 
-    With `beside.lock`, also None if somebody else has locked the data source.
+    With `beside.lock`, also None if another transaction has locked the data source.
     """
     found = kind.row(digest(secret), beside, NOTHING_ELSE)
     if found is None:
@@ -171,18 +176,18 @@ def _keep(
     if sum(len(value) for value in own if value.__class__ is str) > _MAX_ROW:
         _forget(secret_digest, named)
         return
-    # The texts of a data source are the same objects for all who ask for it.
+    # Requests for the same data source share its texts, which are the same objects.
     state = (*own, *source.key)
-    # The Django user behind a token is read anew by whoever looks at it.
+    # The Django user behind a token is read again by each request that needs it.
     identity = replace(identity, django_user=None)
     kept = _sessions.get((secret_digest, named))
     if kept is not None and (kept.row, kept.identity, kept.source) == (state, identity, source):
-        # The same object: what has been made of it is still so.
+        # Keep the same object, so that values derived from it stay cached.
         return
     session = CachedSession(kind, secret_digest, named, state, identity, source)
     _sessions.put((secret_digest, named), session)
 
 
 def peek(secret: str, beside: Beside) -> CachedSession | None:
-    """What is to be expected of a request with this secret for this data source, if anything."""
+    """The cached session of this secret and this data source, not yet revalidated; or None."""
     return _sessions.get((digest(secret), (beside.column, beside.reference)))

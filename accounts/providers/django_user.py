@@ -1,4 +1,4 @@
-"""Django's own users, signed in to the site, by its session cookie."""
+"""Django's own users, signed in to the site by its session cookie."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..identity import ANONYMOUS, Identity
 from ..verified_email import is_verified
 
 SOURCE = "django"
-# What rules see of such a user; `ID` and `Source` of every other user as well.
+# What rules see of such a user. Other users have `ID` and `Source` too.
 VERIFIED = "Email Verified"
 FIELDS = (
     "Username",
@@ -32,9 +32,10 @@ FIELDS = (
 
 
 def identity_of(request: HttpRequest) -> Identity:
-    """Who is signed in to the site; ANONYMOUS for nobody, and for a cookie gone stale.
+    """The identity of the user signed in to the site; ANONYMOUS without one.
 
-    Raises `CsrfMissing` for an unsafe method without the CSRF token.
+    A stale session cookie counts as none. Raises `CsrfMissing` for an unsafe method without the
+    CSRF token.
     """
     user: Any = getattr(request, "user", None)
     if user is None or not user.is_authenticated or not user.is_active:
@@ -44,14 +45,14 @@ def identity_of(request: HttpRequest) -> Identity:
 
 
 def identity_for(user: Any) -> Identity:
-    """The identity of a Django user: the only place that makes one."""
+    """The identity of a Django user. No other function makes one."""
     return Identity(user=user_of(user), django_user_id=user.pk, django_user=user)
 
 
 def identity_now(request: HttpRequest) -> Identity:
-    """Who is signed in to the site at this moment, whoever was found before.
+    """The identity of the user signed in to the site now, whatever was read before.
 
-    The session and the user are read from the database again. The CSRF token is not asked for.
+    The session and the user are read from the database again. The CSRF token is not checked.
     """
     read_again(request)
     user: Any = getattr(request, "user", None)
@@ -61,7 +62,7 @@ def identity_now(request: HttpRequest) -> Identity:
 
 
 def is_read(request: HttpRequest) -> bool:
-    """Whether something has asked already who is signed in to the site, such as a middleware."""
+    """Whether `request.user` has been evaluated already, for example by a middleware."""
     user = request.__dict__.get("user")
     if type(user) is SimpleLazyObject:
         return user.__dict__["_wrapped"] is not empty
@@ -69,16 +70,16 @@ def is_read(request: HttpRequest) -> bool:
 
 
 def read_again(request: HttpRequest) -> None:
-    """Let `request.user` be who is signed in at this moment: nobody, if the session has ended.
+    """Set `request.user` to the user signed in now: nobody, if the session has ended.
 
-    A user whom a middleware has put there in place of the session's own is read again as well.
+    A user whom a middleware has set in place of the session's own user is read again as well.
     """
     user: Any = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return
     session: Any = getattr(request, "session", None)
     if session is not None and SESSION_KEY in session:
-        # The session of the request itself stays as it was read.
+        # The session object of the request itself keeps what it has read.
         stand_in: Any = HttpRequest()
         stand_in.session = session.__class__(session.session_key)
         owner = auth.get_user(stand_in)
@@ -117,7 +118,7 @@ def _email_of(user: Any) -> dict[str, Any]:
 
 
 def _enforce_csrf(request: HttpRequest) -> None:
-    """Django's own check, which a view of Django REST framework is exempt from until it asks."""
+    """Run Django's CSRF check, from which views of Django REST framework are exempt by default."""
     check: Any = CSRFCheck(_no_response)
     check.process_request(request)
     if check.process_view(request, None, (), {}):

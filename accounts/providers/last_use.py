@@ -1,7 +1,7 @@
-"""When a credential was last used: written at most once a minute, by a thread of the process.
+"""When a credential was last used: written at most once a minute, by a background thread.
 
-A request only leaves a line in memory: a writer that holds the database, or the row of the
-credential, does not hold up those who read.
+A request only adds an entry in memory, so that a transaction that has locked the database or the
+row of the credential does not delay requests that read.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rowkeeper.datasources.database.background import Worker
 from rowkeeper.datasources.database.connection import atomic, connection
 
 EVERY = timedelta(minutes=1)
-# More credentials than these are not used at the same moment; the next request notes them.
+# More credentials than this are not used at the same time; if so, the next request records them.
 MAX_WAITING = 10_000
 # Model, column of the time, id of the row.
 _Key = tuple[type[models.Model], str, int]
 
 
 class LastUses:
-    """Uses of credentials that wait to be written. `background` False: until `flush` is called."""
+    """Pending uses of credentials: written in the background, or only by `flush`."""
 
     def __init__(self) -> None:
         self.background = True
@@ -32,13 +32,13 @@ class LastUses:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what waits: at the start, in a forked process, between tests."""
+        """Drop pending uses: at the start, in a forked process, and between tests."""
         self._lock = threading.Lock()
         self._waiting: dict[_Key, datetime] = {}
         self._worker.reset()
 
     def note(self, model: type[models.Model], column: str, key: int, now: datetime) -> None:
-        """Take down that the credential in a row was used. Neither waits nor raises."""
+        """Record that the credential in a row was used. Neither blocks nor raises."""
         with self._lock:
             if len(self._waiting) < MAX_WAITING:
                 self._waiting.setdefault((model, column, key), now)
@@ -46,7 +46,7 @@ class LastUses:
             self._worker.wake()
 
     def flush(self) -> None:
-        """Write what waits. Raises `DatabaseError`; it then waits on."""
+        """Write the pending uses. Raises `DatabaseError`, and keeps them pending then."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         if not waiting:
@@ -60,14 +60,14 @@ class LastUses:
 
 
 def _write(waiting: dict[_Key, datetime]) -> None:
-    """One statement for each row, unless another process wrote it within the last minute.
+    """Run one statement for each row, unless another process wrote it within the last minute.
 
-    A time in the future, from a clock that was wrong, is written over.
+    A time in the future, from a clock that was wrong, is overwritten.
     """
     quote, time = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
     latest = timezone.now() + EVERY
     with atomic(), connection.cursor() as cursor:
-        # In one order everywhere, so that processes do not wait for each other's rows in a circle.
+        # In one order in all processes, which prevents deadlocks on the rows.
         for (model, column, key), at in sorted(
             waiting.items(), key=lambda item: (item[0][0]._meta.db_table, item[0][2])
         ):

@@ -1,7 +1,7 @@
-"""Sessions of people who signed in against a data source.
+"""Sessions of users who signed in against a data source.
 
-Nothing about the user is kept in the session: the row that they signed in with is read on every
-request, so that who loses a role, or whose row goes, loses the access at once.
+The session stores nothing about the user. Their entry is read on every request, so that a user who
+loses a role, or whose entry is deleted, loses access at once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from . import credential_query
 
 
 def identity_of(secret: str, beside: Beside | None = None) -> Identity:
-    """Who a session token stands for; `beside` is read in the same statement.
+    """The identity of a session token; `beside` is read in the same statement.
 
-    Raises `CredentialInvalid` where the session has ended or been idle for too long, its data
-    source is no longer one to sign in against, or its row has gone, or has another address or
-    password than at sign-in.
+    Raises `CredentialInvalid` if the session has ended or been idle for too long, its data source
+    is no longer a sign-in data source, or its entry is gone or has another email or password than
+    at sign-in.
     """
     return credential_query.identity_of(KIND, secret, beside)
 
@@ -55,7 +55,7 @@ def _identity(
     definition: str,
     secrets: str,
 ) -> Identity | None:
-    """The identity, or None where the session no longer stands for its row."""
+    """The identity of a row; None if the session is no longer valid for its entry."""
     login, hidden = _login(definition, secrets)
     if login is None:
         return None
@@ -73,7 +73,7 @@ def _identity(
 
 @memoize(1_000)
 def _login(definition: str, secrets: str) -> tuple[Login | None, frozenset[str]]:
-    """How people sign in, and which columns nobody sees, from the two JSON texts."""
+    """The login settings and the secret columns, parsed from the two JSON texts."""
     parsed = json.loads(definition)
     return login_of(parsed), frozenset(secret_columns(json.loads(secrets), parsed))
 
@@ -81,28 +81,31 @@ def _login(definition: str, secrets: str) -> tuple[Login | None, frozenset[str]]
 def user_of(
     row: Mapping[str, Any], hidden: Collection[str], entry_id: int, source_name: str
 ) -> dict[str, Any]:
-    """What rules see of the user: the row without secrets, and who it is, which the server says."""
+    """What rules see of the user: the entry without secret columns, and `ID` and `Source`.
+
+    The server sets these two, whatever the entry has under their names.
+    """
     seen = {column: value for column, value in row.items() if column not in hidden}
     return {**seen, "ID": entry_id, "Source": source_name}
 
 
 def fingerprint(login: Login, row: Mapping[str, Any]) -> str | None:
-    """A digest of a row's address and password hash; None where it lacks one of them."""
+    """A digest of an entry's email and password hash; None if it has no email or no password."""
     address, password = normal_address(row.get(login.email_column)), row.get(login.password_column)
     if address is None or not isinstance(password, str) or not password:
         return None
-    # NUL stands in no text of a row, so that no two pairs are written alike.
+    # No text of an entry contains NUL, so that different pairs never result in the same text.
     return hashlib.sha256(f"{address}\0{password}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @memoize(256)
 def _sql(vendor: str, join: str, also: str, lock: str) -> str:
-    """The statement, made once. The casts: SQLite keeps JSON as text, PostgreSQL parses it."""
+    """The statement, cached. The casts return JSON as text, where PostgreSQL would parse it."""
     quote = connection.ops.quote_name
     session, entry, source = (
         quote(model._meta.db_table) for model in (LoginSession, Entry, DataSource)
     )
-    # Fixed text: the names come out of the models.
+    # Fixed text: the names come from the models.
     return (
         "SELECT s.id, s.last_seen_at NOT BETWEEN %s AND %s, "  # noqa: S608
         "s.fingerprint, e.id, CAST(e.data AS text), o.id, "

@@ -1,1 +1,1 @@
-"""The demo: two data sources with rules, one to sign in against, and someone to be in each role."""
+"""The demo: two data sources with rules, a sign-in data source, and a user for each role."""

@@ -1,4 +1,4 @@
-"""The demo's secrets: random for each installation, kept in a file to be told again."""
+"""The demo's secrets: random for each installation, and kept in a file to be shown again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from rowkeeper.accounts.tokens import API_PREFIX, new_secret
 
-# Letters and digits that cannot be taken for one another; 16 of them are 90 bits.
+# Letters and digits that cannot be mistaken for each other; 16 of them have more than 90 bits.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 @dataclass(frozen=True, slots=True)
 class DemoCredentials:
-    """What is told at each start. `session` is the token of a session, "" for none yet."""
+    """The secrets shown at each start. `session` is the token of a session, or "" without one."""
 
     admin_password: str
     people_password: str
@@ -25,7 +25,7 @@ class DemoCredentials:
 
 
 def read(path: Path) -> DemoCredentials:
-    """The secrets in the file; what is not there, or cannot be read, is made anew."""
+    """The secrets in the file. Those that are missing or unreadable are generated."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -41,7 +41,7 @@ def read(path: Path) -> DemoCredentials:
 
 
 def write(path: Path, kept: DemoCredentials) -> None:
-    """Keep them, readable by the owner alone. The file is replaced as a whole."""
+    """Write the file, readable by its owner only. It is replaced as a whole."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

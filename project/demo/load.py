@@ -1,4 +1,4 @@
-"""Puts the demo into the database: what is missing is made, what is there stays as it is."""
+"""Load the demo into the database: create what is missing, and change nothing else."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ HERE = Path(__file__).parent
 APP = "Demo"
 ADMIN = "admin"
 TOKEN = "demo"  # noqa: S105  (the token's name)
-# Who the lines to try are about.
+# The user of the example commands.
 BOB = "bob@acme.com"
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What was loaded, to be told. A secret that is None was changed since."""
+    """The loaded demo, as it is shown. A secret that has been changed since is None."""
 
     people: tuple[str, ...]
     people_password: str | None
@@ -45,9 +45,9 @@ class Demo:
 
 
 def load(path: Path) -> Demo:
-    """Make what is missing, in one transaction. `path` is the file that keeps the secrets."""
+    """Create what is missing, in one transaction. `path` is the file with the secrets."""
     kept = keeping.read(path)
-    # Before anything is made with them: a secret in the database alone could never be told.
+    # First, since a secret that is only in the database could never be shown.
     keeping.write(path, kept)
     with atomic():
         app = App.objects.get_or_create(name=APP)[0]
@@ -75,11 +75,11 @@ def _example(name: str) -> dict[str, Any]:
     return found
 
 
-# -- the site's own
+# -- the site's own users and tokens
 
 
 def _admin(password: str) -> str | None:
-    """The site's administrator; the password where it is still the one that was made."""
+    """Create the site's administrator. Returns the password, or None if it has been changed."""
     model: Any = get_user_model()
     user = model._default_manager.filter(**{model.USERNAME_FIELD: ADMIN}).first()
     if user is None:
@@ -89,7 +89,7 @@ def _admin(password: str) -> str | None:
 
 
 def _token(secret: str, app: App) -> ApiToken:
-    """The API token of that secret, with the administrator's rights on the management."""
+    """The API token with that secret, with the administrator's permissions."""
     found = ApiToken.objects.filter(digest=digest(secret)).first()
     if found is not None:
         return found
@@ -107,7 +107,7 @@ def _token(secret: str, app: App) -> ApiToken:
 
 
 def _data_source(example: dict[str, Any], app: App, password: str = "") -> Source:
-    """The data source of an example's name, with its rows and rules where it is new."""
+    """The data source of an example, which is created with its entries and rules if missing."""
     found = DataSource.objects.filter(name=example["name"]).first()
     if found is not None:
         return registry.source_of(found)
@@ -125,7 +125,7 @@ def _data_source(example: dict[str, Any], app: App, password: str = "") -> Sourc
 
 
 def _users(app: App, password: str) -> Source:
-    """The data source to sign in against, with everyone of the examples in it."""
+    """The sign-in data source, with all users of the example in it."""
     example = _example("users")
     source = _data_source(example, app, password)
     if source.login is not None:
@@ -153,7 +153,7 @@ def _bob(source: Source) -> tuple[int, dict[str, Any]] | None:
 
 
 def _if_still(source: Source, password: str) -> str | None:
-    """The people's password, where Bob's is still that."""
+    """The password of the demo's users, or None if Bob's has been changed."""
     bob = _bob(source)
     if bob is None or source.login is None:
         return None
@@ -162,7 +162,7 @@ def _if_still(source: Source, password: str) -> str | None:
 
 
 def _session(source: Source, secret: str) -> str | None:
-    """The token of a session of Bob's: the kept one while it is valid, else that of a new one."""
+    """The token of a session of Bob's: the stored one if it is valid, otherwise a new one."""
     bob = _bob(source)
     mark = (
         None

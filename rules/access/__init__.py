@@ -1,1 +1,1 @@
-"""Between a request and the engine: which rules decide, and what is refused."""
+"""Between a request and the engine: which rules decide, and which requests are refused."""

@@ -1,4 +1,4 @@
-"""Load, decide, refuse: between a request and the engine. The viewsets ask nowhere else."""
+"""Load the rules, let the engine decide, raise the denial: the viewsets use nothing else."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ VERBS: dict[Operation, str] = {
 
 
 class Denied(Failure):
-    """The rules do not allow it. Tells neither which rule nor which value was at fault."""
+    """The rules do not allow the request. Reveals neither the rule nor the value at fault."""
 
     code = "datasource.access"
 
@@ -63,35 +63,35 @@ class Denied(Failure):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The rules of a data source in one state, and who wrote the scripts in them."""
+    """The compiled rules of a data source at one revision, and the writers of their scripts."""
 
-    # What they were compiled from.
+    # The `Source.key` that they were compiled for.
     key: tuple[Any, ...]
     ruleset: Ruleset
-    # The id of a Django user, by the text of the script.
+    # {script text: id of the Django user who wrote it}; None if unknown.
     writers: dict[str, int | None]
 
     def scripts(self, source_id: int, budget: Budget | None = None) -> ScriptRun:
-        """Runs them, for one request, whose scripts have used so much of their time."""
+        """What runs the scripts for one request. `budget`: the script time that it has used."""
         if not self.ruleset.has_scripts:
             return NO_SCRIPTS
         return Scripts(self.writers, source_id=source_id, budget=budget)
 
 
-# The last state of each data source's rules, by its id.
+# {data source id: its rules as last compiled}.
 _compiled: Cache[int, Compiled] = Cache("compiled rules", 1_000)
 
 
 def ruleset_of(source: Source) -> Ruleset:
-    """The compiled rules."""
+    """The compiled rules of a data source, from the cache if it has them."""
     return compiled_of(source).ruleset
 
 
 def compiled_of(source: Source) -> Compiled:
-    """The rules, kept until the rules, columns or definition are others.
+    """The compiled rules, cached until the rules, columns or definition change.
 
-    Rules that were read with another tag than the data source are not kept: they would be taken
-    for the rules of that tag from then on.
+    Rules that were read with another tag than the data source's are not cached, since they would be
+    used for that tag from then on.
     """
     kept = _compiled.get(source.id)
     if kept is not None and kept.key == source.key:
@@ -106,7 +106,7 @@ def compiled_of(source: Source) -> Compiled:
 
 
 def ruleset_from(rules: Any, source: Source) -> Ruleset:
-    """Compile a list of rules for a data source as it is, whether they are stored or not."""
+    """Compile a list of rules, stored or not, for the current state of a data source."""
     return compile_rules(
         rules,
         source.declared,
@@ -119,22 +119,22 @@ def ruleset_from(rules: Any, source: Source) -> Ruleset:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One identity before one data source, which may not exist."""
+    """Decides on requests of one identity for one data source, which need not exist."""
 
-    # As the client sent it: a number or a name.
+    # As the client sent it: an id or a name.
     reference: int | str
     source: Source | None
     ruleset: Ruleset
     identity: Identity
     # How the scripts among the rules are run.
     scripts: ScriptRun = NO_SCRIPTS
-    # What is logged of the request; None for who only asks what would be.
+    # What the decision log needs of the request; None if the decision is only rehearsed.
     trail: RequestLog | None = None
-    # Whether what is granted is logged as well, or denials only.
+    # Whether grants are logged as well as denials.
     notes_grants: bool = True
-    # Whether the look-ups of scripts are made again before a write. They are not where the whole
-    # write is decided under the lock of its data source: others, who write to what is looked up,
-    # could keep it from ever being carried out.
+    # Whether look-ups of scripts are repeated before a write. They are not if the whole write is
+    # decided under the lock of its data source: concurrent writes to the data that is looked up
+    # could prevent it forever.
     rechecks_lookups: bool = True
 
     @property
@@ -143,7 +143,7 @@ class Guard:
         return self.source is not None and may_let_in(self.ruleset, self.identity)
 
     def found(self, operation: Operation) -> Source:
-        """The data source. Raises the denial of `operation` where there is none to be known."""
+        """The data source. Raises the denial of `operation` if the caller may not know of it."""
         if self.source is None or not self.is_known:
             self.refuse(operation)
         return self.source
@@ -156,9 +156,9 @@ class Guard:
         took: float = 0.0,
         because: Reason = NOT_REACHED,
     ) -> NoReturn:
-        """Raise `LoginRequired` where a login could help, `Denied` otherwise; it is logged.
+        """Raise `LoginRequired` if a login could help, `Denied` otherwise, and log the denial.
 
-        `notes`: what each rule said. None: no rule was asked, `because` of something else.
+        `notes`: the outcome of each rule. None if no rule was evaluated; `because` says why.
         """
         failure = self._denial(operation)
         if self.trail is not None and self.source is not None:
@@ -168,11 +168,11 @@ class Guard:
                 event = self._event(self.trail, operation, ask, notes, took, self.is_known)
                 events.denial(event, failure)
             failure.request_id = self.trail.request_id
-        # Of a data source that does not exist: noted where all other refusals are.
+        # For a data source that does not exist, the denial is logged with all other failures.
         raise failure
 
     def _unasked(self, operation: Operation, because: Reason) -> RuleOutcomes:
-        """What is said of each rule where none was asked."""
+        """The outcome of each rule if none was evaluated."""
         return [
             (
                 rule,
@@ -204,7 +204,7 @@ class Guard:
     def note_grant(
         self, decision: Decision, ask: DecisionRequest, took: float, trail: RequestLog
     ) -> None:
-        """Some of what is granted is logged."""
+        """Log a grant, if it is sampled."""
         if is_sampled():
             events.grant(self._event(trail, decision.operation, ask, decision.notes, took))
 
@@ -223,31 +223,31 @@ class Guard:
         )
 
     def select(self, ask: QueryRequest | EntryRequest) -> Decision:
-        """The decision, granted. Raises the denial."""
+        """Decide a read. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         return self._granted(
             decide_select(self.ruleset, self.identity, ask, self.scripts), ask, began
         )
 
     def delete(self, ask: QueryRequest | EntryRequest) -> Decision:
-        """The decision, granted. Raises the denial."""
+        """Decide a delete. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         return self._granted(
             decide_delete(self.ruleset, self.identity, ask, self.scripts), ask, began
         )
 
     def insert(self, ask: Insert) -> Decision:
-        """The decision, granted. Raises the denial."""
+        """Decide a create. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         if self.source is not None and self.source.login is not None:
-            # As it will be stored: a rule decides on that.
+            # Rules decide on the row as it will be stored.
             ask = replace(ask, rows=[composed_row(self.source, row) for row in ask.rows])
         return self._granted(
             decide_insert(self.ruleset, self.identity, ask, self.scripts), ask, began
         )
 
     def update(self, ask: Update) -> Decision:
-        """The decision, granted. Raises the denial."""
+        """Decide an update. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         if self.source is not None and self.source.login is not None:
             changes = [
@@ -260,8 +260,10 @@ class Guard:
         )
 
     def missing(self, operation: Operation) -> NoReturn:
-        """For an entry that is not there: 404 where anyone let in may see every entry, else the
-        denial that an existing one would get.
+        """Raise the answer for an entry that does not exist.
+
+        It is NotFound if the caller may see every entry, and otherwise the denial that an existing
+        entry would get.
         """
         ask = EntryRequest([None])
         if decide_select(self.ruleset, self.identity, ask, self.scripts).granted:
@@ -269,42 +271,45 @@ class Guard:
         self.refuse(operation, because=ABSENT)
 
     def shown(self, stored: Data) -> Projection:
-        """What a select of one entry by its id shows the caller; nothing where it is denied."""
+        """The columns of one entry that a select by id shows the caller; none if it is denied."""
         return shown_of(self.ruleset, self.identity, stored, self.scripts)
 
     def decides_early(self, *operations: Operation) -> bool:
-        """Whether a write is decided before its data source is locked, and again under the lock:
-        where a script may run, as nobody is to wait for it, and where no rule of one of the
-        operations is for this identity, as such a caller is to hold no lock at all.
+        """Whether a write is decided before its data source is locked, and again under the lock.
+
+        It is if a script may run, because no other request should wait for a script. It also is if
+        no rule of one of the operations is for this identity, because such a caller must not hold a
+        lock at all.
         """
         return self.ruleset.has_scripts or not all(
             may_let_in(self.ruleset, self.identity, operation) for operation in operations
         )
 
     def without_grant_log(self) -> Guard:
-        """The guard that decides once more, under the lock: what it grants is logged already."""
+        """A guard for the second decision, under the lock, which does not log grants again."""
         return replace(self, notes_grants=False)
 
     def confirm_lookups(self) -> None:
-        """Check, once a write has been decided under the lock, that the look-ups of scripts find
-        what they found. Raises `Changed`.
+        """Check that the look-ups of scripts still find what they found when the write was decided.
+
+        Called once the write has been decided under the lock. Raises `Changed` if they do not.
         """
         if self.rechecks_lookups and isinstance(self.scripts, Scripts):
             self.scripts.confirm()
 
     def written(self) -> None:
-        """Something has been written: what scripts said of reads is asked anew."""
+        """Drop cached script verdicts after a write."""
         if isinstance(self.scripts, Scripts):
             self.scripts.forget()
 
     def some_rule(self, operation: Operation) -> None:
-        """Raises the denial unless some rule of the operation is for this identity."""
+        """Raise the denial unless some rule of the operation could let this identity in."""
         if not may_let_in(self.ruleset, self.identity, operation):
             self.refuse(operation)
 
 
 def find_guard(reference: int | str, identity: Identity, trail: RequestLog | None = None) -> Guard:
-    """The guard of the data source that a client refers to; one query, two where rules are new."""
+    """The guard of the data source that a client names. One query; two without cached rules."""
     return guard_of(reference, registry.find(reference), identity, trail)
 
 

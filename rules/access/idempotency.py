@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a write that a client sends again is carried out once.
+"""`Idempotency-Key`: a write that a client sends again is carried out only once.
 
-A key belongs to one credential. It is stored in the transaction of the write, so that it is there
-if and only if the write is. What is stored of the answer are ids, times and counts, never a value.
+A key belongs to one credential. It is stored in the transaction of the write, so that it exists if
+and only if the write does. Of the answer, only ids, times and counts are stored, never a value.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _INSERT = (
     "(credential,key,request,state,outcome,made_at) VALUES (%s,%s,%s,'','',%s) "
     "ON CONFLICT (credential,key) DO NOTHING"
 )
-# Rows that one clean-up deletes, so that no request waits for it long.
+# Rows that one clean-up deletes at most, so that no request waits long for it.
 PIECE = 1_000
 
 
 class KeyReused(Failure):
-    """An `Idempotency-Key` came with another request before."""
+    """The client has used this `Idempotency-Key` for another request before."""
 
     code = "request.conflict"
 
 
 class Repeated(Exception):
-    """The request was carried out before. `outcome` is what was kept of its answer."""
+    """The request was carried out before. `outcome` is the part of its answer that was stored."""
 
     def __init__(self, outcome: dict[str, Any], state: str) -> None:
         super().__init__("the request was carried out before")
@@ -51,14 +51,14 @@ class Repeated(Exception):
 
 @dataclass(slots=True)
 class KeptKey:
-    """The key of one request; all are digests in hexadecimal."""
+    """The idempotency key of one request. All texts are hexadecimal digests."""
 
     credential: str
     key: str
-    # That of `request_digests` with the current secret key, and those with earlier ones.
+    # The digest of the request with the current secret key; `earlier` has those with fallback keys.
     request: str
     earlier: tuple[str, ...] = ()
-    # Whether a clean-up is due once the request is answered.
+    # Whether a clean-up is due after the answer.
     is_kept: bool = field(default=False)
 
     def seen(self) -> Repeated | None:
@@ -70,8 +70,9 @@ class KeptKey:
         return None if found is None or _is_over(found) else self._repeated(found)
 
     def take(self) -> None:
-        """Claim the key, in the transaction of the write. A concurrent request with the same key
-        waits here until that transaction ends.
+        """Claim the key, in the transaction of the write.
+
+        A concurrent request with the same key waits here until that transaction ends.
 
         Raises `Repeated` if the request was carried out before, and `KeyReused` if the key was
         sent with another one.
@@ -88,16 +89,17 @@ class KeptKey:
             raise Busy("the same request is being carried out; try again in a moment")
 
     def keep(self, outcome: dict[str, Any], state: str) -> None:
-        """Store what a repetition will be answered with, in the transaction of the write.
+        """Store what a repeated request is answered with, in the transaction of the write.
 
-        `state` is what the decision rested on; empty if a repetition is always decided again.
+        `state`: a digest of what the decision depended on; empty if a repetition is always decided
+        again.
         """
         own = IdempotencyKey.objects.filter(credential=self.credential, key=self.key)
         own.update(outcome=dumps(outcome), state=state)
         self.is_kept = True
 
     def _insert(self) -> bool:
-        """Whether the key was free."""
+        """Insert the key. True if it was free."""
         now = connection.ops.adapt_datetimefield_value(timezone.now())
         with connection.cursor() as cursor:
             cursor.execute(
@@ -112,8 +114,8 @@ class KeptKey:
         return found
 
     def _repeated(self, found: IdempotencyKey) -> Repeated:
-        # Nor can a request be compared whose secret key has been removed from the settings: to
-        # refuse it is safe, to carry it out may do it twice.
+        # A request whose secret key has been removed from the settings cannot be compared. Refusing
+        # it is safe; carrying it out could do it twice.
         if found.request not in (self.request, *self.earlier):
             raise KeyReused(
                 "this `Idempotency-Key` was sent with another request before; each request needs "
@@ -123,7 +125,7 @@ class KeptKey:
 
 
 def state_of(identity: Identity, rules_tag: str) -> str:
-    """A digest of what a decision rests on, apart from stored rows: the caller and the rules."""
+    """A digest of what a decision depends on apart from stored rows: the caller and the rules."""
     who = [
         identity.user,
         identity.token_id,
@@ -135,11 +137,11 @@ def state_of(identity: Identity, rules_tag: str) -> str:
 
 
 def request_digests(client_secret: str, *parts: bytes) -> tuple[str, ...]:
-    """Digests of a request, which may hold a password: who reads the database, or a backup, can
-    guess nothing by them. One for `SECRET_KEY`, then one for each of `SECRET_KEY_FALLBACKS`.
+    """Digests of a request: one for `SECRET_KEY`, then one for each of `SECRET_KEY_FALLBACKS`.
 
-    `client_secret`: what only the client has, such as its token, so that `SECRET_KEY` alone is not
-    enough either.
+    They are keyed because a request may contain a password, which somebody who reads the database
+    or a backup could otherwise guess. `client_secret` is known to the client only, such as its
+    token, so that `SECRET_KEY` alone is not enough either.
     """
     found = hmac.new(client_secret.encode(), digestmod="sha256")
     for part in parts:
@@ -152,12 +154,12 @@ def request_digests(client_secret: str, *parts: bytes) -> tuple[str, ...]:
 
 
 def _is_over(found: IdempotencyKey) -> bool:
-    """Whether a key is older than it is kept. A clock that was wrong may have dated it ahead."""
+    """Whether a key has expired. One from the future, dated by a wrong clock, has expired too."""
     return abs(timezone.now() - found.made_at) > LIFETIME
 
 
 def clean_up(credential: str) -> None:
-    """Delete some of the keys that are over, and of one credential those beyond the setting."""
+    """Delete some expired keys, and those of one credential beyond the setting's limit."""
     purge(PIECE)
     own = IdempotencyKey.objects.filter(credential=credential).order_by("-id")
     most: int = setting("IDEMPOTENCY_KEYS")
@@ -165,7 +167,7 @@ def clean_up(credential: str) -> None:
 
 
 def purge(most: int | None = None) -> int:
-    """Delete the keys that are over, at most so many; the number deleted."""
+    """Delete expired keys, at most `most`. Returns the number deleted."""
     now = timezone.now()
     over = Q(made_at__lt=now - LIFETIME) | Q(made_at__gt=now + LIFETIME)
     rows = IdempotencyKey.objects.filter(over).order_by("id").values_list("pk", flat=True)

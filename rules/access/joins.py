@@ -1,4 +1,4 @@
-"""What a read names beside its data source: other data sources to join, a view of its own."""
+"""What a read names in addition to its data source: data sources to join, and views."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from .guard import Denied, Guard, find_guard
 
 
 def columns_of(guard: Guard) -> Container[str]:
-    """The declared columns of a data source; none where it does not exist, or is none of the
-    caller's business: not even the names of columns show there.
+    """The declared columns of a data source.
+
+    Empty if it does not exist or the caller may not know of it, so that column names do not leak.
     """
     return () if guard.source is None or not guard.is_known else guard.source.declared
 
 
 @dataclass(frozen=True, slots=True)
 class JoinResolver:
-    """The data sources that joins name, each looked up once, for whoever stands before `main`."""
+    """The data sources that joins name, each looked up once, for the caller of `main`."""
 
     main: Guard
     guards: dict[Reference, Guard] = field(default_factory=dict)
 
     def guard(self, reference: Reference) -> Guard:
-        """The guard of a data source, which may not exist."""
+        """The guard of a data source, which need not exist."""
         if reference not in self.guards:
             trail = self.main.trail
             joined = None if trail is None else trail.joined()
@@ -45,15 +46,15 @@ class JoinResolver:
         return self.guards[reference]
 
     def columns(self, reference: Reference) -> Container[str]:
-        """Its declared columns; none for those who may not know of it."""
+        """The declared columns of a data source; empty if the caller may not know of it."""
         guard = self.guard(reference)
         return columns_of(guard) if guard.is_known else ()
 
     def decided(self, joins: Sequence[Join]) -> list[Joined]:
-        """Each join under the select rules of its own data source.
+        """Each join, decided by the select rules of its own data source.
 
-        One that denies the caller denies the request, in the words of the main data source's own
-        denial: whether the other exists is not told.
+        If one denies the caller, the request gets the main data source's own denial, which does not
+        disclose whether the other data source exists.
         """
         return [self._decided(join) for join in joins]
 
@@ -63,18 +64,19 @@ class JoinResolver:
         try:
             decision = guard.select(ask)
         except (Denied, LoginRequired):
-            # Its own log has the reasons, the main one is not told them.
+            # The joined data source logs the reasons. The main one does not.
             self.main.refuse("select", because=JOIN)
         assert guard.source is not None
         return Joined(join, guard.source, decision.where(join.where), decision.shown)
 
 
 def apply_view(guard: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
-    """The where with the filters of the named views, which count as if the client had written
-    them: as nodes and as JSON.
+    """The where combined with the filters of the named views, as nodes and as JSON.
 
-    Raises the denial where the caller may not know of the data source, and `Malformed` for a view
-    that it does not have.
+    The filters count as if the client had written them.
+
+    Raises the denial if the caller may not know of the data source, and `Malformed` for a view that
+    it does not have.
     """
     if not ask.views:
         return ask.where, ask.written
@@ -86,7 +88,8 @@ def apply_view(guard: Guard, operation: Operation, ask: Select | Delete) -> tupl
         try:
             where = all_of([where, view.where(user, source.declared, budget)])
         except Malformed:
-            # Stored without the checks of a save, or too large with the others.
+            # The view was stored without the checks of a save, or is too large together with the
+            # others.
             raise Malformed(
                 f"`{place}`: there is no view `{printable(name)}` that can be used in this request"
             ) from None
@@ -102,5 +105,5 @@ def _view(source: Source, place: str, name: str) -> View:
 
 
 def _both(where: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
-    """The conditions of both, side by side unless a key is in both."""
+    """The conditions of both, merged unless they share a key."""
     return {**where, **view} if where.keys().isdisjoint(view) else {"$and": [where, view]}

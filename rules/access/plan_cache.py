@@ -1,10 +1,10 @@
-"""What was decided of the last requests, for those that come again word for word.
+"""A cache of select plans, for requests whose body is identical to an earlier one.
 
-A decision follows from the credential's row, the data source, its rules and the body alone. What
-is kept goes with the first of these (`CachedSession`): it is dropped when that is, and nothing of a
-credential, and no state of a data source, stays in memory for it. Rules that were changed since
-stay until then, or until their caller comes back. It is small: of each credential few bodies, and
-nothing that is long.
+A decision depends only on the credential's row, the data source, its rules and the body. A plan is
+cached under the `CachedSession`, which holds the first two, and is dropped together with it, so
+that it keeps no credential and no state of a data source in memory. Plans of rules that have
+changed since stay until then, or until their caller comes back. The cache is small: it has few
+bodies for each credential, and none that is long.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rowkeeper.datasources.sql import Sql
 
 from .select import SelectPlan
 
-# Bytes of a body; bytes, about, of what was decided of it.
+# The longest body in bytes, and the largest plan in bytes, approximately.
 MAX_REPEATED_BODY, MAX_REPEATED = 1_024, 8_000
-# What a condition of a tree, and what a rule has said, take of these.
+# The approximate bytes of one condition in a where, and of the outcome of one rule.
 A_CONDITION, A_NOTE = 400, 60
-# How many bodies are kept of one credential with one data source, and of how many such pairs.
+# Bodies for each pair of a credential and a data source, and the number of such pairs.
 MAX_BODIES, MAX_CALLERS = 8, 500
 
 
@@ -32,20 +32,20 @@ class EmbeddedSelect:
     """A plan, and the SQL that reads its rows as one more column of the session's statement."""
 
     plan: SelectPlan
-    # The seconds that it took to decide.
+    # The seconds that the decision took.
     took: float
     sql: Sql
     rows: store.Scan
 
     def size(self) -> int:
-        """The bytes that it holds, about."""
+        """The approximate size in bytes."""
         asked = len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
         conditions = sum(1 for _ in fields(self.plan.select.where))
         return asked + A_CONDITION * conditions + A_NOTE * len(self.plan.decision.notes)
 
 
 class SelectPlanCache:
-    """Plans by session and body."""
+    """Select plans by cached session and body."""
 
     def __init__(self, name: str = "") -> None:
         self._plans: OwnedCache[CachedSession, bytes, EmbeddedSelect] = OwnedCache(
@@ -53,11 +53,11 @@ class SelectPlanCache:
         )
 
     def get(self, known: CachedSession, body: bytes) -> EmbeddedSelect | None:
-        """The plan of the same body."""
+        """The plan for this body, or None."""
         return self._plans.get(known, body)
 
     def keep(self, known: CachedSession, body: bytes, decided: EmbeddedSelect) -> None:
-        """Keep it for the next time, unless it is long."""
+        """Cache a plan unless it is too large."""
         if len(body) <= MAX_REPEATED_BODY and decided.size() <= MAX_REPEATED:
             self._plans.put(known, body, decided)
 

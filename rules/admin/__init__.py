@@ -1,4 +1,4 @@
-"""Rules in Django's admin. Django imports this package, and so registers what it has."""
+"""Rules in Django's admin. Django imports this package, which registers its classes."""
 
 from __future__ import annotations
 

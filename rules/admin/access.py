@@ -1,4 +1,4 @@
-"""The admin's page on who can do what, over all data sources whose rules one may change."""
+"""The admin page on who can do what, for all data sources whose rules the user may change."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _URL = "rowkeeper_access"
 
 
 class AccessPages(DataSourceAdmin):
-    """`access/`: the whole of it, one data source column by column, or a file."""
+    """`access/`: the whole access matrix, one data source by column, or a CSV file."""
 
     change_list_template = "admin/rowkeeper_datasources/datasource/change_list.html"
 
     def get_urls(self) -> list[Any]:
-        """With the page."""
+        """Add the page."""
         view = self.admin_site.admin_view(self.access_view)
         return [path("access/", view, name=_URL), *super().get_urls()]
 
     def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
-        """With the part of the page that is about this data source."""
+        """Add a link to the part of the page about this data source."""
         links = super().page_links(request, obj)
         if self._has(request, obj, "change_rules"):
             links.append(("Who can do what", f"{self._access_url()}?source={obj.pk}"))
         return links
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """With the way to the page, for those who may change any rules."""
+        """Add the link to the page, for users who may change any rules."""
         url = self._access_url() if self._has(request, None, "change_rules") else ""
         return super().changelist_view(request, {**(extra_context or {}), "access_url": url})
 
@@ -91,7 +91,7 @@ class AccessPages(DataSourceAdmin):
         return reverse(f"admin:{_URL}")
 
     def _sources(self, request: HttpRequest) -> QuerySet[DataSource]:
-        """Those whose rules the user may change; one of them, where one is named."""
+        """The data sources whose rules the user may change; only one if the request names one."""
         mine = having(request.user, ("change_rules",), DataSource.objects.order_by("name"))
         text = request.GET.get("source")
         if text is None:
@@ -113,7 +113,7 @@ def _with_csv(request: HttpRequest) -> str:
 
 
 def _columns(one: Overview) -> list[tuple[str, list[list[tuple[str, str]]]]]:
-    """By column: for each caller what they can do with it, and whether always."""
+    """(column, for each caller what they can do with it and whether always), for all columns."""
     by_column: dict[str, dict[int, list[tuple[str, str]]]] = {
         column: {} for column in one.source.columns
     }

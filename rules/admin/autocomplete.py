@@ -1,8 +1,7 @@
-"""What the rule editor offers as one types: columns, fields of the user, tokens and apps by name.
+"""Suggestions of the rule editor: columns, fields of the user, API tokens and apps by name.
 
-Only what the editor's user may see anyway: names of other data sources and of their columns,
-tokens and apps are told to those alone who hold the rights on them. Whatever is not offered can
-be typed.
+Contains only what the editor's user may see anyway: other data sources, their columns, API tokens
+and apps are left out without the permissions on them. They can still be typed.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from rowkeeper.datasources.definition import login_of
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.permissions import rights
 
-# Of each kind of thing; a page is no place for more.
+# The most suggestions of each kind, to keep the page small.
 MOST = 500
 _SERVER_FIELDS = {"ID": "every user", "Source": "every user"}
 _SITE_FIELDS = tuple(field for field in FIELDS if field not in _SERVER_FIELDS)
 
 
 def offers_for(user: Any, source: DataSource | None) -> dict[str, Any]:
-    """What the page hands to the editor, in a fixed number of queries."""
+    """The suggestions as JSON for the page, with a fixed number of queries."""
     seen = rights.having(user, rights.SEEING, DataSource.objects.all())
     people = [
         (name, login, columns, secret)
@@ -52,7 +51,7 @@ def offers_for(user: Any, source: DataSource | None) -> dict[str, Any]:
 
 
 def _session_fields(people: Iterable[tuple[str, list[str]]]) -> list[dict[str, str]]:
-    """Each field once, with whose it is."""
+    """Each field of the user once, with the kinds of users who have it."""
     found: dict[str, list[str]] = {}
     for name, columns in people:
         for column in columns:
@@ -64,7 +63,7 @@ def _session_fields(people: Iterable[tuple[str, list[str]]]) -> list[dict[str, s
 
 
 def _named(user: Any, model: type[ApiToken] | type[App], **fits: Any) -> list[dict[str, Any]]:
-    """Ids and names, for who may see them."""
+    """Ids and names of API tokens or apps; empty for users who may not see them."""
     permissions = [
         f"{model._meta.app_label}.{act}_{model._meta.model_name}" for act in ("view", "change")
     ]

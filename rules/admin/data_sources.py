@@ -1,4 +1,4 @@
-"""Data sources with their rules in Django's admin: on one page, saved together or not at all."""
+"""Data sources and their rules in Django's admin: on one page, saved together or not at all."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _HOW = "Tick “Change the name in rules”"
 
 @admin.register(DataSource)
 class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPages, CheckPages):
-    """The rules are seen and changed by who holds `change_rules`, for all or for this one."""
+    """Rules are shown to users with `change_rules`, for all data sources or for this one."""
 
     form = RuledDataSourceForm
     list_display = [
@@ -59,7 +59,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DataSource]:
-        """With the number of rules, counted in the same query, for those who may see them."""
+        """Add the number of rules in the same query, for users who may see the rules."""
         own = AccessRule.objects.filter(data_source=OuterRef("pk")).order_by()
         counted = own.values("data_source").annotate(n=Count("pk")).values("n")
         number: Any = Coalesce(Subquery(counted, output_field=IntegerField()), 0)
@@ -70,12 +70,12 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
 
     @admin.display(description="rules", ordering="number_of_rules", empty_value="–")
     def rule_count(self, obj: DataSource) -> int | None:
-        """How many rules it has; None for those who may not see them."""
+        """The number of rules; None for users who may not see them."""
         number: int | None = getattr(obj, "number_of_rules", None)
         return number
 
     def get_fieldsets(self, request: HttpRequest, obj: DataSource | None = None) -> Any:
-        """With the rules, for those who may see them."""
+        """Add the rules, for users who may see them."""
         main, *others = super().get_fieldsets(request, obj)
         if _may_be_renamed(obj) and self._may_edit(request, obj, "change"):
             fields = list(main[1]["fields"])
@@ -83,7 +83,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
             main = (main[0], {**main[1], "fields": fields})
         if not self._may_edit(request, obj, "change_rules"):
             return [main, *others]
-        # Django asks several times, and shows one: the words are made for that.
+        # Django builds the fieldsets several times but renders one, so the description is lazy.
         rules = {
             "fields": ["rules", "note", "opened_revision"],
             "description": SimpleLazyObject(lambda: _in_words(request.user, obj)),
@@ -97,7 +97,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         change: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """With what the editor offers, where there are rules to edit."""
+        """Add the editor's suggestions, if the form has rules."""
         form = super().get_form(request, obj, change, **kwargs)
         if form.declared_fields.get("rules") is None:
             return form
@@ -106,7 +106,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         )
 
     def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
-        """The data source, then its rules; who makes one gets the rights on it."""
+        """Save the data source, then its rules. Its creator gets the permissions on it."""
         renamed = self._renamed(request, obj, form) if change else []
         super().save_model(request, obj, form, change)
         self._rename(request, obj, form, renamed)
@@ -130,7 +130,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
             self._say(request, obj)
 
     def _renamed(self, request: HttpRequest, obj: DataSource, form: Any) -> list[Tested]:
-        """The rules that are to be changed with the name."""
+        """The rules that are to be changed together with the name."""
         if "name" not in form.changed_data:
             return []
         stored = DataSource.objects.only("name", "definition").get(pk=obj.pk)
@@ -159,7 +159,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
             messages.info(request, code_spans(f"Changed the name in {each}."))
 
     def _say(self, request: HttpRequest, obj: DataSource) -> None:
-        """What is to be said about the rules that were saved."""
+        """Show the linter's findings about the rules that were saved."""
         rules, writers, _ = rules_and_writers(obj.pk)
         found = [*check(rules, obj, user=request.user), *without_writer(rules, writers)]
         for level, severity in ((messages.WARNING, "warning"), (messages.INFO, "info")):
@@ -167,18 +167,18 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
                 messages.add_message(request, level, code_spans(f"{text[:1].upper()}{text[1:]}"))
 
     def goes_along(self, obj: DataSource, entries: int) -> str:
-        """With the number of rules, for those who may see them."""
+        """Add the number of rules, for users who may see them."""
         words, rules = super().goes_along(obj, entries), self.rule_count(obj)
         return words if rules is None else f"{words}, {rules} {'rule' if rules == 1 else 'rules'}"
 
 
 def _may_be_renamed(obj: DataSource | None) -> bool:
-    """Whether rules can be about the name of a data source: people sign in against it."""
+    """Whether rules test the name of a data source, which they can if people sign in against it."""
     return obj is not None and bool(obj.definition.get("login")) and bool(tested(obj.name))
 
 
 def _in_words(user: Any, obj: DataSource | None) -> SafeString | str:
-    """What the stored rules say, as tables; every text in them is escaped."""
+    """The stored rules described in tables. All text in them is escaped."""
     if obj is None:
         return ""
     rules = rules_of(obj)

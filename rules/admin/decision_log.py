@@ -1,4 +1,4 @@
-"""The admin's page on the decision log of one data source."""
+"""The admin pages of the decision log."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .simulator import SimulatorPages
 
 
 class DecisionLogPages(SimulatorPages):
-    """Who was denied what, and why: for those who hold `view_log`."""
+    """The decision log of a data source and the refusals of the site, for users with `view_log`."""
 
     def get_urls(self) -> list[Any]:
-        """With the page on decisions."""
+        """Add the pages."""
         view = self.admin_site.admin_view(self.decisions_view)
         name = self.url_name("decisions").removeprefix("admin:")
         refusals = self.admin_site.admin_view(self.refusals_view)
@@ -33,7 +33,7 @@ class DecisionLogPages(SimulatorPages):
         ]
 
     def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
-        """With the way there."""
+        """Add the links to the pages."""
         links = super().page_links(request, obj)
         if may(request.user, "view_log", obj):
             links.append(("Decisions", reverse(self.url_name("decisions"), args=[obj.pk])))
@@ -42,8 +42,9 @@ class DecisionLogPages(SimulatorPages):
         return links
 
     def refusals_view(self, request: HttpRequest) -> HttpResponse:
-        """What the site refused before the rules of any data source were asked: for those who may
-        see the log of all data sources.
+        """Requests that the site refused before any data source's rules were evaluated.
+
+        Only for users who may see the log of all data sources.
         """
         if not may(request.user, "view_log"):
             raise PermissionDenied
@@ -75,7 +76,7 @@ class DecisionLogPages(SimulatorPages):
         return f"{url}?{urlencode({'request': decision.request_id})}"
 
     def decisions_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """A page of the log, newest first; `?before=` goes on from a line."""
+        """A page of the log, newest first; `?before=` continues from a line."""
         obj = self.own_source(request, source_id, "view_log")
         wanted = LogFilter(request.GET)
         found: list[LoggedDecision] = []
@@ -99,7 +100,7 @@ class DecisionLogPages(SimulatorPages):
 
 
 def _older(request: HttpRequest, found: list[LoggedDecision]) -> str:
-    """The address of the next page, if there is one."""
+    """The query string of the next page; empty without one."""
     if len(found) <= PER_PAGE:
         return ""
     return f"?{urlencode({**_asked(request), 'before': found[PER_PAGE - 1].pk})}"

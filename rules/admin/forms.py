@@ -26,7 +26,7 @@ MAX_PROBLEMS = 20
 
 
 class RulesArea(forms.Textarea):
-    """The text of the rules. The editor's script lays its list over it; without, it works alone."""
+    """The text of the rules. The editor's script shows a list over it; it also works without."""
 
     class Media:
         css = {"all": ["rowkeeper/rules.css"]}
@@ -34,28 +34,28 @@ class RulesArea(forms.Textarea):
 
 
 class RulesField(JsonField):
-    """A list of rules; no text stands for no rule."""
+    """A list of rules; empty text means no rules."""
 
     area = RulesArea
 
     def prepare_value(self, value: Any) -> Any:
-        """The text of a list of rules; what was typed stays as it was."""
+        """The text of a list of rules. Text that was typed is unchanged."""
         return super().prepare_value(in_order(value))
 
     def read(self, text: str) -> Any:
-        """The list. Raises `Malformed` for what is none, such as `null`."""
+        """Parse the list. Raises `Malformed` for anything else, such as `null`."""
         found = super().read(text)
         if not isinstance(found, list):
             raise Malformed("the rules are a list of objects: [{…}, {…}]")
         return found
 
     def to_python(self, value: Any) -> Any:
-        """The list."""
+        """The list of rules; empty for empty text."""
         found = super().to_python(value)
         return [] if found is None else found
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """The order of properties is no difference, that of rules is."""
+        """Compare regardless of the order of properties, but not of the order of rules."""
         return super().has_changed(initial or [], data)
 
 
@@ -71,9 +71,9 @@ class RuledDataSourceForm(DataSourceForm):
         "where none does, access is denied. No rule at all: nobody gets in. For example, those who "
         'are signed in may read: [{"type": ["select"], "allow": "loggedIn"}]',
     )
-    # What the editor offers as one types; set by the admin, on a subclass for each request.
+    # The editor's suggestions. The admin sets them on a subclass for each request.
     offers: ClassVar[dict[str, Any] | None] = None
-    # Who saves; set along with the offers.
+    # The user who saves; set together with `offers`.
     user: ClassVar[Any] = None
     note = forms.CharField(
         required=False,
@@ -87,10 +87,11 @@ class RuledDataSourceForm(DataSourceForm):
         help_text="Rules that test the name of this data source as `Source` are changed "
         "along with the name.",
     )
-    # The number of the rules that the form was opened with.
+    # The number of the revision that the form was opened with.
     opened_revision = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    # What is to be looked at, and ticked, before it is saved; a tick stands for one change alone.
+    # What has to be reviewed and confirmed before a save. A confirmation is for a single change
+    # only.
     conflict: Conflict | None = None
     widens: Sequence[str] = ()
     digest = ""
@@ -104,7 +105,7 @@ class RuledDataSourceForm(DataSourceForm):
             self.initial["opened_revision"] = self.instance.revision
 
     def clean(self) -> dict[str, Any]:
-        """Are these rules, does nobody else's change get lost, and is what they open meant?"""
+        """Validate the rules, detect concurrent changes, and have escalations confirmed."""
         super().clean()
         if "rules" in self.fields:
             self._check_revision()
@@ -117,7 +118,7 @@ class RuledDataSourceForm(DataSourceForm):
         return self.cleaned_data
 
     def _refuse_invalid(self, rules: list[Any], columns: Sequence[str]) -> None:
-        # Who makes a data source gets every right on it.
+        # The user who creates a data source gets every permission on it.
         user = None if self.instance.pk is None else self.user
         try:
             self.refuse_rules(problems_for(user, self.instance, rules, columns=columns))
@@ -125,13 +126,15 @@ class RuledDataSourceForm(DataSourceForm):
             self.add_error("rules", error.message)
 
     def refuse_rules(self, problems: Iterable[Problem]) -> None:
-        """Say what is wrong with the rules, each with its place."""
+        """Add the problems of the rules as errors, each with its place."""
         for error in rule_errors(problems):
             self.add_error("rules", error)
 
     def _check_revision(self) -> None:
-        """Where somebody else has saved the rules since the form was opened: what one did not
-        touch stays theirs, what one did is compared with it.
+        """Handle rules that somebody else has saved since the form was opened.
+
+        If the rules were not edited in this form, the other person's are kept; otherwise both
+        changes are shown.
         """
         opened, now = self.cleaned_data.get("opened_revision"), self.instance.revision
         if self.instance.pk is None or opened == now or "rules" not in self.cleaned_data:
@@ -155,7 +158,7 @@ class RuledDataSourceForm(DataSourceForm):
         )
 
     def _ask_what_is_meant(self, rules: list[Any], columns: Sequence[str]) -> None:
-        """A save that lets people do more than before is saved once somebody has said so."""
+        """Require a confirmation of a save that lets people do more than before."""
         self.digest = digest(self.instance, rules)
         widens = review(self.instance, rules, columns)
         if widens and self.data.get("confirmed") != self.digest:
@@ -168,7 +171,7 @@ class RuledDataSourceForm(DataSourceForm):
 
 
 def rule_errors(problems: Iterable[Problem]) -> list[str]:
-    """The first problems as messages for a page, and how many more there are."""
+    """The first problems as messages for a page, and how many others there are."""
     texts: list[str] = [code_spans(str(problem)) for problem in problems]
     more = len(texts) - MAX_PROBLEMS
     return [*texts[:MAX_PROBLEMS], *([f"… and {more} more"] if more > 0 else [])]

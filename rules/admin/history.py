@@ -1,7 +1,7 @@
-"""The admin's pages on the history of a data source's rules, and the way back to any of them.
+"""The admin pages of the history of a data source's rules, where any revision can be restored.
 
-Who may change the rules may see them: going back is a save like any other, with its checks, its
-review, and a revision of its own.
+They are for users who may change the rules. Restoring is a save like any other, with its checks,
+its review and a new revision.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ PER_PAGE = 20
 
 
 class HistoryPages(DataSourceAdmin):
-    """All revisions of a data source's rules, one of them, and back to it."""
+    """The list of revisions, and the page of one of them, which can restore it."""
 
     def get_urls(self) -> list[Any]:
-        """With the pages of the history."""
+        """Add the pages of the history."""
         wrap, name = self.admin_site.admin_view, self._bare_name
         pages = "<int:source_id>/rules/history/"
         return [
@@ -53,7 +53,7 @@ class HistoryPages(DataSourceAdmin):
         return self.url_name(page).removeprefix("admin:")
 
     def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
-        """With the history, for those who may see the rules."""
+        """Add the link to the history, for users who may see the rules."""
         links = super().page_links(request, obj)
         if self._has(request, obj, "change_rules"):
             url = reverse(self.url_name("rules_history"), args=[obj.pk])
@@ -61,7 +61,7 @@ class HistoryPages(DataSourceAdmin):
         return links
 
     def rules_history_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """The newest first, each with what it changed."""
+        """The revisions, newest first, each with its changes."""
         obj = self.own_source(request, source_id, "change_rules")
         revisions = Revision.objects.filter(data_source=obj).order_by("-number")
         page = Paginator(revisions, PER_PAGE).get_page(request.GET.get("page"))
@@ -79,7 +79,7 @@ class HistoryPages(DataSourceAdmin):
         )
 
     def revision_view(self, request: HttpRequest, source_id: int, number: int) -> HttpResponse:
-        """One revision: what it changed, what it says, and what going back to it would change."""
+        """One revision: its changes, its rules, and what restoring it would change."""
         obj = self.own_source(request, source_id, "change_rules")
         revision = _revision(obj, number)
         if request.method == "POST":
@@ -112,7 +112,7 @@ class HistoryPages(DataSourceAdmin):
     def _revert(
         self, request: HttpRequest, obj: DataSource, revision: Revision
     ) -> HttpResponse | None:
-        """Save the old list as a new revision; None where that is to be looked at (again)."""
+        """Save the old list as a new revision. Returns None if it has to be reviewed (again)."""
         with atomic():
             registry.lock(obj.pk)
             obj.refresh_from_db()
@@ -136,7 +136,7 @@ class HistoryPages(DataSourceAdmin):
 
 
 def _revision(obj: DataSource, number: int) -> Revision:
-    """Raises `Http404` where there is none."""
+    """The revision with a number. Raises `Http404` if there is none."""
     if number > MAX_INTEGER:
         raise Http404
     found = Revision.objects.filter(data_source=obj, number=number).first()
@@ -146,7 +146,7 @@ def _revision(obj: DataSource, number: int) -> Revision:
 
 
 def _saved(request: HttpRequest, obj: DataSource, revision: Revision, note: str) -> str | None:
-    """Why the rules of a revision cannot be saved again, or None once they are."""
+    """Save the rules of a revision. Returns the reason if they cannot be saved, otherwise None."""
     if not request.user.is_authenticated:
         raise PermissionDenied
     try:

@@ -1,7 +1,7 @@
-"""The address in the admin that checks rules as somebody types them. It saves nothing.
+"""The admin's endpoint that checks rules while they are typed. It saves nothing.
 
-It is asked again and again while one types, so that it answers what it is sent whatever that is:
-a text that is no JSON is a problem with a place in it, not a failure.
+Since it is called again and again during typing, it answers anything that it is sent: text that is
+not JSON is a problem with a position, not a failure.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rowkeeper.datasources.values.validation import MAX_INTEGER
 
 from ..describe.editor import answer
 
-# Of a request: the rules may be written with many blanks, and stand in it as a JSON text.
+# The largest request. Rules may contain much white space, and are a JSON string in it.
 MAX_BYTES = 2 * 1024 * 1024
 
 
@@ -35,7 +35,7 @@ class CheckPages(DataSourceAdmin):
     """`POST check-rules/`."""
 
     def get_urls(self) -> list[Any]:
-        """With the address of the checks."""
+        """Add the endpoint."""
         view = self.admin_site.admin_view(self.check_view)
         return [path("check-rules/", view, name="rowkeeper_rules_check"), *super().get_urls()]
 
@@ -54,7 +54,7 @@ class CheckPages(DataSourceAdmin):
             return JsonResponse({"message": error.message, "type": error.code}, status=status)
 
     def _checked_source(self, request: HttpRequest, reference: Any) -> DataSource | None:
-        """The data source whose rules are typed; None for one that is being made."""
+        """The data source whose rules are edited; None for one that is being created."""
         if reference is None:
             if not self.has_add_permission(request):
                 raise PermissionDenied
@@ -72,7 +72,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
     except RequestDataTooBig:
         raise TooLarge("the body is too large for this site") from None
     except RawPostDataException:
-        # A form, which has been read as one.
+        # Django has parsed the body as a form already.
         raise Malformed("the body is JSON, not a form") from None
     if not isinstance(body, dict):
         raise Malformed('the body is an object: {"dataSource": 1, "columns": [], "rules": "[]"}')

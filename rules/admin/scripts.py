@@ -1,7 +1,7 @@
-"""The admin's page on the scripts of a data source: who wrote each, and how to take one over.
+"""The admin page of a data source's scripts: their writers, and how to take a script over.
 
-To take a script over means that its look-ups have one's own rights. It is a step of its own, on a
-page that shows the script, since a save of the whole list may bring back what nobody has read.
+After taking a script over, its look-ups have the user's own permissions. This is a separate action
+on a page that shows the script, since saving a whole list may restore scripts that nobody has read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GONE = "Nothing was changed: no rule has this script any more."
 
 @dataclass(frozen=True, slots=True)
 class ScriptRow:
-    """A script as the page shows it. `writer` is a user name, empty where it is not known."""
+    """A script as the page shows it. `writer` is a username, empty if it is not known."""
 
     positions: str
     text: str
@@ -47,20 +47,20 @@ class ScriptPages(DataSourceAdmin):
     """The scripts of a data source's rules, each with its writer."""
 
     def get_urls(self) -> list[Any]:
-        """With the page on scripts."""
+        """Add the page."""
         view = self.admin_site.admin_view(self.scripts_view)
         name = self.url_name("rules_scripts").removeprefix("admin:")
         return [path("<int:source_id>/rules/scripts/", view, name=name), *super().get_urls()]
 
     def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
-        """With the scripts, where there are some, for those who may see the rules."""
+        """Add the link to the scripts, if there are any, for users who may see the rules."""
         links = super().page_links(request, obj)
         if self._has(request, obj, "change_rules") and obj.rules.exclude(script=None).exists():
             links.append(("Scripts", reverse(self.url_name("rules_scripts"), args=[obj.pk])))
         return links
 
     def scripts_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """All scripts; a POST takes one of them over."""
+        """List all scripts; a POST takes one of them over."""
         obj = self.own_source(request, source_id, "change_rules")
         if request.method == "POST":
             self._take_over(request, obj)
@@ -97,7 +97,7 @@ class ScriptPages(DataSourceAdmin):
 
 
 def script_rows(user: Any, obj: DataSource) -> list[ScriptRow]:
-    """The scripts in the rules, each text once."""
+    """The scripts in the rules, without duplicates."""
     rules, writers, _ = rules_and_writers(obj.pk)
     people = get_user_model()._default_manager.in_bulk(
         [key for key in writers.values() if key is not None]

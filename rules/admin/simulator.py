@@ -1,5 +1,7 @@
-"""The admin's simulator: a page of its own, and the address that both it and the panel beside the
-rules ask. For those who hold `simulate`; it writes nothing.
+"""The admin's simulator: its page, and the endpoint that the page and the panel use.
+
+The panel is next to the rules on the page of a data source. Both are for users with `simulate`, and
+write nothing.
 """
 
 from __future__ import annotations
@@ -38,10 +40,10 @@ MANY = 200
 
 
 class SimulatorPages(GuardedPages):
-    """What would the rules say?"""
+    """The pages of the simulator."""
 
     def get_urls(self) -> list[Any]:
-        """With the page, and what it asks."""
+        """Add the page and its endpoint."""
         own = [
             path(
                 f"<int:source_id>/{address}/",
@@ -53,19 +55,19 @@ class SimulatorPages(GuardedPages):
         return [*own, *super().get_urls()]
 
     def page_links(self, request: HttpRequest, obj: DataSource) -> list[tuple[str, str]]:
-        """With the way there."""
+        """Add the link to the page."""
         links = super().page_links(request, obj)
         url = self.simulator_url(request, obj)
         return [*links, ("Simulator", url)] if url else links
 
     def simulator_url(self, request: HttpRequest, obj: DataSource) -> str:
-        """The address of the page, for those who may open it; else nothing."""
+        """The URL of the page; empty for users who may not open it."""
         if not may(request.user, "simulate", obj):
             return ""
         return reverse(self.url_name("simulator"), args=[obj.pk])
 
     def simulator_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """The page; with `?decision=` it begins as that line of the log was asked."""
+        """The page; with `?decision=`, it starts with the request of that line of the log."""
         obj = self.own_source(request, source_id, "simulate")
         return self.page(
             request,
@@ -84,7 +86,7 @@ class SimulatorPages(GuardedPages):
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """With the panel beside the rules, for those who see both."""
+        """Add the panel next to the rules, for users who may see both."""
         obj = kwargs.get("obj")
         if obj is not None and obj.pk is not None:
             rights = ("simulate", "change_rules")
@@ -93,7 +95,7 @@ class SimulatorPages(GuardedPages):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def simulator_context(self, request: HttpRequest, obj: DataSource) -> dict[str, Any]:
-        """What the panel's template wants."""
+        """The context of the panel's template."""
         return {
             "ask_url": reverse(self.url_name("simulate"), args=[obj.pk]),
             "page_url": reverse(self.url_name("simulator"), args=[obj.pk]),
@@ -102,7 +104,7 @@ class SimulatorPages(GuardedPages):
         }
 
     def simulate(self, request: HttpRequest, source_id: int) -> HttpResponse:
-        """GET: whom one can ask as. POST: what the rules would say."""
+        """GET: the identities that can be simulated. POST: simulate a request."""
         obj = self.own_source(request, source_id, "simulate")
         if request.method == "GET":
             return _json(_people(request.user))
@@ -149,7 +151,7 @@ def _simulated(user: Any, obj: DataSource, asked: Asked) -> dict[str, Any]:
 
 
 def _rules(user: Any, obj: DataSource, source: Source, asked: Asked) -> tuple[list[str], Ruleset]:
-    """The rules to try, compiled as they would be once saved; or what is wrong with them."""
+    """The problems of the rules to try, and those rules compiled as they would be once saved."""
     if asked.rules is None:
         return [], ruleset_of(source)
     if not may(user, "change_rules", obj):
@@ -166,7 +168,7 @@ def _rules(user: Any, obj: DataSource, source: Source, asked: Asked) -> tuple[li
 
 
 def _people(user: Any) -> dict[str, Any]:
-    """Whom this user can ask as: the data sources, tokens and apps that they may see."""
+    """The data sources, API tokens and apps that the user may simulate: those they may see."""
     there = having(user, SEEING_PEOPLE, DataSource.objects.exclude(definition={}).order_by("name"))
     logins = [one for one in there if login_of(one.definition) is not None]
     tokens: list[Any] = []
@@ -185,7 +187,7 @@ def _people(user: Any) -> dict[str, Any]:
 
 
 def _state(request: HttpRequest, obj: DataSource) -> dict[str, Any]:
-    """What the page begins with: what a line of the log can tell of its request, no values."""
+    """The initial state of the page: a logged request as far as the log has it, without values."""
     number = request.GET.get("decision", "")
     if not (number.isascii() and number.isdigit() and may(request.user, "view_log", obj)):
         return {}

@@ -1,1 +1,1 @@
-"""What can be said of a list of rules without a request: checks, gains, and who can do what."""
+"""Static analysis of lists of rules: linting, privilege escalation, and who can do what."""

@@ -1,8 +1,8 @@
-"""Who can do what by a list of rules: caller by caller, operation by operation, column by column.
+"""The access matrix of a list of rules: by caller, operation and column.
 
-A caller is a kind of people: nobody signed in, somebody signed in of whom no more is known, those
-whom some rule tests for a role, each API token. What holds of a caller is what a rule says of all
-of them; a rule for others does not count.
+A caller is a kind of people: anonymous ones, signed-in users of whom nothing else is known, the
+users that some rule tests for, and each API token. A caller has access only if a rule gives it
+to all of these people; a rule for others does not count.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from ..engine.templates import Template, own_value
 from .satisfiable import Asker, can_be_written, can_fit, is_for_nobody
 from .subsumption import Key, RuleFacts, covers, covers_people, key, may_meet, overlap
 
-# Yes; under the conditions of a rule, or in some apps alone; as a script says; no.
+# Always; under the conditions of a rule or in some apps only; as a script decides; never.
 Access: TypeAlias = Literal["yes", "if", "script", "no"]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A kind of people; `allow.kind` is `nobody`, `loggedIn`, `user` or `tokens`."""
+    """A kind of people. `allow.kind` is `nobody`, `loggedIn`, `user` or `tokens`."""
 
     facts: RuleFacts
-    # A rule that names them, from 1; 0 for those of whom every list speaks.
+    # The number of a rule that names them, from 1; 0 for the callers that every list has.
     named_by: int = 0
 
     @property
     def allow(self) -> Allow:
-        """Who they are."""
+        """The `allow` that describes these people."""
         return self.facts.allow
 
 
 def callers(rules: Sequence[Rule]) -> list[Caller]:
-    """Everyone of whom a list of rules tells something."""
+    """The callers that a list of rules distinguishes."""
     found = [Caller(_facts(Allow("nobody"))), Caller(_facts(Allow("loggedIn")))]
     seen: set[frozenset[Key]] = set()
     for rule in rules:
@@ -71,41 +71,41 @@ def _facts(allow: Allow) -> RuleFacts:
 class Grant:
     """What one rule lets a caller do.
 
-    `earlier` holds the rules that are tried before for the same caller and can decide a request.
+    `earlier`: the rules that are tried first for this caller and can decide a request.
     """
 
     rule: Rule
     operation: Operation
     earlier: tuple[Rule, ...] = ()
-    # Whether the caller is a user, who can have a row of their own.
+    # Whether the caller is a user, who can have an entry of their own.
     has_user: bool = True
 
     @property
     def kind(self) -> Access:
-        """Whether it does so always, going by the rule itself."""
+        """The access that the rule itself gives, without regard to the columns."""
         if self.rule.script is not None:
             return "script"
         return "if" if self.conditions or self.rule.app_ids is not None else "yes"
 
     @property
     def conditions(self) -> tuple[Provided | Condition, ...]:
-        """What it requires of the request."""
+        """The requirements of the rule."""
         return self.rule.require
 
     def opens(self, column: str) -> bool:
-        """Whether it shows a column, or lets it be written."""
+        """Whether the rule shows a column, or lets it be written."""
         return _opens(self.rule, self.operation, column, self.has_user)
 
     def in_own_row(self, column: str) -> bool:
-        """Whether it lets a password be written only in the row of the session itself."""
+        """Whether the rule lets a password be written only in the session's own entry."""
         return self.operation == "update" and self.opens(column) and not _writes(self.rule, column)
 
     def unless(self, column: str) -> list[int]:
-        """The positions of the earlier rules that decide some requests in another way."""
+        """The positions of the earlier rules that decide some requests differently."""
         return [rule.position for rule in self.earlier if _decides(rule, self.operation, column)]
 
     def access(self, column: str) -> Access:
-        """Whether it always opens the column."""
+        """The access that the rule gives to a column."""
         if self.kind == "yes" and (self.unless(column) or self.in_own_row(column)):
             return "if"
         return self.kind
@@ -126,7 +126,7 @@ def _writes(rule: Rule, column: str) -> bool:
 
 
 def _decides(rule: Rule, operation: Operation, column: str) -> bool:
-    """Whether a rule can deny a request, or not show the column, where a later rule would."""
+    """Whether a rule can deny a request, or hide the column, where a later rule would not."""
     if rule.script is not None or not _opens(rule, operation, column):
         return True
     if operation in ("select", "delete"):
@@ -143,8 +143,10 @@ def grants(
     operation: Operation,
     declared: frozenset[str] | None = None,
 ) -> list[Grant]:
-    """What the rules let a caller do, in the order in which they are tried. Rules that grant no
-    request of theirs are left out. `declared` are the columns of a sign-in data source.
+    """What the rules let a caller do, in the order in which they are tried.
+
+    Rules that grant none of the caller's requests are left out. `declared`: the columns of a
+    sign-in data source.
     """
     reads = [] if operation == "select" else grants(rules, caller, "select", declared)
     asker = Asker(
@@ -182,13 +184,13 @@ def _for(rules: Sequence[RuleFacts], caller: Caller, operation: Operation) -> It
             yield facts
             continue
         if caller.allow.kind == "nobody" and rule.app_ids is not None:
-            continue  # without a credential there is no app
+            continue  # a request without a credential has no app
         if _counts(rule) and (rule.script is not None or covers_people(facts, caller.facts)):
             yield facts
 
 
 def _is_taken(rule: RuleFacts, others: Sequence[RuleFacts], operation: Operation) -> bool:
-    """Whether all requests that a rule could settle are settled by one of the rules before it."""
+    """Whether every request that a rule could decide is decided by one of the rules before it."""
     return any(
         operation in other.rule.operations
         and _counts(other.rule)
@@ -199,8 +201,9 @@ def _is_taken(rule: RuleFacts, others: Sequence[RuleFacts], operation: Operation
 
 
 def _able(rule: Rule, allow: Allow) -> RuleFacts:
-    """The rule for those of some people who can meet what it requires: a template is filled in for
-    signed-in users alone, and only for those who have the column that it names.
+    """The rule, limited to those of its people who can meet its requirements.
+
+    Templates are rendered for signed-in users only, and only for those who have the column in it.
     """
     templates = [
         (item, item.operand)
@@ -220,7 +223,7 @@ def _able(rule: Rule, allow: Allow) -> RuleFacts:
 
 
 def _who_can_read(rule: RuleFacts, readers: Sequence[Rule]) -> list[RuleFacts]:
-    """The rule for those of its people whom a select rule lets in, for each of these rules."""
+    """The rule, limited to the people of each select rule in turn."""
     if rule.allow.kind == "nobody":
         return [rule] if readers else []
     found = (overlap(rule, RuleFacts.of(reader)) for reader in readers)
@@ -228,12 +231,12 @@ def _who_can_read(rule: RuleFacts, readers: Sequence[Rule]) -> list[RuleFacts]:
 
 
 def _only_by_query(rule: Rule, operation: Operation) -> bool:
-    """Whether entries can be deleted by query only, which needs a select as well."""
+    """Whether entries can be deleted by query only, which needs a select rule as well."""
     return operation == "delete" and any(isinstance(item, Provided) for item in rule.require)
 
 
 def reachable(rules: Sequence[Rule], operation: Operation) -> set[int]:
-    """The positions of the rules that can grant a request of some caller for the operation."""
+    """The positions of the rules that can grant some caller's request for the operation."""
     facts = [RuleFacts.of(rule) for rule in rules if rule.enabled]
     found: set[int] = set()
     earlier: list[RuleFacts] = []
@@ -261,7 +264,7 @@ def reachable(rules: Sequence[Rule], operation: Operation) -> set[int]:
 def _readers(
     facts: Sequence[RuleFacts], each: RuleFacts, earlier: Sequence[RuleFacts], operation: Operation
 ) -> list[Rule]:
-    """The select rules for people of whom a request gets as far as the rule `each`."""
+    """The select rules for people whose requests can reach the rule `each`."""
     found: list[Rule] = []
     for other in facts:
         if _counts(other.rule) and "select" in other.rule.operations and may_meet(other, each):
@@ -272,7 +275,7 @@ def _readers(
 
 
 def access_to(found: Sequence[Grant], column: str) -> tuple[Access, list[Grant]]:
-    """Whether a caller can get at a column, and by which of their grants."""
+    """The access of a caller to a column, and the grants that give it."""
     by = [(grant.access(column), grant) for grant in found if grant.opens(column)]
     for kind in _KINDS:
         if any(each == kind for each, _ in by):

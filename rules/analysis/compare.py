@@ -1,6 +1,6 @@
-"""Compare two rules for one operation: what the new rule grants that the old rule does not.
+"""Compare two rules for one operation: what does the new rule grant that the old one does not?
 
-Script rules and invalid rules cannot be compared this way; callers leave them out.
+Script rules and invalid rules cannot be compared; callers leave them out.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .subsumption import RuleFacts, key
 class Opened:
     """The columns that a new rule opens and an old rule does not.
 
-    `others` is true where this includes every column that is neither declared nor named in one of
-    the two rules.
+    `others` is true if these include every column that is neither declared nor named in one of the
+    two rules.
     """
 
     names: frozenset[str] = frozenset()
@@ -31,7 +31,7 @@ NOTHING = Opened()
 
 
 def opened(new: RuleFacts, old: RuleFacts, operation: Operation, declared: Sequence[str]) -> Opened:
-    """The columns that only `new` opens: for reading, or for writing."""
+    """The columns that only `new` opens, for reading or for writing."""
     if operation in ("select", "delete"):
         return _opened_for_reading(new.rule, old.rule, declared)
     return _opened_for_writing(new.rule, old.rule, operation, declared)
@@ -42,8 +42,8 @@ def _opened_for_reading(new: Rule, old: Rule, declared: Sequence[str]) -> Opened
     if wide.include is not None:
         if wide.include == narrow.include:
             return NOTHING
-        # A column that the old rule shows can be one that no request may name: a path below it
-        # is hidden.
+        # The old rule may show a column that requests cannot name, because a path below it is
+        # hidden.
         shown = (name for name in wide.include if wide.shows(name))
         return Opened(frozenset(n for n in shown if not narrow.shows(n) or narrow.hides_column(n)))
     if narrow.include is None:
@@ -79,7 +79,7 @@ def _writes_more(new: Rule, old: Rule, name: str, operation: Operation) -> bool:
 
 
 def _writes(rule: Rule, name: str, operation: Operation, own_row: bool) -> bool:
-    """Whether a write can send the column; `own_row`: in the row of the session itself."""
+    """Whether a write can set the column; `own_row`: in the session's own entry."""
     if rule.columns.opens(name, own_row):
         return True
     return name in _pinned(rule, operation) and name not in rule.columns.secret
@@ -92,7 +92,7 @@ def _pinned(rule: Rule, operation: Operation) -> frozenset[str]:
 def requires_less(
     new: RuleFacts, old: RuleFacts, operation: Operation, rejected: bool = False
 ) -> bool:
-    """Whether `dropped` finds anything; this is quicker."""
+    """Whether `dropped` would find anything. This is faster."""
     if operation == "update":
         return not (old.sent <= new.sent and (rejected or old.stored <= new.stored))
     return not old.required <= new.required
@@ -101,11 +101,11 @@ def requires_less(
 def dropped(
     new: RuleFacts, old: RuleFacts, operation: Operation, rejected: bool = False
 ) -> tuple[Requirement, ...]:
-    """What `old` requires and `new` does not.
+    """The requirements of `old` that `new` does not have.
 
-    The conditions of an update say which side is meant: what `on_stored` and `on_submitted` of
-    an item say is what was dropped. With `rejected`, only what makes the old rule reject a write
-    counts, and not what makes it pass over a record.
+    For an update, `on_stored` and `on_submitted` of each returned condition say which sides were
+    dropped. With `rejected`, only those conditions count that make the old rule reject a write, not
+    those that make it skip an entry.
     """
     found: list[Requirement] = []
     for item in old.rule.require:
@@ -122,8 +122,9 @@ def dropped(
 
 
 def named(new: RuleFacts, old: RuleFacts) -> Iterator[str]:
-    """The columns that a query can name by the new rule only, though neither rule shows them:
-    repeating a requirement of a rule is allowed even where the rule hides the column.
+    """The columns that a query can name under the new rule only, though neither rule shows them.
+
+    A query can repeat a requirement of a rule even if the rule hides the column.
     """
     for column, items in new.wants.items():
         hidden = old.rule.columns.hides_column(column) and not new.rule.columns.shows(column)

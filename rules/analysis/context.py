@@ -1,4 +1,4 @@
-"""What the checks know of the place that a list of rules is for."""
+"""What the linter knows about the data source and the site that a list of rules is for."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ..engine.rule import Allow
 
 @dataclass(frozen=True, slots=True)
 class LintContext:
-    """A data source as it is: its columns, who signs in against it, who can sign in at all."""
+    """The columns of a data source, and the users, API tokens and apps of its site."""
 
     columns: tuple[str, ...] = ()
-    # Of these, the columns that only writes of entries made. Rules cannot name the dotted ones.
+    # The columns that were created by writes of entries. Rules cannot name those with dots.
     written: frozenset[str] = frozenset()
-    # Columns that nobody sees, whatever the rules say.
+    # Columns that are hidden from everyone, whatever the rules say.
     secret: frozenset[str] = frozenset()
-    # Users of more than one kind can sign in.
+    # Whether users of more than one kind can sign in.
     several_kinds: bool = False
-    # The name of the data source, if people sign in against it; else None.
+    # The name of the data source if it is a sign-in data source; otherwise None.
     signs_in_as: str | None = None
-    # Whom the rules of other data sources let in by what they know of the user.
+    # The `allow` of rules of other data sources that test the user.
     elsewhere: tuple[Allow, ...] = ()
-    # Every column that some user can have; None where that is not known.
+    # Every column that some user can have; None if that is not known.
     user_columns: frozenset[str] | None = None
-    # Of some API tokens, those that authenticate nobody, with what to say; of some apps, those that
-    # do not exist. None where that is not known.
+    # Functions of ids: the API tokens that cannot authenticate, each with the reason, and the apps
+    # that do not exist. None if that is not known.
     dead_tokens: Callable[[frozenset[int]], Mapping[int, str]] | None = None
     unknown_apps: Callable[[frozenset[int]], frozenset[int]] | None = None
 

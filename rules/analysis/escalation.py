@@ -1,13 +1,13 @@
-"""What a new list of rules grants that the old list does not. It is computed before a save.
+"""Privilege escalation: what a new list of rules grants that the old list does not.
 
-Each finding is a value that says which rule grants, which operations, to whom, and which columns
-or conditions are new. Every request that is granted by the new list and denied by the old one,
-and every column that only the new list shows for a request, falls under one of the findings.
-The reverse is not promised: a finding can turn out to be no more than what was granted before.
+It is computed before a save. Each finding is a value that says which rule grants, which operations,
+to whom, and which columns or conditions are new. Every request that the new list grants and the old
+one denies, and every column that only the new list shows for a request, is covered by one of the
+findings. The reverse does not hold: a finding may be no more than what was granted before.
 
-A request that both lists grant can return more rows than before where the new list decides it by
-another rule, since `contains` and `notequals` are added to a query that implies them only nearly.
-Only what is granted, and the columns, are compared here.
+A request that both lists grant can return more rows than before if another rule of the new list
+decides it, because `contains` and `notequals` are also added to queries that imply them only
+approximately. This module compares only which requests are granted, and the columns.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from ..engine.rule import OPERATIONS, Operation, Provided, Requirement, Rule
 from .compare import NOTHING, Opened, dropped, named, opened, requires_less
 from .subsumption import Key, RuleFacts, covers, covers_apps, covers_people, key, may_meet
 
-# people: no old rule is for all of these people; the finding is all that the rule grants.
+# people: no old rule is for all of these people. The finding is everything that the rule grants.
 # columns, conditions, named: compared with the old rule `instead_of`.
-# unblocked: an old script or an invalid rule was tried first, and may have denied.
-# script: nothing can be said about what a script grants.
+# unblocked: an old script or an invalid rule was tried first, and may have denied the request.
+# script: the grants of a script cannot be compared.
 Kind: TypeAlias = Literal["people", "columns", "conditions", "named", "unblocked", "script"]
-# More findings about one rule than this are not listed: all that the rule grants is.
+# If a rule has more findings than this, one finding says that all its grants are new.
 MAX_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """What rule `rule` of the new list grants anew, for some operations."""
+    """What a rule of the new list grants for some operations that the old list did not."""
 
     rule: Rule
     operations: tuple[Operation, ...]
     kind: Kind
     # The old rule that was compared; None for `people` and `script`.
     instead_of: Rule | None = None
-    # The old rule was tried before the one that grants as much: this is about its people only.
+    # The old rule was tried before another that grants as much: this is about its people only.
     first: bool = False
-    # Of `columns`: those that are opened. Of `named`: those that a query can name.
+    # For `columns`: those that are opened. For `named`: those that a query can name.
     columns: Opened = NOTHING
-    # Of `conditions`: the requirements of `instead_of` that are not asked for any more.
+    # For `conditions`: the requirements of `instead_of` that have been dropped.
     dropped: tuple[Requirement, ...] = ()
-    # Of a select: some rule lets people delete, and a delete by query needs such a select.
+    # For a select: some rule lets people delete, and a delete by query needs such a select.
     deletes: bool = False
 
 
@@ -60,20 +60,20 @@ class ParsedList:
 
     @classmethod
     def of(cls, raw: Sequence[Any], rules: Sequence[Rule]) -> ParsedList:
-        """From a list and what `parse_rules` made of it."""
+        """Pair the JSON of a list with the rules that `parse_rules` made of it."""
         return cls(raw, tuple(RuleFacts.of(rule) for rule in rules if rule.enabled))
 
     def text(self, each: RuleFacts) -> str:
-        """A rule as text, equal for equal rules."""
+        """A rule as canonical JSON text, equal for equal rules."""
         return canonical(self.raw[each.rule.position - 1])
 
     def about(self, operation: Operation) -> list[RuleFacts]:
-        """The rules that are about an operation, in order."""
+        """The rules for an operation, in order."""
         return [each for each in self.facts if operation in each.rule.operations]
 
 
 def escalations(before: ParsedList, after: ParsedList, columns: Sequence[str]) -> list[Escalation]:
-    """What `after` grants anew, rule by rule; `columns` are those of the data source."""
+    """The escalations from `before` to `after`, rule by rule; `columns`: of the data source."""
     compared = {op: _Comparison(before, after, op, columns) for op in OPERATIONS}
     deleting = after.about("delete")
     found: list[Escalation] = []
@@ -92,7 +92,7 @@ def escalations(before: ParsedList, after: ParsedList, columns: Sequence[str]) -
 
 
 def _joined(found: Sequence[Escalation]) -> list[Escalation]:
-    """Equal findings of several operations as one."""
+    """Merge equal findings about several operations."""
     by_what: dict[Any, Escalation] = {}
     for each in found:
         old = each.instead_of and each.instead_of.position
@@ -125,7 +125,7 @@ class _Comparison:
         self._columns = columns
         self._old = [(each, before.text(each)) for each in before.about(operation)]
         self._new = [(each, after.text(each)) for each in after.about(operation)]
-        # For each old rule: the place of the first new rule that no request of the old one passes.
+        # By old rule: the position of the first new rule that lets none of its requests pass.
         self._passed = {old.rule.position: self._first_like(old, text) for old, text in self._old}
 
     def _first_like(self, old: RuleFacts, text: str) -> float:
@@ -139,14 +139,14 @@ class _Comparison:
         )
 
     def of(self, new: RuleFacts) -> list[Escalation]:
-        """What one rule of the new list grants anew."""
+        """The escalations of one rule of the new list."""
         first = [each for each, _ in self._new if each.rule.position < new.rule.position]
         if any(covers(each, new, self._operation) for each in first):
-            return []  # no request gets as far
+            return []  # no request reaches the rule
         return self._of_script(new) if new.rule.script is not None else self._least(new)
 
     def _of_script(self, new: RuleFacts) -> list[Escalation]:
-        """Nothing where the same script was there, and all that was tried before it still is."""
+        """No finding if the old list had this script, and every rule tried before it still is."""
         texts = {each.rule.position: text for each, text in self._new}
         first = {text for place, text in texts.items() if place < new.rule.position}
         for _, old in self._old:
@@ -157,17 +157,17 @@ class _Comparison:
         return [Escalation(new.rule, (self._operation,), "script")]
 
     def _least(self, new: RuleFacts) -> list[Escalation]:
-        """Of the comparisons with one old rule after the other, the one with the fewest findings.
+        """The smallest set of findings among the comparisons with each old rule.
 
         A request that the new rule grants and that meets an old rule was granted by the old list,
-        unless an old rule that was tried before decided it. An old rule decided none of these
-        requests where the new list still tries it first.
+        unless an old rule before it decided the request. An old rule decided none of these requests
+        if the new list still tries it first.
         """
         best: list[_Part] | None = None
         blocking: list[_Part] = []
         for old, _ in self._old:
             if old.rule.broken is not None:
-                break  # it denied all that came so far
+                break  # it denied every request that reached it
             blocks = self._passed[old.rule.position] >= new.rule.position
             if old.rule.script is not None:
                 blocking += [_Part("unblocked", old)] if blocks else []
@@ -187,8 +187,9 @@ class _Comparison:
         return [self._made(new, part) for part in best]
 
     def _parts(self, new: RuleFacts, old: RuleFacts, blocks: bool = False) -> Iterator[_Part]:
-        """In which respects the new rule grants more; with `blocks`, more than the old rule left
-        to later rules.
+        """The respects in which the new rule grants more than the old rule.
+
+        With `blocks`: more than the old rule left to later rules.
         """
         if opened(new, old, self._operation, ()):
             yield _Part("columns", old, blocks)
@@ -211,7 +212,7 @@ class _Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One respect in which a new rule grants more than an old one."""
+    """One respect in which a new rule grants more than an old rule."""
 
     kind: Kind
     old: RuleFacts

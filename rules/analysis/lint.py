@@ -1,7 +1,6 @@
-"""All that is to be said about a list of rules: what is wrong, what is hardly meant, what is worth
-knowing. One list, the same wherever it is shown.
+"""The linter of rules: errors, probable mistakes, and hints. Every page shows the same list.
 
-Disabled rules are left out of all but the errors: they do nothing.
+Disabled rules are reported for errors only, since they do nothing.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ _GRAVITY = {"error": 0, "warning": 1, "info": 2}
 
 
 def check_rules(raw: Any, place: LintContext) -> list[Problem]:
-    """Errors first, then warnings, then what is worth knowing; each from the top of the list.
+    """All problems: errors first, then warnings, then hints, each in the order of the rules.
 
-    Takes anything. Rules that are not valid are told of by their errors alone.
+    `raw` can be anything. Rules that are not valid are reported with their errors only.
     """
     if isinstance(raw, list) and len(raw) > MAX_RULES:
         return [Problem(0, "", text) for text in too_much(raw)]
     rules, errors = parse_rules(raw, place.declared, place.secret)
     if any(error.rule == 0 for error in errors):
-        return errors  # no list, or more of it than can be looked through
+        return errors  # not a list, or one that is too long
     found = [*errors, *_advice(raw, rules, place)]
     return sorted(found, key=lambda problem: (_GRAVITY[problem.severity], problem.rule))
 

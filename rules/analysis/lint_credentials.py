@@ -1,4 +1,4 @@
-"""Check for API tokens and apps that rules name and that let nobody in."""
+"""Checks for API tokens and apps that rules name but that let nobody in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..engine.problems import Problem
 from ..engine.rule import Rule
 from .context import LintContext
 
-# Numbers that are looked up; a list that names more is checked up to here.
+# The most ids that are looked up. If a list names more, the others are not checked.
 MAX_NAMED = 1_000
 
 
 def credential_problems(rules: Sequence[Rule], place: LintContext) -> Iterator[Problem]:
-    """Of the enabled rules that are valid; nothing where the place does not know the credentials.
+    """The problems of enabled, valid rules; none if the context does not know the credentials.
 
     A script rule has no `allow`, but its `appId` counts.
     """

@@ -1,4 +1,4 @@
-"""Checks of a rule's lists: two that exclude each other, empty ones, unknown columns."""
+"""Checks of a rule's lists: lists that exclude each other, empty lists, unknown columns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..engine.problems import CheckCode, Fix, Problem, Severity
 from ..engine.rule import Rule
 from .context import LintContext
 
-# Names that are told one by one, of one rule; and those for which a like one is looked for.
+# The most names that are reported for one rule, and the most for which a similar one is suggested.
 MAX_NAMES = 10
 MAX_GUESSES = 30
 
 
 def list_problems(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
-    """What the lists of one rule say that was hardly meant."""
+    """The probable mistakes in the lists of one rule."""
     if rule.script is not None:
         yield from _no_app(raw, rule)
         return
@@ -87,7 +87,7 @@ def _dropped(raw: dict[str, Any], rule: Rule, name: str) -> Fix:
 
 
 class UnknownColumns:
-    """Finds the columns that rules name and that there are none of, and what may be meant."""
+    """Finds columns that rules name but that do not exist, and suggests similar ones."""
 
     def __init__(self, place: LintContext) -> None:
         self._columns = frozenset(place.columns) | place.secret
@@ -95,7 +95,7 @@ class UnknownColumns:
         self._guesses = MAX_GUESSES
 
     def problems(self, raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
-        """Of one rule."""
+        """The unknown columns of one rule."""
         if rule.script is not None:
             return
         found = self._in_lists(raw) if self._columns else iter(())
@@ -122,7 +122,7 @@ class UnknownColumns:
                 yield f"allow.user.{printable(name)}", name
 
     def _meant(self, name: str) -> str:
-        """A column of nearly that name. Looking for one takes time, so that not all are."""
+        """A suggestion of a similar column. Finding one takes time, so their number is limited."""
         if self._guesses <= 0:
             return ""
         self._guesses -= 1

@@ -1,5 +1,6 @@
-"""Checks of how rules stand to each other: what is never reached, what is never tried, what is left
-to nobody.
+"""Checks of the order of rules.
+
+They find unreachable rules, rules that stop later ones, and operations that no rule is about.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from .subsumption import RuleFacts, covers, may_meet
 
 
 def order_problems(raw: Sequence[Any], rules: Sequence[Rule]) -> Iterator[Problem]:
-    """Of all enabled rules of a list; those that are not valid cover nothing."""
+    """The problems of a list's enabled rules. Rules that are not valid cover nothing."""
     facts = [RuleFacts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
-    # A rule that lets nobody in decides nothing, and is reported by itself.
+    # A rule that lets nobody in decides nothing, and is reported by another check.
     active = [each for each in facts if not is_for_nobody(each.rule)]
     for at, each in enumerate(active):
         yield from _unreachable(raw, active[:at], each)
@@ -67,7 +68,7 @@ def _settlers(settled: dict[Operation, int]) -> str:
 
 
 def _without(raw: Sequence[Any], rule: Rule, settled: dict[Operation, int]) -> Fix | None:
-    """The rule goes, or the operations do: it has never been asked for them."""
+    """Remove the rule, or only the operations for which it is never reached."""
     if len(settled) == len(rule.operations):
         return Fix(f"remove rule {rule.position}", rule.position, None)
     if rule.script is not None:
@@ -79,7 +80,7 @@ def _without(raw: Sequence[Any], rule: Rule, settled: dict[Operation, int]) -> F
 
 
 def _stops_later(first: RuleFacts, later: Sequence[RuleFacts]) -> Iterator[Problem]:
-    """A write that a rule is about is rejected by it, where others would have granted it."""
+    """Report a rule that rejects a write which a later rule would have granted."""
     for operation in _operations(first.rule):
         path = _rejects(first.rule, operation)
         stopped = [
@@ -103,7 +104,7 @@ def _stops_later(first: RuleFacts, later: Sequence[RuleFacts]) -> Iterator[Probl
 
 
 def _opens_password(later: Rule, first: Rule, operation: Operation) -> bool:
-    """Whether a later rule lets a password be written, and the first rule rejects that."""
+    """Whether a later rule lets a password be written while the first rule rejects that."""
     if operation not in ("insert", "update") or first.script is not None:
         return False
     include = later.columns.include or frozenset()
@@ -117,7 +118,7 @@ def _named(numbers: list[int]) -> str:
 
 
 def _rejects(rule: Rule, operation: Operation) -> str | None:
-    """The property for which a rule rejects a write that it is about, or None."""
+    """The property because of which a rule rejects a write that it is about, or None."""
     if operation not in ("insert", "update") or rule.script is not None:
         return None
     inserts = operation == "insert"

@@ -1,4 +1,4 @@
-"""Check for columns that a rule requires and does not open."""
+"""A check for columns that a rule requires but does not open."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _WAYS = {"select": "read", "insert": "insert", "update": "update", "delete": "de
 
 
 def required_and_hidden(rules: Sequence[Rule], place: LintContext) -> Iterator[Problem]:
-    """Of the enabled rules that are valid: no request can name a hidden column freely, and no
-    write can send a closed one.
+    """The problems of enabled, valid rules.
+
+    Requests cannot name a hidden column freely, and writes cannot send a closed one.
     """
     facts = [RuleFacts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
     for each in facts:

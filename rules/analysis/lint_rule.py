@@ -1,6 +1,6 @@
-"""What is allowed in a rule, and most likely not meant: said after a save, refused never.
+"""Warnings about rules that are valid but probably not meant. They never prevent a save.
 
-Disabled rules and scripts are left out: the one does nothing, the other cannot be read this way.
+Disabled rules do nothing and scripts cannot be analyzed this way, so both are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SOURCE = "Source"
 def warnings_with(
     rules: list[dict[str, Any]], columns: Sequence[str], several_kinds: bool
 ) -> list[Problem]:
-    """The warnings of this module about a list of rules; those that are not valid are passed over.
+    """The warnings of this module about a list of rules; rules that are not valid are skipped.
 
     `several_kinds`: whether users of more than one kind can sign in (see `Source` in the rules).
     """
@@ -40,7 +40,7 @@ def warnings(rule: Rule, several_kinds: bool) -> Iterator[Problem]:
 
 
 def _any_record(rule: Rule) -> Iterator[Problem]:
-    """An update rule that looks at nothing that is stored lets every record be changed."""
+    """Report an update rule without a condition on stored data: it lets every entry be changed."""
     if "update" not in rule.operations:
         return
     if any(condition.on_stored for condition in _conditions(rule)):
@@ -51,13 +51,13 @@ def _any_record(rule: Rule) -> Iterator[Problem]:
         "every record can be updated: no condition is on what is stored; add one with a template, "
         'a `notequals`, or `"on": "both"`',
         "any-record",
-        # Some people, or a program, may well be meant to change everything.
+        # It is plausible that certain users, or a program, are meant to change everything.
         "info" if rule.allow.kind in ("user", "tokens") and not rule.require else "warning",
     )
 
 
 def _any_kind(rule: Rule) -> Iterator[Problem]:
-    """A test of the user that does not say whose users are meant."""
+    """Report a test of the user that does not say which data source's users are meant."""
     if rule.allow.kind == "tokens":
         return  # no user at all
     if any(condition.column == SOURCE for condition in rule.allow.conditions):
@@ -76,7 +76,7 @@ def _any_kind(rule: Rule) -> Iterator[Problem]:
 
 
 def _with_source(rule: Rule) -> str:
-    """What to write for it: into the conditions that there are, or in place of a word."""
+    """The suggestion: to extend `allow.user`, or to replace a keyword by it."""
     if rule.allow.kind == "user":
         return 'add "Source": {"equals": "…"} to `allow.user`'
     return 'write {"user": {"Source": {"equals": "…"}}} as `allow`'

@@ -1,7 +1,7 @@
-"""Checks of scripts by their text alone: for which operations do they return anything?
+"""Static checks of scripts: for which operations do they return anything?
 
-A script that ends without `return` does not grant, and later rules are tried. That is often meant
-("nothing else"), and as often a case that was forgotten.
+A script that ends without `return` does not grant, and later rules are tried. That is often
+intended ("nothing else"), but often a case was forgotten.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..engine.rule import OPERATIONS, Operation, Rule
 
 
 def script_problems(rule: Rule) -> Iterator[Problem]:
-    """Of one rule; nothing where the script cannot be read, which the save refuses by itself."""
+    """The problems of one rule; none if its script cannot be parsed, which a save refuses."""
     body = _body(rule.script or "")
     if not body:
         return
@@ -52,7 +52,7 @@ def script_problems(rule: Rule) -> Iterator[Problem]:
 
 
 _VERBS = {"updates": "change", "deletes": "delete"}
-# The names that hold stored data. Of an update, `query` is what is sent.
+# The names that hold stored data. For an update, `query` is the submitted data.
 _STORED: dict[Operation, frozenset[str]] = {
     "update": frozenset(("entry", "entries")),
     "delete": frozenset(("entry", "entries", "query")),
@@ -60,9 +60,9 @@ _STORED: dict[Operation, frozenset[str]] = {
 
 
 def is_blind(statements: Sequence[ast.stmt], operation: Operation, looks: frozenset[str]) -> bool:
-    """Whether some way through the statements grants the operation and reads none of the names.
+    """Whether some path through the statements grants the operation without reading the names.
 
-    A loop, `with` or `try` that reads one of the names counts as a look.
+    A loop, `with` or `try` that reads one of the names counts as reading it.
     """
     for statement in statements:
         if isinstance(statement, ast.Return):
@@ -82,7 +82,7 @@ def is_blind(statements: Sequence[ast.stmt], operation: Operation, looks: frozen
 
 
 def _ways_on(statement: ast.stmt, operation: Operation) -> list[list[ast.stmt]]:
-    """The blocks of a statement that can be run."""
+    """The blocks of a statement that can run for the operation."""
     if isinstance(statement, ast.If):
         verdict = _told(statement.test, operation)
         on = [statement.body] if verdict is not False else []
@@ -100,7 +100,7 @@ def _reads(node: ast.AST, names: frozenset[str]) -> bool:
 
 
 def _may_grant(statement: ast.Return) -> bool:
-    """Whether a `return` gives anything but what plainly does not grant."""
+    """Whether a `return` may grant; false if its value plainly does not."""
     value = statement.value
     if value is None or isinstance(value, ast.Constant):
         return False
@@ -120,7 +120,7 @@ def _problem(rule: Rule, text: str, severity: Severity = "info") -> Problem:
 
 
 def _body(script: str) -> Sequence[ast.stmt]:
-    """The statements of a script, which is the body of a function."""
+    """The statements of a script, which is the body of a function; empty if it is not valid."""
     text = script.replace("\r\n", "\n").replace("\r", "\n")
     try:
         module = ast.parse(f"def rule():\n{indent(text, ' ', lambda line: True)}\n")
@@ -132,7 +132,7 @@ def _body(script: str) -> Sequence[ast.stmt]:
 
 @dataclass(frozen=True, slots=True)
 class _Ways:
-    """Of some statements: whether one of them may return, and whether the last may be passed."""
+    """Whether some statements can return, and whether execution can continue after them."""
 
     returns: bool
     ends: bool
@@ -187,7 +187,7 @@ def _tries(statement: ast.Try, operation: Operation) -> _Ways:
 
 
 def _told(test: ast.expr, operation: Operation) -> bool | None:
-    """What a test of the operation comes to; None where it is about something else, too."""
+    """The value of a test of the operation; None if it depends on anything else."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         verdict = _told(test.operand, operation)
         return None if verdict is None else not verdict

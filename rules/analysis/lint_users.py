@@ -1,5 +1,7 @@
-"""Checks of whom rules let in: tests of the user that test nothing, rights that people can give
-themselves, columns that should not be open to all.
+"""Checks of whom rules let in.
+
+They find tests that compare a user with themselves, permissions that users can give themselves, and
+sensitive columns that are open to all.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ SOURCE = "Source"
 def people_problems(
     raw: Sequence[Any], rules: Sequence[Rule], place: LintContext
 ) -> Iterator[Problem]:
-    """Of the enabled rules of a list that are valid and no scripts."""
+    """The problems of a list's enabled, valid rules that are not scripts."""
     facts = [RuleFacts.of(rule) for rule in rules if rule.enabled and rule.broken is None]
     tests = _tests_of_users(facts, place)
     sensitive = [name for name in place.columns if looks_sensitive(name)]
@@ -61,7 +63,7 @@ def _tests_themselves(rule: Rule) -> Iterator[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A test of the users by which some rule tells who they are."""
+    """A test of the user in a rule, and which rule that is."""
 
     by: str
     test: Condition
@@ -70,9 +72,10 @@ class _Told:
 def _promotes(
     raw: Sequence[Any], writer: RuleFacts, facts: Sequence[RuleFacts], tests: dict[str, list[_Told]]
 ) -> Iterator[Problem]:
-    """A column of the people who sign in, by which rules tell who they are, may be written by them.
+    """Report a column that users can write themselves although rules decide by it who they are.
 
-    A rule for those alone who have the right anyway gives it to nobody new. Tokens are programs.
+    A rule only for users who already pass the test gives it to nobody else. Tokens are programs,
+    and are left out.
     """
     if writer.allow.kind == "tokens":
         return
@@ -92,7 +95,7 @@ def _promotes(
 
 
 def _tests_of_users(facts: Sequence[RuleFacts], place: LintContext) -> dict[str, list[_Told]]:
-    """By column, the tests that rows of this data source may meet; none if nobody signs in."""
+    """The tests that entries of this sign-in data source can meet, by column; empty for another."""
     if place.signs_in_as is None:
         return {}
     allows = [(f"rule {each.rule.position}", each.allow) for each in facts]
@@ -106,7 +109,7 @@ def _tests_of_users(facts: Sequence[RuleFacts], place: LintContext) -> dict[str,
 
 
 def _tests_of(allow: Allow, name: str) -> list[Condition]:
-    """The tests that rows of the data source `name` may meet; `Source` and `ID` are in no row."""
+    """The tests that entries of the data source `name` can meet. No entry has `Source` or `ID`."""
     sources = [test for test in allow.conditions if test.column == SOURCE]
     if any(test.value({}) is not UNMET and not test.met_by({SOURCE: name}, {}) for test in sources):
         return []
@@ -114,7 +117,7 @@ def _tests_of(allow: Allow, name: str) -> list[Condition]:
 
 
 def _can_write(writer: RuleFacts, test: Condition) -> bool:
-    """Whether a request by the rule can give a row a value that meets the test."""
+    """Whether a write under the rule can give an entry a value that meets the test."""
     rule = writer.rule
     for operation in _WRITES:
         pinned = rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
@@ -125,7 +128,7 @@ def _can_write(writer: RuleFacts, test: Condition) -> bool:
 
 
 def _kept(writer: RuleFacts, test: Condition, operation: Operation) -> bool:
-    """Whether the rule requires a value that does not meet the test, or the one held already."""
+    """Whether the rule requires a value that fails the test, or the one that users have already."""
     for item in writer.wants.get(test.column, ()):
         if not (item.on_submitted or operation == "insert"):
             continue
@@ -143,7 +146,7 @@ def _kept(writer: RuleFacts, test: Condition, operation: Operation) -> bool:
 def _open_to_all(
     raw: Sequence[Any], reader: RuleFacts, facts: Sequence[RuleFacts], sensitive: Sequence[str]
 ) -> Iterator[Problem]:
-    """Everyone's reading, or that of everyone who signs in, of entries that are not their own."""
+    """Report sensitive columns that everyone, or every signed-in user, can read in all entries."""
     rule = reader.rule
     if "select" not in rule.operations or rule.app_ids == frozenset():
         return
@@ -178,10 +181,10 @@ def _is_about_own(rule: Rule) -> bool:
 def closing(
     raw: Sequence[Any], closed: RuleFacts, names: Sequence[str], facts: Sequence[RuleFacts]
 ) -> Fix | None:
-    """The rule without these columns; None where the change could open something else.
+    """A fix that closes these columns in a rule; None if that could open something else.
 
-    A read that does not fit any more goes on to the later rules, which may show other columns; a
-    column that is required would be named, or written, all the same.
+    A read that does not fit any more goes on to the later rules, which may show other columns. A
+    column that is required would still be named, or written.
     """
     rule, written = closed.rule, raw[closed.rule.position - 1]
     reads = rule.operations & _READS

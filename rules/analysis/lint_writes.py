@@ -1,4 +1,4 @@
-"""Check for columns that people can write although the select rules hide the columns from them."""
+"""A check for columns that people can write although no select rule shows them to these people."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .satisfiable import is_for_nobody
 from .subsumption import RuleFacts, covers, covers_apps, covers_people, may_meet, overlap
 
 _WRITES: tuple[Operation, ...] = ("update", "insert")
-# Pairs of a rule that writes and a kind of readers. Longer lists are compared up to here.
+# The most pairs of a write rule and a kind of readers that are compared.
 MAX_PAIRS = 2_000
 
 
 def hidden_and_writable(
     raw: Sequence[Any], rules: Sequence[Rule], place: LintContext
 ) -> Iterator[Problem]:
-    """Find the columns that a rule lets people write and that no select rule shows these people.
+    """Report columns that a rule lets people write and that no select rule shows these people.
 
-    People who can read nothing are left out: a form that anybody can send needs no answer. With a
-    script among the select rules nothing is found, since a script can show any column.
+    People who can read nothing are left out: a public form needs no answer. If a select rule is a
+    script, nothing is reported, since a script can show any column.
     """
     valid = (rule for rule in rules if rule.enabled and rule.broken is None)
     facts = [RuleFacts.of(rule) for rule in valid if not is_for_nobody(rule)]
@@ -44,7 +44,7 @@ def hidden_and_writable(
 
 
 def _kinds(readers: Sequence[RuleFacts]) -> list[RuleFacts]:
-    """One rule for each kind of people and set of columns."""
+    """One rule for each kind of people and each set of columns."""
     found: dict[Any, RuleFacts] = {}
     for each in readers:
         rule, allow = each.rule, each.allow
@@ -96,7 +96,7 @@ def _is_before(each: RuleFacts, writer: RuleFacts, operation: Operation) -> bool
 
 
 def _is_free(rule: Rule, name: str, operation: Operation) -> bool:
-    """Whether a write can give the column a value that no requirement names."""
+    """Whether a write can set the column to a value that no requirement fixes."""
     pinned = rule.pinned_on_insert if operation == "insert" else rule.pinned_on_update
     return rule.columns.opens(name) and name not in pinned
 
@@ -109,13 +109,13 @@ def _hidden_from(
     operation: Operation,
     names: Sequence[str],
 ) -> list[str]:
-    """Those of the names that are hidden from the people whom both rules let in."""
+    """The names that are hidden from the people whom both rules let in."""
     names = [name for name in names if not reader.rule.columns.shows(name)]
     if not names or not may_meet(writer, reader):
         return []
     both = overlap(writer, reader)
     if both is None or any(covers(each, both, operation) for each in earlier):
-        return []  # these people's writes do not get as far as this rule
+        return []  # these people's writes do not reach this rule
     for other in readers:
         if covers_apps(other.rule, both.rule) and covers_people(other, both):
             names = [name for name in names if not other.rule.columns.shows(name)]

@@ -1,7 +1,7 @@
-"""The nearest miss: the smallest change to a denied request that a rule would have granted.
+"""Near misses: the smallest change to a denied request that would have made a rule grant it.
 
-Each rule is taken for what it asks, the request is changed until it fits, and the changed request
-is really decided: what is told here is so. Scripts cannot be read this way, and are passed over.
+For each rule, the request is changed until it fits, and the changed request is decided by the
+engine, so that every reported miss is true. Scripts cannot be analyzed this way, and are skipped.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..engine.ruleset import Ruleset
 from ..engine.templates import UNMET, Template
 
 Decide: TypeAlias = Callable[[Identity, Any], Decision]
-# What stands for a value that nobody can know.
+# Stands for a value that is not known.
 SOME = "…"
 _WORDS = {"equals": "=", "notequals": "other than", "contains": "with"}
 
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """The rule that would have granted, and in words what would have had to be otherwise."""
+    """The rule that would have granted, and the changes that it would have needed, in words."""
 
     rule: int
     steps: tuple[str, ...]
@@ -41,7 +41,7 @@ class NearMiss:
 
 
 class _CannotFit(Exception):
-    """No change of ours makes the request fit the rule."""
+    """The request cannot be changed to fit the rule."""
 
 
 def nearest(
@@ -52,9 +52,10 @@ def nearest(
     decide: Decide,
     most: int = 400,
 ) -> NearMiss | None:
-    """The miss of fewest changes, the first rule's among equals; `most` decisions are tried.
+    """The near miss with the fewest changes; of equal ones, that of the first rule.
 
-    To ask for something else is nearer than to be somebody else.
+    At most `most` decisions are made. A change of the request counts less than a change of who
+    sends it.
     """
     best: NearMiss | None = None
     for rule in ruleset.by_operation[operation]:
@@ -78,7 +79,7 @@ def nearest(
 
 @dataclass(slots=True)
 class _Fitter:
-    """A request on its way to fit a rule; `steps` says what was changed."""
+    """Changes a request step by step until it fits a rule; `steps` describes the changes."""
 
     ruleset: Ruleset
     rule: Rule
@@ -90,11 +91,11 @@ class _Fitter:
 
     @property
     def cost(self) -> int:
-        """How far it is: changes of who asks, or of what is stored, count double."""
+        """The number of changes. Changes of the sender or of stored data count double."""
         return sum(2 if step.startswith(("to ", "on ")) else 1 for step in self.steps)
 
     def make_fit(self) -> None:
-        """Raises `_CannotFit`."""
+        """Change the request to fit the rule. Raises `_CannotFit`."""
         self._fit_app()
         self._fit_who()
         if isinstance(self.ask, QueryRequest):
@@ -147,7 +148,7 @@ class _Fitter:
         self.steps.append(f"to a user whose {_said(column, op, value)}")
 
     def _user_for(self, condition: Condition, held: Any) -> None:
-        """Let the user have what a template is to give. Raises `_CannotFit`."""
+        """Give the user the value that a template needs. Raises `_CannotFit`."""
         operand = condition.operand
         if not isinstance(operand, Template) or operand.source != _only(operand):
             raise _CannotFit
@@ -158,7 +159,7 @@ class _Fitter:
             raise _CannotFit
 
     def _value(self, condition: Condition, held: Any) -> Scalar:
-        """What a condition wants, of a user who can fill its template. Raises `_CannotFit`."""
+        """The value that a condition needs, with a user who has it. Raises `_CannotFit`."""
         if condition.value(self.identity.user) is UNMET:
             self._user_for(condition, held)
         value = condition.value(self.identity.user)
@@ -313,7 +314,7 @@ def _items(node: Node) -> tuple[Node, ...]:
 
 
 def _asked_equal(where: Node, column: str) -> Any:
-    """The value that a where wants a column to have."""
+    """The value that a where requires a column to equal, or None."""
     for item in _items(where):
         if isinstance(item, Field) and item.path == (column,) and item.op == "$eq":
             return item.operand

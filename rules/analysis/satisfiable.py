@@ -1,7 +1,7 @@
-"""Whether any request can meet what a rule requires, given the columns that the rule opens.
+"""Satisfiability: can any request meet what a rule requires, given the columns it opens?
 
-"Impossible" is meant: no request fits. "Possible" can be wrong where conditions contradict each
-other in a way that is not looked at here.
+"Impossible" is certain: no request fits. "Possible" may be wrong if conditions contradict each
+other in a way that is not checked here.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def _never(column: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """What is known of the people who ask.
+    """The people who send a request, as far as they are known.
 
     `has_user` is false for anonymous requests and API tokens, whose requests render no template.
-    `reads` says whether a select can show a column to these people: an update may send a stored
-    value back. `declared` are the columns of a sign-in data source, where no other is written;
+    `reads`: whether a select can show these people a column, since an update may send a stored
+    value back. `declared`: the columns of a sign-in data source, where no others can be written;
     None elsewhere.
     """
 
@@ -36,7 +36,7 @@ class Asker:
 
 
 def is_for_nobody(rule: Rule) -> bool:
-    """Whether a rule lets nobody in: it is for no app, or a user has to differ from themselves."""
+    """Whether a rule lets nobody in: it is for no app, or users have to differ from themselves."""
     return rule.app_ids == frozenset() or (
         rule.script is None
         and any(
@@ -64,7 +64,7 @@ def _has_template(item: Provided | Condition) -> bool:
 
 
 def unfit_columns(rule: Rule, operation: Operation, asker: Asker) -> Iterator[str]:
-    """The required columns that no request for the operation can give, so that none fits."""
+    """The required columns that no request for the operation can supply."""
     if operation in ("select", "delete"):
         # Entries are also read and deleted by id, where a request names no column.
         by_id = not any(isinstance(item, Provided) for item in rule.require)
@@ -88,19 +88,19 @@ def _unfit_in_query(rule: Rule, operation: Operation) -> Iterator[str]:
             if hidden and not any(_provides(each, operation) for each in ways):
                 yield item.column
         elif item.op == "contains" and not isinstance(item.operand, Template):
-            # A query implies `contains` of a text only; a hidden column is named by `$like`.
+            # A query implies `contains` of text only; a hidden column can only be named by `$like`.
             text = item.operand
             if not isinstance(text, str) or (hidden and "%" in text):
                 yield item.column
 
 
 def _provides(condition: Condition, operation: Operation) -> bool:
-    """Whether repeating the condition in a query gives the column: a delete needs an equality."""
+    """Whether repeating the condition in a query names the column: a delete needs an equality."""
     return condition.op == "equals" or operation == "select"
 
 
 def _equals_and_not(rule: Rule) -> bool:
-    """Whether no stored record meets the rule: two of its conditions say the opposite."""
+    """Whether no stored entry meets the rule, because two of its conditions are opposites."""
     conditions = [item for item in rule.require if isinstance(item, Condition)]
     return any(
         left.op == "equals"
@@ -136,9 +136,9 @@ def _can_be_sent(rule: Rule, column: str, operation: Operation, asker: Asker) ->
 
 
 def can_be_written(rule: Rule, column: str, operation: Operation, has_user: bool = True) -> bool:
-    """Whether a write can send a new value for the column, or the one that the rule requires.
+    """Whether a write can set the column, to a new value or to the one that the rule requires.
 
-    A user can have a row of their own in the data source, and set their password there.
+    Users can have their own entry in the data source, and set their password there.
     """
     if rule.columns.opens(column, own_row=has_user and operation == "update"):
         return True
@@ -147,7 +147,7 @@ def can_be_written(rule: Rule, column: str, operation: Operation, has_user: bool
 
 
 def _contradicts(rule: Rule, operation: Operation) -> bool:
-    """Whether no value of some column meets all that is required of what is sent."""
+    """Whether no value of some column meets all requirements on the submitted data."""
     sent = [
         item
         for item in rule.require

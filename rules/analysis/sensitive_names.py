@@ -1,10 +1,10 @@
-"""Which columns hold what should not be open to all, going by their names."""
+"""Columns with sensitive values, guessed by their names."""
 
 from __future__ import annotations
 
 import re
 
-# Words of a name, each by itself.
+# Whole words of a name.
 _WORDS = frozenset(
     [
         "password",
@@ -31,7 +31,7 @@ _WORDS = frozenset(
         "salaire",
     ]
 )
-# Parts of a name, written together.
+# Parts of a name, after its words are joined.
 _PARTS = (
     "password",
     "passwort",
@@ -55,7 +55,7 @@ _WORD = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+|[^\W\dA-Za-z_]+")
 
 
 def looks_sensitive(column: str) -> bool:
-    """Whether a name such as `Salary`, `api_key` or `userPassword` is one to take care of."""
+    """Whether a name such as `Salary`, `api_key` or `userPassword` suggests a sensitive column."""
     words = [word.lower() for word in _WORD.findall(column[:255])]
     if any(word in _WORDS or word.removesuffix("s") in _WORDS for word in words):
         return True

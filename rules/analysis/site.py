@@ -1,6 +1,6 @@
-"""The checks of the engine on this site as it is: of a list of rules that is typed, sent or stored.
+"""Run the rule linter with this site's context: its sign-in data sources, columns and rules.
 
-The editor, the API, imports and commands ask here, and so all say the same.
+The editor, the API, imports and commands all use it, so that they report the same problems.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from .lint import check_rules
 from .site_credentials import dead_tokens, unknown_apps
 from .site_users import has_site_users
 
-# Other rules that are looked at for what they know of the user.
+# The most rules of other data sources that are checked for tests of the user.
 MAX_ELSEWHERE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Who can sign in to this site: read once, for one list of rules or for all."""
+    """Who can sign in to this site. Read once, for one list of rules or for all."""
 
-    # The columns of each data source that people sign in against.
+    # {data source id: columns}, for the sign-in data sources.
     signs_in: dict[int, list[str]]
-    # Django's own users are a kind, too.
+    # Whether Django's own users, who count as a kind, can sign in.
     site_users: bool
 
     @classmethod
     def now(cls) -> Site:
-        """As it is now, by two queries."""
+        """Read the current state, with two queries."""
         known = DataSource.objects.values_list("pk", "columns", "definition")
         found = {pk: names for pk, names, definition in known if login_of(definition) is not None}
         return cls(found, has_site_users())
@@ -47,9 +47,10 @@ class Site:
     def around(
         self, data_source: DataSource | None, columns: Sequence[str] | None = None, user: Any = None
     ) -> LintContext:
-        """What the checks of a data source's rules know; see `check`.
+        """The lint context of a data source's rules; the arguments are those of `check`.
 
-        At most two more queries, and one each for the API tokens and the apps that the rules name.
+        Makes at most two more queries, and one each for the API tokens and the apps that the rules
+        name.
         """
         several = len(self.signs_in) > 1 or (len(self.signs_in) == 1 and self.site_users)
         user_columns = self._user_columns(user)
@@ -76,8 +77,10 @@ class Site:
         )
 
     def _user_columns(self, user: Any) -> frozenset[str] | None:
-        """What users can have; None where that is not known, or would tell of data sources that
-        are hidden from one.
+        """The columns that users can have.
+
+        None if they are not known, or if the result would disclose data sources that are hidden
+        from `user`.
         """
         if not self.signs_in:
             return None
@@ -94,18 +97,19 @@ def check(
     columns: Sequence[str] | None = None,
     user: Any = None,
 ) -> list[Problem]:
-    """All that is to be said about a list of rules for a data source, which may not exist yet.
+    """All problems of a list of rules for a data source, which need not exist yet.
 
-    `columns` are those that it will have; `user` is who is told, and None may know everything.
+    `columns` are those that it will have. `user` is the person who sees the problems; None means
+    that nothing has to be hidden.
     """
     return check_rules(rules, Site.now().around(data_source, columns, user))
 
 
 def _elsewhere(data_source: DataSource, user: Any) -> tuple[Allow, ...]:
-    """Whom the rules of other data sources let in by a test of the user.
+    """The `allow` of rules of other data sources that test the user.
 
-    Of rules that `user` may not see, a warning would confirm the columns and the values that they
-    test: such rules do not count.
+    Rules that `user` may not see are left out: a warning would disclose the columns and the values
+    that they test.
     """
     others = AccessRule.objects.exclude(data_source=data_source).exclude(enabled=False)
     if user is not None:

@@ -1,4 +1,4 @@
-"""The API tokens and apps that rules name: which are not in use, and which rules name a token."""
+"""The API tokens and apps that rules name: those not in use, and the rules that name a token."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from rowkeeper.datasources.values.validation import MAX_INTEGER, printable
 from ..models import AccessRule
 
 _VIEW = ("rowkeeper_accounts.view_apitoken", "rowkeeper_accounts.change_apitoken")
-# Rules that are listed for a token.
+# The most rules that are listed for a token.
 MAX_RULES = 50
 
 
 def dead_tokens(user: Any, numbers: frozenset[int]) -> Mapping[int, str]:
-    """Those of the API tokens that authenticate nobody, each with what to say of it.
+    """The API tokens among `numbers` that cannot authenticate: `{id: what to say about it}`.
 
-    The name, and whether a token was revoked, expired or never made, are told only to users who
-    may see API tokens; None may see everything.
+    Its name, and whether a token was revoked, expired or never made, are shown only to users who
+    may see API tokens. If `user` is None, everything is shown.
     """
     stored = ApiToken.objects.filter(pk__in=_storable(numbers)).select_related("user")
     found = {token.pk: token for token in stored}
@@ -39,7 +39,7 @@ def dead_tokens(user: Any, numbers: frozenset[int]) -> Mapping[int, str]:
 
 
 def state_of(token: ApiToken | None) -> str:
-    """Why a token authenticates nobody; empty for one in use."""
+    """Why a token cannot authenticate; empty if it can."""
     if token is None:
         return "does not exist"
     if token.revoked_at is not None:
@@ -56,7 +56,7 @@ def _said(token: ApiToken | None, state: str) -> str:
 
 
 def unknown_apps(numbers: frozenset[int]) -> frozenset[int]:
-    """Those of the numbers that are no app's."""
+    """The numbers that are not ids of apps."""
     known = App.objects.filter(pk__in=_storable(numbers)).values_list("pk", flat=True)
     return numbers - frozenset(known)
 
@@ -69,8 +69,10 @@ def _storable(numbers: frozenset[int]) -> list[int]:
 
 
 def uses_of_token(token: ApiToken, user: Any) -> tuple[list[str], bool]:
-    """The enabled rules that name a token, as lines of text, and whether other data sources, whose
-    rules `user` may not see, could have more. That is said without looking there.
+    """The enabled rules that name a token, as lines of text, and whether there may be others.
+
+    The second value is true if there are data sources whose rules `user` may not see. Their rules
+    are not looked at.
     """
     sources = DataSource.objects.order_by()
     seen = having(user, ("change_rules",), sources)

@@ -1,4 +1,4 @@
-"""Which kinds of users can sign in to this site."""
+"""The kinds of users that can sign in to this site."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from django.contrib.auth import get_user_model
 
 
 def has_site_users() -> bool:
-    """Whether Django's own users are a kind: superusers do not count, they may change the rules
-    anyway.
+    """Whether Django's own users count as a kind of users.
+
+    Superusers do not count, since they can change the rules anyway.
     """
     users = get_user_model()._default_manager.all()
     fields = {field.name for field in get_user_model()._meta.get_fields()}

@@ -1,6 +1,6 @@
-"""When one rule leaves nothing for another: who it lets in, what it asks for, what it shows.
+"""Subsumption: does one rule decide every request that another rule could decide?
 
-Every answer is on the safe side: "yes" is meant, "no" may mean that it could not be told.
+Every answer is conservative: "yes" is certain, while "no" may mean that it is unknown.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from rowkeeper.datasources.values.validation import same
 from ..engine.rule import Allow, Condition, Operation, Provided, Requirement, Rule
 from ..engine.templates import Template
 
-# What makes two requirements the same.
+# Identifies a requirement: equal for requirements that mean the same.
 Key: TypeAlias = tuple[str, ...]
-# The tests of the user that are compared one by one; a longer list is only looked at as a whole.
+# The most tests of the user that are compared one by one. Longer lists are only compared as sets.
 MAX_TESTS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class RuleFacts:
-    """What comparing a rule with others needs, made once: a list is compared each with each."""
+    """What comparing a rule with others needs, computed once, as every pair is compared."""
 
     rule: Rule
     allow: Allow
@@ -32,19 +32,18 @@ class RuleFacts:
     tested: frozenset[Key]
     # The conditions on entries, by column.
     wants: dict[str, list[Condition]]
-    # Everything that is required, and what an update looks at in the stored record and in what is
-    # sent.
+    # All requirements; and of an update, those on the stored entry and those on the submitted data.
     required: frozenset[Key]
     stored: frozenset[Key]
     sent: frozenset[Key]
-    # The names that are hidden, and that `include` opens, with the paths above them. A secret name
-    # that `include` has is hidden from reads all the same.
+    # The hidden names, and the names that `include` opens, both with their prefixes. A secret name
+    # in `include` is still hidden from reads.
     hidden: frozenset[str]
     opened: frozenset[str]
 
     @classmethod
     def of(cls, rule: Rule) -> RuleFacts:
-        """Of a rule; a script lets in whom it likes, whatever stands beside it."""
+        """The facts of a rule. For a script, which can let anybody in, its lists do not count."""
         scripted = rule.script is not None
         allow = Allow("all") if scripted else rule.allow
         require = () if scripted else rule.require
@@ -73,7 +72,7 @@ def _by_column(conditions: Iterable[Condition]) -> dict[str, list[Condition]]:
 
 
 def _paths(names: Iterable[str]) -> frozenset[str]:
-    """Names and all paths above them, in either reading of `data.`."""
+    """Names and all their dotted prefixes, with and without a leading `data.`."""
     found: set[str] = set()
     for name in names:
         for reading in {name, name.removeprefix("data.")}:
@@ -83,7 +82,7 @@ def _paths(names: Iterable[str]) -> frozenset[str]:
 
 
 def key(item: Requirement) -> Key:
-    """What identifies a requirement: equal for two that ask for the same."""
+    """What identifies a requirement: equal for two that require the same."""
     if isinstance(item, Provided):
         return ("provided", item.column)
     if isinstance(item.operand, Template):
@@ -92,13 +91,13 @@ def key(item: Requirement) -> Key:
 
 
 def covers(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool:
-    """Whether no request for the operation that `second` could settle gets past `first`."""
+    """Whether `first` decides every request for the operation that `second` could decide."""
     if first.rule.broken is not None or first.rule.script is not None:
         return False
     if not (covers_apps(first.rule, second.rule) and covers_people(first, second)):
         return False
     if operation == "insert":
-        return True  # whom it is for, it grants or rejects
+        return True  # the rule grants or rejects every insert of its people
     if operation == "update":
         return first.stored <= second.stored
     return reads_all(first, second, operation)
@@ -112,7 +111,7 @@ def covers_apps(first: Rule, second: Rule) -> bool:
 
 
 def covers_people(first: RuleFacts, second: RuleFacts) -> bool:
-    """Whether everyone whom the second rule lets in is let in by the first."""
+    """Whether the first rule lets in everyone whom the second lets in."""
     if first.allow.kind == "all":
         return True
     if first.allow.kind == "tokens":
@@ -141,12 +140,12 @@ def _implies(known: Condition, test: Condition) -> bool:
 
 
 def _is_own_value(test: Condition) -> bool:
-    """Whether a user is compared with themselves, so that everyone who has a value passes."""
+    """Whether users are compared with themselves, so that everyone who has a value passes."""
     return isinstance(test.operand, Template) and test.operand.sole_path == (test.column,)
 
 
 def may_meet(first: RuleFacts, second: RuleFacts) -> bool:
-    """Whether one request may be for both rules; false only where that cannot be."""
+    """Whether some request may be for both rules. False is certain, true is not."""
     apps, others = first.rule.app_ids, second.rule.app_ids
     if apps is not None and others is not None and apps.isdisjoint(others):
         return False
@@ -154,7 +153,7 @@ def may_meet(first: RuleFacts, second: RuleFacts) -> bool:
     if kinds == {"tokens"}:
         return not first.allow.tokens.isdisjoint(second.allow.tokens)
     if "tokens" in kinds:
-        return "all" in kinds  # a token is nobody's login
+        return "all" in kinds  # no user is signed in by a token
     if len(first.allow.conditions) > MAX_TESTS:
         return True
     return not any(
@@ -165,7 +164,7 @@ def may_meet(first: RuleFacts, second: RuleFacts) -> bool:
 
 
 def overlap(rule: RuleFacts, other: RuleFacts) -> RuleFacts | None:
-    """The first rule, for the people whom both rules let in; None where there are none."""
+    """The first rule, limited to the people whom both rules let in; None if there are none."""
     first, second = rule.allow, other.allow
     tokens = first.tokens & second.tokens if first.kind == second.kind else frozenset()
     conditions = {key(test): test for test in (*first.conditions, *second.conditions)}
@@ -181,7 +180,7 @@ def overlap(rule: RuleFacts, other: RuleFacts) -> RuleFacts | None:
 
 
 def excludes(left: Condition, right: Condition) -> bool:
-    """Whether no value of a column that both are about meets both."""
+    """Whether no value of the column meets both conditions; false for different columns."""
     if left.column != right.column:
         return False
     if isinstance(left.operand, Template) or isinstance(right.operand, Template):
@@ -193,11 +192,11 @@ def excludes(left: Condition, right: Condition) -> bool:
 
 
 def _given(rule: RuleFacts, operation: Operation) -> frozenset[Key]:
-    """The requirements that every request meets that fits the rule.
+    """The requirements that are met by every request that fits the rule.
 
-    A rule that requires a column is met by queries alone, and these repeat its conditions. In a
-    select, any condition gives the column that it is on. A delete needs an equality, and may repeat
-    `equals` by `$in`, which is none.
+    If a rule requires a column, only queries can meet it, and these repeat its conditions. In a
+    select, any condition on the column is enough. A delete needs an equality; it may repeat
+    `equals` as `$in`, which is not one.
     """
     items = () if rule.rule.script is not None else rule.rule.require
     if operation != "select" or not any(isinstance(item, Provided) for item in items):
@@ -206,8 +205,9 @@ def _given(rule: RuleFacts, operation: Operation) -> frozenset[Key]:
 
 
 def reads_all(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool:
-    """Whether a read that fits the second rule fits the first: it asks for no more, and hides
-    no more.
+    """Whether every read that fits the second rule fits the first.
+
+    The first rule must require no more and hide no more.
     """
     if not first.required <= _given(second, operation):
         return False
@@ -218,8 +218,9 @@ def reads_all(first: RuleFacts, second: RuleFacts, operation: Operation) -> bool
 
 
 def _names_all(first: RuleFacts, second: RuleFacts) -> bool:
-    """What a requirement says may be named though it is hidden: whether that is so for the first
-    rule, too.
+    """Whether the first rule lets requests name the hidden columns that the second does.
+
+    A request may name a hidden column to repeat a requirement on it.
     """
     return not any(
         key(item) not in first.required and first.rule.columns.hides_column(item.column)
@@ -229,7 +230,7 @@ def _names_all(first: RuleFacts, second: RuleFacts) -> bool:
 
 
 def _shows_all(first: RuleFacts, second: RuleFacts) -> bool:
-    """Whether the first rule shows, and lets be named, all that the second does."""
+    """Whether the first rule shows every column that the second shows, and lets it be named."""
     wide, narrow = first.rule.columns, second.rule.columns
     if wide.include is not None:
         return narrow.include is not None and narrow.include <= wide.include

@@ -1,7 +1,7 @@
-"""Reading what a write answers, once the write is stored.
+"""Read what a write answers, after the write has been stored.
 
-A client that gets an error sends its request again. So nothing that happens after the end of the
-transaction may turn a write that is stored into an error.
+A client that gets an error sends its request again. Therefore, nothing that happens after the end
+of the transaction may turn a stored write into an error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all endpoints share: who is asking, one place for failures, JSON text as the answer."""
+"""The base of all endpoints: authentication, handling of failures, JSON text as the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a request: its media type, its size, its JSON, its data source. Then it is a value."""
+"""Read a request into values: its media type, its size, its JSON, its data source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many entries at once: `commit` and bulk `POST data`. All of it is done, or nothing.
+"""Writes of many entries, `commit` and bulk `POST data`: all of them are stored, or none.
 
 The rules run once for each operation, over all entries of that operation, on the state before.
 """

@@ -1,4 +1,4 @@
-"""What the management of data sources reads and answers, and the rights that it takes."""
+"""Requests and answers of the management of data sources, and the permissions they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The management of data sources: by Django's permissions, site-wide or for one, never by rules."""
+"""The management of data sources, by Django's permissions (site-wide or for one), not by rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One entry as the API answers it; also for a write that was carried out before."""
+"""The answer for one entry, also for a write that was carried out before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All failures on one page: each code with its status, and the JSON that tells of it."""
+"""The registry of failures: the status of each code, and the JSON of the answer."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The optimistic select: decided on what a credential stood for when it last came, and answered by
-one statement, which also reads the credential, the data source and the rows again.
+"""The optimistic select: decided by the cached session of its credential.
 
-The rows count only if the credential, the data source and its rules are unchanged. What was decided
-is kept for the same body (`access.plan_cache`). Everything else, a denial included, is left to the
-ordinary way, which begins at the beginning. PostgreSQL only.
+It is answered by one statement, which reads the credential, the data source and the rows again.
+The rows count only if the credential, the data source and its rules are unchanged. The decision is
+cached for requests with an identical body (`access.plan_cache`). All other requests, and denials,
+take the normal path from its start. PostgreSQL only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Middleware: errors that occur outside the views are JSON under the API, and requests with a token
 have a list of middleware of their own.
 
-The prefix is where the project includes `rules.api.urls`.
+Errors outside of the views are answered in JSON, too. Requests with a token skip the middleware
+that they do not need. The prefix of the API is where the project includes `rules.api.urls`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The schemas of the API, as data: what is sent, what is answered, how it fails.
+"""The JSON schemas of the API, as data: requests, answers and failures.
 
-Plain JSON Schema (2020-12), as OpenAPI 3.1 wants it. `schema` makes the document of it.
+Plain JSON Schema (2020-12), which OpenAPI 3.1 uses. `schema` makes the document of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What stands at each address of the API, one line per method: for the OpenAPI document.
+"""The operations of the API by URL, one line for each method, for the OpenAPI document.
 
-The viewsets have no serializers that a generator could read this from.
+The viewsets have no serializers from which a generator could read this.
 """
 
 from __future__ import annotations

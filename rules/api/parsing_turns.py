@@ -1,9 +1,9 @@
-"""Long bodies are parsed by one thread at a time, piece by piece.
+"""Turns for parsing long bodies: one thread at a time, piece by piece.
 
-Several at once would be no faster, because one thread at a time runs Python. They would keep the
-threads of short requests waiting. A thread that has parsed a piece waits behind the others, so that
-a body waits for one piece of each of them and not for the whole. The turns affect the order only:
-after `PATIENCE`, a body is parsed without one.
+Parsing several at once would not be faster, because only one thread at a time runs Python, and
+would delay the threads of short requests. A thread that has parsed a piece waits behind the others,
+so that a body waits for one piece of each of them, not for all of it. The turns affect the order
+only: after `PATIENCE`, a body is parsed without one.
 """
 
 from __future__ import annotations

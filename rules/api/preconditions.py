@@ -1,4 +1,4 @@
-"""`ETag` and `If-Match`: a write that is meant for one state of an entry or a data source."""
+"""`ETag` and `If-Match`: a write that requires a certain state of an entry or a data source."""
 
 from __future__ import annotations
 

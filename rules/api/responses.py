@@ -1,4 +1,4 @@
-"""Entries as an answer: at once where they are one page, and streamed where they are more."""
+"""Entries as an answer: in one piece if they are one page, streamed if they are more."""
 
 from __future__ import annotations
 

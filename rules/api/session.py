@@ -1,4 +1,4 @@
-"""Who am I, signing in and out."""
+"""The current user, signing in, and signing out."""
 
 from __future__ import annotations
 

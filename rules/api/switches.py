@@ -1,7 +1,7 @@
 """Switches that a client may send in the body, in the query string, or in both.
 
-Clients of the API that this one is compatible with send `?append=true`. A switch that is ignored
-there would turn "add these rows" into "replace everything".
+Clients of the API that this one is compatible with send `?append=true`. If a switch in the query
+string were ignored, "add these rows" would become "replace everything".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The addresses of the API. No trailing slash; whatever is not here is 404 in JSON."""
+"""The URLs of the API, without a trailing slash. All others are answered by a 404 in JSON."""
 
 from __future__ import annotations
 

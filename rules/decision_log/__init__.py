@@ -1,5 +1,5 @@
 """The decision log: what the rules decided, for those who look after a data source.
 
-A request only appends to a list in memory (`journal`); a thread of the process's own writes from
-there to the database (`writer`). No value of a row, of a where or of a user is kept.
+A request only appends to a list in memory (`journal`). A background thread writes from there to the
+database (`writer`). No value of an entry, a where or a user is logged.
 """

@@ -1,4 +1,4 @@
-"""From a guard to the journal: what is noted of a decision."""
+"""From a guard to the journal: what is logged of a decision."""
 
 from __future__ import annotations
 
@@ -38,36 +38,36 @@ STATUS = {"auth.required": 401, "datasource.access": 400}
 
 @dataclass(frozen=True, slots=True)
 class DecisionEvent:
-    """What a guard has decided, as the log is told of it. One is made for what is logged only."""
+    """A decision of a guard, with what the log needs. Only made if the decision is logged."""
 
     trail: RequestLog
     identity: Identity
     source_id: int
     operation: Operation
-    # None where the request itself was not looked at.
+    # None if the request was denied without being evaluated.
     ask: DecisionRequest | None
     notes: RuleOutcomes
     # In seconds.
     took: float
-    # Whether the caller may know that the data source exists. Who is granted something does.
+    # Whether the caller may know that the data source exists. Callers with a grant may.
     is_known: bool = True
 
 
 def denial(event: DecisionEvent, failure: Failure) -> None:
-    """Note that the rules denied it. Called only if the log `keeps` anything.
+    """Log that the rules denied a request. Called only if the log `keeps` anything.
 
-    For a caller who may not know of the data source, the denial counts towards the same limit as
-    that of a data source that does not exist. Otherwise the ids of denials would differ.
+    For a caller who may not know of the data source, the denial counts towards the limit of data
+    sources that do not exist. Otherwise the request ids of the denials would differ.
     """
     status, trail = STATUS[failure.code], event.trail
-    # A data source that does not exist adds nothing when a join names it: the id of a denied join
-    # never tells of the joined data source, but its use of the limit would.
+    # A join with a data source that does not exist is not counted. The id of a denied join never
+    # discloses the joined data source, but a use of the limit would.
     hidden = not event.is_known and not trail.is_joined
     _add(event, status, _refusal(trail, failure, status, event.identity) if hidden else None)
 
 
 def grant(event: DecisionEvent) -> None:
-    """Note that the rules granted it."""
+    """Log that the rules granted a request."""
     _add(event, 200)
 
 
@@ -100,7 +100,7 @@ def _add(event: DecisionEvent, status: int, counted: Record | None = None) -> No
 
 
 def refusal(trail: RequestLog, failure: Failure, status: int, identity: Identity | None) -> None:
-    """Note a refusal that no data source's rules decided; `failure` gets its id."""
+    """Log a refusal that no data source's rules decided, and set the request id of `failure`."""
     if not keeps():
         return
     _keep(trail, _refusal(trail, failure, status, ANONYMOUS if identity is None else identity))
@@ -137,7 +137,7 @@ def _refusal(trail: RequestLog, failure: Failure, status: int, asked: Identity) 
 
 
 def _keep(trail: RequestLog, record: Record, counted: Record | None = None) -> None:
-    """Add it to the journal. Where it is only counted, the request has the id of the count."""
+    """Add a record to the journal. If it is only counted, the request gets the id of the count."""
     found = journal.add(record, counted)
     if found != record.request_id:
         if found and not trail.logged:

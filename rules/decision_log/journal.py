@@ -1,7 +1,8 @@
-"""Where a request leaves what was decided: a bounded list in memory, and a thread that empties it.
+"""The journal: a bounded list of decisions in memory, and a thread that writes them.
 
-It costs a request no statement and no wait. What is too much is counted instead of listed, so
-that nobody can fill a disk by being denied. One journal a process; a forked one begins anew.
+A request runs no statement for it and does not wait. Decisions beyond the limits are counted
+instead of listed, so that nobody can fill a disk by being denied. Each process has one journal; a
+forked process starts with an empty one.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ PAUSE = 1.0
 PURGE_EVERY = 3_600
 
 Write: TypeAlias = Callable[[list[Record]], None]
-# What is counted together: data source, minute, operation, status, code, kind of caller, and the
-# caller (an API token or a person), or the network where there is no credential.
+# Decisions with the same key are counted together: data source, minute, operation, status, code,
+# kind of caller, and the caller (an API token or a person), or the network without a credential.
 _Key: TypeAlias = tuple[int, int, str, int, str, str, int | None, str, str]
 
 
 class Journal:
-    """Records that wait to be written. `background` False: until somebody calls `flush`."""
+    """Records to be written: in the background, or by `flush` if `background` is False."""
 
     def __init__(self, write: Write, purge: Callable[[], None]) -> None:
         self._write, self._purge = write, purge
@@ -47,7 +48,7 @@ class Journal:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: at the start, in a forked process, between tests."""
+        """Drop everything: at the start, in a forked process, and between tests."""
         self._lock = threading.Lock()
         self._worker.reset()
         self._purge_at: float | None = None
@@ -58,11 +59,11 @@ class Journal:
         self.dropped = 0
 
     def add(self, record: Record, counted: Record | None = None) -> str:
-        """Take a record. Returns the id that finds it: its own, or that of the record which counts
-        the like of it from its network in this minute; empty if there is no room for either.
+        """Add a record. Returns the id that finds it in the log.
 
-        `counted` takes the place of `record` in all that decides on the answer: the limit per
-        minute, and the count. It has the same id.
+        This is the record's own id, or that of the record which counts similar decisions of this
+        minute; empty if there is no room for either. `counted` replaces `record` in everything that
+        affects the answer: the limit per minute, and the count. It has the same id.
         """
         with self._lock:
             found = self._taken(record, counted or record)
@@ -75,7 +76,7 @@ class Journal:
         if minute != self._minute:
             self._settle()
             self._minute = minute
-        # Whoever floods it without a credential takes no room from those who have one.
+        # A flood of requests without a credential takes no room from callers who have one.
         share = counted.source_id, counted.granted, counted.kind == "anonymous"
         self._listed[share] += 1
         is_full = len(self._waiting) >= MAX_WAITING
@@ -90,10 +91,10 @@ class Journal:
         if not is_anonymous:
             record = replace(record, network="")
         key: _Key = (*kind, record.token_id, record.person, record.network)
-        # Networks without a credential leave half of the room to those who have one.
+        # Networks without a credential leave half of the room to callers who have one.
         room = MAX_WAITING // 2 if is_anonymous else MAX_WAITING
         if key not in self._counted and len(self._counted) >= room:
-            # Too many callers or networks: all that are left are counted as one.
+            # Too many callers or networks: all others are counted as one.
             record = replace(record, token_id=None, person="", network="")
             key = (*kind, None, "", "")
         before = self._counted.get(key)
@@ -107,7 +108,7 @@ class Journal:
         return record.request_id
 
     def _settle(self) -> None:
-        """A minute is over: its counts are records now."""
+        """Turn the counts of a finished minute into records."""
         self._listed.clear()
         room = MAX_WAITING * 3 - len(self._waiting)
         counted = list(self._counted.values())
@@ -118,9 +119,9 @@ class Journal:
     # -- towards the database
 
     def flush(self, everything: bool = True) -> None:
-        """Write what waits, with `everything` the counts of this minute, too.
+        """Write the pending records; with `everything`, also the counts of the current minute.
 
-        Raises `DatabaseError`; what was not written then waits on.
+        Raises `DatabaseError`. Records that were not written then stay pending.
         """
         with self._lock:
             if everything or self._minute != _this_minute():
@@ -136,9 +137,9 @@ class Journal:
             waiting = waiting[BATCH:]
 
     def _round(self, last: bool) -> None:
-        """What the thread does: write what waits, and purge now and then."""
+        """Write the pending records in the background thread, and purge from time to time."""
         if self._purge_at is None:
-            # Processes that start together do not purge together.
+            # At a random time, so that processes that start together do not purge together.
             self._purge_at = monotonic() + random.uniform(60, 600)  # noqa: S311
         try:
             self.flush(everything=last)
@@ -151,7 +152,7 @@ class Journal:
                 logger.warning("%s decisions were not logged: too many at once", dropped)
 
     def close(self) -> None:
-        """Write what waits before the process ends."""
+        """Write the pending records before the process ends."""
         self._worker.close()
 
 
@@ -160,7 +161,7 @@ def _this_minute() -> int:
 
 
 def _counted(record: Record) -> Record:
-    """What stays of a record that is only counted: nothing of the single request."""
+    """A record without the details of a single request, as it is only counted."""
     return replace(
         record,
         entry_id=None,

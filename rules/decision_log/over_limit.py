@@ -1,4 +1,4 @@
-"""Which scripts of a data source broke their limits lately, from the decision log."""
+"""Scripts of a data source that have broken their limits recently, from the decision log."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..engine.problems import Problem
 from ..models import LoggedDecision
 
 LATELY = timedelta(hours=1)
-# Of more denials than that, the last ones are looked at.
+# The number of decisions, the latest ones, that are examined.
 LOOKED_AT = 300
 
 
 def over_limit(data_source: DataSource) -> list[Problem]:
-    """A line for each rule whose script broke a limit within the last hour."""
+    """A problem for each rule whose script broke a limit within the last hour."""
     rows = LoggedDecision.objects.filter(data_source=data_source).order_by("-pk")
     recent = rows.values_list("at", "status", "trace")[:LOOKED_AT]
     since = timezone.now() - LATELY

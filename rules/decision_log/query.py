@@ -1,5 +1,6 @@
-"""The decision log as it is shown: filtered, and with names beside the numbers for those who may
-know them. Names are looked up when the page is opened; none is kept.
+"""The decision log as it is shown: filtered, and with names for users who may see them.
+
+Names are looked up when the page is opened; none is stored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ..models import LoggedDecision, LoggedRefusal
 from .records import without_message
 
 PER_PAGE = 50
-# Data sources that people sign in against, in which an address is looked for.
+# The most sign-in data sources that are searched for an email.
 _MANY_SOURCES = 20
 KINDS = {
     "anonymous": "nobody signed in",
@@ -41,7 +42,7 @@ SEEING_PEOPLE = ("view", "change")
 
 
 class LogFilter(forms.Form):
-    """What of the log is wanted. What cannot be read is said, and nothing is shown."""
+    """Filters the decision log. If a value is not valid, an error and no decisions are shown."""
 
     q = forms.CharField(
         required=False,
@@ -69,7 +70,7 @@ class LogFilter(forms.Form):
     )
 
     def found(self, user: Any, rows: QuerySet[LoggedDecision]) -> QuerySet[LoggedDecision]:
-        """Those of the rows that are wanted."""
+        """The rows that match the filter."""
         wanted = self.cleaned_data
         for field, key in (
             ("kind", "kind"),
@@ -89,7 +90,7 @@ class LogFilter(forms.Form):
 
 
 class RefusalFilter(forms.Form):
-    """Which refusals of the site are wanted."""
+    """Filters the refusals of the site."""
 
     request = forms.CharField(required=False, max_length=64, label="Request id")
     code = forms.ChoiceField(
@@ -103,7 +104,7 @@ class RefusalFilter(forms.Form):
     )
 
     def found(self) -> QuerySet[LoggedRefusal]:
-        """The refusals that are wanted, the newest first."""
+        """The refusals that match the filter, newest first."""
         wanted = self.cleaned_data
         fields = {"request_id": "request", "code": "code", "network": "network"}
         asked = {field: wanted[key] for field, key in fields.items() if wanted[key]}
@@ -111,7 +112,7 @@ class RefusalFilter(forms.Form):
         return rows.filter(pk__lt=wanted["before"]) if wanted["before"] else rows
 
     def decision(self) -> LoggedDecision | None:
-        """The decision of a data source's rules that the request id finds."""
+        """The decision of a data source's rules with the request id, if there is one."""
         request = self.cleaned_data["request"]
         if not request:
             return None
@@ -129,13 +130,13 @@ _OUTCOMES = {
 
 
 def may_see_users(user: Any) -> bool:
-    """Whether the user may know who the site's own users are."""
+    """Whether the user may see the site's own users."""
     meta = get_user_model()._meta
     return bool(user.has_perm(f"{meta.app_label}.view_{meta.model_name}"))
 
 
 def _is(user: Any, text: str) -> Q:
-    """Who is meant by a text, of those whom this user may know."""
+    """The condition for callers that a text names, as far as this user may see them."""
     found = Q(pk__in=[])
     number = whole_number(text)
     if number is not None:
@@ -155,7 +156,7 @@ def _users_named(user: Any, text: str) -> list[str]:
 
 
 def _rows_with(user: Any, address: str) -> list[str]:
-    """The rows with this address, of the data sources whose rows the user may see."""
+    """The entries with this email, as `source:entry`, in the data sources that the user may see."""
     found = []
     there = having(user, SEEING_PEOPLE, DataSource.objects.exclude(definition={}).order_by("pk"))
     logins = [(one.pk, login_of(one.definition)) for one in there]
@@ -167,23 +168,23 @@ def _rows_with(user: Any, address: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A decision as it is shown."""
+    """A decision as the page shows it."""
 
     logged: LoggedDecision
     who: str
     app: str
     outcome: str
-    # (position, name, code, text, whether it is the one that settled it)
+    # (position, name, code, text, whether this rule decided).
     rules: tuple[tuple[int, str, str, SafeString, bool], ...]
 
     @property
     def is_listed(self) -> bool:
-        """Whether it stands for one decision, and not for several that were counted."""
+        """Whether the line is a single decision, and not several that were counted."""
         return bool(self.logged.request_id) and self.logged.count == 1
 
     @property
     def how(self) -> str:
-        """By what the entries were meant."""
+        """How the request named its entries: by query or id, or as new ones."""
         if self.logged.address == "query":
             return "by query"
         if self.logged.entry_id is not None:
@@ -192,7 +193,7 @@ class Line:
 
 
 def lines(user: Any, rows: Iterable[LoggedDecision]) -> list[Line]:
-    """The rows as they are shown to this user; the names by a few statements for all of them."""
+    """The rows as this user sees them. Names are read by a few queries for all rows."""
     rows = list(rows)
     names = _names(user, rows)
     apps = dict(App.objects.in_bulk([row.app_id for row in rows if row.app_id is not None]))
@@ -216,7 +217,7 @@ def lines(user: Any, rows: Iterable[LoggedDecision]) -> list[Line]:
 def _rules(
     row: LoggedDecision, sees_scripts: bool
 ) -> tuple[tuple[int, str, str, SafeString, bool], ...]:
-    """What each rule said; of a script that failed, the message only for those who may see it."""
+    """The outcome of each rule. A failed script's message is only shown to users who may see it."""
     found = []
     for position, name, code, text in row.trace:
         text = text if sees_scripts else without_message(code, text)
@@ -246,7 +247,7 @@ def _who(row: LoggedDecision, names: dict[tuple[str, str], str]) -> str:
 
 
 def _names(user: Any, rows: list[LoggedDecision]) -> dict[tuple[str, str], str]:
-    """What is known by (kind, number)."""
+    """The names that the user may see, as `{(kind, key): name}`."""
     found: dict[tuple[str, str], str] = {}
     tokens = {row.token_id for row in rows if row.token_id is not None}
     if tokens and user.has_perm("rowkeeper_accounts.view_apitoken"):
@@ -261,7 +262,7 @@ def _names(user: Any, rows: list[LoggedDecision]) -> dict[tuple[str, str], str]:
 
 
 def _addresses(user: Any, people: set[str]) -> dict[tuple[str, str], str]:
-    """The addresses of rows, of the data sources whose rows the user may see."""
+    """The emails of entries in the data sources whose entries the user may see."""
     by_source: dict[int, set[int]] = {}
     for person in people:
         source_id, _, entry_id = person.partition(":")

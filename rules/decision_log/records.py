@@ -1,4 +1,4 @@
-"""One decision as it is logged: made on the request's path, small, and without any value."""
+"""One decision as it is logged: made while the request is answered, small, without any value."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MAX_COLUMNS = 30
 MAX_NAME = 100
 MAX_LINES = 25
 MAX_TEXT = 250
-# Of a script that failed: its line and what it says.
+# The longest error of a failed script, with its line.
 MAX_MESSAGE = 700
 SCRIPT_FAILED = frozenset({"script-error", "script-limit", "busy"})
 _LINE = re.compile(r"\bline ([0-9]{1,4})\b")
-# What is looked at to find the columns, of a request that may hold 100 MB.
+# The most names that are examined to find the columns, since a request may have 100 MB.
 _LOOKED_AT = 1_000
 
 NO_SOURCE = 0
@@ -39,13 +39,13 @@ Kind: TypeAlias = Literal["anonymous", "session", "token", "django"]
 RuleOutcomes: TypeAlias = Sequence[tuple[Rule, Reason]]
 
 
-# Ids that are ready: the system is asked for random bytes once for many.
+# Unused ids, so that the system is asked for random bytes only once for many of them.
 _ids: list[str] = []
 _ID_DIGITS, _IDS_AT_ONCE = 32, 64
 
 
 def _random_id() -> str:
-    """A random text of 128 bits. Each is given to one caller only."""
+    """A random text of 128 bits. Each is returned only once."""
     try:
         return _ids.pop()
     except IndexError:
@@ -55,44 +55,46 @@ def _random_id() -> str:
         return ids[0]
 
 
-# Two processes must not share them.
+# Forked processes must not share ids.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_ids.clear)
 
 
 @dataclass(slots=True)
 class RequestLog:
-    """What one request leaves behind."""
+    """What the log needs of one request."""
 
-    # A random text that finds all its decisions in the log. It is changed for the id under which
-    # the request is counted, or that a proxy has given it.
+    # A random text that finds all its decisions in the log. It is replaced by the id under which
+    # the request is counted, or by the id that a proxy has given it.
     request_id: str = field(default_factory=_random_id)
     entry_id: int | None = None
-    # Whether something of the request is in the log.
+    # Whether anything of the request is in the log.
     logged: bool = False
-    # The address of the client, asked for when something is logged.
+    # Returns the address of the client. Called only if something is logged.
     client: Callable[[], str] = str
-    # What the scripts of the request have used, those of joined data sources included.
+    # The script time that the request has used, including scripts of joined data sources.
     budget: Budget = field(default_factory=Budget)
-    # Whether it is that of a joined data source; see `joined`.
+    # Whether this is the log of a joined data source; see `joined`.
     is_joined: bool = False
 
     def joined(self) -> RequestLog:
-        """The trail of a data source that the request joins. What is logged of it has the id of the
-        request, but does not change it: the client could tell from its id what was logged.
+        """The log of a data source that the request joins.
+
+        What is logged of it has the request's id but does not change that id, from which the client
+        could conclude what was logged.
         """
         return replace(self, logged=False, is_joined=True)
 
     @property
     def network(self) -> str:
-        """What stands for the network of the client, without telling it."""
+        """A keyed digest of the client's network, which does not disclose the network."""
         name = network_of(self.client())
         return salted_hmac("rowkeeper.log.network", name).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One decision. `columns` are those that the request names, `lines` what each rule said."""
+    """One decision. `columns`: those that the request names; `lines`: the outcome of each rule."""
 
     at: datetime
     # `NO_SOURCE` for a refusal that no data source's rules decided.
@@ -111,28 +113,28 @@ class Record:
     rule_name: str
     lines: tuple[tuple[int, str, str, str], ...]
     took: float
-    # Of a refusal without a data source: the `type` of the answer, and what failed.
+    # For a refusal without a data source: the `type` of the answer, and what failed.
     code: str = ""
     step: str = ""
     network: str = ""
-    # More than one: decisions that were only counted, as there were too many to list.
+    # If more than one: the number of decisions, which were too many to list.
     count: int = 1
 
     @property
     def granted(self) -> bool:
-        """Whether the rules let it through."""
+        """Whether the rules granted the request."""
         return self.status < 400
 
 
 def kind_of(identity: Identity) -> Kind:
-    """Which kind of caller this is."""
+    """The kind of caller that an identity is."""
     if identity.user is None:
         return "anonymous" if identity.token_id is None else "token"
     return "django" if identity.source_id is None else "session"
 
 
 def person_of(identity: Identity) -> str:
-    """Who it is, as two numbers: a row of a data source, or a Django user."""
+    """The user as text: `source:entry` ids of an entry, or the id of a Django user."""
     if identity.user is None:
         return ""
     if identity.source_id is not None:
@@ -141,7 +143,7 @@ def person_of(identity: Identity) -> str:
 
 
 def address_of(ask: DecisionRequest | None) -> str:
-    """By what the entries are meant: a query, their ids, or that they are sent."""
+    """How a request names its entries: `query`, `id`, or `new` if it sends them."""
     if isinstance(ask, QueryRequest):
         return "query"
     if isinstance(ask, Insert):
@@ -150,7 +152,7 @@ def address_of(ask: DecisionRequest | None) -> str:
 
 
 def columns_of(ask: DecisionRequest | None) -> tuple[str, ...]:
-    """The first columns that a request names, each once; of those names no more than fits."""
+    """The first columns that a request names, without duplicates, up to the limit."""
     looked_at = islice(_names(ask), _LOOKED_AT)
     return tuple(islice(dict.fromkeys(clean(name, MAX_NAME) for name in looked_at), MAX_COLUMNS))
 
@@ -168,8 +170,10 @@ def _names(ask: DecisionRequest | None) -> Iterator[str]:
 
 
 def lines_of(notes: RuleOutcomes) -> tuple[tuple[int, str, str, str], ...]:
-    """(position, name, code, text) of each rule that was looked at; the first rules and the last,
-    which settled it. What a script says where it fails may hold a value: see `without_message`.
+    """(position, name, code, text) of each rule that was evaluated.
+
+    Of many rules, the first ones and the last, which decided. The message of a failed script may
+    contain a value: see `without_message`.
     """
     kept = notes if len(notes) <= MAX_LINES else [*notes[: MAX_LINES - 1], notes[-1]]
     return tuple(
@@ -183,7 +187,7 @@ def _most(reason: Reason) -> int:
 
 
 def without_message(code: str, text: str) -> str:
-    """The text of a reason for people who may not see the scripts of the data source."""
+    """The text of a reason for users who may not see the data source's scripts."""
     if code not in SCRIPT_FAILED:
         return text
     line = _LINE.search(text)
@@ -192,13 +196,13 @@ def without_message(code: str, text: str) -> str:
 
 
 def clean(text: str, most: int) -> str:
-    """Text that every database takes, cut to a length."""
+    """Text that every database can store, cut to `most` characters."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return cut.replace("\0", "�").encode("utf-8", "replace").decode("utf-8")
 
 
 def deciding_rule(notes: RuleOutcomes, granted: bool) -> Rule | None:
-    """The rule that granted, or that ended the evaluation."""
+    """The rule that granted, or that ended the evaluation; None without one."""
     if not notes:
         return None
     rule, reason = notes[-1]

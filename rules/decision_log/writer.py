@@ -1,4 +1,4 @@
-"""From the journal to the database, in batches, and out of it again when their time is over."""
+"""Writes the journal to the database in batches, and deletes expired decisions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from rowkeeper.datasources.models import DataSource
 from ..models import LoggedDecision, LoggedRefusal
 from .records import NO_SOURCE, Record
 
-# Rows that go at once: whoever else writes to SQLite waits for it.
+# Rows deleted at once, since other writers wait for it in SQLite.
 _AT_ONCE = 500
-# How far the clock of another process may be ahead.
+# The most that the clock of another process may be ahead.
 _AHEAD = timedelta(minutes=5)
 
 
 def write(records: list[Record]) -> None:
-    """Store records, but those of data sources that are gone. Raises `DatabaseError`."""
+    """Store records, except those of deleted data sources. Raises `DatabaseError`."""
     try:
         with atomic():
             _insert(records)
-    except IntegrityError:  # a data source went in between
+    except IntegrityError:  # a data source was deleted in between
         with atomic():
             _insert(records)
 
@@ -83,7 +83,7 @@ def _refusal(record: Record) -> LoggedRefusal:
 
 
 def purge() -> None:
-    """Delete what is older than the settings keep, and what is more than they keep."""
+    """Delete decisions that are older, or more, than the settings allow."""
     for model in (LoggedDecision, LoggedRefusal):
         _purge_old(model)
     logged = LoggedDecision.objects.order_by().values_list("data_source", flat=True).distinct()
@@ -93,9 +93,9 @@ def purge() -> None:
 
 
 def _purge_old(model: type[LoggedDecision] | type[LoggedRefusal]) -> None:
-    """By the time of each row, in whichever order they were written: clocks jump.
+    """Delete by the time of each row, in whatever order rows were written, as clocks can jump.
 
-    A time in the future counts as now, so that such a row goes when its time is over as well.
+    A time in the future is changed to now, so that such a row expires as well.
     """
     now = timezone.now()
     rows: QuerySet[Any] = model._default_manager.all()
@@ -107,9 +107,9 @@ def _purge_old(model: type[LoggedDecision] | type[LoggedRefusal]) -> None:
 
 
 def _purge_excess(rows: QuerySet[Any]) -> None:
-    """Delete the rows beyond `DECISION_LOG_ROWS`: the oldest of the callers that have most rows.
+    """Delete rows beyond `DECISION_LOG_ROWS`: the oldest ones of the callers with the most rows.
 
-    All callers without a credential count as one. So a flood displaces rows of its own callers.
+    All callers without a credential count as one. A flood therefore displaces its own rows.
     """
     keep = setting("DECISION_LOG_ROWS")
     if not rows.order_by("-pk")[keep : keep + 1]:
@@ -123,7 +123,7 @@ def _purge_excess(rows: QuerySet[Any]) -> None:
 
 
 def _delete(rows: QuerySet[Any], keys: list[int]) -> bool:
-    """Delete these rows; whether there may be more."""
+    """Delete these rows. Returns whether there may be more."""
     if keys:
         rows.model._default_manager.filter(pk__in=keys)._raw_delete(alias())
     return len(keys) == _AT_ONCE

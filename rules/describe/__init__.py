@@ -1,1 +1,1 @@
-"""Rules, their changes and decisions in English."""
+"""Rules, their changes, and decisions, described in English."""

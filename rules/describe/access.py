@@ -1,4 +1,4 @@
-"""Who gets in, in a few words for each operation: what stands on top of a list of rules."""
+"""Who gets in, in a few words for each operation: the summary above a list of rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG = 40
 
 
 def access_in_short(rules: Sequence[Rule]) -> dict[Operation, str]:
-    """For each operation who gets in: `signed in`, `Role is “Admin”, API token 7`, `nobody`."""
+    """For each operation, who gets in: `signed in`, `Role is “Admin”, API token 7`, `nobody`."""
     return {operation: _of(_asked(rules, operation)) for operation in OPERATIONS}
 
 

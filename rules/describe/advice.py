@@ -1,4 +1,4 @@
-"""What is to be said about stored rules, as lines of text."""
+"""The linter's advice on stored rules, as lines of text."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MANY = 8
 
 
 def advice_for(data_source: DataSource, user: Any = None) -> list[str]:
-    """What is to be said to a user about stored rules, beside what is wrong with them."""
+    """The warnings and hints about stored rules for a user, without the errors."""
     found = check(rules_of(data_source), data_source, user=user)
     return in_lines(problem for problem in found if problem.severity != "error")
 
 
 def in_lines(problems: Iterable[Problem]) -> list[str]:
-    """One line each; rules of which the same is to be said stand together."""
+    """One line for each problem. Rules with the same problem share a line."""
     rules_by_text: dict[tuple[str, str], list[int]] = {}
     for problem in problems:
         rules_by_text.setdefault((problem.path, problem.message), []).append(problem.rule)

@@ -1,4 +1,4 @@
-"""A decision in words: which columns it opens, and which conditions it adds to the query."""
+"""Decisions in words: the columns that they show, and the conditions that they add."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def conditions_in_words(node: Node) -> list[str]:
 
 
 def script_in_words(ran: Ran) -> list[str]:
-    """What a script did, a line each; nothing that it did not do."""
+    """What a script did, one line for each thing."""
     lines = [f"took {ran.milliseconds:.1f} ms"] if ran.milliseconds else []
     if ran.changed:
         lines.append(f"changed {_listed(ran.changed)} in `query`")
@@ -60,7 +60,7 @@ def where_in_words(node: Node) -> str:
 
 
 def columns_in_words(projection: Projection) -> str:
-    """Which columns an answer shows."""
+    """The columns that an answer shows."""
     if projection.pick is not None:
         return _listed(projection.pick - projection.drop) or "none"
     return f"all but {_listed(projection.drop)}" if projection.drop else "all"

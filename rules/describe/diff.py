@@ -1,6 +1,6 @@
-"""What became of a list of rules, in words: which rules moved, came, went, and changed, and how.
+"""The differences of two lists of rules, in words: rules that moved, are new, gone or changed.
 
-It takes rules as they are stored, so it can be handed anything.
+Takes rules as they are stored, so that any JSON value is accepted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from rowkeeper.datasources.values.validation import join_some, printable
 
 from .rule import allowed_in_words, requirements_in_words, sentence, summaries
 
-# Rules that share less than this of their properties are not the same rule.
+# Rules that share a smaller part of their properties than this are different rules.
 ALIKE = 0.5
-# Comparing each rule with each takes time; longer lists are compared by place.
+# Comparing all pairs of rules takes time. In longer lists, rules are matched by position.
 MAX_COMPARED = 60
 
 
 def differences(before: Sequence[Any], after: Sequence[Any]) -> list[str]:
-    """One line for each thing that is other than before; none where nothing is."""
+    """One line for each difference; an empty list without any."""
     pairs = _pairs(before, after)
     came = [at for at in range(len(after)) if at not in pairs]
     went = [at for at in range(len(before)) if at not in pairs.values()]
@@ -45,7 +45,7 @@ def differences(before: Sequence[Any], after: Sequence[Any]) -> list[str]:
 
 
 def _pairs(before: Sequence[Any], after: Sequence[Any]) -> dict[int, int]:
-    """For each place in `after` that a rule of `before` is in, the place where it was."""
+    """{index in `after`: index in `before`} of the rules that are in both lists."""
     pairs: dict[int, int] = {}
     left = dict(enumerate(map(canonical, before)))
     for at, text in enumerate(map(canonical, after)):
@@ -68,7 +68,7 @@ def _nearest(at: int, places: list[int]) -> int | None:
 def _alike(
     before: Sequence[Any], olds: list[int], after: Sequence[Any], news: list[int]
 ) -> list[tuple[int, int]]:
-    """Pairs of rules that are most likely the same, the likeliest first."""
+    """Pairs of rules that are probably the same, as (new index, old index), best match first."""
     if len(olds) > MAX_COMPARED or len(news) > MAX_COMPARED:
         return [(at, at) for at in news if at in olds]
     scored = [
@@ -78,7 +78,7 @@ def _alike(
 
 
 def _likeness(old: Any, new: Any) -> float:
-    """The share of properties that are equal; rules of one name are one rule."""
+    """The share of properties that are equal; 2 for rules with the same name."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return 0
     if old.get("name") and old.get("name") == new.get("name"):
@@ -89,7 +89,7 @@ def _likeness(old: Any, new: Any) -> float:
 
 
 def _in_order(places: list[int]) -> set[int]:
-    """Of a list of distinct numbers, a longest part that grows: what need not have moved."""
+    """A longest increasing subsequence of distinct numbers: the rules that did not move."""
     ends: list[int] = []
     kept: list[list[int]] = []
     for place in places:

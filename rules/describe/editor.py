@@ -1,4 +1,4 @@
-"""What is answered to who is typing rules: the problems, the rules in words, who gets in."""
+"""The editor's live answer: the problems of the rules, the rules in words, and who gets in."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ..scripts.permissions import require_right_to_scripts
 from .access import access_in_short
 from .rule import sentence, summaries
 
-# The rest is counted in one last problem.
+# A last problem gives the number of the others.
 MAX_PROBLEMS = 200
-# Characters of all lists that fixes would make.
+# The total length, in characters, of the lists that fixes produce.
 MAX_FIXES = 1_000_000
 
 
@@ -34,8 +34,8 @@ def answer(
 ) -> dict[str, Any]:
     """The answer as JSON: `problems`, each with its place; `rules`, each in words; `access`.
 
-    Takes any text. `user` is who types, and is told nothing of data sources that are hidden from
-    them.
+    Accepts any text. `user` is the person who types; nothing is disclosed about data sources that
+    are hidden from them.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
@@ -44,13 +44,14 @@ def answer(
         return _unreadable(error)
     if data_source is not None and isinstance(rules, list) and len(rules) <= MAX_RULES:
         try:
-            # Before the scripts are compiled, which takes time.
+            # First, because compiling scripts takes time.
             require_right_to_scripts(user, data_source, rules_of(data_source), rules)
         except PermissionMissing as error:
             return _unreadable(error)
     place = Site.now().around(data_source, columns, user)
     found = check_rules(rules, place)
-    # More rules than are taken are counted, not read: the body has room for a million.
+    # A list beyond the limit is counted but not described, since the body has room for a million
+    # rules.
     listed = rules if isinstance(rules, list) and len(rules) <= MAX_RULES else []
     return {
         "problems": _told(found, listed, _places(text, listed)),
@@ -59,7 +60,7 @@ def answer(
 
 
 def in_words(rules: list[Any], place: LintContext) -> dict[str, Any]:
-    """`rules` and `access` of the answer."""
+    """The properties `rules` and `access` of the answer."""
     compiled, problems = parse_rules(rules, place.declared, place.secret)
     if any(problem.rule == 0 for problem in problems):
         compiled = []
@@ -77,7 +78,7 @@ def _operations(rule: Rule) -> list[str]:
 
 
 def _unreadable(error: Failure) -> dict[str, Any]:
-    """The answer for a text that is not read as rules."""
+    """The answer to text that cannot be read as rules."""
     line, column = (error.line, error.column) if isinstance(error, NotJson) else (None, None)
     problem = Problem(
         0, "", error.message, "no-json" if isinstance(error, Malformed) else "invalid"
@@ -90,7 +91,7 @@ def _unreadable(error: Failure) -> dict[str, Any]:
 
 
 def as_json(problem: Problem) -> dict[str, Any]:
-    """A problem as programs are told it."""
+    """A problem as JSON, for programs."""
     return {
         "rule": problem.rule,
         "path": problem.path,
@@ -122,7 +123,7 @@ def _told(
 
 
 def _places(text: str, rules: list[Any]) -> list[tuple[int, int]]:
-    """Where in the text each rule of the list begins: lines and columns, from 1."""
+    """The position of each rule in the text, as (line, column), counted from 1."""
     decoder = json.JSONDecoder()
     at = text.find("[") + 1
     found = []

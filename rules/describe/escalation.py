@@ -17,7 +17,7 @@ from ..repository.revisions import plain
 from ..repository.rules import rules_of
 from .rule import allowed_in_words, as_subject, columns_in_words, requirements_in_words
 
-# Column names in one line. Ten would be shorter, but a name that is left out is not reviewed.
+# Column names in one line. Ten would be shorter, but names that are left out are not reviewed.
 MAX_NAMES = 100
 _DOES = {"select": "read", "insert": "add", "update": "change", "delete": "delete"}
 
@@ -25,7 +25,7 @@ _DOES = {"select": "read", "insert": "add", "update": "change", "delete": "delet
 def review(
     data_source: DataSource, rules: Sequence[Any], columns: Sequence[str] | None = None
 ) -> list[str]:
-    """What these rules grant that the stored ones do not; nothing where that is nothing."""
+    """What these rules grant that the stored ones do not, as lines; empty if there is nothing."""
     stored = data_source.nameable_columns
     names = stored if columns is None else columns
     known = [*stored, *(name for name in names if name not in stored)]
@@ -35,7 +35,7 @@ def review(
 def opened(
     before: Sequence[Any], after: Sequence[Any], columns: Sequence[str], secret: Sequence[str] = ()
 ) -> list[str]:
-    """What a list of rules newly allows beside another: one line for each thing."""
+    """What the list `after` grants that `before` does not: one line for each thing."""
     old, new = _listed(before, columns, secret), _listed(after, columns, secret)
     return [_in_words(each, after) for each in escalations(old, new, columns)]
 
@@ -43,14 +43,14 @@ def opened(
 def closed(
     before: Sequence[Any], after: Sequence[Any], columns: Sequence[str], secret: Sequence[str] = ()
 ) -> list[str]:
-    """What the old list lets other people do, or with other columns, and the new one does not."""
+    """The people and columns for which the old list grants something that the new one does not."""
     old, new = _listed(before, columns, secret), _listed(after, columns, secret)
     found = [each for each in escalations(new, old, columns) if each.kind in ("people", "columns")]
     return [_in_words(each, before, "can no longer") for each in found]
 
 
 def digest(data_source: DataSource, rules: Sequence[Any]) -> str:
-    """A text for exactly this change: these rules in place of those that are stored now."""
+    """A digest of exactly this change: these rules in place of the ones that are stored now."""
     text = canonical([data_source.pk, data_source.rules_tag, list(rules)])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -96,7 +96,7 @@ def _names(each: Escalation) -> str:
 
 
 def _compared(each: Escalation) -> str:
-    """The old rule that a finding is about, where that is not the one that grants as much."""
+    """The old rule that a finding is about, if it is not the one that grants as much."""
     if each.instead_of is None or not (each.first or each.kind == "unblocked"):
         return ""
     old = f"rule {each.instead_of.position} of the old rules"

@@ -1,4 +1,4 @@
-"""What became of a list of rules, as people are told it: rule by rule, and what follows from it."""
+"""The history of a list of rules, in words: the changes to rules, and what they let people do."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..repository.rules import rules_of
 from .diff import differences
 from .escalation import closed, opened
 
-# Of longer lists only the changes are told: what follows takes each rule with each.
+# Longer lists show only their changes, since the consequences need a comparison of all pairs.
 MAX_FOLLOWED = 60
-# Of the changes; what they let people do is never left out.
+# The most lines about changes. Lines about what people can do are never left out.
 MAX_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A revision for a page: what it made of the one before."""
+    """A revision as a page shows it: the changes from the one before."""
 
     revision: Revision
     lines: list[str]
@@ -30,7 +30,7 @@ class Told:
 
     @property
     def who(self) -> str:
-        """Who saved it, and where: in the admin, over the API or by a command."""
+        """Who saved the revision, and how: in the admin, over the API or by a command."""
         origin = Revision.Origin(self.revision.origin).label
         name = self.revision.saved_by_name
         return f"{name}, through {origin}" if name else origin
@@ -39,7 +39,7 @@ class Told:
 def change(
     data_source: DataSource, before: Sequence[Any] | None, after: Sequence[Any]
 ) -> list[str]:
-    """The differences between two lists of a data source, and who can do what by them."""
+    """The differences between two lists of a data source's rules, and their consequences."""
     if before is None:
         return ["the first that is known"]
     before, after = plain(list(before)), plain(list(after))
@@ -49,12 +49,12 @@ def change(
 def first_changes(
     data_source: DataSource, before: Sequence[Any], after: Sequence[Any]
 ) -> list[str]:
-    """At most `MAX_LINES` of the lines of `change`."""
+    """The first `MAX_LINES` lines of `change`."""
     return change(data_source, before, after)[:MAX_LINES]
 
 
 def _followed(data_source: DataSource, before: Sequence[Any], after: Sequence[Any]) -> list[str]:
-    """What people can do by a new list that they could not do by the old one, and the reverse."""
+    """What people can do under the new list but not under the old one, and the reverse."""
     if max(len(before), len(after)) > MAX_FOLLOWED:
         return []
     columns, secret = data_source.nameable_columns, data_source.secret_columns
@@ -62,7 +62,7 @@ def _followed(data_source: DataSource, before: Sequence[Any], after: Sequence[An
 
 
 def history(data_source: DataSource, revisions: Sequence[Revision], count: int) -> list[Told]:
-    """The first `count` of some revisions, the newest first, each with what it changed."""
+    """The first `count` of some revisions, newest first, each with its changes."""
     found = []
     for at, revision in enumerate(revisions[:count]):
         if at + 1 == len(revisions):
@@ -77,9 +77,9 @@ def history(data_source: DataSource, revisions: Sequence[Revision], count: int) 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Two people who changed the rules at once: what the other saved, and what one has typed."""
+    """Two people have changed the rules at once: what the other saved, and what this one typed."""
 
-    # The number of what is stored now, and its revision, if that is known.
+    # The number of the stored revision, and that revision if it is known.
     number: int
     theirs: Told | None
     changed: list[str]
@@ -87,7 +87,7 @@ class Conflict:
 
     @classmethod
     def of(cls, data_source: DataSource, base: Revision | None, typed: Sequence[Any]) -> Conflict:
-        """`base` is what both began with; without it, what is typed is compared with theirs."""
+        """Compare both changes with `base`, where they started; without it, with each other."""
         number, stored = data_source.revision, rules_of(data_source)
         last = Revision.objects.filter(data_source=data_source, number=number).first()
         return cls(

@@ -1,4 +1,4 @@
-"""Who can do what, over many data sources, for a page and for a file."""
+"""Who can do what, in many data sources: for a page and as a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADER = ["data source", "name", "who", "operation", "column", "access", "if", "
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one kind of people can do: for each operation what each rule lets them, in words."""
+    """A kind of people, with what each rule lets them do for each operation, in words."""
 
     who: str
     cells: list[list[str]]
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One data source."""
+    """The access matrix of one data source."""
 
     source: DataSource
     raw: list[Any]
@@ -46,8 +46,9 @@ class Overview:
     lines: list[Line]
 
     def by_column(self) -> Iterator[tuple[Line, Operation, str, str, list[Grant]]]:
-        """Each caller, operation and column, with the access and by which grants; for a delete,
-        which is of whole entries, the column is empty.
+        """Each caller, operation and column, with the access to it and the grants that give it.
+
+        For a delete, which is of whole entries, the column is empty.
         """
         for line in self.lines:
             for operation in OPERATIONS:
@@ -58,12 +59,12 @@ class Overview:
 
     @property
     def declared(self) -> frozenset[str] | None:
-        """The columns of a data source that people sign in against, where no other is written."""
+        """The columns of a sign-in data source, the only ones that can be written; else None."""
         signs_in = login_of(self.source.definition) is not None
         return frozenset(self.source.columns) if signs_in else None
 
     def condition(self, grant: Grant, column: str | None = None) -> str:
-        """Under which conditions a grant holds, in words; of one column, or of the rule."""
+        """The conditions of a grant in words, for one column or for the whole rule."""
         raw = self.raw[grant.rule.position - 1]
         words = [] if grant.rule.script is not None else requirements_in_words(raw)
         if column is not None and grant.in_own_row(column):
@@ -78,7 +79,7 @@ class Overview:
 
 
 def overviews(sources: Sequence[DataSource]) -> list[Overview]:
-    """Of some data sources; two queries, however many there are."""
+    """The overviews of some data sources, with two queries in total."""
     written = rules_of_all([source.pk for source in sources])
     return [_overview(source, written[source.pk]) for source in sources]
 
@@ -126,7 +127,7 @@ def _in_words(found: Overview, grant: Grant) -> str:
 
 
 def as_csv(sources: Iterable[Sequence[DataSource]]) -> Iterator[str]:
-    """One line for each caller, operation and column; batch by batch."""
+    """The lines of a CSV file, one for each caller, operation and column, made in batches."""
     return written(HEADER, (row for batch in sources for row in _batch(batch)))
 
 

@@ -1,6 +1,6 @@
-"""A list of rules in plain words, for people who read no JSON. Says nothing that decides.
+"""A list of rules in plain words, for people who do not read JSON. Decides nothing.
 
-It takes rules as they are stored, so it can be handed anything.
+Takes rules as they are stored, so that any JSON value is accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DOES = {"select": "Read", "insert": "Add", "update": "Change", "delete": "Delet
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One rule in words. `problems` is not empty for one that is not valid, and so denies."""
+    """One rule in words. If it is not valid, and therefore denies, `problems` is not empty."""
 
     number: int
     name: str
@@ -44,14 +44,14 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who gets in for one operation: one line for each rule that could grant, in order."""
+    """Who gets in for one operation: one line for each rule that can grant, in order."""
 
     operation: str
     lines: tuple[str, ...]
 
 
 def summaries(rules: Sequence[Any], problems: Sequence[Problem] = ()) -> list[Summary]:
-    """Every rule in words."""
+    """The summary of each rule."""
     return [
         _summary(number, rule, tuple(str(p) for p in problems if p.rule == number))
         for number, rule in enumerate(rules, 1)
@@ -59,9 +59,9 @@ def summaries(rules: Sequence[Any], problems: Sequence[Problem] = ()) -> list[Su
 
 
 def access(found: Sequence[Summary], rules: Sequence[Rule] | None = None) -> list[Access]:
-    """For each operation, who gets in, in the order in which rules are tried.
+    """Who gets in for each operation, in the order in which the rules are tried.
 
-    With `rules`, what the summaries were parsed to, rules that no request can reach are left out.
+    With `rules`, the parsed rules of these summaries, rules that no request can reach are left out.
     """
     return [
         Access(
@@ -105,24 +105,24 @@ def _and(words: Sequence[str]) -> str:
 
 
 def as_subject(who: str) -> str:
-    """Before a verb: `everyone, signed in or not,`."""
+    """The words in the form that goes before a verb: `everyone, signed in or not,`."""
     return f"{who}," if who.startswith("everyone, ") else who
 
 
 def allowed_in_words(rule: Any) -> str:
-    """Whom a rule lets in: `everyone who is signed in`."""
+    """The people whom a rule lets in: `everyone who is signed in`."""
     who = _who(rule, "script" in rule)
     return f"whoever {who[4:]}" if who.startswith("who is ") else who
 
 
 def columns_in_words(rule: Any) -> str:
-    """Which columns a rule opens: `all but Salary`, `everything`."""
+    """The columns that a rule opens: `all but Salary`, `everything`."""
     words = _columns(rule)
     return _COLUMNS.get(words, words)
 
 
 def requirements_in_words(rule: Any) -> list[str]:
-    """What a rule requires, each condition by itself."""
+    """The requirements of a rule, one text for each condition."""
     return list(_requirements(rule.get("require")))
 
 
@@ -195,7 +195,7 @@ def _tests(column: Any, test: Any) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    """A template that is one expression in words; everything else as it is written."""
+    """A template that is a single expression in words; other values as they are written."""
     text = value.strip() if isinstance(value, str) else ""
     if text.startswith("{{user.[") and text.endswith("]}}") and text.count("{{") == 1:
         return f"the user's {_text(text[8:-3])}"

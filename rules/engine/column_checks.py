@@ -1,4 +1,4 @@
-"""Does what a request names and sends fit the columns that a rule opens?"""
+"""Checks that the columns a request names or sends are open under a rule."""
 
 from __future__ import annotations
 
@@ -46,11 +46,10 @@ def first_hidden(columns: Columns, ask: QueryRequest, values: Values) -> str | N
 def first_undeclared(
     ruleset: Ruleset, identity: Identity, row: Data, stored: Data = NOTHING_STORED
 ) -> Reason | None:
-    """Return why a row has a column that this identity may not make, or None.
+    """Return why a row has a column that this identity may not create, or None.
 
-    In a data source that people sign in against, only declared columns are written. Elsewhere a
-    caller without a credential may only write columns that exist, or send back what an entry
-    already holds.
+    In a sign-in data source, only declared columns can be written. Elsewhere, a caller without a
+    credential can only write columns that exist, or send back the value that an entry already has.
     """
     if ruleset.writable is not None:
         for column in row:
@@ -68,7 +67,7 @@ def first_undeclared(
 def first_unwritable_on_insert(
     columns: Columns, row: Data, pinned: frozenset[str]
 ) -> Reason | None:
-    """The first column of a new row that may not be sent, as a reason."""
+    """The first column of a new row that cannot be sent, as a reason, or None."""
     for column in row:
         if not columns.opens(column) and not _is_pinned(columns, column, pinned):
             return reasons.closed(column)
@@ -78,9 +77,9 @@ def first_unwritable_on_insert(
 def first_unwritable_on_update(
     columns: Columns, change: Change, shown: Callable[[str], bool], pinned: frozenset[str]
 ) -> Reason | None:
-    """The first column that a change may not set, as a reason.
+    """The first column that a change cannot set, as a reason, or None.
 
-    A form may send back what it read.
+    A column may be sent back unchanged if the caller can see it, as forms do.
     """
     stored = change.stored
     for column, value in change.submitted.items():
@@ -98,8 +97,9 @@ def _is_pinned(columns: Columns, column: str, pinned: frozenset[str]) -> bool:
 def written_row(
     columns: Columns, change: Change, shown: Callable[[str], bool], replaces: bool
 ) -> dict[str, Any]:
-    """The row that would be stored. Replacing a record leaves what the caller may not set, and
-    what the caller does not see.
+    """The row that would be stored, as `{column: value}`.
+
+    Replacing an entry keeps the columns that the caller cannot set or cannot see.
     """
     if not replaces:
         return {**change.stored, **change.submitted}

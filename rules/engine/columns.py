@@ -1,4 +1,4 @@
-"""Which columns a rule opens. One check for every clause that can name a column."""
+"""The columns that a rule opens: one check for every clause that can name a column."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from rowkeeper.datasources.query.where import ElemMatch, Field
 
 
 def _above(name: str, most: int) -> list[str]:
-    """The dotted paths above a name: of `a.b.c`, `a` and `a.b`; of these, those of at most so many
-    keys. A client's name can have a hundred, and what it is compared with seldom has more than one.
+    """The dotted prefixes of a name, with at most `most` keys: `a` and `a.b` for `a.b.c`.
+
+    A client's name can have a hundred keys, and the names that it is compared with seldom have more
+    than one.
     """
     parts = name.split(".", most)
     return [".".join(parts[:end]) for end in range(1, len(parts))]
@@ -19,21 +21,21 @@ def _above(name: str, most: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of one rule, over those that are secret whatever the rules say.
+    """The columns of one rule, and those that are secret whatever the rules say.
 
-    `include` None: all but `exclude`. Otherwise `exclude` does not count.
+    If `include` is None, all columns but those of `exclude`; otherwise `exclude` is ignored.
     """
 
     include: frozenset[str] | None
     hidden: frozenset[str]
     secret: frozenset[str]
-    # The paths above what is hidden.
+    # The dotted prefixes of the hidden names.
     above_hidden: frozenset[str]
-    # The most keys that a name which the rule knows has.
+    # The largest number of keys in a name of the rule.
     deepest: int
-    # What an answer under this rule shows.
+    # The columns that an answer under this rule shows.
     projection: Projection
-    # What `exclude` names, which may be a secret column, too.
+    # The columns of `exclude`, which can include secret ones.
     excluded: frozenset[str]
 
     @classmethod
@@ -43,7 +45,7 @@ class Columns:
         exclude: Iterable[str] = (),
         secret: Iterable[str] = (),
     ) -> Columns:
-        """From the lists of a rule, and the secret columns of the data source."""
+        """Make the columns of a rule from its lists and the data source's secret columns."""
         kept = frozenset(secret)
         hidden = kept if include is not None else kept | frozenset(exclude)
         opened = None if include is None else frozenset(include)
@@ -57,8 +59,10 @@ class Columns:
         return (self.include is None or column in self.include) and column not in self.hidden
 
     def opens(self, column: str, own_row: bool = False) -> bool:
-        """Whether a write may set the column. A secret one has to be included by name, or be in
-        the row that the session itself stands for. A dotted name also names what is above it.
+        """Whether a write can set the column.
+
+        A secret column has to be included by name, or belong to the entry of the session's own
+        user. A dotted name also counts as a path below the columns it begins with.
         """
         if column in self.secret:
             if self.include is not None:
@@ -67,11 +71,11 @@ class Columns:
         return self.shows(column) and not self._is_below_hidden(column)
 
     def _is_below_hidden(self, name: str) -> bool:
-        """Whether a dotted name reads as a path below a hidden column."""
+        """Whether a dotted name is a path below a hidden column."""
         return "." in name and not self.hidden.isdisjoint(_above(name, self.deepest))
 
     def hides_column(self, column: str) -> bool:
-        """Whether naming a column (in an order, attributes, an index) does not fit."""
+        """Whether a column cannot be named in an order, in `attributes` or in an index."""
         if self.include is not None and column not in self.include:
             return True
         if not self.hidden:
@@ -87,7 +91,7 @@ class Columns:
         return field.name.startswith("data.") and self._hides_reading(field.name[5:])
 
     def _hides_reading(self, name: str) -> bool:
-        """`data.X` names `X` too."""
+        """`data.X` also names `X`."""
         if self.include is not None and self.include.isdisjoint(
             [name, *_above(name, self.deepest)]
         ):
@@ -95,7 +99,7 @@ class Columns:
         return self._touches_hidden(name)
 
     def _touches_hidden(self, name: str) -> bool:
-        """The column itself, a path below it, or a path above it."""
+        """Whether a name is a hidden column, a path below one or a prefix of one."""
         if name in self.hidden or name in self.above_hidden:
             return True
         return self._is_below_hidden(name)

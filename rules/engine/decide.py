@@ -1,8 +1,9 @@
-"""The decision: rules from top to bottom, the first that grants is used, silence means no.
+"""The decision: rules from top to bottom; the first that grants decides; by default, deny.
 
-A pure function of the rules, the identity and the ask. The API, the commands and the tests call
-the same one; a trace of every decision is kept at no cost, as each reason was made beforehand.
-A script runs through the callable that is handed in; without one, no script grants.
+A pure function of the rules, the identity and the request, which the API, the commands and the
+tests share. Each decision has a trace, which costs nothing because the reasons were made when the
+rules were compiled. Scripts run through the callable that is passed in; without it, no script
+grants.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ __all__ = [
 
 
 def exclusion_reason(rule: Rule, identity: Identity) -> Reason | None:
-    """Why a rule is not for this identity, or None."""
+    """Why a rule is not for this identity, as a reason, or None."""
     if rule.app_ids is not None and identity.app_id not in rule.app_ids:
         return reasons.OTHER_APP
     return None if rule.script is not None else _not_allowed(rule.allow, identity)
@@ -84,7 +85,7 @@ def may_let_in(ruleset: Ruleset, identity: Identity, operation: Operation | None
 
 
 def login_could_help(ruleset: Ruleset, identity: Identity, operation: Operation) -> bool:
-    """Whether some rule for the operation and the identity's app asks for a login or a token."""
+    """Whether some rule for the operation and the identity's app needs a login or a token."""
     return any(
         (rule.script is not None or rule.allow.kind != "all")
         and (rule.app_ids is None or identity.app_id in rule.app_ids)
@@ -132,7 +133,7 @@ def decide_select(
     ask: QueryRequest | EntryRequest,
     run_script: ScriptRun = NO_SCRIPTS,
 ) -> Decision:
-    """May these entries be read? With the conditions to add and the columns to show."""
+    """Decide a read. The decision has the conditions to add and the columns to show."""
     return _decide(
         ruleset,
         "select",
@@ -148,8 +149,10 @@ def decide_delete(
     ask: QueryRequest | EntryRequest,
     run_script: ScriptRun = NO_SCRIPTS,
 ) -> Decision:
-    """May these entries be deleted? By query, only where a select with the same where is granted
-    too, under the conditions of both: its count would tell what may not be read.
+    """Decide a delete.
+
+    A delete by query is granted only if a select with the same where is granted too, and runs under
+    the conditions of both: otherwise its count would disclose entries that the caller cannot read.
     """
     decision = _decide(
         ruleset,
@@ -188,7 +191,7 @@ def _reading(identity: Identity, ask: QueryRequest | EntryRequest, deletes: bool
 
     def by_id(rule: Rule) -> Reason | Granted:
         assert isinstance(ask, EntryRequest)
-        # A rule that asks nothing of the records has none of them read.
+        # Without requirements, the stored entries are not read.
         for stored in ask.stored if rule.require else ():
             reason = unmet_by_record(rule, stored, user)
             if reason is not None:
@@ -201,11 +204,11 @@ def _reading(identity: Identity, ask: QueryRequest | EntryRequest, deletes: bool
 def decide_insert(
     ruleset: Ruleset, identity: Identity, ask: Insert, run_script: ScriptRun = NO_SCRIPTS
 ) -> Decision:
-    """May all of these rows be added? One rule has to grant them together."""
+    """Decide a create. One rule has to grant all rows together."""
     user = identity.user
 
     def judge(rule: Rule) -> Reason | Granted:
-        # Whether a new row may have a column depends on the name only.
+        # Whether a new row can have a column depends on the column's name only.
         fitting: set[str] = set()
         for row in ask.rows:
             reason = unmet_by_submitted(rule, row, row, user, inserts=True)
@@ -233,8 +236,9 @@ def decide_insert(
 def decide_update(
     ruleset: Ruleset, identity: Identity, ask: Update, run_script: ScriptRun = NO_SCRIPTS
 ) -> Decision:
-    """May all of these entries be written so? One rule has to grant them together, and each of
-    them has to be granted alone as well.
+    """Decide an update. One rule has to grant all entries together.
+
+    Each entry must also be granted on its own.
     """
     shows = partial(shown_of, ruleset, identity, run_script=run_script)
     shown = [Shown(shows, change.stored) for change in ask.changes]
@@ -252,7 +256,7 @@ def decide_update(
 def shown_of(
     ruleset: Ruleset, identity: Identity, stored: Data, run_script: ScriptRun = NO_SCRIPTS
 ) -> Projection:
-    """What a select of one entry by its id shows this identity; nothing where it is denied."""
+    """The columns of one entry that a select by id shows this identity; none if it is denied."""
     return decide_select(ruleset, identity, EntryRequest([stored]), run_script).shown
 
 
@@ -267,8 +271,10 @@ def answered(
     after: Data,
     run_script: ScriptRun = NO_SCRIPTS,
 ) -> Projection:
-    """The columns that were submitted, and those that a select showed before (which is `first`,
-    None for a new row) and shows after.
+    """The columns that the answer to a write shows.
+
+    These are the submitted columns, and those that a select showed before and shows afterwards.
+    `first`: the projection before the write; None for a new row.
     """
     columns = set(submitted)
     if first is not None:

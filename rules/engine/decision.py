@@ -1,4 +1,4 @@
-"""A decision, as a value: granted or denied, by which rule, what follows from it, and why."""
+"""A decision, as a value: granted or denied, by which rule, with what result, and why."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NOTHING_SHOWN = Projection(frozenset())
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A rule grants: with these conditions, and these rows to be stored.
+    """The verdict of a rule that grants: conditions for the query, and rows to be stored.
 
-    A script says itself what is shown, and may put a `where` in the place of the client's.
+    A script sets `shown` itself, and can replace the client's where by `where`.
     """
 
     conditions: Node = EVERYTHING
@@ -36,29 +36,29 @@ Judge: TypeAlias = Callable[[Rule], "Reason | Granted"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Granted or denied, by which rule, and what follows from it."""
+    """A decision: granted or denied, by which rule, and with what result."""
 
     granted: bool
     operation: Operation
     ruleset: Ruleset
     rule: Rule | None = None
-    # The rule's conditions, to be added to the query that runs.
+    # The rule's conditions, which are added to the query.
     conditions: Node = EVERYTHING
-    # What the rule shows.
+    # The columns that the answer shows.
     shown: Projection = NOTHING_SHOWN
-    # The rows as they are to be stored, in the order of what was sent.
+    # The rows to be stored, in the order in which they were sent.
     rows: tuple[dict[str, Any], ...] = ()
     notes: Sequence[tuple[Rule, Reason]] = field(default=(), repr=False)
-    # Of a select, the where that a script put in the place of the client's.
+    # For a select, the where that a script put in place of the client's.
     rewritten: Node | None = None
 
     def where(self, asked: Node) -> Node:
-        """The where that runs, for a request that asked for this one."""
+        """The where that runs, for a request that asked for `asked`."""
         return conjoin(asked if self.rewritten is None else self.rewritten, self.conditions)
 
     @property
     def trace(self) -> list[TraceLine]:
-        """One line per rule, with the reason that it did or did not grant."""
+        """One line for each rule, with the reason why it granted or did not."""
         said = {rule.position: reason for rule, reason in self.notes}
         return [
             TraceLine(rule.position, rule.name, reason.code, reason.text, reason.script)

@@ -1,4 +1,4 @@
-"""How a text, number or boolean is written out in mixed text: as JavaScript's `String()` would."""
+"""How text, numbers and booleans are written in mixed text: as JavaScript's `String()` does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EXACT_BITS = 64
 
 
 def js_text(value: str | int | float | bool) -> str | None:
-    """Return `value` as JavaScript writes it, or None for what is no finite number."""
+    """Return `value` as JavaScript writes it, or None for a number that is not finite."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -24,7 +24,7 @@ def js_text(value: str | int | float | bool) -> str | None:
 
 
 def _double_text(value: float) -> str | None:
-    """Lay out the shortest digits (Python and JavaScript agree on those) as JavaScript does."""
+    """Format the shortest digits, on which Python and JavaScript agree, as JavaScript does."""
     if not math.isfinite(value):
         return None
     if value == 0:
@@ -32,12 +32,12 @@ def _double_text(value: float) -> str | None:
     sign = "-" if value < 0 else ""
     _, members, exponent = Decimal(repr(value)).as_tuple()
     digits = "".join(map(str, members))
-    point = len(digits) + int(exponent)  # how many digits stand before the decimal point
+    point = len(digits) + int(exponent)  # the number of digits before the decimal point
     return sign + _laid_out(digits.rstrip("0"), point)
 
 
 def _laid_out(digits: str, point: int) -> str:
-    """Number::toString of ECMAScript, from the digits and the place of the decimal point."""
+    """Number::toString of ECMAScript, given the digits and the position of the decimal point."""
     if len(digits) <= point <= 21:
         return digits.ljust(point, "0")
     if 0 < point <= 21:

@@ -1,7 +1,7 @@
-"""From the JSON of rules to compiled rules. All that is wrong is said at once, each with its place.
+"""From the JSON of rules to compiled rules. Reports all problems at once, each with its place.
 
-The one validator: the admin, the API, fixtures and commands save through it, and what is stored
-is read through it.
+The only validator: the admin, the API, fixtures and commands save through it, and stored rules are
+read through it.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _NOBODY = Allow("all")
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one rule, and notes what is wrong with it."""
+    """Reads one rule, and collects its problems."""
 
     position: int
     columns: Container[str]
     secret: frozenset[str]
-    # The column of the addresses that people sign in with. They are stored composed.
+    # The column of the email that people sign in with. Its values are stored composed.
     address: str | None = None
     problems: list[Problem] = field(default_factory=list)
 
@@ -101,7 +101,7 @@ class _Reader:
         return [name for name in names if name is not None]
 
     def numbers(self, value: Any, path: str) -> frozenset[int] | None:
-        """A list of ids."""
+        """The ids in a list. Notes a problem and returns None if it is not a list of ids."""
         if not isinstance(value, list):
             self.note(path, f"is a list of ids, such as [7], not {_what(value)}")
             return None
@@ -240,7 +240,7 @@ class _Reader:
         ]
 
     def conditions(self, name: Any, tests: Any, path: str, declared: bool) -> list[Condition]:
-        """The conditions on one column; in `require`, `on` may stand beside the operators."""
+        """The conditions on one column. In `require`, `on` can appear next to the operators."""
         column = self.column(name, path, declared)
         path = f"{path}.{printable(name)}"
         operators = sorted(NODE_OPERATORS)
@@ -259,7 +259,7 @@ class _Reader:
                 )
                 continue
             if declared and column in self.secret:
-                # Else whoever may change rules could read the hashes, guess by guess.
+                # Otherwise users who can change rules could find out the hashes, guess by guess.
                 self.note(f"{path}.{op}", "tests a password column, which no rule can do")
                 continue
             operand = self.operand(op, value, f"{path}.{op}")
@@ -273,14 +273,16 @@ class _Reader:
     def spellings(
         self, column: str, op: str, operand: Scalar | Template, declared: bool
     ) -> list[Scalar | Template]:
-        """The operands to test. An address of a user and of their row is stored composed, so that
-        a literal in another spelling would equal nothing, and `notequals` would keep nobody out.
+        """The operands to test, in the spellings in which they can be stored.
+
+        Emails of users and in their entries are stored composed. A literal in another spelling
+        would equal nothing, and `notequals` would exclude nobody.
         """
         if not isinstance(operand, str) or composed(operand) == operand:
             return [operand]
         if declared:
             return [composed(operand) if column == self.address else operand]
-        # Of the user it is not known here which column is an address.
+        # It is not known here which column of the user is an email.
         return [operand, composed(operand)] if op == "notequals" else [operand]
 
     def side(self, value: Any, path: str) -> tuple[bool, bool] | None:
@@ -332,7 +334,7 @@ def _condition(
 
 
 def _what(value: Any) -> str:
-    """A value in a message: short, and as JSON."""
+    """A value as short JSON, for a message."""
     try:
         return f"`{printable(dumps(value), 60)}`"
     except (TypeError, ValueError, RecursionError):
@@ -345,10 +347,10 @@ def parse_rules(
     secret: frozenset[str] = frozenset(),
     address: str | None = None,
 ) -> tuple[list[Rule], list[Problem]]:
-    """Every rule of a list that can be read, and all that is wrong with the list.
+    """Every rule of a list that can be read, and all problems of the list.
 
-    `columns` are the declared ones, `address` is the column of the addresses that people sign in
-    with. A rule with problems comes out with `broken` set.
+    `columns` are the declared columns, and `address` is the column of the email that people sign in
+    with. A rule with problems is returned with `broken` set.
     """
     if not isinstance(raw, list):
         return [], [Problem(0, "", "the rules are a list of objects")]
@@ -366,7 +368,7 @@ def parse_rules(
 
 
 def too_much(raw: list[Any]) -> list[str]:
-    """Why a list is more than is taken, if it is."""
+    """The limits that a list of rules exceeds, as messages."""
     if len(raw) > MAX_RULES:
         return [f"there are {len(raw)} rules; at most {MAX_RULES} are allowed"]
     try:
@@ -379,7 +381,7 @@ def too_much(raw: list[Any]) -> list[str]:
 
 
 def _broken(position: int, raw: Any, problem: str) -> Rule:
-    """A stored rule that is not valid: it ends the operations that it names; all, if unread."""
+    """A stored rule that is not valid: it ends its operations, or all of them if unreadable."""
     kinds = raw.get("type") if isinstance(raw, dict) else None
     named = kinds if isinstance(kinds, list) and kinds and "script" not in raw else None
     if named is None or any(kind not in OPERATIONS for kind in named if isinstance(kind, str)):

@@ -1,5 +1,6 @@
-"""What is wrong with a list of rules, or most likely not meant: one kind of finding, wherever it is
-told (the editor, the API, commands), and what would mend it.
+"""Problems of a list of rules: errors, and what is most likely not meant.
+
+The editor, the API and the commands show the same findings, with fixes where there are any.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-# An error is refused by a save, a warning is told after it, an info is worth knowing.
+# A save refuses an error, and shows a warning after it; an info is only worth knowing.
 Severity: TypeAlias = Literal["error", "warning", "info"]
-# The checks of valid rules. A test tries each one of them against brute force.
+# The checks of valid rules. A test verifies each of them by brute force.
 CheckCode: TypeAlias = Literal[
     "any-kind-of-user",
     "any-record",
@@ -40,9 +41,9 @@ Code: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A change to one rule that removes a problem, and lets nobody do more than before.
+    """A change to one rule that removes a problem, and does not let anybody do more than before.
 
-    `becomes` None: the rule goes.
+    `becomes` None: the rule is removed.
     """
 
     label: str
@@ -50,16 +51,16 @@ class Fix:
     becomes: dict[str, Any] | None
 
     def applied(self, rules: Sequence[Any]) -> list[Any]:
-        """The list as it is after the change."""
+        """The list of rules after the change."""
         mended = [] if self.becomes is None else [self.becomes]
         return [*rules[: self.rule - 1], *mended, *rules[self.rule :]]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something about a list of rules: about rule `rule` (from 1; 0: the list), at `path`.
+    """A problem of a list of rules: of rule `rule`, or of the list if it is 0, at `path`.
 
-    `code` is for programs.
+    Rules are numbered from 1. `code` is for programs.
     """
 
     rule: int

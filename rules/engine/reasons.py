@@ -1,6 +1,6 @@
-"""Why a rule did or did not grant, in words for the administrators of the data source.
+"""Why a rule granted or did not, in words for the administrators of the data source.
 
-Reasons are made when the rules are compiled, so that a trace costs a decision nothing.
+Reasons are made when the rules are compiled, so that the trace adds no cost to a decision.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ class Ran:
     milliseconds: float = 0.0
     lookups: tuple[str, ...] = ()
     printed: str = ""
-    # The columns and keys that it changed in `query`; of a select, the where that it left then.
+    # The columns and keys that it changed in `query`; for a select, the where that it left if any
+    # did.
     changed: tuple[str, ...] = ()
     where: Any = None
-    # The columns that it opened or hid, where it said so.
+    # The columns that it included or excluded, if it did.
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
 
@@ -34,19 +35,19 @@ class Reason:
     script: Ran | None = None
 
     def of(self, ran: Ran) -> Reason:
-        """This reason with the report of the script that it is about."""
+        """This reason, with the report of the script that it is about."""
         return replace(self, script=ran)
 
 
 @dataclass(frozen=True, slots=True)
 class TraceLine:
-    """What became of one rule in one decision."""
+    """The outcome of one rule in one decision."""
 
     position: int
     name: str
     code: str
     text: str
-    # Of a script that was run.
+    # Set if the rule is a script that was run.
     script: Ran | None = None
 
     def __str__(self) -> str:
@@ -64,24 +65,24 @@ OTHER_TOKEN: Final = Reason("allow", "is for other API tokens")
 SCRIPT: Final = Reason("script", "is a script, and did not grant")
 NOT_ON_ENTRY: Final = Reason("script", "is a script, and its condition does not hold on the entry")
 
-# Where no rule was asked: said of each that is for the caller.
+# Reasons if no rule was evaluated, for each rule that is for the caller.
 ABSENT: Final = Reason("absent", "is for the caller; the entry does not exist")
 ADDRESS: Final = Reason("address", "is for the caller; another row has the address that is sent")
 JOIN: Final = Reason("join", "is for the caller; a data source that is joined denies them")
 
 
 def broken(problem: str) -> Reason:
-    """A stored rule that is not valid."""
+    """The stored rule is not valid."""
     return Reason("invalid", f"is not valid and ends the evaluation: {problem}", final=True)
 
 
 def does_not_grant(note: str) -> Reason:
-    """A script that ended without a grant; `note` says why what it returned is none."""
+    """The script ended without a grant; `note` says why its return value is not one."""
     return Reason("script", f"is a script: {note}") if note else SCRIPT
 
 
 def failed(error: str, busy: bool = False, broke_limit: bool = False) -> Reason:
-    """A script that raised, broke a limit, found no worker or left what cannot be run."""
+    """The script raised, broke a limit, found no free worker, or left a query that cannot run."""
     code = "busy" if busy else "script-limit" if broke_limit else "script-error"
     return Reason(code, f"is a script that failed, and ends the evaluation: {error}", final=True)
 
@@ -97,7 +98,7 @@ def closed(column: str) -> Reason:
 
 
 def new_column(column: str) -> Reason:
-    """A caller without a credential would make a column."""
+    """A caller without a credential would create a column."""
     return Reason(
         "column",
         f"there is no column `{column}`, and callers without a credential cannot make one; the "
@@ -107,14 +108,14 @@ def new_column(column: str) -> Reason:
 
 
 def undeclared(column: str) -> Reason:
-    """A row that people sign in with may have declared columns alone."""
+    """A row of a sign-in data source can have declared columns only."""
     return Reason(
         "column", f"`{column}` is not among the columns; the request is denied", final=True
     )
 
 
 def rejected(reason: Reason) -> Reason:
-    """An unmet requirement on what is submitted: no later rule is tried."""
+    """A requirement on the submitted data is not met, so that no later rule is tried."""
     return Reason(reason.code, f"{reason.text}; the request is denied", final=True)
 
 

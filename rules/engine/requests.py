@@ -1,4 +1,4 @@
-"""What a decision is asked about, as values."""
+"""The requests that are decided on, as values."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ Data: TypeAlias = Mapping[str, Any]
 class QueryRequest:
     """A select or delete by query. `columns` and `paths` are those named outside the where.
 
-    For scripts: `written` is the where as JSON, None where it is not at hand; of a delete, `rows`
-    gives that many of the stored rows that fit, which stay as they are until it is carried out.
+    For scripts: `written` is the where as JSON, or None if it is not available. For a delete,
+    `rows` returns up to that many of the matching stored rows, which do not change until it is
+    carried out.
     """
 
     where: Node
@@ -30,7 +31,7 @@ class QueryRequest:
 class EntryRequest:
     """A read or delete of entries by id: their stored data, None for one that does not exist.
 
-    Here and below, `batch`: they come from a commit, so that a script sees a list.
+    `batch`, here and below: the entries come from a commit, so that a script gets a list.
     """
 
     stored: Sequence[Data | None]
@@ -47,7 +48,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry that is to be written: what is sent, what it holds now, and whose row it is."""
+    """One entry to be written. `own_row`: it is the entry of the session's own user."""
 
     submitted: Data
     stored: Data
@@ -58,7 +59,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Entries that are to be written; `replaces` the whole record, or only the columns sent."""
+    """Entries to be written: whole if `replaces`, otherwise only the columns that are sent."""
 
     changes: Sequence[Change]
     replaces: bool = False

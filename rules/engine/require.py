@@ -1,4 +1,4 @@
-"""Requirements: does a where imply them, does a record meet them, does the data?"""
+"""Requirements: whether a where implies them, and whether stored or submitted data meets them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from .templates import UNMET
 
 
 def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
-    """Whether a condition on exactly that column, which passes the test, holds for every row
-    that fits: of conditions side by side one is enough, of alternatives each has to have one.
+    """Whether the where guarantees a condition on exactly this column that passes the test.
+
+    In an AND, one such condition is enough. In an OR, each alternative needs one.
     """
     if node.__class__ is Field:
         return node.path == (column,) and test(node)
@@ -24,17 +25,17 @@ def implied(node: Node, column: str, test: Callable[[Field], bool]) -> bool:
         return any(implied(item, column, test) for item in node.items)
     if node.__class__ is Or:
         return all(implied(item, column, test) for item in node.items)
-    # A negation, `$all` and `$elemMatch` imply nothing.
+    # Nothing is concluded from a negation, `$all` or `$elemMatch`.
     return False
 
 
 def any_condition(field: Field) -> bool:
-    """What a bare `"Col"` wants of a select."""
+    """Always true: for a bare `"Col"`, a select needs just any condition on the column."""
     return True
 
 
 def equality(field: Field) -> bool:
-    """Whether the condition is an equality, which a bare `"Col"` wants of a delete."""
+    """Whether the condition is an equality, which a delete needs for a bare `"Col"`."""
     return field.op == "$eq"
 
 
@@ -55,12 +56,12 @@ def _notequals(value: Scalar, field: Field) -> bool:
 
 
 def _contains(value: Scalar, field: Field) -> bool:
-    """Case is ignored here; the condition that is added to the query does not ignore it."""
+    """Case is ignored here, but not by the condition that is added to the query."""
     if value.__class__ is not str or field.operand.__class__ is not str:
         return False
     part, whole = lower(value), lower(field.operand)
     if field.op in ("$like", "$iLike"):
-        # A part without `%` stands within one of the runs between them.
+        # A part without `%` lies within one of the runs between wildcards.
         return "%" not in part and part in whole
     return field.op in ("$eq", "$filters ==", "$filters contains") and part in whole
 
@@ -73,7 +74,7 @@ IMPLIES: dict[str, Callable[[Scalar, Field], bool]] = {
 
 
 def _says(field: Field, op: str, value: Scalar) -> bool:
-    """Whether a condition tells no more about a row than that it meets this requirement."""
+    """Whether a condition discloses no more about a row than that it meets this requirement."""
     if op == "equals":
         return _equals(value, field)
     if op == "notequals":
@@ -92,8 +93,9 @@ Values = list[tuple[Condition, Scalar]]
 def unmet_by_where(
     rule: Rule, where: Node, user: Mapping[str, Any] | None, deletes: bool, values: Values
 ) -> Reason | None:
-    """The first requirement that the where does not imply, or None; then `values` holds the
-    conditions, rendered, that are to be added to the query.
+    """The first requirement that the where does not imply, as a reason, or None.
+
+    If None is returned, `values` has the rendered conditions to be added to the query.
     """
     provided = equality if deletes else any_condition
     for item in rule.require:
@@ -112,7 +114,7 @@ def unmet_by_where(
 
 
 def is_requirement(field: Field | ElemMatch, values: Values) -> bool:
-    """Whether a condition says just what a requirement of the rule says."""
+    """Whether a condition says exactly what a requirement of the rule says."""
     return isinstance(field, Field) and any(
         field.name == condition.column
         and field.path == (condition.column,)
@@ -124,7 +126,10 @@ def is_requirement(field: Field | ElemMatch, values: Values) -> bool:
 def unmet_by_record(
     rule: Rule, stored: Mapping[str, Any] | None, user: Mapping[str, Any] | None
 ) -> Reason | None:
-    """For an entry that is addressed by its id; one that does not exist meets nothing."""
+    """The first requirement that an entry does not meet, as a reason, or None.
+
+    The entry is addressed by its id. One that does not exist meets no requirement.
+    """
     for item in rule.require:
         if item.__class__ is Provided or stored is None:
             return item.unmet
@@ -149,7 +154,10 @@ def stored_side(rule: Rule, user: Mapping[str, Any] | None) -> Values | Reason:
 
 
 def unmet_by_stored(side: Values, stored: Mapping[str, Any]) -> Reason | None:
-    """The stored side of an update: is the rule about this record? `side` is `stored_side`'s."""
+    """The first stored-side condition of an update that an entry does not meet, or None.
+
+    `side` comes from `stored_side`.
+    """
     for condition, value in side:
         if not condition.met_with(stored, value):
             return condition.unmet
@@ -163,9 +171,10 @@ def unmet_by_submitted(
     user: Mapping[str, Any] | None,
     inserts: bool,
 ) -> Reason | None:
-    """The submitted side of a write; `result` is the row that would be stored.
+    """The first requirement that the submitted side of a write does not meet, or None.
 
-    On an insert every condition is on the submitted side: there is no other.
+    `result` is the row that would be stored. On an insert every condition is on the submitted side,
+    since there is no other.
     """
     for item in rule.require:
         if item.__class__ is Provided:

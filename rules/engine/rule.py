@@ -1,4 +1,4 @@
-"""A rule as the engine knows it: frozen, compiled, and unable to be wrong."""
+"""A rule as the engine uses it: frozen, compiled and valid by construction."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .templates import UNMET, Template, Unmet
 
 OPERATIONS: Final[tuple[Operation, ...]] = ("select", "insert", "update", "delete")
 
-# What a condition says of a stored row, in the words of the query language.
+# The operator of the query language for each operator of a rule.
 NODE_OPERATORS: Final = {"equals": "$eq", "notequals": "$ne", "contains": "contains"}
 
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """`"Col"` in `require`: the query names the column, or the data has it."""
+    """`"Col"` in `require`: the query must name the column, or the data must have it."""
 
     column: str
     unmet: Reason
@@ -33,7 +33,7 @@ class Provided:
 class Condition:
     """`{"Col": {"equals": value}}`, in `require` or in `allow.user`.
 
-    `on_stored` and `on_submitted` say which sides of an update it looks at.
+    `on_stored` and `on_submitted`: the sides of an update that it tests.
     """
 
     column: str
@@ -50,16 +50,16 @@ class Condition:
         return self.operand  # type: ignore[return-value]
 
     def node(self, value: Scalar) -> Node:
-        """The condition on a stored row, to be added to a query or tried on a record."""
+        """The condition on a stored row, to be added to a query or matched against an entry."""
         return column_is(self.column, NODE_OPERATORS[self.op], value)
 
     def met_by_stored(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
-        """Whether a stored record meets it."""
+        """Whether a stored entry meets the condition."""
         value = self.value(user)
         return value is not UNMET and self.met_with(row, value)
 
     def met_by(self, row: Mapping[str, Any], user: Mapping[str, Any] | None) -> bool:
-        """Whether session data or submitted data meets it: here a list equals nothing."""
+        """Whether session or submitted data meets the condition. A list equals nothing here."""
         value = self.value(user)
         if value is UNMET:
             return False
@@ -68,9 +68,9 @@ class Condition:
         return self.met_with(row, value)
 
     def met_with(self, row: Mapping[str, Any], value: Scalar) -> bool:
-        """Whether a stored record meets the condition with its rendered value.
+        """Whether a stored entry meets the condition with its rendered value.
 
-        It means what the condition's node means, and is faster if there is no list to open.
+        Equivalent to matching the condition's node, and faster unless the value is a list.
         """
         held = row.get(self.column)
         if held.__class__ is list or self.op == "contains":
@@ -82,7 +82,7 @@ Requirement: TypeAlias = Provided | Condition
 
 
 def written(item: Requirement, sides: bool = False) -> Any:
-    """A requirement as the JSON of an item of `require`; with `sides`, what it looks at as `on`."""
+    """A requirement as an item of `require` in JSON; with `sides`, with its side as `on`."""
     if isinstance(item, Provided):
         return item.column
     operand = item.operand
@@ -94,7 +94,7 @@ def written(item: Requirement, sides: bool = False) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """Who. `kind` is `all`, `loggedIn`, `user` or `tokens`."""
+    """Whom a rule is for. `kind` is `all`, `loggedIn`, `user` or `tokens`."""
 
     kind: str
     conditions: tuple[Condition, ...] = ()
@@ -114,7 +114,7 @@ class Rule:
     columns: Columns
     app_ids: frozenset[int] | None = None
     script: str | None = None
-    # Columns that an `equals` holds to one value when submitted: of an update, of an insert.
+    # Columns whose submitted value an `equals` fixes, in an update and in an insert.
     pinned_on_update: frozenset[str] = frozenset()
     pinned_on_insert: frozenset[str] = frozenset()
     # Why the stored rule is not valid: it ends the evaluation of its operations.

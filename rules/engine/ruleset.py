@@ -1,4 +1,4 @@
-"""The rules of one data source, compiled: what decisions are made from."""
+"""The compiled rules of one data source, from which decisions are made."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Ruleset:
     """The compiled rules of one data source, at one revision."""
 
     rules: tuple[Rule, ...]
-    # The enabled rules that are about an operation, in order.
+    # The enabled rules of each operation, in order.
     by_operation: dict[Operation, tuple[Rule, ...]]
     problems: tuple[Problem, ...] = ()
     # Columns that nobody sees, whatever the rules say.
     secret: frozenset[str] = frozenset()
-    # In a data source that people sign in against, the columns that may be written; else None.
+    # In a sign-in data source, the columns that can be written; otherwise None.
     writable: frozenset[str] | None = None
-    # The columns that exist, where callers without a credential make no others; else None.
+    # The existing columns, if callers without a credential cannot create others; otherwise None.
     writable_by_anonymous: frozenset[str] | None = None
-    # The declared columns: what a name means is decided by these only.
+    # The declared columns. They alone decide what a dotted name means.
     declared: frozenset[str] = frozenset()
     has_scripts: bool = False
 
@@ -41,12 +41,14 @@ def compile_rules(
     existing: Iterable[str] | None = None,
     address: str | None = None,
 ) -> Ruleset:
-    """Rules as they are stored, made ready to decide. What is not valid ends the evaluation of
-    the operations that it names; a list that cannot be read, or is too long, that of all.
+    """Compile stored rules, so that decisions can be made from them.
 
-    `declared` are the columns that an administrator declared. `existing` are all columns, where
-    callers without a credential may not make others. `address` is the column of the addresses
-    that people sign in with, if they do.
+    A rule that is not valid ends the evaluation of the operations that it names. A list that cannot
+    be read, or is too long, ends the evaluation of all operations.
+
+    `declared` are the columns that an administrator declared. `existing` are all columns, if
+    callers without a credential cannot create others. `address` is the column of the email that
+    people sign in with, if they do.
     """
     secret, declared = frozenset(secret), frozenset(declared)
     rules, problems = parse_rules(raw, declared, secret, address)

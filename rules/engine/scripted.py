@@ -1,7 +1,7 @@
-"""A script rule at its place in the order: what it is handed, and what comes of what it says.
+"""Script rules: what a script gets, and what follows from its verdict.
 
-A script decides alone. What it leaves in `query` is what runs, once it has passed the checks that
-a client's where or row has to pass; what it cannot be trusted with (passwords) it never sees.
+A script decides on its own. What it leaves in `query` is what runs, once it has passed the checks
+for a client's where or row. A script never sees passwords.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from .requests import Change, Data, EntryRequest, Insert, QueryRequest, Update
 from .rule import Operation, Rule
 from .ruleset import Ruleset
 
-# A delete by query shows a script at most so many stored rows.
+# The most stored rows that a script gets for a delete.
 MAX_ROWS = 10_000
 
 
 class Shown:
-    """Which columns of one entry a select by the same identity shows; decided when first asked."""
+    """Whether a select shows the identity a column of one entry; decided on the first call."""
 
     __slots__ = ("_projection", "_shows", "_stored")
 
@@ -56,7 +56,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class ScriptContext:
-    """Who asks whose rules, and how scripts are run for them."""
+    """The rules, the identity that they are evaluated for, and what runs their scripts."""
 
     ruleset: Ruleset
     identity: Identity
@@ -71,8 +71,10 @@ class ScriptContext:
         entry: Data | None = None,
         entries: Sequence[Data] | None = None,
     ) -> Reason | Granted:
-        """Run the rule's script on `query`. `outcome` says what follows where it grants, from its
-        columns and the query as it left it; what that finds malformed ends the evaluation.
+        """Run the rule's script on `query`.
+
+        `outcome` gets the script's columns and the query as the script left it, and returns what
+        follows from a grant. If it raises `Malformed`, the evaluation of the rules ends.
         """
         assert rule.script is not None
         call = ScriptCall(rule.script, operation, self.identity.user, query, entry, entries)
@@ -110,7 +112,7 @@ class ScriptContext:
         return {**left, **{column: sent[column] for column in sent if column in secret}}
 
     def where(self, left: Any) -> Node:
-        """A where that a script left. Raises `Malformed`."""
+        """Parse a where that a script left. Raises `Malformed`."""
         if not isinstance(left, dict):
             raise Malformed("a where is an object of columns and conditions")
         try:
@@ -140,7 +142,7 @@ def _ran(call: ScriptCall, verdict: ScriptVerdict) -> Ran:
 
 
 def _changed(before: Any, after: Any) -> tuple[str, ...]:
-    """The keys of a query, or of any row in it, that are others than before."""
+    """The keys that differ between two queries, or between any of their rows."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = dict.fromkeys([*before, *after])
         return tuple(key for key in keys if not _alike(before, after, key))
@@ -158,7 +160,7 @@ def _alike(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> boo
 
 
 def select(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) -> Reason | Granted:
-    """What a script says to a read, by query or by id."""
+    """The verdict of a script on a read, by query or by id."""
     if isinstance(ask, EntryRequest):
         return caller.ask(rule, "select", {}, lambda c, left: _by_id(caller, ask, c, left))
     written = ask.written
@@ -179,7 +181,7 @@ def select(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) 
 def _by_id(
     caller: ScriptContext, ask: EntryRequest, columns: Columns, left: Any
 ) -> Reason | Granted:
-    """What the script put in is a condition on the entry; one that is not there meets none."""
+    """The where that a script left is a condition on the entry; a missing entry meets none."""
     where = caller.where(left)
     for stored in ask.stored:
         if where != EVERYTHING and (stored is None or not matches(where, stored)):
@@ -188,7 +190,7 @@ def _by_id(
 
 
 def delete(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) -> Reason | Granted:
-    """What a script says to a delete. It is shown what is stored; what it changes is nothing."""
+    """The verdict of a script on a delete. It sees the stored rows; its changes are ignored."""
     stored = _stored(ask)
     if isinstance(stored, Reason):
         return stored
@@ -203,7 +205,7 @@ def delete(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) 
 
 
 def _stored(ask: QueryRequest | EntryRequest) -> Sequence[Data] | Reason:
-    """The rows that are to go; why none are shown, where that is so."""
+    """The rows to be deleted, or the reason why the script cannot get them."""
     if len(ask.stored if isinstance(ask, EntryRequest) else ()) > MAX_ROWS:
         return _too_many()
     if isinstance(ask, EntryRequest):
@@ -225,7 +227,7 @@ def _too_many() -> Reason:
 
 
 def insert(caller: ScriptContext, rule: Rule, ask: Insert) -> Reason | Granted:
-    """What a script says to new rows."""
+    """The verdict of a script on new rows."""
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
         rows = _rows(caller, left, ask.rows, ask.batch)
@@ -244,7 +246,7 @@ def insert(caller: ScriptContext, rule: Rule, ask: Insert) -> Reason | Granted:
 def update(
     caller: ScriptContext, rule: Rule, ask: Update, shown_columns: Sequence[Callable[[str], bool]]
 ) -> Reason | Granted:
-    """What a script says to changes of entries; it sees what they hold now."""
+    """The verdict of a script on updates of entries. It sees what they hold now."""
     changes = ask.changes
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
@@ -270,7 +272,7 @@ def update(
 def _rows(
     caller: ScriptContext, left: Any, sent: Sequence[Data], batch: bool
 ) -> list[dict[str, Any]]:
-    """The rows that a script left, each beside the one that was sent. Raises `Malformed`."""
+    """The rows that a script left, in the order of those that were sent. Raises `Malformed`."""
     if not batch:
         return [caller.whole(left, sent[0], "")]
     if not isinstance(left, list) or len(left) != len(sent):

@@ -1,7 +1,7 @@
-"""What may stand in a template: our own reading of it, before any library sees the text.
+"""The grammar of templates: our own parser, which runs before any library sees the text.
 
-Only `{{user.SEG.SEG}}` and `{{{user.SEG.SEG}}}` are known; all else that Handlebars can do is
-refused by name. The reader goes through the text once, so its time grows with the length alone.
+Only `{{user.SEG.SEG}}` and `{{{user.SEG.SEG}}}` are supported; everything else in Handlebars is
+refused by name. The parser reads the text once, so that its time is linear in the length.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SHOWN = 40
 
 
 class TemplateError(ValueError):
-    """A template that cannot be taken: what is wrong, where, and what may be written instead."""
+    """A template that is not supported. The message says what, where and what to write instead."""
 
 
 def read_template(text: str) -> list[str | Path]:
@@ -64,7 +64,7 @@ def _add_literal(parts: list[str | Path], text: str, at: int, end: int) -> None:
     stray = text.find("}}", at, end)
     if stray >= 0:
         _refuse(text, stray, "closes nothing")
-    # Handlebars takes the backslash for an escape, which prints the braces: not what it looks like.
+    # In Handlebars a backslash escapes the braces, so that they are printed as text.
     if end < len(text) and text.endswith("\\", at, end):
         _refuse(text, end - 1, "is an escape of Handlebars, which is not supported")
     if end > at:
@@ -72,7 +72,7 @@ def _add_literal(parts: list[str | Path], text: str, at: int, end: int) -> None:
 
 
 def _read_expression(text: str, start: int) -> tuple[Path, int]:
-    """Read the expression at `start`; return its path and the place behind its braces."""
+    """Read the expression at `start`. Returns its path, and the position after its braces."""
     inside = _skip(text, start, "{")
     braces = inside - start
     if braces > 3:
@@ -137,12 +137,12 @@ def _read_bracket(text: str, start: int, at: int) -> tuple[str, int]:
 
 
 def _in_word(character: str) -> bool:
-    """Letters with their marks (without which many scripts cannot be written) and digits."""
+    """Digits, and letters with their combining marks, which many scripts need."""
     return character in "_-" or unicodedata.category(character) in _WORD_CATEGORIES
 
 
 def _in_bracket(character: str) -> bool:
-    # A lone surrogate is no character, and no column has one in its name.
+    # A lone surrogate is not a character, and no column name contains one.
     return character not in "[\\" and unicodedata.category(character) not in ("Cc", "Cs")
 
 
@@ -173,6 +173,6 @@ def _refuse(text: str, at: int, problem: str) -> NoReturn:
 
 
 def _shown(words: str) -> str:
-    """Quote the user's words on one line, bounded, with what cannot be seen written out."""
+    """Quote the user's text on one line, shortened, with unprintable characters escaped."""
     cut = words[:_SHOWN] + ("…" if len(words) > _SHOWN else "")
     return "`" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut) + "`"

@@ -1,9 +1,9 @@
-"""Templates in rule values: `{{user.[Email]}}` becomes what the session's user holds there.
+"""Templates in rule values: `{{user.[Email]}}` is replaced by a value of the session's user.
 
-A template is compiled when its rule is, and rendered once a decision. pybars3 writes the mixed
-text, held with tongs: it turns templates into Python, so it is given one made of generated names
-alone (`{{{v0}}}{{{v1}}}`) and the values as a flat dict of text. What an editor wrote never
-reaches generated code, what a user holds is never read as a template.
+A template is compiled together with its rule, and rendered once for each decision. pybars3 joins
+the parts of mixed text. Since it compiles templates to Python code, it only gets a template of
+generated names (`{{{v0}}}{{{v1}}}`), with the values as a flat dict of text. Text from an editor
+never reaches the generated code, and values of a user are never read as a template.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Scalar = str | int | float | bool
 
 
 class Unmet(Enum):
-    """The type of `UNMET`, so that `is UNMET` tells the two answers of `render` apart."""
+    """The type of `UNMET`, so that a type checker knows the result of `render` after `is UNMET`."""
 
     UNMET = "unmet"
 
@@ -37,7 +37,7 @@ UNMET: Final = Unmet.UNMET
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled template: its source, and the paths below `user` that it names, in order."""
+    """A compiled template: its source text, and the paths below `user` in it, in order."""
 
     source: str
     paths: tuple[Path, ...]
@@ -45,14 +45,14 @@ class Template:
 
     @property
     def sole_path(self) -> Path | None:
-        """The path of a template that is one expression and nothing else; else None."""
+        """The path of a template that consists of one expression only; otherwise None."""
         return self.paths[0] if self.paths and len(self._parts) == 1 else None
 
     def render(self, user: Mapping[str, object] | None) -> Scalar | Unmet:
-        """Return the value for `user`, typed if the template is one expression, else text.
+        """Return the value for `user`: typed if the template is one expression, otherwise text.
 
-        UNMET where `user` is None or any path leads to nothing, to `""`, or to what is no text,
-        finite number or boolean.
+        UNMET if `user` is None, or if a path leads to nothing, to `""`, or to a value that is not
+        text, a finite number or a boolean.
         """
         if len(self._parts) == 1 and self.paths:
             return _look_up(user, self.paths[0])
@@ -69,39 +69,39 @@ class Template:
 
 
 def own_value(column: str) -> Template:
-    """The template that stands for what the user has in a column."""
+    """The template for the user's own value of a column."""
     path = (column,)
     return Template(f"{{{{user.[{column}]}}}}", (path,), (path,))
 
 
 def is_template(text: str) -> bool:
-    """Say whether `text` must be compiled (and may be refused) rather than taken as it is."""
+    """Whether `text` has to be compiled (and may be refused) rather than used as it is."""
     return "{{" in text or "}}" in text
 
 
 def compile_template(text: str) -> Template:
-    """Return `text` as a template; raise TemplateError for all but the supported form.
+    """Compile `text`. Raises TemplateError for anything but the supported form.
 
-    Slow beside `render`: call it once per revision of the rules, never per request.
+    Slow compared with `render`: call it once per revision of the rules, never per request.
     """
     parts = read_template(text)
     paths = tuple(part for part in parts if isinstance(part, tuple))
     if len(parts) > 1:
-        _joiner(len(parts))  # made now, so that no request waits for it
+        _joiner(len(parts))  # compiled now, so that no request waits for it
     return Template(text, paths, tuple(parts))
 
 
 def warm_up() -> None:
-    """Load what renders mixed text, so that no request has to wait for it."""
+    """Load the renderer of mixed text, so that no request has to wait for it."""
     _joiner(2)
 
 
 def _look_up(user: object, path: Path) -> Scalar | Unmet:
-    """Follow `path` through the own keys of plain mappings, never through attributes."""
+    """Follow `path` through the keys of plain mappings, never through attributes."""
     value = user
     for name in path:
         if isinstance(value, dict):
-            value = dict.get(value, name)  # not a subclass's idea of `get`
+            value = dict.get(value, name)  # not the `get` of a subclass
         elif isinstance(value, MappingProxyType):
             value = value.get(name)
         else:
@@ -125,7 +125,7 @@ _pybars_lock = Lock()
 
 
 def _joiner(count: int) -> Callable[[dict[str, str]], str]:
-    """Return pybars' function for `count` values in a row (at most 41, by the grammar)."""
+    """Return pybars' function that joins `count` values (at most 41, by the grammar)."""
     known = _joiners.get(count)
     if known is not None:
         return known
@@ -138,14 +138,14 @@ def _joiner(count: int) -> Callable[[dict[str, str]], str]:
 
 
 def _make_joiner(count: int) -> Callable[[dict[str, str]], str]:
-    # Importing it compiles its grammar, which takes two seconds: commands that render nothing, such
-    # as `check`, do without.
+    # The import compiles pybars' grammar, which takes two seconds. It is here so that commands that
+    # render nothing, such as `check`, do not pay for it.
     from pybars import Compiler
 
-    # Not `Compiler.compile`: it leaves a module in `sys.modules` for each template.
+    # Not `Compiler.compile`, which leaves a module in `sys.modules` for each template.
     code = Compiler().precompile("".join(f"{{{{{{v{number}}}}}}}" for number in range(count)))
     namespace: dict[str, Any] = {}
-    # The code comes from the names just made, no other text is in it.
+    # The code is made from the names generated above; it contains no other text.
     exec(compile(code, f"<template of {count} values>", "exec"), namespace)  # noqa: S102
     render = namespace["render"]
     return lambda values: str(render(values))

@@ -1,4 +1,4 @@
-"""How commands refer to things: a data source by number or name, JSON as an argument."""
+"""How arguments of commands name things: a data source by id or name, and JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rowkeeper.datasources.values.validation import join_some, printable, whole_
 
 
 def data_source(reference: str) -> DataSource:
-    """The data source of a number, or else of a name. Raises `CommandError`."""
+    """The data source with this id, or else with this name. Raises `CommandError` without one."""
     found = None
     number = whole_number(reference)
     if number is not None:
@@ -33,7 +33,7 @@ def _existing() -> str:
 
 
 def json_object(option: str, text: str) -> dict[str, Any]:
-    """The JSON object in an option's text. Raises `CommandError`."""
+    """Parse the JSON object of an option. Raises `CommandError`."""
     try:
         value = loads(text, "the argument")
     except Malformed as error:

@@ -1,4 +1,4 @@
-"""What the commands that save rules share: who saves, and what is told of it."""
+"""Shared code of the commands that save rules: who saves, and what they print."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rowkeeper.rules.repository.rules import rules_and_writers, rules_of
 
 
 def add_arguments(parser: CommandParser) -> None:
-    """`--check`, `--note` and `--user`."""
+    """Add `--check`, `--note`, `--user` and `--take-over-scripts`."""
     parser.add_argument("--check", action="store_true", help="say what would change; save nothing")
     parser.add_argument("--note", default="", help="why, for the history")
     parser.add_argument(
@@ -36,7 +36,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def saver(options: dict[str, Any]) -> Any:
-    """The user of `--user`, or None. Raises `CommandError`."""
+    """The user of `--user`, or None. Raises `CommandError`, also for a note that is too long."""
     if len(options["note"]) > MAX_NOTE:
         raise CommandError(f"--note has more than {MAX_NOTE} characters")
     name = options["user"]
@@ -56,7 +56,7 @@ def scripts_to_take_over(
     rules: Sequence[Any],
     write: Callable[[str], Any],
 ) -> list[str]:
-    """The texts of scripts that the user of `--user` takes over, each of which is printed.
+    """Print the scripts that the user of `--user` takes over, and return their texts.
 
     Raises `CommandError` for `--take-over-scripts` without `--user`.
     """
@@ -74,14 +74,14 @@ def scripts_to_take_over(
 
 
 def warn_of_scripts(source: DataSource, write: Callable[[str], Any]) -> None:
-    """Write which of the stored scripts have no writer, and so no look-ups."""
+    """Warn of stored scripts without a known writer, whose look-ups are refused."""
     rules, writers, _ = rules_and_writers(source.pk)
     for problem in without_writer(rules, writers):
         write(f"{source.name}: warning: {problem}")
 
 
 def tell(source: DataSource, rules: Sequence[Any], write: Callable[[str], Any]) -> bool:
-    """Write what these rules change, and what they may not mean; false where that is nothing."""
+    """Print what these rules change, and warnings about them. False if nothing changes."""
     lines = change(source, rules_of(source), rules)
     for line in lines:
         write(f"{source.name}: {line}")

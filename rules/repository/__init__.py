@@ -1,1 +1,1 @@
-"""Rules as they are stored: read, saved, renamed, and carried to files."""
+"""Stored rules: read, saved, renamed, and converted to and from files."""

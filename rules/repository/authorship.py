@@ -1,9 +1,9 @@
-"""Who wrote a script: the look-ups of a script have the rights of its writer, and of nobody else.
+"""The writers of scripts: a script's look-ups have the permissions of its writer only.
 
-The writer of a text is kept for each data source after the text is gone from its rules. A text that
-comes back (by a revert, an import, or because somebody pastes it) keeps its writer. So nobody lends
-their rights to a script of another person without reading it: to take a script over is an action of
-its own. What is not known stays unknown, and an unknown writer has no look-ups.
+The writer of a text is stored for each data source, even after the text is gone from its rules. A
+text that comes back (by a revert, an import, or because somebody pastes it) keeps its writer.
+Nobody therefore lends permissions to another person's script without reading it: taking a script
+over is a separate action. If the writer is unknown, the script cannot make look-ups.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 from ..engine.problems import Problem
 from ..models import ScriptWriter
 
-# The id of a Django user by the text of the script; None: not known.
+# {script text: id of the Django user who wrote it}; None if unknown.
 Writers = Mapping[str, int | None]
 
 
 def digest(script: str) -> str:
-    """What a script's text is found by."""
+    """The key of a script's text: its SHA-256 in hexadecimal digits."""
     return sha256(script.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def scripts_of(rules: Sequence[Any]) -> list[str]:
-    """The texts of the scripts in a list of rules, each once."""
+    """The texts of the scripts in a list of rules, without duplicates."""
     found = (rule.get("script") for rule in rules if isinstance(rule, dict))
     return list(dict.fromkeys(text for text in found if isinstance(text, str)))
 
@@ -38,11 +38,11 @@ def writers_of(
     take_over: Collection[str] = (),
     by: Any = None,
 ) -> dict[str, int | None]:
-    """Who is the writer of each script once `rules` are saved.
+    """The writer of each script once `rules` are saved, as `{script text: user id or None}`.
 
     `current`: the writers of the scripts in force. `author`: the Django user who typed the scripts
-    that are new to the site, None where that is not known. `take_over`: the texts that the user
-    `by` makes theirs.
+    that are new to the site, or None if unknown. `take_over`: the texts whose writer becomes the
+    user `by`.
     """
     found: dict[str, int | None] = {}
     unsettled = []
@@ -59,8 +59,8 @@ def writers_of(
 def _known(data_source_id: int, texts: Sequence[str], author: int | None) -> dict[str, int | None]:
     """The writers of texts that are not in force.
 
-    A text that another data source knows gets no writer, unless it is the author who wrote it
-    there: the writer did not put it here, and whoever copied it may never have read it.
+    A text that another data source knows gets no writer, unless `author` wrote it there: the
+    original writer did not put it here, and the person who copied it may never have read it.
     """
     by_digest = {digest(text): text for text in texts}
     here: dict[str, int | None] = {}
@@ -82,7 +82,7 @@ def _known(data_source_id: int, texts: Sequence[str], author: int | None) -> dic
 
 
 def remember(data_source_id: int, writers: Writers) -> None:
-    """Keep the writers of these texts, also once no rule has them any more."""
+    """Store the writers of these texts, also for the time when no rule has them any more."""
     if not writers:
         return
     ScriptWriter.objects.bulk_create(
@@ -97,7 +97,7 @@ def remember(data_source_id: int, writers: Writers) -> None:
 
 
 def without_writer(rules: Sequence[Any], writers: Writers) -> list[Problem]:
-    """The scripts whose look-ups find nothing, as their writer is not known."""
+    """A problem for each script whose look-ups fail because its writer is unknown."""
     return [
         Problem(position, "script", _UNKNOWN, "script-writer-unknown", "warning")
         for position, text in _positions(rules)
@@ -118,7 +118,7 @@ def _positions(rules: Sequence[Any]) -> Iterator[tuple[int, str]]:
 
 
 def taken_over(rules: Sequence[Any], texts: Collection[str]) -> str:
-    """A line for the history about scripts that somebody took over; empty if there is none."""
+    """A line for the history about scripts that were taken over; empty if there are none."""
     positions = [str(position) for position, text in _positions(rules) if text in texts]
     if not positions:
         return ""

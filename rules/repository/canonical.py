@@ -1,4 +1,4 @@
-"""The usual form of a list of rules: what is shown, compared and exported looks alike."""
+"""The usual form of a list of rules, so that it is shown, compared and exported alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..engine.parse import PROPERTIES
 
 
 def in_order(rules: Any) -> Any:
-    """The rules with their properties in the usual order. What is no rule stays as it is."""
+    """The rules with their properties in the usual order. Other values are returned unchanged."""
     if not isinstance(rules, list):
         return rules
     return [_rule_in_order(rule) if isinstance(rule, dict) else rule for rule in rules]

@@ -1,4 +1,4 @@
-"""Saving rules on top of a change that the person who saves has not seen."""
+"""Saving rules on top of another person's change that has not been seen."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rowkeeper.datasources.models import DataSource
 from ..models import Revision
 from .rules import rules_of
 
-# The differences between two lists of rules of a data source, in words.
+# Returns the differences between two lists of a data source's rules, in words.
 Describe: TypeAlias = Callable[[DataSource, Sequence[Any], Sequence[Any]], list[str]]
 
 
 class RulesChanged(Failure):
     """The rules are no longer those of the revision that a save is based on.
 
-    `payload` has the number of the stored revision, and what has changed since, in words.
+    `payload` has the number of the stored revision, and the changes since, in words.
     """
 
     code = "request.conflict"
@@ -40,9 +40,9 @@ class RulesChanged(Failure):
 
 
 def require_revision(data_source: DataSource, expected: int, describe: Describe) -> None:
-    """Check that the stored rules are still those of a revision. The data source is locked.
+    """Check that the stored rules are still those of a revision. The data source must be locked.
 
-    Raises `RulesChanged`, with what `describe` says of the change since.
+    Raises `RulesChanged`, with the changes since, as `describe` returns them.
     """
     stored = DataSource.objects.values_list("revision", flat=True).get(pk=data_source.pk)
     if stored == expected:

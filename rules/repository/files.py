@@ -1,7 +1,7 @@
-"""Rules as files: made for git, and for another site, where the same names have other numbers.
+"""Rules as files: for git, and for another site, where the same names have other ids.
 
-One file a data source. API tokens and apps are named; a script is a list of lines, so that a change
-shows where it is.
+One file for each data source. API tokens and apps are written by name; a script is a list of lines,
+so that a diff shows which lines have changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..engine.problems import Problem
 from .canonical import in_order
 
 _KEYS = ("dataSource", "rules")
-# The revision that the rules in the file are based on; may be left out.
+# The revision that the rules in the file are based on. Optional.
 _REVISION = "revision"
 _LONGEST = 200
 
@@ -36,7 +36,7 @@ class _Named(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NameIndex:
-    """The names of all things of a kind, and their numbers."""
+    """The names of all objects of a kind, by id."""
 
     # "API token" or "app".
     kind: str
@@ -44,12 +44,14 @@ class NameIndex:
 
     @classmethod
     def of(cls, kind: str, things: Iterable[_Named]) -> NameIndex:
-        """Of what is there."""
+        """Make the index of the objects that exist."""
         return cls(kind, {thing.pk: thing.name for thing in things})
 
     def name_of(self, number: Any) -> Any:
-        """What a file calls it: its name, with the number where others have that name, too; the
-        number alone of what is gone.
+        """The name of an object in a file.
+
+        It includes the id if other objects have the same name. An object that does not exist is
+        written as its id.
         """
         if number.__class__ is not int or number not in self.names:
             return number
@@ -59,7 +61,7 @@ class NameIndex:
         return f"{name} ({number})"
 
     def number_of(self, name: Any) -> int:
-        """Its number. Raises `Malformed` for a name of nothing, or of several things."""
+        """The id for a name in a file. Raises `Malformed` if no object has it, or several do."""
         if isinstance(name, str):
             found = [number for number, known in self.names.items() if known == name]
             found = found or [n for n in self.names if name == f"{self.names[n]} ({n})"]
@@ -74,14 +76,14 @@ class NameIndex:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The API tokens and apps of this site."""
+    """The names of the API tokens and apps of this site."""
 
     tokens: NameIndex
     apps: NameIndex
 
     @classmethod
     def now(cls) -> Directory:
-        """As it is now, by two queries."""
+        """Read the current names, with two queries."""
         return cls(
             NameIndex.of("API token", ApiToken.objects.order_by("pk")),
             NameIndex.of("app", App.objects.order_by("pk")),
@@ -94,24 +96,24 @@ class Directory:
 def to_text(
     source: DataSource, rules: list[Any], directory: Directory, with_revision: bool = False
 ) -> str:
-    """The text of a data source's file. With its revision, it is another one on each site."""
+    """The text of a data source's file. With the revision, it differs from site to site."""
     named = [_named(rule, directory) for rule in in_order(rules)]
     revision = {_REVISION: source.revision} if with_revision else {}
     return pretty({"dataSource": source.name, **revision, "rules": named}, 3) + "\n"
 
 
 def file_names() -> dict[str, str]:
-    """Return the name of the file of each data source, by the name of the data source.
+    """Return `{data source name: file name}`.
 
-    Every file system takes these names, and they differ by more than upper and lower case, which
-    many file systems do not tell apart.
+    All file systems accept these names, which differ by more than upper and lower case, because
+    many file systems ignore case.
     """
     names = sorted(DataSource.objects.values_list("name", flat=True))
     plain = {name: _file_name(name) for name in names}
     alike = Counter(file.lower() for file in plain.values())
     found: dict[str, str] = {}
     taken = {file.lower() for file in plain.values() if alike[file.lower()] == 1}
-    # Of several that are alike, the one in lower case comes last by name, and keeps its name.
+    # In reverse order, because among names that differ by case, the lower-case one keeps its name.
     for name, file in reversed(plain.items()):
         if alike[file.lower()] > 1:
             length = 0
@@ -124,7 +126,7 @@ def file_names() -> dict[str, str]:
 
 
 def _file_name(name: str, digits: int = 0) -> str:
-    """A file's name without its ending, with so many digits of a digest of the whole name."""
+    """A file's name without its suffix, with `digits` hexadecimal digits of a digest of it."""
     quoted = quote(name, safe=" ")
     digest = hashlib.sha256(quoted.encode()).hexdigest()
     if len(quoted) > _LONGEST:
@@ -152,18 +154,18 @@ def _named(rule: Any, directory: Directory) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RulesFile:
-    """What a file says: of which data source, and its rules with numbers in them."""
+    """A parsed file: the name of its data source, and its rules with ids."""
 
     name: str
     rules: list[Any]
-    # The revision that the rules are based on, if the file says so.
+    # The revision that the rules are based on, if the file has one.
     revision: int | None
-    # What could not be found, with its place.
+    # Names that could not be resolved, each with its place.
     problems: list[Problem]
 
 
 def from_text(text: str, directory: Directory) -> RulesFile:
-    """What a file says. Raises `Malformed` for what is none."""
+    """Parse the text of a file. Raises `Malformed` if it is not a rules file."""
     found = read(text)
     if not isinstance(found, dict) or not set(_KEYS) <= set(found):
         raise Malformed('the file is an object: {"dataSource": "…", "rules": […]}')

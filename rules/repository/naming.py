@@ -1,8 +1,8 @@
 """Names of data sources that rules test as the user's `Source`.
 
-A rule that lets in the people of `Users` means the data source that has that name now. So renaming
-it changes those rules along with it, or is refused; and no other data source gets a name that rules
-test, since its people would get what the rules give.
+A rule that lets in the users of `Users` means the data source that has this name now. Renaming it
+therefore changes those rules too, or is refused. No other data source can get a name that rules
+test, since its users would get what the rules give.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TAKEN = "this name cannot be used"
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The rules of one data source that test a name: their positions, and those of scripts."""
+    """The rules of a data source that test a name: their positions, and those of scripts."""
 
     data_source: DataSource
     positions: tuple[int, ...]
@@ -46,9 +46,9 @@ class Tested:
 
 
 def tested(name: str, contained: bool = True) -> list[Tested]:
-    """The data sources with rules that test this name, by id.
+    """The data sources with rules that test this name, ordered by id.
 
-    `contained`: also those that look for a part of it (`contains`).
+    `contained`: include rules that test for a part of it (`contains`).
     """
     rows = AccessRule.objects.annotate(
         allow_text=Cast("allow", TextField()), script_text=Cast("script", TextField())
@@ -80,7 +80,7 @@ def _conditions_name(allow: Any, name: str, contained: bool) -> bool:
 
 
 def _script_names(script: str, name: str) -> bool:
-    """Whether a script speaks of `Source`, and has the name as a text."""
+    """Whether a script mentions `Source`, and contains the name as a string."""
     if not _SOURCE.search(script) or name not in script:
         return False
     try:
@@ -96,11 +96,13 @@ def _script_names(script: str, name: str) -> bool:
 def check_rename(
     source: DataSource, old: str, user: Any, change_rules: bool, how: str
 ) -> list[Tested]:
-    """Which rules are to be changed with the name, by `rename_in_rules`.
+    """The rules that are to be changed together with the name, by `rename_in_rules`.
 
-    `user` None: the operator of the site. `how`: what a person does to have them changed as well,
-    such as "Add the option". Raises `ValidationError` where rules test the old name,
-    and are not to be changed, or cannot be changed by this user or at all.
+    `user` None: the operator of the site. `how`: what a person does to have the rules changed too,
+    such as "Add the option".
+
+    Raises `ValidationError` if rules test the old name and are not to be changed, or cannot be
+    changed by this user or at all.
     """
     found = tested(old)
     if not found:
@@ -141,9 +143,9 @@ def _only_contains(found: Tested, name: str) -> bool:
 def rename_in_rules(
     found: Sequence[Tested], old: str, new: str, user: Any, origin: str = Revision.Origin.CODE
 ) -> None:
-    """Put the new name into the rules that test the old one.
+    """Replace the old name by the new one in the rules that test it.
 
-    Raises `RulesInvalid` and `PermissionMissing`.
+    Raises `RulesInvalid` and `PermissionMissing` as a save does.
     """
     for each in found:
         rules = [_renamed(rule, old, new) for rule in rules_of(each.data_source)]
@@ -163,7 +165,7 @@ def _renamed(rule: dict[str, Any], old: str, new: str) -> dict[str, Any]:
 
 
 def _check_name(sender: object, source: DataSource, before: str | None, **kwargs: Any) -> None:
-    """Raises `ValidationError` for a name that rules test, and for one that they lose."""
+    """Raise `ValidationError` if rules test the new name, or the old one would be lost to them."""
     if tested(source.name, contained=False):
         raise ValidationError({"name": TAKEN})
     is_agreed = vars(source).pop("rowkeeper_rename_agreed", False)
@@ -174,5 +176,5 @@ def _check_name(sender: object, source: DataSource, before: str | None, **kwargs
 
 
 def connect() -> None:
-    """Called once, when the app is ready."""
+    """Connect the signal. Called once, when the app is ready."""
     naming.connect(_check_name, dispatch_uid="rowkeeper-naming")

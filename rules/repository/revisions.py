@@ -13,23 +13,23 @@ from rowkeeper.datasources.models import DataSource
 from ..models import Revision, Unreadable
 
 MAX_NOTE = 1_000
-# What code saves rule by rule within this time is one revision.
+# Rules that code saves one by one within this time are one revision.
 TOGETHER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """How a list of rules came to be saved. `by` None: the operator of the site."""
+    """How a list of rules was saved. `by` None: by the operator of the site."""
 
     by: Any = None
     origin: str = Revision.Origin.CODE
     note: str = ""
-    # The number of the revision whose rules these are again.
+    # The number of the revision whose rules were restored.
     reverts: int | None = None
 
 
 def keep_found(data_source: DataSource, rules: Any) -> None:
-    """Before the first change of rules that no revision has: keep them as they were found."""
+    """Before the first change of rules without a revision: store them as a revision."""
     known = Revision.objects.filter(data_source=data_source, number=data_source.revision)
     if rules and not known.exists():
         Revision.objects.create(
@@ -41,7 +41,7 @@ def keep_found(data_source: DataSource, rules: Any) -> None:
 
 
 def record(data_source: DataSource, rules: Any, saving: Saving) -> None:
-    """The rules that were just saved, under the number that the data source has now."""
+    """Store the rules that were just saved as the data source's current revision."""
     name = "" if saving.by is None else saving.by.get_username()
     Revision.objects.create(
         data_source=data_source,
@@ -56,7 +56,7 @@ def record(data_source: DataSource, rules: Any, saving: Saving) -> None:
 
 
 def record_by_rows(data_source_id: int, number: int, rules: Any) -> None:
-    """Rules that code saved one by one, past `save_rules`: what belongs together is kept once."""
+    """Store rules that code saved one by one. Saves in quick succession share a revision."""
     mine = Revision.objects.filter(data_source_id=data_source_id)
     last = mine.order_by("-number").first()
     if last is not None and last.origin == Revision.Origin.ROWS:
@@ -70,7 +70,7 @@ def record_by_rows(data_source_id: int, number: int, rules: Any) -> None:
 
 
 def plain(rules: Any) -> Any:
-    """A stored list with the text of what cannot be read in its place."""
+    """A stored list as plain JSON, with the original text in place of unreadable values."""
     if isinstance(rules, Unreadable):
         return rules.text
     if isinstance(rules, dict):

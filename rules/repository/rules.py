@@ -1,5 +1,6 @@
-"""The one way in which rules are read from and written to the database: as a list, checked whole,
-in one transaction. The admin, the API, fixtures and commands share it.
+"""Read and write the rules in the database: as a list, checked as a whole, in one transaction.
+
+The admin, the API, fixtures and commands all use this module.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from ..scripts.permissions import require_right_to_scripts
 from . import authorship
 from .revisions import Saving, keep_found, record, record_by_rows
 
-# The properties of a rule, and the fields that hold them.
+# {property of a rule: the model field that holds it}.
 FIELDS = {name: "app_id" if name == "appId" else name for name in PROPERTIES}
 
 
 class RulesInvalid(Malformed):
-    """A list of rules that is not saved, with all that is wrong with it."""
+    """A list of rules that was not saved, with all its problems."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems[:20]))
@@ -33,14 +34,14 @@ class RulesInvalid(Malformed):
 
 
 def rules_of(data_source: DataSource | int) -> list[dict[str, Any]]:
-    """The rules as they were written, in order; a property that was not written is absent."""
+    """The rules as they were written, in order. A property that was not written is absent."""
     key = data_source if isinstance(data_source, int) else data_source.pk
     rows = AccessRule.objects.filter(data_source_id=key).order_by("position")
     return [_written(row) for row in rows.values(*FIELDS.values())]
 
 
 def rules_of_all(data_source_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    """The stored rules of several data sources by their ids, read by one query."""
+    """The stored rules of several data sources, as `{data source id: rules}`, with one query."""
     found: dict[int, list[dict[str, Any]]] = {key: [] for key in data_source_ids}
     rows = AccessRule.objects.filter(data_source_id__in=data_source_ids).order_by("position")
     for row in rows.values(*FIELDS.values(), "data_source_id"):
@@ -49,18 +50,18 @@ def rules_of_all(data_source_ids: Sequence[int]) -> dict[int, list[dict[str, Any
 
 
 class RulesRead(NamedTuple):
-    """A data source's rules as one statement read them."""
+    """A data source's rules, as a single statement read them."""
 
     rules: list[dict[str, Any]]
-    # The id of the Django user who wrote each script, by the text of the script. None for a script
-    # of which nobody knows, or two are said to have written it.
+    # {script text: id of the Django user who wrote it}. None if unknown, or if two rules with the
+    # text disagree.
     writers: dict[str, int | None]
-    # The tag of the data source that the same statement read; None where there is no rule.
+    # The data source's tag, read by the same statement; None if there are no rules.
     tag: str | None
 
 
 def rules_and_writers(data_source_id: int) -> RulesRead:
-    """The rules with the writers of their scripts and the tag that they belong to."""
+    """The rules, with the writers of their scripts and the tag that they belong to."""
     rows = AccessRule.objects.filter(data_source_id=data_source_id).order_by("position")
     rules: list[dict[str, Any]] = []
     writers: dict[str, int | None] = {}
@@ -79,8 +80,9 @@ def _written(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems_with(rules: Any, columns: Sequence[str], secret: Sequence[str] = ()) -> list[Problem]:
-    """All that is wrong with a list of rules, for a data source with these columns, of which
-    `secret` hold passwords. A list that is more than is taken is not read.
+    """All problems of a list of rules for a data source with these columns.
+
+    `secret` are the columns that hold passwords. A list beyond the limits is not parsed.
     """
     much = too_much(rules) if isinstance(rules, list) else []
     if much:
@@ -97,11 +99,13 @@ def problems_for(
     columns: Sequence[str] | None = None,
     take_over: Collection[str] = (),
 ) -> list[Problem]:
-    """All that is wrong with a list of rules that `user` (None: the operator) wants to save.
+    """All problems of a list of rules that `user` (None: the operator) wants to save.
 
     `before`: the stored rules, if they have been read; `columns`: the declared columns, if they
-    are to change as well. Raises `PermissionMissing` for scripts that the user may not save. That
-    is decided before the scripts are compiled, since compiling them takes time.
+    are changing as well.
+
+    Raises `PermissionMissing` for scripts that the user may not save. This is checked before the
+    scripts are compiled, since compiling takes time.
     """
     much = too_much(rules) if isinstance(rules, list) else []
     if not much:
@@ -122,16 +126,17 @@ def save_rules(
     typed: bool = True,
     take_over: Collection[str] = (),
 ) -> bool:
-    """Replace the list, and keep it as a revision; false: nothing changed. `by` is the Django user
-    who saves, None the operator; `reverts` the revision whose rules these are again. Raises
-    `RulesInvalid`, and `PermissionMissing` for scripts that are not theirs to write; then nothing
-    is saved.
+    """Replace the list of rules, and store it as a revision. Returns False if nothing changed.
 
-    `typed`: whether `by` wrote the scripts that are new to the site; false where the rules come
-    from a file or from the history. `take_over`: the texts of scripts that `by` has read, and
-    whose look-ups have the rights of `by` from now on.
+    `by` is the Django user who saves, None the operator; `reverts` is the revision whose rules are
+    restored. `typed`: whether `by` wrote the scripts that are new to the site; false if the rules
+    come from a file or from the history. `take_over`: the texts of scripts that `by` has read, and
+    whose look-ups have the permissions of `by` from now on.
 
-    Whoever else saves waits: positions are 1, 2, 3… of one list or of the other.
+    Raises `RulesInvalid`, and `PermissionMissing` for scripts that `by` may not write. Nothing is
+    saved then.
+
+    Concurrent saves wait, so that the positions 1, 2, 3… are those of a single list.
     """
     rules = [] if rules is None else rules
     with atomic():
@@ -150,7 +155,8 @@ def save_rules(
         after = authorship.writers_of(data_source.pk, rules, writers, author, take_over, by)
         authorship.remember(data_source.pk, {**writers, **after})
         keep_found(data_source, before)
-        # Not the manager of `data_source`, which would send a signal, and so a query, a rule.
+        # Not the manager of `data_source`, which would send a signal, and run a query, for each
+        # rule.
         AccessRule.objects.filter(data_source_id=data_source.pk)._raw_delete(alias())
         AccessRule.objects.bulk_create(
             AccessRule(
@@ -171,7 +177,7 @@ def save_rules(
 def _to_take_over(
     texts: Collection[str], rules: Sequence[Any], writers: authorship.Writers, by: Any
 ) -> set[str]:
-    """Those of the texts that are in the rules, and not the user's own already."""
+    """The texts that are in the rules and do not belong to the user already."""
     if by is None or not texts or not isinstance(rules, list):
         return set()
     there = authorship.scripts_of(rules)
@@ -179,19 +185,19 @@ def _to_take_over(
 
 
 def _kinds(value: Any) -> Any:
-    """What tells `1` from `true`, which are equal in Python."""
+    """The types of all values, which distinguish `1` from `True`; Python considers them equal."""
     if isinstance(value, dict):
         return {key: _kinds(item) for key, item in value.items()}
     return [_kinds(item) for item in value] if isinstance(value, list) else value.__class__
 
 
-# -- whatever else writes a rule: fixtures, a shell
+# -- other code that writes rules: fixtures, a shell
 
 
 def _check(sender: object, instance: AccessRule, raw: bool = False, **kwargs: object) -> None:
-    """A rule that is saved by itself passes the same validator, with the rest of its list."""
+    """Validate a rule that is saved by itself, together with the rest of its list."""
     if raw:
-        # A number in a fixture may be somebody else's here.
+        # A user id in a fixture may belong to somebody else on this site.
         instance.script_by_id = None
     source = DataSource.objects.only("columns", "written_columns", "secret_columns").get(
         pk=instance.data_source_id
@@ -210,9 +216,9 @@ def _check(sender: object, instance: AccessRule, raw: bool = False, **kwargs: ob
 
 
 def _changed(sender: object, instance: AccessRule, raw: bool = False, **kwargs: object) -> None:
-    """Positions have no gaps, but while a fixture's rules come in one after the other.
+    """Close gaps in the positions, except while a fixture loads its rules one by one.
 
-    A fixture may bring its revisions, too; where it does not, the next save keeps what it finds.
+    A fixture may contain its revisions. If it does not, the next save stores the rules it finds.
     """
     if not raw:
         _close_gaps(instance.data_source_id)
@@ -224,7 +230,7 @@ def _changed(sender: object, instance: AccessRule, raw: bool = False, **kwargs: 
 
 
 def _is_about_rules(origin: object) -> bool:
-    """Rules that go along with their data source leave no trace of their own."""
+    """Whether rules were changed themselves, and not deleted along with their data source."""
     return origin is None or getattr(origin, "model", origin.__class__) is AccessRule
 
 
@@ -243,13 +249,13 @@ def _close_gaps(data_source_id: int) -> None:
 def _forget_writer(
     sender: object, instance: ScriptWriter, raw: bool = False, **kwargs: object
 ) -> None:
-    """Ignore the author that a fixture names for a script."""
+    """Ignore the writer that a fixture names for a script."""
     if raw:
         instance.writer_id = None
 
 
 def connect() -> None:
-    """Called once, when the app is ready."""
+    """Connect the signals. Called once, when the app is ready."""
     pre_save.connect(_forget_writer, sender=ScriptWriter, dispatch_uid="rowkeeper-script-writer")
     pre_save.connect(_check, sender=AccessRule, dispatch_uid="rowkeeper-rule-check")
     post_save.connect(_changed, sender=AccessRule, dispatch_uid="rowkeeper-rule-saved")

@@ -1,4 +1,4 @@
-"""Script rules behind two walls: the language (`worker.policy`) and the process (`runner`)."""
+"""The sandbox of script rules: a restricted language (`worker.policy`) and a process (`runner`)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def run(
     source_id: int | None = None,
     budget: Budget | None = None,
 ) -> ScriptVerdict:
-    """Run a script rule in a worker process. Never raises: what goes wrong is in the verdict.
+    """Run a script rule in a worker process. Never raises: failures are in the verdict.
 
-    `source_id`: the data source of the rule, whose scripts have a share of the workers.
-    `budget`: what the scripts of the request have used of the seconds that they share.
+    `source_id`: the data source of the rule, which has a limited share of the workers.
+    `budget`: the seconds that the scripts of the request have used of those that they share.
     """
     return run_script(call, lookups, source_id, budget)

@@ -1,7 +1,7 @@
-"""System checks: which walls stand round scripts on this machine.
+"""System checks: which walls protect this machine from scripts.
 
-`manage.py check` looks at what the machine has; `check --deploy` starts a worker, and tells what it
-says.
+`manage.py check` checks the settings and the platform; `check --deploy` also starts a worker, and
+reports its walls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .worker.names import WALLS
 
 @register()
 def check_scripts(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
-    """Are the limits of scripts any, and can there be workers?"""
+    """Check that the limits of scripts are valid, and that workers can exist on this platform."""
     try:
         current_limits()
     except ImproperlyConfigured as error:
@@ -39,11 +39,11 @@ def check_scripts(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
 
 @register(deploy=True)
 def check_walls(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
-    """Which walls does a worker have that is started here and now?"""
+    """Check which walls a worker has when it is started now."""
     try:
         limits = current_limits()
     except ImproperlyConfigured:
-        return []  # told by the check above
+        return []  # reported by the check above
     try:
         return walls_told(walls_of_a_worker(limits))
     except NotStarted as error:
@@ -58,7 +58,7 @@ def check_walls(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
 
 
 def walls_of_a_worker(limits: Limits) -> set[str]:
-    """What a worker says of its walls. Raises `NotStarted`."""
+    """Start a worker, and return the names of its walls. Raises `NotStarted`."""
     worker = Worker(limits)
     try:
         worker.await_walls(time.monotonic() + limits.start_seconds)
@@ -69,7 +69,7 @@ def walls_of_a_worker(limits: Limits) -> set[str]:
 
 
 def walls_told(standing: set[str]) -> list[CheckMessage]:
-    """The walls that stand and those that do not, each by what it keeps scripts from."""
+    """Messages about the walls that a worker has, and about those that it lacks."""
     stand = [said for name, said in WALLS.items() if name in standing]
     missing = [said for name, said in WALLS.items() if name not in standing]
     found: list[CheckMessage] = [

@@ -1,4 +1,4 @@
-"""The one table of limits: `ROWKEEPER["SCRIPTS"]` in Django's settings, over these defaults."""
+"""The limits of scripts: these defaults, overridden by `ROWKEEPER["SCRIPTS"]` in the settings."""
 
 from __future__ import annotations
 
@@ -12,48 +12,49 @@ from rowkeeper.datasources.conf import setting
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What scripts may use. The names in the settings are these, in capitals."""
+    """The limits of scripts. The settings have these names in upper case."""
 
-    # -- of one run
-    # Seconds of wall time, look-ups included.
+    # -- for one run
+    # Seconds of wall-clock time, including look-ups.
     seconds: float = 3.0
-    # Look-ups, and the rows of each.
+    # The number of look-ups, and of the rows in each.
     lookups: int = 50
     lookup_rows: int = 1_000
-    # Address space of a worker, Python's own share of about 40 included.
+    # Address space of a worker in MiB, of which Python itself needs about 40.
     memory_megabytes: int = 384
-    # Of what goes in (a look-up's answer is one message, too) and of what comes out.
+    # Bytes of one message to the worker (including the result of a look-up) and from it.
     input_bytes: int = 16_000_000
     output_bytes: int = 16_000_000
-    # Values in what comes out, by its brackets and commas: what the web process makes of a message
-    # takes many times its bytes.
+    # Values in the output, counted by its brackets and commas. A message takes many times its bytes
+    # as objects in the web process.
     output_values: int = 1_000_000
-    # Entries of one delete.
+    # Entries of one delete that a script decides on.
     delete_entries: int = 10_000
-    # Characters that `print` leaves in the trace.
+    # Characters of `print` that are kept for the trace.
     print_characters: int = 10_000
 
-    # -- of the pool, which each process of the web server has for itself
-    # Workers: that many scripts run at once.
+    # -- for the pool, of which each process of the web server has one
+    # Workers, which is the number of scripts that run at once.
     workers: int = 4
-    # Requests that may wait for one, and for how many seconds while all are busy.
+    # Requests that may wait for a worker, and the seconds that they wait if all are busy.
     queue: int = 16
     wait_seconds: float = 0.5
-    # Seconds that a new worker may take to begin.
+    # Seconds that a new worker may take to start.
     start_seconds: float = 10.0
-    # A worker is replaced after so many runs, and after so many seconds.
+    # A worker is replaced after this many runs, and after this many seconds.
     worker_runs: int = 1_000
     worker_seconds: float = 600.0
-    # CPU seconds in a worker's life: what stops one that nobody is left to stop.
+    # CPU seconds in the lifetime of a worker. It stops a worker that no process supervises any
+    # more.
     cpu_seconds: int = 60
-    # By how much the web server goes before workers.
+    # The `nice` value of workers, which gives the web server priority.
     nice: int = 5
-    # The interpreter, where `sys.executable` is none (a server that embeds Python).
+    # The Python interpreter, if `sys.executable` is not one (in a server that embeds Python).
     python: str | None = None
 
 
 def limits_from(given: dict[str, Any]) -> Limits:
-    """The limits that the settings say. Raises `ImproperlyConfigured` for what is none."""
+    """The limits of the settings. Raises `ImproperlyConfigured` for an unknown or invalid one."""
     known = {field.name.upper(): field for field in fields(Limits)}
     for name, value in given.items():
         if name not in known:
@@ -77,7 +78,7 @@ _read: tuple[dict[str, Any], Limits] | None = None
 
 
 def current_limits() -> Limits:
-    """The limits as the settings say now; read anew only where they have changed."""
+    """The limits in the current settings; parsed again only if they have changed."""
     global _read
     given = setting("SCRIPTS")
     if _read is None or _read[0] != given:

@@ -1,4 +1,4 @@
-"""The look-ups of scripts, as whoever runs one hands them in: they run in the web process."""
+"""The interface of look-ups, which run in the web process on behalf of scripts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 
 class LookupFailed(Exception):
-    """A look-up cannot be answered; the text is what the script is told, as a `LookupError`."""
+    """A look-up failed. The script gets the text, as a `LookupError`."""
 
 
 class Lookups(Protocol):
-    """Reads of data sources for one script. `reference` is an id or a name.
+    """Reads data sources for one script. `reference` is an id or a name.
 
-    Both keep to the time that is left, and raise `LookupFailed` for what the script may be told.
+    Both methods respect the time limit, and raise `LookupFailed` with a text for the script.
     """
 
     def find(
@@ -23,7 +23,7 @@ class Lookups(Protocol):
         offset: int,
         seconds_left: float,
     ) -> list[dict[str, Any]]:
-        """The records, each `{"id": ..., "data": {...}}`, at most `limit` of them."""
+        """The matching entries, each as `{"id": ..., "data": {...}}`, at most `limit` of them."""
 
     def count(self, reference: int | str, where: dict[str, Any], seconds_left: float) -> int:
-        """How many records there are."""
+        """The number of matching entries."""

@@ -1,7 +1,7 @@
-"""What goes to a worker and what comes from it, as the web process sees it: nothing is believed.
+"""Messages to and from workers, as the web process sees them: it trusts none of them.
 
-A worker whose script has broken out may say anything; what it says is held to its form here, and
-whoever uses a verdict checks the query in it like a client's.
+If a script has taken over its worker, any message may come in. Their form is checked here, and code
+that uses a verdict checks the query in it as it checks a client's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_TEXT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One look-up that a script asks for."""
+    """One look-up that a script requests."""
 
     ask: str
     source: int | str
@@ -33,13 +33,13 @@ class Question:
     offset: int = 0
 
     def line(self, said: str) -> str:
-        """One line for people: what was asked, and what came of it."""
+        """The look-up and its result, as one line for people."""
         where = json.dumps(self.where, ensure_ascii=False)[:MAX_TEXT]
         return one_line(f"DataSources({self.source!r}).{self.ask}(where={where}): {said}")
 
 
 def job(call: ScriptCall, limits: Limits) -> str:
-    """What a worker is given to do. Raises `TypeError`, `ValueError` for what is no JSON."""
+    """The message that starts a run. Raises `TypeError` or `ValueError` if it is not JSON."""
     return encoded(
         {
             "source": call.source,
@@ -55,7 +55,7 @@ def job(call: ScriptCall, limits: Limits) -> str:
 
 
 def encoded(value: Any) -> str:
-    """JSON, of any mappings and sequences. Raises `TypeError`, `ValueError` for what is none."""
+    """Encode mappings and sequences as JSON. Raises `TypeError`, `ValueError` otherwise."""
     return _ENCODER.encode(value)
 
 
@@ -71,7 +71,7 @@ _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), defau
 
 
 def read(message: bytes, limits: Limits) -> dict[str, Any]:
-    """A message that came in. Raises `Breach`."""
+    """Decode a message from a worker. Raises `Breach`."""
     try:
         said = _DECODER.decode(_bounded(message.decode("utf-8"), limits))
     except (ValueError, RecursionError) as error:
@@ -82,10 +82,10 @@ def read(message: bytes, limits: Limits) -> dict[str, Any]:
 
 
 def _bounded(text: str, limits: Limits) -> str:
-    """Refuse a text of too many values: a `[]` is two bytes of a message, and 64 or more of memory.
+    """Refuse text with too many values: `[]` is two bytes of a message, but 64 or more of memory.
 
-    The values are counted without parsing, so these characters count in texts, too. Raises
-    `Breach`.
+    The values are counted without parsing, so that these characters also count inside texts.
+    Raises `Breach`.
     """
     if sum(map(text.count, "[{,")) > limits.output_values:
         raise Breach(f"answered with more than {limits.output_values:,} values")
@@ -93,7 +93,7 @@ def _bounded(text: str, limits: Limits) -> str:
 
 
 def question(said: dict[str, Any], limits: Limits) -> Question:
-    """A look-up, held to its form. Raises `Breach`."""
+    """A look-up, after its form has been checked. Raises `Breach`."""
     source, where = said.get("source"), said.get("where")
     limit, offset = said.get("limit", 0), said.get("offset", 0)
     if said["ask"] not in ("find", "count") or not is_reference(source):
@@ -107,14 +107,15 @@ def question(said: dict[str, Any], limits: Limits) -> Question:
 
 
 def verdict(said: dict[str, Any], call: ScriptCall, limits: Limits) -> ScriptVerdict:
-    """The end of a run, held to its form. Raises `Breach`: what is none does not mean "no", after
-    which later rules are tried.
+    """The verdict at the end of a run, after its form has been checked.
+
+    Raises `Breach`: a malformed verdict must not count as "no", after which later rules are tried.
     """
     error, note = said.get("error"), said.get("note", "")
     printed, granted = said.get("printed", ""), said.get("granted")
     if not isinstance(printed, str) or not isinstance(note, str) or not isinstance(granted, bool):
         raise _malformed()
-    # One more, which tells that there was more.
+    # One character more than the limit, which shows that there was more.
     printed = _whole(printed[: limits.print_characters + 1])
     if error is not None:
         return ScriptVerdict(False, error=one_line(str(error)), printed=printed)
@@ -140,7 +141,7 @@ def _columns(names: Any) -> tuple[str, ...] | None:
 
 
 def _query(text: Any, call: ScriptCall, limits: Limits) -> Any:
-    """The query as the script left it: what was sent, where it says nothing of it."""
+    """The query as the script left it; as it was sent, if the message has none."""
     if text is None or call.operation == "delete":
         return call.query
     if not isinstance(text, str):
@@ -157,7 +158,7 @@ def _query(text: Any, call: ScriptCall, limits: Limits) -> Any:
 
 
 def read_value(text: str, limits: Limits) -> Any:
-    """JSON inside a message: sound, and not nested deeper than a client's. Raises `Breach`."""
+    """Decode JSON inside a message: finite numbers, limited nesting. Raises `Breach`."""
     try:
         value = _DECODER.decode(_bounded(text, limits))
     except (ValueError, RecursionError) as error:
@@ -168,7 +169,7 @@ def read_value(text: str, limits: Limits) -> Any:
 
 
 def is_sound(value: Any) -> bool:
-    """Whether it is nested no deeper than may be stored, and its numbers are finite."""
+    """Whether a value is nested no deeper than can be stored, and its numbers are finite."""
     waiting = [(value, 0)]
     while waiting:
         item, depth = waiting.pop()
@@ -183,7 +184,7 @@ def is_sound(value: Any) -> bool:
 
 
 def one_line(text: str) -> str:
-    """Text for a line of a trace: short, whole characters, nothing that breaks or hides a line."""
+    """Make text fit one line of a trace: shortened, without unprintable characters."""
     if len(text) <= MAX_TEXT and text.isprintable():
         return text
     line = "".join(c if c.isprintable() else " " for c in _whole(text[:MAX_TEXT]))
@@ -191,7 +192,7 @@ def one_line(text: str) -> str:
 
 
 def _whole(text: str) -> str:
-    """Without halves of characters, which nothing could store."""
+    """Replace lone surrogates, which cannot be stored."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

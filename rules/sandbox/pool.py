@@ -1,7 +1,7 @@
-"""The workers of one process of the web server: some warm, a bounded queue before them.
+"""The workers of one web server process: a few running ones, and a bounded queue.
 
-A thread of its own starts and buries them. The kernel kills a worker when the thread that started
-it ends, and threads that serve requests may end early.
+A separate thread starts and reaps them. The kernel kills a worker when the thread that started it
+ends, and threads that serve requests may end early.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _RETRY_SECONDS = 1.0
 
 
 class NoWorker(Exception):
-    """No worker could be had within the bounds."""
+    """No worker is available within the limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """For whom a worker is wanted: a script of this data source; None: without a share.
+    """Whom a worker is for: a script of this data source. None: no share is counted.
 
-    `last`: the script has broken its limits again and again, and others go first.
+    `last`: the script has broken its limits repeatedly, so that others go first.
     """
 
     source_id: int | None = None
@@ -44,25 +44,25 @@ ANY_SOURCE = Claim()
 class Pool:
     """Hands out workers, each to one thread at a time.
 
-    The scripts of one data source have at most half of the workers and of the places in the queue,
-    so that one that never ends leaves room for those of others. Scripts that are put last have a
-    quarter together, and do not wait.
+    The scripts of one data source get at most half of the workers and of the queue, so that endless
+    scripts leave room for those of others. Scripts that go last share a quarter of the workers, and
+    do not wait.
     """
 
     def __init__(self, limits: Limits, start: Start = Worker) -> None:
         self.limits = limits
         self._start = start
         self._lock = threading.Lock()
-        # For who waits for a worker, and for the thread that keeps them.
+        # Conditions for requests that wait for a worker, and for the thread that manages workers.
         self._free = threading.Condition(self._lock)
         self._work = threading.Condition(self._lock)
         self._idle: list[Worker] = []
-        # Since when each works; for one that is yet to begin, for ever.
+        # {worker: when its run began}; infinity for a worker that is still starting.
         self._busy: dict[Worker, float] = {}
-        # For whom.
+        # {worker: whom it is for}.
         self._claims: dict[Worker, Claim] = {}
         self._wanted = 0
-        # Who waits, by data source; and how many of them wait for a worker that is to be started.
+        # Waiting requests by data source, and how many of them wait for a worker to be started.
         self._waiting: Counter[int | None] = Counter()
         self._expecting = 0
         self._dead: list[Worker] = []
@@ -70,10 +70,10 @@ class Pool:
         self._closed = False
         self._keeper: threading.Thread | None = None
 
-    # -- for who runs a script
+    # -- for requests that run a script
 
     def acquire(self, claim: Claim = ANY_SOURCE) -> Worker:
-        """A worker that is ready. Raises `NoWorker`, at once where waiting would not help."""
+        """Wait for a worker that is ready. Raises `NoWorker`, at once if waiting cannot help."""
         failures = 0
         while True:
             worker = self._take(claim)
@@ -87,7 +87,8 @@ class Pool:
             except NotStarted as error:
                 self.discard(worker)
                 failures += 1
-                # One may have been killed by chance; two mean that none will begin.
+                # The first may have been killed by chance. After the second, assume that none can
+                # start.
                 if failures == 2:
                     self._fail(str(error))
                     raise NoWorker(str(error)) from error
@@ -96,12 +97,12 @@ class Pool:
                 return worker
 
     def release(self, worker: Worker) -> None:
-        """It has done its work: others may have it, unless it is worn out."""
+        """Return a worker after a run. It can be used again unless it is worn out."""
         with self._lock:
             worker.runs += 1
             worker.busy_seconds += time.monotonic() - self._busy.pop(worker)
             self._claims.pop(worker, None)
-            # All of them: the first may be of a data source that has its share.
+            # All of them, since the first may belong to a data source that has used up its share.
             self._free.notify_all()
             if not (self._closed or self._is_worn(worker)):
                 self._idle.append(worker)
@@ -109,7 +110,7 @@ class Pool:
         self.discard(worker)
 
     def discard(self, worker: Worker) -> None:
-        """End it, with all that its script may still be doing, and have another one made."""
+        """Kill a worker together with whatever its script still runs, and start a replacement."""
         worker.kill()
         with self._lock:
             self._busy.pop(worker, None)
@@ -123,7 +124,7 @@ class Pool:
         worker.reap()
 
     def close(self) -> None:
-        """End all workers, and leave no zombie. Who is at work with one hears nothing more."""
+        """Kill and reap all workers. Threads that use one get no further messages."""
         with self._lock:
             self._closed = True
             idle, busy, dead = self._idle, list(self._busy), self._dead
@@ -138,7 +139,7 @@ class Pool:
             worker.reap()
 
     def leave_to_parent(self) -> None:
-        """In a fork: these are another process's workers."""
+        """In a forked process: let go of the workers, which belong to the parent."""
         for worker in (*self._idle, *self._busy, *self._dead):
             worker.leave_to_parent()
 
@@ -160,12 +161,12 @@ class Pool:
             self._busy[worker] = time.monotonic() if worker.walls else float("inf")
             self._claims[worker] = claim
             if not self._idle:
-                # The next one to come, or the one after a breach, is not to wait for a start.
+                # Have another worker ready, for the next request or after this one breaks a limit.
                 self._want()
             return worker
 
     def _has_share(self, claim: Claim) -> bool:
-        """Whether this data source, or the scripts that are put last, have all that they may."""
+        """Whether this data source, or the scripts that go last, have used up their share."""
         claims = self._claims.values()
         if claim.last and sum(held.last for held in claims) >= max(1, self.limits.workers // 4):
             return True
@@ -175,12 +176,12 @@ class Pool:
         return own >= max(1, self.limits.workers // 2)
 
     def _ask_for_one(self) -> None:
-        """Have a worker started, if there may be one more and none is on its way to this one."""
+        """Start a worker, if the limit allows one and none is being started for this request."""
         if self._wanted <= self._expecting:
             self._want()
 
     def _wait(self, arrived: float, claim: Claim, has_share: bool) -> None:
-        """Wait for a turn. Raises `NoWorker` where the bounds of waiting are reached."""
+        """Wait for a worker. Raises `NoWorker` if the limits of waiting are reached."""
         self._refuse_in_queue(claim)
         now = time.monotonic()
         if self._wanted > self._expecting and not has_share:
@@ -194,7 +195,7 @@ class Pool:
         self._waiting[claim.source_id] += 1
         self._expecting += not has_share
         try:
-            # Not to the end: what was on its way may have become somebody else's.
+            # Not for all of the time: the expected worker may go to another request.
             self._free.wait(min(left, self._long))
         finally:
             self._expecting -= not has_share
@@ -210,11 +211,10 @@ class Pool:
             raise NoWorker("too many requests wait for a worker")
 
     def _all_stuck(self, now: float, claim: Claim, has_share: bool) -> bool:
-        """Whether every worker that could come free for this claim has been at one script for so
-        long that waiting is no use.
+        """Whether waiting is useless: all workers for this claim have been running for too long.
 
-        Those that are yet to begin do not count: beside scripts that never end there is nearly
-        always one, in the place of the last that was killed, and it is somebody's already.
+        Workers that are still starting do not count. With endless scripts there is nearly always
+        one, which replaces the last one that was killed, and is taken already.
         """
         begun = [
             since
@@ -245,7 +245,7 @@ class Pool:
             self._failure = (time.monotonic(), why)
             self._free.notify_all()
 
-    # -- keeping
+    # -- managing workers
 
     def _is_worn(self, worker: Worker) -> bool:
         limits = self.limits
@@ -270,7 +270,7 @@ class Pool:
         return len(self._idle) + len(self._busy) + self._wanted
 
     def _keep(self) -> None:
-        """What the thread does: start who is wanted, bury who is dead or idle for too long."""
+        """The thread's loop: start wanted workers, and reap those that are dead or too old."""
         while True:
             with self._lock:
                 if not (self._wanted or self._dead or self._closed):
@@ -301,7 +301,7 @@ class Pool:
         with self._lock:
             self._wanted -= 1
             if not self._closed:
-                # At the far end: what is warm goes first.
+                # At the end that is used last, since workers that have run are faster.
                 self._idle.insert(0, worker)
                 self._free.notify_all()
                 return

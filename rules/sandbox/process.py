@@ -1,6 +1,6 @@
-"""One worker process, from outside: started, spoken with against the clock, killed, reaped.
+"""One worker process, seen from outside: started, talked to with deadlines, killed, reaped.
 
-What it says is taken for hostile: bounded in bytes, and refused where it is no message.
+Its messages are considered hostile: they are limited in bytes and refused if malformed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .limits import Limits
 from .worker.boot import COMMAND
 from .worker.wire import LENGTH
 
-# Where the process finds the package `worker`, and RestrictedPython.
+# The paths from which the process imports the package `worker` and RestrictedPython.
 PATHS: Final = (
     str(Path(__file__).parent),
     str(Path(RestrictedPython.__file__).parent.parent),
@@ -31,19 +31,19 @@ _HELLO_BYTES: Final = 10_000
 
 
 class Breach(Exception):
-    """The run is over, and so is its worker: a limit is broken, or what came is no message."""
+    """A limit was broken or a message was malformed, which ends the run and its worker."""
 
 
 class TooLate(Breach):
-    """The time is over."""
+    """The time limit was exceeded."""
 
 
 class Lost(Breach):
-    """The worker is gone, which may have nothing to do with its script."""
+    """The worker is gone, for a reason that may have nothing to do with its script."""
 
 
 class Gone(Exception):
-    """The worker ended before it was given anything to do: another may be asked."""
+    """The worker ended before it got a job, so that another one can be used."""
 
 
 class NotStarted(Exception):
@@ -51,10 +51,10 @@ class NotStarted(Exception):
 
 
 class Worker:
-    """A process that runs scripts. It is used by one thread at a time."""
+    """A process that runs scripts. One thread at a time uses it."""
 
     def __init__(self, limits: Limits, command: str = COMMAND) -> None:
-        """Start the program. It is ready once `await_walls` has returned."""
+        """Start the process. It is ready once `await_walls` has returned."""
         ours, theirs = socket.socketpair()
         self._socket = ours
         self.walls: tuple[str, ...] = ()
@@ -80,11 +80,11 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process, which leads a session of its own."""
+        """The id of the process, which leads its own session."""
         return self._process.pid
 
     def await_walls(self, deadline: float) -> None:
-        """Wait until it says that its walls stand. Raises `NotStarted`."""
+        """Wait until the worker reports its walls. Raises `NotStarted`."""
         try:
             hello = json.loads(self.receive(_HELLO_BYTES, deadline))
         except (Breach, ValueError) as error:
@@ -94,7 +94,7 @@ class Worker:
         self.walls = tuple(map(str, hello["walls"]))
 
     def is_silent(self) -> bool:
-        """Whether it waits, as an idle one does: one that has ended or speaks unasked does not."""
+        """Whether the worker is idle: it has neither ended nor sent an unexpected message."""
         self._socket.setblocking(False)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -105,7 +105,7 @@ class Worker:
         return False
 
     def send(self, text: str, deadline: float) -> None:
-        """Send one message. Raises `Gone` where nobody reads any more, `Breach` on time."""
+        """Send one message. Raises `Gone` if the worker has ended, `Breach` after the deadline."""
         payload = text.encode("utf-8")
         self._set_clock(deadline)
         try:
@@ -116,7 +116,7 @@ class Worker:
             raise Gone(str(error)) from error
 
     def receive(self, most: int, deadline: float) -> bytes:
-        """The next message, of at most so many bytes. Raises `Breach`."""
+        """Receive the next message, of at most `most` bytes. Raises `Breach`."""
         (length,) = LENGTH.unpack(self._read(LENGTH.size, deadline))
         if length > most:
             raise Breach(f"answered with {length:,} bytes; at most {most:,} are allowed")
@@ -148,7 +148,7 @@ class Worker:
         raise TooLate("took longer than it may")
 
     def _why_gone(self) -> Breach:
-        """What can be told of a worker that hung up."""
+        """The reason why a worker closed its connection, as far as it is known."""
         try:
             code = self._process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
@@ -166,23 +166,23 @@ class Worker:
         return Lost("the worker was killed" if was_killed else f"the worker ended (signal {-code})")
 
     def kill(self) -> None:
-        """End it and all that belongs to it, at once. `reap` is to follow."""
+        """Kill the worker and its process group at once. Call `reap` afterwards."""
         self._socket.close()
         self.strike()
 
     def strike(self) -> None:
-        """End it while another thread speaks with it, which will hear nothing more."""
+        """Kill the worker while another thread uses it. That thread gets no further messages."""
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Leave no zombie of one that was killed."""
+        """Reap a killed worker, so that it does not stay as a zombie."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=10)
 
     def leave_to_parent(self) -> None:
-        """In a process forked from the one that started it: hang up, and touch nothing else."""
+        """In a forked process: close the connection, and leave the worker to the parent."""
         self._socket.close()
         self._process.returncode = 0
 
@@ -194,7 +194,7 @@ def _command_line(limits: Limits, command: str, descriptor: int) -> list[str]:
         "cpu_seconds": limits.cpu_seconds,
         "parent": os.getpid(),
     }
-    # A warning would be written somewhere, and with its line, from a file.
+    # Without these flags, Python would write warnings, and read a source file to quote the line.
     flags = ["-I", "-S", "-W", "ignore"]
     return [_python(limits), *flags, "-c", command, str(descriptor), json.dumps(options), *PATHS]
 

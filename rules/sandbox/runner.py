@@ -1,7 +1,7 @@
-"""One run of a script from outside: a worker, a clock, and an end that is always a verdict.
+"""One run of a script, seen from outside: it gets a worker and always ends with a verdict.
 
-The clock is kept here, look-ups included. Whatever is not the verdict of a run that kept its
-limits is an error, and with it a denial.
+The clock runs here, and includes look-ups. Anything but the verdict of a run within its limits is
+an error, and therefore a denial.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .worker.policy import check
 
 logger = logging.getLogger("rowkeeper.scripts")
 
-# How often another worker is asked because one was gone before it began.
+# How many workers are tried if they end before the script begins.
 _ATTEMPTS: Final = 3
 
 
@@ -40,9 +40,9 @@ def run_script(
 ) -> ScriptVerdict:
     """Run the script of a rule. Never raises an `Exception`.
 
-    `source_id`: the data source of the rule, whose scripts have a share of the workers.
-    `budget`: what the scripts of the request have used of the seconds that they share. To wait for
-    a worker uses nothing of it.
+    `source_id`: the data source of the rule, which has a limited share of the workers.
+    `budget`: the seconds that the scripts of the request have used of those that they share.
+    Waiting for a worker does not count.
     """
     started = time.monotonic()
     try:
@@ -96,7 +96,7 @@ def _run(
 
 
 class _Exchange:
-    """What is said between here and a worker, from the job to the verdict."""
+    """The messages between the web process and a worker, from the job to the verdict."""
 
     def __init__(
         self,
@@ -110,11 +110,11 @@ class _Exchange:
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
         self._lines: list[str] = []
-        # Whether the worker has to go: it broke a limit, or said what none says.
+        # Whether the worker has to be discarded: it broke a limit, or sent an invalid message.
         self.ended = True
 
     def hold(self, job: str) -> ScriptVerdict:
-        """The verdict. Raises `Gone` if the script has not begun."""
+        """Send the job and return the verdict. Raises `Gone` if the script has not begun."""
         try:
             self._worker.send(job, self._deadline)
             verdict = self._until_verdict()
@@ -129,7 +129,7 @@ class _Exchange:
     def _too_late(self) -> ScriptVerdict:
         most = self._limits.seconds
         error = f"took longer than {most:g} seconds" if self._seconds >= most else used_up(most)
-        # Who had little time left may be held up by others.
+        # A script that had little time left may only have been delayed by others.
         return ScriptVerdict(False, error=error, broke_limit=self._seconds >= most / 2)
 
     def _until_verdict(self) -> ScriptVerdict:
@@ -179,11 +179,11 @@ class _Exchange:
 
 
 def used_up(seconds: float) -> str:
-    """What is said of a script for which no time is left."""
+    """The error of a script that has no time left."""
     return f"the scripts of the request took longer than {seconds:g} seconds together"
 
 
-# -- what may not run at all
+# -- scripts that are not run
 
 
 # The problems of a script, by the digest of its text.
@@ -191,7 +191,7 @@ _checked: Cache[bytes, list[str]] = Cache("checked scripts", 1_000)
 
 
 def _unfit(call: ScriptCall, limits: Limits) -> str | None:
-    """Why the call is not run: what runs is what would be saved, word for word."""
+    """Why the call cannot run, or None. The check is the one that a save makes."""
     problems = _problems(call.source)
     if problems:
         return messages.one_line(f"is not valid: {problems[0]}")
@@ -203,7 +203,7 @@ def _unfit(call: ScriptCall, limits: Limits) -> str | None:
 
 
 def _problems(source: str) -> list[str]:
-    """What `check` says, kept by the digest of the text."""
+    """The problems that `check` finds, cached by the digest of the text."""
     digest = sha256(source.encode("utf-8", "surrogatepass")).digest()
     problems = _checked.get(digest)
     if problems is None:
@@ -220,7 +220,7 @@ _pool_lock = threading.Lock()
 
 
 def pool_for(limits: Limits) -> Pool:
-    """This process's workers, under these limits; made when the first script runs."""
+    """The pool of this process, with these limits; created when the first script runs."""
     global _pool
     pool = _pool
     if pool is not None and pool.limits is limits:
@@ -234,7 +234,7 @@ def pool_for(limits: Limits) -> Pool:
 
 
 def close_pool() -> None:
-    """End this process's workers; the next script has new ones."""
+    """Close this process's pool. The next script creates a new one."""
     global _pool
     with _pool_lock:
         pool, _pool = _pool, None
@@ -243,7 +243,7 @@ def close_pool() -> None:
 
 
 def _forget_pool() -> None:
-    """In a forked process: its parent's workers are not its own."""
+    """In a forked process: drop the pool, whose workers belong to the parent."""
     global _pool, _pool_lock
     _pool_lock = threading.Lock()
     strikes.clear()

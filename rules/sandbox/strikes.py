@@ -1,7 +1,7 @@
-"""Which scripts break their limits again and again: those get a worker after all others.
+"""Scripts that break their limits repeatedly: they get a worker after all others.
 
-One record a process, bounded, in memory. A strike loses half of its weight every few minutes, so
-that a script that was mended, or that somebody provoked once, is soon treated as any other.
+Kept in memory for each process, and bounded. A strike loses half of its weight every few minutes,
+so that a script that was fixed, or provoked only once, soon has no disadvantage.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Final
 logger = logging.getLogger("rowkeeper.scripts")
 
 HALF_LIFE_SECONDS: Final = 300.0
-# The weight from which on a script is put last: three breaches soon after one another.
+# The weight from which a script goes last: three breaches in quick succession.
 ENOUGH: Final = 2.5
-# No script weighs more: at most a quarter of an hour after its last breach it is forgiven.
+# The largest weight: a script is forgiven at most a quarter of an hour after its last breach.
 MOST: Final = 20.0
 MAX_SCRIPTS: Final = 1_000
 
@@ -26,15 +26,15 @@ _Key = tuple[int | None, bytes]
 
 
 class Strikes:
-    """The weight of the breaches of each script, by its data source and its text."""
+    """The weight of each script's breaches, by its data source and text."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Weight, and when it had that weight.
+        # (weight, when it had that weight).
         self._found: OrderedDict[_Key, tuple[float, float]] = OrderedDict()
 
     def add(self, source_id: int | None, script: str) -> None:
-        """The script has broken a limit. Without a data source nothing is noted."""
+        """Record that a script has broken a limit. Ignored without a data source."""
         if source_id is None:
             return
         key, now = _key(source_id, script), time.monotonic()
@@ -54,14 +54,14 @@ class Strikes:
             )
 
     def is_last(self, source_id: int | None, script: str) -> bool:
-        """Whether the script is put behind all others."""
+        """Whether the script goes last."""
         if not self._found:
             return False
         with self._lock:
             return self._weight(_key(source_id, script), time.monotonic()) >= ENOUGH
 
     def clear(self) -> None:
-        """Forget everything: in a forked process, and between tests."""
+        """Drop everything: in a forked process, and between tests."""
         self._lock = threading.Lock()
         self._found = OrderedDict()
 

@@ -1,1 +1,1 @@
-"""Script rules: run for one request, with look-ups and with the rights of their authors."""
+"""Script rules of one request: their runs, their look-ups, and the permissions of their writers."""

@@ -1,6 +1,6 @@
-"""What `DataSources(…)` in a script reads: rows past all rules, with the rights of its writer.
+"""The look-ups of `DataSources(…)` in a script. Rules do not apply; the writer's permissions do.
 
-A script reads no data source that whoever wrote it may not read in the admin, and no passwords.
+A script can only read data sources that its writer may read in the admin, and no passwords.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rowkeeper.datasources.values.validation import MAX_INTEGER, printable, prob
 from ..engine.columns import Columns
 from ..sandbox import LookupFailed, Lookups
 
-# Either lets one see entries in the admin.
+# Either of these permissions lets a user see entries in the admin.
 SEEING = ("view", "change")
 NOBODY = (
     "it is not known who wrote this script, and so nothing may be looked up; who changes its text "
@@ -33,9 +33,10 @@ NOBODY = (
 
 
 class LookupsOf:
-    """The look-ups of a script that this Django user wrote, for one request; None: of nobody.
+    """The look-ups of a script for one request, with its writer's permissions.
 
-    Their rights are looked at once a request, the rows each time.
+    `writer_id`: the Django user who wrote the script; None if unknown. All look-ups fail then.
+    Permissions are checked once a request; rows are read each time.
     """
 
     def __init__(self, writer_id: int | None) -> None:
@@ -50,20 +51,20 @@ class LookupsOf:
         offset: int,
         seconds_left: float,
     ) -> list[dict[str, Any]]:
-        """The records that fit, by id. Raises `LookupFailed`."""
+        """The matching entries as `{"id", "data"}`, ordered by id. Raises `LookupFailed`."""
         with _told(seconds_left):
             source = self._source(reference)
             rows = store.admin_page(source, _where(source, where), (), limit, offset)
         return [{"id": row.id, "data": row.data} for row in rows]
 
     def count(self, reference: int | str, where: dict[str, Any], seconds_left: float) -> int:
-        """How many records fit. Raises `LookupFailed`."""
+        """The number of matching entries. Raises `LookupFailed`."""
         with _told(seconds_left):
             source = self._source(reference)
             return store.count(source, _where(source, where))
 
     def _source(self, reference: int | str) -> Source:
-        """The data source. What is not there and what may not be read are told alike."""
+        """The data source. One that does not exist and one that may not be read fail alike."""
         if self._writer_id is None:
             raise LookupFailed(NOBODY)
         source = registry.find(reference) if _is_reference(reference) else None
@@ -80,16 +81,16 @@ class LookupsOf:
         return self._readable[source_id]
 
 
-# One look-up, which is to take so many seconds at most.
+# Runs one look-up, with a time limit in seconds.
 _Ask: TypeAlias = Callable[[Lookups, float], Any]
 Found = TypeVar("Found")
 
 
 class RecordedLookups:
-    """The look-ups of one run of a script, with a digest of what each found."""
+    """The look-ups of one run of a script, with a digest of each result."""
 
     def __init__(self, lookups: Lookups, fresh: Callable[[], Lookups]) -> None:
-        """`fresh` gives the look-ups of the same writer, with the rights of that moment."""
+        """Record `lookups`. `fresh` returns new ones for that writer, with current permissions."""
         self._lookups, self._fresh = lookups, fresh
         self._found: list[tuple[_Ask, bytes]] = []
 
@@ -101,19 +102,19 @@ class RecordedLookups:
         offset: int,
         seconds_left: float,
     ) -> list[dict[str, Any]]:
-        """The records that fit, by id. Raises `LookupFailed`."""
+        """The matching entries as `{"id", "data"}`, ordered by id. Raises `LookupFailed`."""
         return self._remembered(
             lambda lookups, left: lookups.find(reference, where, limit, offset, left), seconds_left
         )
 
     def count(self, reference: int | str, where: dict[str, Any], seconds_left: float) -> int:
-        """How many records fit. Raises `LookupFailed`."""
+        """The number of matching entries. Raises `LookupFailed`."""
         return self._remembered(
             lambda lookups, left: lookups.count(reference, where, left), seconds_left
         )
 
     def are_unchanged(self, until: float) -> bool:
-        """Whether all of them find the same once more, by this time on the monotonic clock."""
+        """Whether every look-up still has its result; `until`: a time on the monotonic clock."""
         lookups = self._fresh()
         for ask, found in self._found:
             try:
@@ -145,7 +146,7 @@ def _is_reference(reference: Any) -> bool:
 
 
 def _where(source: Source, value: dict[str, Any]) -> Node:
-    """The where of a look-up. Raises `Malformed`; no clause may name a password column."""
+    """Parse the where of a look-up. Raises `Malformed`, also if it names a password column."""
     where = parse_where(value, source.declared, single_in=True)
     secret = Columns.of(secret=source.secret)
     for item in fields(where):
@@ -156,7 +157,7 @@ def _where(source: Source, value: dict[str, Any]) -> Node:
 
 @contextmanager
 def _told(seconds: float) -> Iterator[None]:
-    """Within the time that is left; what goes wrong is told to the script."""
+    """Apply the time limit in seconds, and turn failures into `LookupFailed` for the script."""
     try:
         with store.read_time_limit(seconds):
             yield

@@ -1,7 +1,7 @@
-"""Which scripts a new list of rules brings: saving those needs `write_scripts`.
+"""Find the scripts that a new list of rules adds: saving those needs `write_scripts`.
 
-A script runs code and reads other data sources, so that whoever may change rules need not be
-let write one. They may move a script, switch it off, or take it away, as they may any rule.
+A script runs code and reads other data sources, so the right to change rules does not include the
+right to write scripts. It does include moving, disabling and removing them, as with any rule.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ def require_right_to_scripts(
     after: Any,
     take_over: Collection[str] = (),
 ) -> None:
-    """Nothing where the user may save these rules in place of those; `user` None: the operator.
+    """Return if the user may save `after` in place of `before`; `user` None: a command's operator.
 
-    `after` need not have been checked; what is not a script as text is none. `take_over`: the
-    texts of scripts whose look-ups shall have the rights of this user. Raises `PermissionMissing`,
-    naming the rules.
+    `after` need not be valid; a script that is not text does not count. `take_over`: the texts of
+    scripts whose look-ups are to run with this user's permissions.
+
+    Raises `PermissionMissing`, which names the rules.
     """
     if user is None:
         return
@@ -42,11 +43,11 @@ def require_right_to_scripts(
 
 
 def new_scripts(before: Sequence[dict[str, Any]], after: Any) -> list[int]:
-    """The positions, from 1, of rules whose script did not stand and run in `before`."""
+    """The positions, from 1, of rules whose script was not active in the same way in `before`."""
     stood = Counter(_key(rule) for _, rule in _scripted(before))
     there = _scripted(after)
     moved = [at for at, rule in there if _take(stood, _key(rule))]
-    # What does not run need only have been there.
+    # A disabled script only needs to have existed before, in any state.
     off = [
         at
         for at, rule in there
@@ -56,7 +57,7 @@ def new_scripts(before: Sequence[dict[str, Any]], after: Any) -> list[int]:
 
 
 def _scripted(rules: Any) -> list[tuple[int, dict[str, Any]]]:
-    """The rules with a script, each with its position from 1. Takes any value."""
+    """The rules with a script, as (position from 1, rule). Accepts any value."""
     return [
         (at, rule)
         for at, rule in enumerate(rules if isinstance(rules, list | tuple) else (), 1)
@@ -72,7 +73,7 @@ def _is_off(rule: dict[str, Any]) -> bool:
 
 
 def _key(rule: dict[str, Any]) -> _Key:
-    """What makes a script do what it does: its text, whether it is on, and for which apps."""
+    """What determines the effect of a script: its text, whether it is enabled, and its apps."""
     return rule["script"], _is_off(rule), canonical(rule.get("appId"))
 
 

@@ -1,4 +1,4 @@
-"""Between the engine, which hands over calls, and the workers: one request's scripts."""
+"""Runs the scripts of one request: the link between the engine and the workers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .lookups import LookupsOf, RecordedLookups
 
 
 class Scripts:
-    """Runs the scripts of one data source's rules for one identity, while one request is answered.
+    """Runs the scripts of one data source's rules for one identity, during one request.
 
-    What a script said is kept until something is written. Which columns are shown is asked for
-    each of a thousand entries, and `query` is the same for all; and a write is decided before its
-    data source is locked, so that under the lock scripts run only for entries that have changed.
+    Verdicts are cached until something is written. The columns to show are decided for each of up
+    to a thousand entries with the same `query`. And a write is decided before its data source is
+    locked, so that under the lock scripts only run for entries that have changed.
     """
 
     def __init__(
@@ -32,10 +32,12 @@ class Scripts:
         source_id: int | None = None,
         budget: Budget | None = None,
     ) -> None:
-        """`writers`: the Django user who wrote each script, by its text; `otherwise`: who wrote
-        the scripts that are not among them; `lookups_of`: what those of a writer may read;
-        `source_id`: the data source of the rules; `budget`: what the scripts of the request have
-        used, those of other data sources included.
+        """Prepare to run the scripts of one request.
+
+        `writers`: {script text: the id of its writer}; `otherwise`: the writer of all others.
+        `lookups_of`: makes the look-ups for a writer; `source_id`: the data source of the rules;
+        `budget`: the script time that the request has used, including scripts of other data
+        sources.
         """
         self._writers, self._otherwise, self._lookups_of = writers, otherwise, lookups_of
         self._lookups: dict[int | None, LookupsOf] = {}
@@ -45,24 +47,25 @@ class Scripts:
         self._has_written = False
 
     def __call__(self, call: ScriptCall) -> ScriptVerdict:
-        """Run a script, or repeat what it said. Raises `Busy` where no worker can be had."""
+        """Run a script, or return its cached verdict. Raises `Busy` if no worker is available."""
         told = dumps([call.query, call.entry, call.entries]).encode()
-        # A digest, as the entries of a commit can be long.
+        # A digest, since the entries of a commit can be long.
         key = call.source, call.operation, sha256(told).digest()
         if key not in self._said:
             self._said[key] = self._run(call)
         return self._said[key]
 
     def confirm(self) -> None:
-        """Check, once a write has been decided under the lock, that the look-ups of the scripts
-        find what they found when it was decided before. Raises `Changed` if one does not.
+        """Check that the look-ups of the scripts still have the results that the decision used.
+
+        Called once a write has been decided under the lock. Raises `Changed` if one differs.
         """
         until = monotonic() + current_limits().seconds
         if not all(each.are_unchanged(until) for each in self._looked_up):
             raise Changed
 
     def forget(self) -> None:
-        """Something was written, and may have changed what look-ups find."""
+        """Drop all verdicts and look-ups after a write, which may have changed them."""
         self._said.clear()
         self._looked_up.clear()
         self._has_written = True
@@ -74,8 +77,9 @@ class Scripts:
         lookups = RecordedLookups(self._lookups[writer], partial(self._lookups_of, writer))
         self._looked_up.append(lookups)
         verdict = sandbox.run(call, lookups, self._source_id, self._budget)
-        # Once something is written, only what is shown of it is left to ask: then nothing is.
+        # After a write, scripts only decide which columns the answer shows: with this verdict,
+        # none.
         if verdict.busy and not self._has_written:
-            # No decision: what the rules say is not known, and trying again later will help.
+            # Without a worker there is no decision, and the client can try again later.
             raise Busy("the server is busy; try again in a moment")
         return verdict

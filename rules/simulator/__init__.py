@@ -1,5 +1,4 @@
-"""What the rules would say to a request that nobody sends, and why. Nothing is written.
+"""The rule simulator: what the rules would decide on a request, and why. Nothing is written.
 
-The request is read by the functions that the API reads it with, the production engine decides it,
-and a read is answered by what answers it there.
+The request is parsed, decided and, if it is a read, answered by the code that does so in the API.
 """

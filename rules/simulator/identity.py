@@ -1,6 +1,7 @@
-"""The identity to simulate, made as the providers make it, for a user of the admin who may know
-of it: rows of a data source that people sign in against by those who may see its entries, the
-site's users by those who may see them.
+"""Make the identity to simulate, like the credential providers do, for a user of the admin.
+
+The user must be allowed to know of it: entries of a sign-in data source need permission to see its
+entries, and the site's users need permission to see users.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from .request import Who, object_of
 
 
 def identity_for(user: Any, who: Who, source: Source) -> Identity:
-    """Who is to ask the data source. Raises `Malformed` for whom there is not, or who is none of
-    the user's business, which is the same.
+    """The identity that sends the simulated request.
+
+    Raises `Malformed` if it does not exist or the user may not know of it, which looks the same.
     """
     if who.kind == "row":
         return _row(user, who)
@@ -38,7 +40,7 @@ def identity_for(user: Any, who: Who, source: Source) -> Identity:
 
 
 def _row(user: Any, who: Who) -> Identity:
-    """Somebody who signed in against a data source, with their row as it is now."""
+    """A user who signed in against a data source, with the current data of their entry."""
     wanted = DataSource.objects.filter(pk=who.source_id or 0)
     model = having(user, SEEING_PEOPLE, wanted).first()
     source = None if model is None else registry.source_of(model)
@@ -63,7 +65,7 @@ def _row(user: Any, who: Who) -> Identity:
 
 
 def _rows(source: Source, name: str) -> list[tuple[int, dict[str, Any]]]:
-    """The rows of a number or an address."""
+    """The entries with an id or an email, as (entry id, data)."""
     number = whole_number(name)
     if number is not None:
         return [(key, entry.data) for key, entry in store.fetch(source, [number]).items()]

@@ -1,6 +1,6 @@
-"""What is to be simulated, out of the panel's JSON: who asks for what, under which rules.
+"""Parse the simulator's JSON: who requests what, under which rules.
 
-Numbers of a body may be larger than a browser can hold, so that it travels as text.
+Request bodies travel as text, since their numbers may be larger than a browser can represent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACTIONS: tuple[str, ...] = get_args(Action)
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Whom to ask as. `name`: an address or row, a user name; `data`: session data as text."""
+    """Who sends the request. `name`: an email, an entry id or a username; `data`: JSON text."""
 
     kind: str = "anonymous"
     source_id: int | None = None
@@ -35,7 +35,7 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request to be simulated. `rules` None: as they are stored."""
+    """A request to simulate. `rules` None: the stored rules."""
 
     who: Who
     action: str
@@ -45,17 +45,17 @@ class Asked:
 
     @property
     def operation(self) -> Operation:
-        """The operation, of anything but a commit."""
+        """The operation. Only meaningful if the action is not a commit."""
         return self.action  # type: ignore[return-value]
 
     @property
     def needs_entries(self) -> bool:
-        """Whether the answer depends on entries that are stored, and so tells of them."""
+        """Whether the answer depends on stored entries, and therefore discloses some of them."""
         return self.entry_id is not None or self.action in ("update", "commit")
 
 
 def parse_asked(sent: dict[str, Any]) -> Asked:
-    """The panel's JSON. Raises `Malformed`, naming the place."""
+    """Parse the simulator's JSON. Raises `Malformed`, which names the property."""
     return Asked(
         _who(sent.get("as") or {}),
         _one_of(sent, "operation", ACTIONS),
@@ -66,7 +66,7 @@ def parse_asked(sent: dict[str, Any]) -> Asked:
 
 
 def rules_of_text(text: str) -> list[Any]:
-    """The rules as the form takes them: no text is no rule. Raises `Malformed`."""
+    """The rules as the form accepts them: empty text means none. Raises `Malformed`."""
     found = read(text) if text.strip() else []
     if not isinstance(found, list):
         raise Malformed("the rules are a list of objects: [{…}, {…}]")
@@ -74,7 +74,7 @@ def rules_of_text(text: str) -> list[Any]:
 
 
 def object_of(text: str, what: str) -> dict[str, Any]:
-    """A JSON object as text; none at all is `{}`, as in the API. Raises `Malformed`."""
+    """Parse a JSON object; empty text is `{}`, as in the API. Raises `Malformed`."""
     value = loads(text, what) if text.strip() else {}
     if not isinstance(value, dict):
         raise Malformed(f"{what} is a JSON object")

@@ -1,5 +1,6 @@
-"""What came of a simulated request, as the panel's JSON; hidden columns are marked, and what is
-secret is in no part of it.
+"""The result of a simulated request, as JSON for the simulator.
+
+Hidden columns are marked, and secret columns are left out everywhere.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ MAX_WORDS = 4_000
 def told(
     guard: DryRunGuard, outcome: Outcome, sees_columns: bool, sees_entries: bool
 ) -> dict[str, Any]:
-    """What came of a simulated request, as JSON for the panel.
+    """The result of a simulated request, as JSON for the simulator.
 
-    Columns are listed for those who may see the data source, rows for those who may see its
+    Columns are listed for users who may see the data source, and rows for those who may see its
     entries.
     """
     source = guard.source
@@ -82,14 +83,14 @@ def _nearest(outcome: Outcome) -> dict[str, Any] | None:
     return None if miss is None else {"rule": miss.rule, "steps": list(miss.steps)}
 
 
-# -- what each rule said
+# -- the outcome of each rule
 
 
 def _lines(guard: DryRunGuard, decisions: list[Decision]) -> list[dict[str, Any]]:
-    """One line a rule; of several decisions, what each said of it."""
+    """One line for each rule, with what each of several decisions said about it."""
     several = len({decision.operation for decision in decisions}) > 1
     found: dict[int, list[tuple[str, TraceLine]]] = {}
-    # What was said last of an operation is what counts.
+    # The last decision on an operation is the one that counts.
     for operation, decision in {one.operation: one for one in decisions}.items():
         for line in decision.trace:
             found.setdefault(line.position, []).append((operation, line))
@@ -120,7 +121,7 @@ def _line(
 
 
 def _columns(source: Source, decision: Decision) -> list[dict[str, Any]]:
-    """Each column, and whether the rule opens it to what was asked."""
+    """Each column of the data source, and whether the rule opens it to the request."""
     rule = decision.rule
     reads = decision.operation == "select"
     return [
@@ -136,7 +137,7 @@ def _columns(source: Source, decision: Decision) -> list[dict[str, Any]]:
 
 
 def _query(outcome: Outcome) -> dict[str, Any] | None:
-    """The query that would run, in words: what was asked, and what the rule adds to it."""
+    """The query that would run, in words: that of the request, and what the rule adds to it."""
     decision, ask = outcome.heard[-1] if outcome.heard else (None, None)
     if decision is None or not isinstance(ask, QueryRequest):
         return None
@@ -149,7 +150,7 @@ def _query(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _table(source: Source, outcome: Outcome) -> dict[str, Any] | None:
-    """The first rows of a read, with every column, and those that the rule hides marked."""
+    """The first rows of a read with all columns; those that the rule hides are marked."""
     ask = outcome.select
     decision, asked = outcome.heard[-1] if outcome.heard else (None, None)
     if ask is None or decision is None or not isinstance(asked, QueryRequest):
@@ -179,6 +180,6 @@ def _cell(value: Any) -> dict[str, str]:
 
 
 def _written(source: Source, entry_id: int | None, row: dict[str, Any]) -> dict[str, Any]:
-    """A row as it would be stored, without secrets, as text: its numbers may be large."""
+    """A row as it would be stored, without secret columns, as text, since numbers may be large."""
     seen = {name: value for name, value in row.items() if name not in source.secret}
     return {"id": None if entry_id is None else str(entry_id), "row": _cut(dumps(seen))}

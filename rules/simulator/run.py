@@ -1,4 +1,4 @@
-"""A request, simulated: each action is what the API's is up to the point where it would write."""
+"""Simulate a request: each action follows the API's up to the point where it would write."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from ..engine.requests import Change, DecisionRequest, EntryRequest, Update
 from ..engine.rule import Operation
 from .request import Asked, object_of
 
-# Seconds for all of it; the entries of an answer; the changed requests that are tried.
+# The time limit in seconds, the most entries in an answer, and the most changed requests to try.
 SECONDS = 5.0
 ENTRIES = 50
 _MOST_TRIES, _MOST_TRIES_OF_SCRIPTS = 400, 12
@@ -63,7 +63,7 @@ DECIDE: dict[Operation, Callable[..., Decision]] = {
 
 @dataclass(frozen=True, slots=True)
 class DryRunGuard(Guard):
-    """A guard that remembers what was decided, and tells the log nothing."""
+    """A guard that records its decisions, and writes nothing to the decision log."""
 
     heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
 
@@ -79,7 +79,7 @@ class DryRunGuard(Guard):
         took: float = 0.0,
         because: Reason = NOT_REACHED,
     ) -> NoReturn:
-        """Where no rule was asked, it is remembered what each would have said."""
+        """Refuse. If no rule was evaluated, record what each would have said."""
         if notes is None:
             notes = self._unasked(operation, because)
             self.heard.append((Decision(False, operation, self.ruleset, notes=notes), ask))
@@ -88,16 +88,16 @@ class DryRunGuard(Guard):
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it. `text` is the answer's body; None where it cannot be known unwritten."""
+    """The result of a simulation. `text`: the body of the answer; None if it needs a real write."""
 
     status: int = 200
     text: str | None = None
     heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
-    # The rows that would be stored, each with the id of its entry, if it has one yet.
+    # The rows that would be stored, each with the id of its entry; None for a new entry.
     written: list[tuple[int | None, dict[str, Any]]] = field(default_factory=list)
     gone: int | None = None
     select: Select | None = None
-    # Fewer entries are shown than the API would give.
+    # Whether fewer entries are shown than the API would return.
     cut: bool = False
     miss: NearMiss | None = None
     # Why the API would refuse the request.
@@ -147,7 +147,7 @@ def _nearest(guard: DryRunGuard, outcome: Outcome) -> NearMiss | None:
 
 @dataclass(frozen=True, slots=True)
 class _Joinable(JoinResolver):
-    """Joins of data sources whose entries the user of the simulator may see; no others."""
+    """Joins of data sources whose entries the user of the simulator may see. Others are refused."""
 
     user: Any = None
 
@@ -161,14 +161,14 @@ class _Joinable(JoinResolver):
 
 
 def sees_entries_of(user: Any, source: Source) -> bool:
-    """Whether the user may see what is stored there."""
+    """Whether the user may see the entries of the data source."""
     model = DataSource(pk=source.id)
     return any(may(user, right, model) for right in SEEING_PEOPLE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Action:
-    """One action of the API, up to where it would write."""
+    """One action of the API, up to the point where it would write."""
 
     guard: DryRunGuard
     asked: Asked
@@ -274,8 +274,8 @@ class _Action:
         rows: Iterable[tuple[int | None, dict[str, Any]]],
         gone: Iterable[int] = (),
     ) -> None:
-        """Where people sign in, no two rows have one address; that is found out when writing."""
-        # Whether an address is taken tells of entries.
+        """Refuse a write that gives two entries of a sign-in data source the same email."""
+        # Whether an email is taken discloses something about entries.
         if source.login is None or not self.sees_entries:
             return
         rows, leaving = list(rows), set(gone)

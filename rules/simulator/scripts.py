@@ -1,5 +1,6 @@
-"""Scripts, run for somebody who tries rules out: by the production's workers, and without telling
-them of a data source that they may not see.
+"""Run scripts for a user who tries out rules, with the workers that the API uses.
+
+They can read only what that user may see, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..scripts.run import Scripts
 
 
 class LookupsBothMay(LookupsOf):
-    """Look-ups in what the writer of a script may read, and whoever tries it out as well."""
+    """Look-ups in data sources that both the script's writer and the user who tries it may read."""
 
     def __init__(self, viewer: Any, writer_id: int | None) -> None:
         super().__init__(writer_id)
@@ -31,7 +32,7 @@ class LookupsBothMay(LookupsOf):
 
 
 def scripts_for(user: Any, source_id: int, ruleset: Ruleset) -> ScriptRun:
-    """Runs the scripts of a list of rules; those that are new are the user's own."""
+    """What runs the scripts of a list of rules. The user counts as the writer of new scripts."""
     if not ruleset.has_scripts:
         return NO_SCRIPTS
     writers = rules_and_writers(source_id)[1]

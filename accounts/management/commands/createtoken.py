@@ -1,4 +1,4 @@
-"""`createtoken NAME [--app APP] [--user USERNAME]`: makes an API token and shows it, once."""
+"""`createtoken NAME [--app APP] [--user USERNAME]`: make an API token and show it once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Command(SiteCommand):
     help = "Makes an API token, and prints its id and the token, which cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("name", help="what the token is called in the admin")
         parser.add_argument("--app", help="the app that it belongs to, by id or by name")
         parser.add_argument(
@@ -28,7 +28,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make it and print it. Raises `CommandError`."""
+        """Make the token and print it. Raises `CommandError` if an argument is not valid."""
         app = None if options["app"] is None else _app(options["app"])
         user = None if options["user"] is None else _user(options["user"])
         try:
@@ -40,7 +40,7 @@ class Command(SiteCommand):
 
 
 def _app(reference: str) -> App:
-    """The app of an id, or else of a name."""
+    """The app with this id, or else with this name. Raises `CommandError` without one."""
     found = None
     if reference.isascii() and reference.isdigit() and len(reference) < 19:
         found = App.objects.filter(pk=int(reference)).first()

@@ -1,4 +1,4 @@
-"""`loaddemo [--host HOST] [--port PORT]`: loads the demo, tells how to get in and what to try."""
+"""`loaddemo [--host HOST] [--port PORT]`: load the demo, and show logins and things to try."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from rowkeeper.datasources.management.base import SiteCommand
 
 
 class Command(SiteCommand):
-    """Makes what is missing and leaves all else as it is; prints the same at each start."""
+    """Creates what is missing and changes nothing else. Prints the same text at each start."""
 
     help = "Loads the demo where it is missing, and prints the logins and three lines to try."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("--port", type=int, default=8000, help="the port of the site")
         parser.add_argument("--host", default="127.0.0.1", help="the host of the site")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Load it and tell of it."""
+        """Load the demo and print how to use it."""
         demo = load(settings.VAR_DIR / "demo.json")
         for line in told(demo, f"http://{_reached(options['host'])}:{options['port']}"):
             self.stdout.write(line)
 
 
 def _reached(host: str) -> str:
-    """The host as an address has it; a site that listens everywhere is reached here, too."""
+    """The host as it is written in a URL; 127.0.0.1 for a site that listens on all addresses."""
     if host in ("", "0.0.0.0", "::"):  # noqa: S104  (compared, not listened on)
         return "127.0.0.1"
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def told(demo: Demo, site: str) -> Iterator[str]:
-    """What is printed: the address, the logins, and three lines to paste."""
+    """The lines to print: the URL, the logins, and three commands to paste."""
     yield from ("", f"Rowkeeper: {site}/  (Ctrl-C ends it)", "")
     yield f"  admin      {site}/admin/"
     yield f"             {ADMIN} / {demo.admin_password or '(the password was changed)'}"
@@ -70,7 +70,7 @@ def _lines(demo: Demo, url: str) -> Iterator[str]:
 
 
 def curl(url: str, body: dict[str, Any], token: str = "") -> str:
-    """A line for a shell that asks, and shows the answer and below it its status."""
+    """A shell command that sends a request, and prints the answer and its status."""
     words = ["curl -s -w '\\n%{http_code}\\n'", url]
     if token:
         words.append(f"-H 'Auth-token: {token}'")

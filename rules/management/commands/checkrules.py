@@ -1,4 +1,4 @@
-"""`checkrules [SOURCE ...]`: validates the rules that are stored, and warns of what looks wrong."""
+"""`checkrules [SOURCE ...]`: validate the stored rules, and warn about probable mistakes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from rowkeeper.rules.repository.rules import rules_of
 
 
 class Command(SiteCommand):
-    """Prints one line for each error and warning; the exit code is 1 where there is an error."""
+    """Prints one line for each error and warning. The exit code is 1 if there is an error."""
 
     help = "Validates the stored rules of all data sources, or of those named (number or name)."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("source", nargs="*", help="a data source, by number or by name")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Check them. Raises `CommandError` where there are errors."""
+        """Check the rules. Raises `CommandError` if there are errors."""
         names = options["source"]
         chosen = (
             [data_source(name) for name in names] if names else DataSource.objects.order_by("id")

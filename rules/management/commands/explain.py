@@ -1,6 +1,6 @@
-"""`explain SOURCE --operation select ...`: what the rules say to a request, and why.
+"""`explain SOURCE --operation select ...`: what the rules decide on a request, and why.
 
-A request at the terminal for the simulator, with the rules as they are stored. Nothing is written.
+It sends the request to the simulator, with the stored rules. Nothing is written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rowkeeper.rules.simulator.identity import session_identity
 from rowkeeper.rules.simulator.request import Asked, Who
 from rowkeeper.rules.simulator.run import DryRunGuard, Outcome, simulate
 
-# Which of `--query`, `--data` and `--entry` go with an operation.
+# The combinations of `--query`, `--data` and `--entry` that an operation accepts.
 FITTING = {
     "select": ({"query"}, {"entry"}, set()),
     "delete": ({"query"}, {"entry"}),
@@ -61,19 +61,19 @@ EXAMPLES = """examples:
 
 
 class Command(SiteCommand):
-    """Prints the answer, what follows from it, and one line for each rule."""
+    """Prints the answer, its details, and one line for each rule."""
 
     help = "Prints what the rules of a data source say to a request, and why."
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
-        """Keep the lines of the examples."""
+        """Keep the line breaks of the examples."""
         parser = super().create_parser(*args, **kwargs)
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("source", help="the data source, by number or by name")
         parser.add_argument("--operation", required=True, choices=OPERATIONS)
         parser.add_argument(
@@ -88,7 +88,7 @@ class Command(SiteCommand):
         parser.add_argument("--entry", type=int, metavar="ID", help="the entry's id")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Decide and tell. Raises `CommandError` for what cannot be asked."""
+        """Decide and print. Raises `CommandError` if the request is not possible."""
         source = registry.source_of(data_source(options["source"]))
         asked, identity = _asked(options), _identity(source, options)
         # A denial names the data source as the client does, if it may not know of it.
@@ -105,7 +105,7 @@ class Command(SiteCommand):
 
 
 def _lines(guard: DryRunGuard, asked: Asked, outcome: Outcome) -> list[str]:
-    """What there is to say of a request: the answer, what follows from it, the trace."""
+    """The lines to print about a request: the answer, its details, and the trace."""
     failure = outcome.failure
     if isinstance(failure, Busy):
         return [f"not decided: {_answer(failure)}", f"  {failure.message}"]
@@ -129,7 +129,7 @@ def _is_missing(guard: Guard, asked: Asked) -> bool:
 
 
 def _line(line: TraceLine) -> list[str]:
-    """What became of a rule, and what its script did."""
+    """The outcome of a rule, and what its script did, as lines."""
     did = [] if line.script is None else script_in_words(line.script)
     return [str(line), *(f"  {text}" for text in did)]
 
@@ -158,7 +158,7 @@ def _grant(decision: Decision) -> list[str]:
 
 
 def _identity(source: Source, options: dict[str, Any]) -> Identity:
-    """Who asks. The app of a stored token is the token's, unless another is named."""
+    """The identity that sends the request. A stored token's app is used unless `--app` is given."""
     user, token_id, app_id = options["user"], options["token"], options["app"]
     if user is not None and token_id is not None:
         raise CommandError("`--user` and `--token` are two identities; a request has one")

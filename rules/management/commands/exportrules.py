@@ -1,4 +1,4 @@
-"""`exportrules [SOURCE ...] [--output DIR]`: rules as files for git, one a data source."""
+"""`exportrules [SOURCE ...] [--output DIR]`: write rules as files for git."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rowkeeper.rules.repository.rules import rules_of
 
 
 class Command(SiteCommand):
-    """Writes one file a data source; the same rules are the same text, on every site."""
+    """Writes one file for each data source. Equal rules result in equal text on every site."""
 
     help = "Writes the rules of all data sources, or of those named, as files with names in them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("source", nargs="*", help="a data source, by number or by name")
         parser.add_argument(
             "--with-revision",
@@ -33,7 +33,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write them. Raises `CommandError` where there is nowhere to write to."""
+        """Write the files. Raises `CommandError` without `--output`, unless it is a single file."""
         names, folder = options["source"], options["output"]
         sources = [data_source(name) for name in names]
         if not names:

@@ -1,4 +1,4 @@
-"""`importrules PATH ... [--check]`: rules from files as `exportrules` writes them, all or none."""
+"""`importrules PATH ... [--check]`: save rules from files of `exportrules`, all or none."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from rowkeeper.rules.repository.rules import RulesInvalid, problems_for, rules_o
 
 
 class Command(SiteCommand):
-    """Looks through all files first; where anything is wrong with one, none is saved."""
+    """Checks all files first. If one has a problem, none is saved."""
 
     help = "Saves the rules in files, or in all *.json of folders; says what changes by it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("path", nargs="+", help="a file, or a folder of them")
         saving.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Import them. Raises `CommandError` where something is wrong with one."""
+        """Import the files. Raises `CommandError` if one of them has a problem."""
         by = saving.saver(options)
         with atomic():
             found = self._read(options["path"], by)
@@ -68,7 +68,7 @@ class Command(SiteCommand):
             found[source.pk] = source, rules, revision
         if problems:
             raise CommandError("\n".join([*problems, "nothing was saved"]))
-        # In one order, so that two imports wait for each other.
+        # In one order, so that concurrent imports wait for each other instead of deadlocking.
         return [found[key] for key in sorted(found)]
 
     def _save(
@@ -100,7 +100,7 @@ def _files(paths: list[str]) -> Iterator[Path]:
 
 
 def _hold_to(source: DataSource, revision: int) -> None:
-    """Raises `CommandError` if the rules are no longer those that the file is based on."""
+    """Raise `CommandError` if the rules are no longer those that the file is based on."""
     try:
         require_revision(source, revision, first_changes)
     except RulesChanged as error:
@@ -109,8 +109,9 @@ def _hold_to(source: DataSource, revision: int) -> None:
 
 
 def _one(path: Path, directory: Directory, by: Any) -> tuple[DataSource, list[Any], int | None]:
-    """The rules of one file, for `by` to save. Raises `Malformed` with all that is wrong, a line
-    each.
+    """Read the rules of one file, for `by` to save.
+
+    Raises `Malformed` with all problems, one on each line.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")

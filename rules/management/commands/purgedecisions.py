@@ -1,4 +1,4 @@
-"""`purgedecisions`: delete what the decision log is to keep no longer; for a daily job."""
+"""`purgedecisions`: delete expired decisions from the decision log. For a daily job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Command(SiteCommand):
     help = "Deletes decisions that are older, or more, than the settings keep."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """See the module's docstring."""
+        """Delete expired decisions, and print how many were deleted."""
         before = _count()
         purge()
         gone = before - _count()

@@ -1,4 +1,4 @@
-"""`purgeidempotencykeys`: delete the keys of requests that are more than a day old."""
+"""`purgeidempotencykeys`: delete idempotency keys that are more than a day old."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rowkeeper.rules.access.idempotency import purge
 
 
 class Command(SiteCommand):
-    """For a daily job. Writes delete some old keys as well, so the table is never far behind."""
+    """For a daily job. Writes delete some old keys too, so that the table stays small."""
 
     help = "Deletes the stored values of `Idempotency-Key` that are more than a day old."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete them, and write how many there were."""
+        """Delete expired keys, and print how many were deleted."""
         self.stdout.write(f"deleted {purge()} keys")

@@ -1,4 +1,4 @@
-"""`renamesource SOURCE NAME [--change-rules]`: give a data source another name."""
+"""`renamesource SOURCE NAME [--change-rules]`: rename a data source."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rowkeeper.rules.repository.naming import check_rename, rename_in_rules, tes
 
 
 class Command(SiteCommand):
-    """Says which rules test the old name as `Source`, and changes them if it is told to."""
+    """Lists the rules that test the old name as `Source`; changes them with `--change-rules`."""
 
     help = "Renames a data source, and with --change-rules the rules that test its name."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("source", help="a data source, by number or by name")
         parser.add_argument("name", help="its new name")
         parser.add_argument(
@@ -33,7 +33,7 @@ class Command(SiteCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Rename it. Raises `CommandError` where that cannot be, or needs `--change-rules`."""
+        """Rename the data source. Raises `CommandError` if that fails or needs `--change-rules`."""
         try:
             with atomic():
                 self._rename(options["source"], options["name"], options["change_rules"])

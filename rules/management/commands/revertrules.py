@@ -1,4 +1,4 @@
-"""`revertrules SOURCE [REVISION] [--check]`: back to rules that were in force before."""
+"""`revertrules SOURCE [REVISION] [--check]`: restore the rules of an earlier revision."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
 
 
 class Command(SiteCommand):
-    """To go back is a new revision, checked like every other save."""
+    """Restoring creates a new revision, which is checked like any other save."""
 
     help = "Saves the rules of an earlier revision again; says what changes by it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """See the module's docstring."""
+        """Declare the command's arguments."""
         parser.add_argument("source", help="a data source, by number or by name")
         parser.add_argument(
             "revision", nargs="?", type=int, help="its number; without it, the one before"
@@ -31,7 +31,7 @@ class Command(SiteCommand):
         saving.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Go back. Raises `CommandError` where that cannot be."""
+        """Restore the rules. Raises `CommandError` if that is not possible."""
         by = saving.saver(options)
         with atomic():
             source = data_source(options["source"])

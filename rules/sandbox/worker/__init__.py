@@ -1,1 +1,1 @@
-"""What runs inside a worker. It imports nothing of the project but itself, and no Django."""
+"""The code that runs inside a worker. It imports no Django and no other code of the project."""

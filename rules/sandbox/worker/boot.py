@@ -1,6 +1,6 @@
-"""How a worker begins: started as a program of its own, with a descriptor and a few numbers.
+"""Start of a worker: a separate program, given a descriptor and a few options.
 
-Whatever goes wrong before the first message is told to the web process, by nothing but `os`.
+Any failure before the first message is sent to the web process, with `os.write` only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-# `-c` of a fresh interpreter: where this package and RestrictedPython lie comes last on the path.
+# `-c` of a new interpreter. The paths of this package and RestrictedPython are last in `sys.path`.
 COMMAND = "import sys; sys.path += sys.argv[3:]; from worker.boot import begin; begin()"
 
 
 def begin(prepare: Callable[[], None] = lambda: None) -> None:
-    """Be a worker. `prepare` is called with everything imported and no wall standing."""
+    """Run as a worker. `prepare` is called after all imports, before the walls are built."""
     descriptor = int(sys.argv[1])
     try:
         options: dict[str, Any] = json.loads(sys.argv[2])

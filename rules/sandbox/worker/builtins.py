@@ -1,6 +1,6 @@
-"""The functions that a script knows: Python's own where they are harmless, bounded ones otherwise.
+"""The functions that a script can use: harmless ones of Python, and limited replacements.
 
-No lazy iterator is handed out but a script's own generator expressions.
+The only lazy iterators that a script has are its own generator expressions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHOWN_ITEMS, _SHOWN_DEPTH = 50, 5
 
 
 def bounded_range(*arguments: int) -> range:
-    """`range(...)` of at most a million numbers."""
+    """`range(...)` of at most a million numbers. Raises `ValueError` beyond that."""
     numbers = range(*arguments)
     if len(numbers[: MAX_RANGE + 1]) > MAX_RANGE:
         raise ValueError(f"`range` of more than {MAX_RANGE:,} numbers")
@@ -27,22 +27,22 @@ def bounded_range(*arguments: int) -> range:
 
 
 def listed_enumerate(members: Iterable[Any], start: int = 0) -> list[tuple[int, Any]]:
-    """`enumerate(...)`, as a list."""
+    """`enumerate(...)` as a list."""
     return list(enumerate(members, start))
 
 
 def listed_zip(*lists: Iterable[Any], strict: bool = False) -> list[tuple[Any, ...]]:
-    """`zip(...)`, as a list."""
+    """`zip(...)` as a list."""
     return list(zip(*lists, strict=strict))
 
 
 def listed_reversed(members: Any) -> list[Any]:
-    """`reversed(...)`, as a list."""
+    """`reversed(...)` as a list."""
     return list(members)[::-1]
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, as JavaScript's `Date.now()`."""
+    """Milliseconds since 1970, like JavaScript's `Date.now()`."""
     return time.time_ns() // 1_000_000
 
 
@@ -50,20 +50,20 @@ def now() -> str:
     """The time as ISO text in UTC: `2026-01-31T09:30:00.000Z`."""
     seconds, thousandths = divmod(now_ms(), 1_000)
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    # Not by `strftime`, which looks for the file of time zones.
+    # Not with `strftime`, which opens the time zone file.
     date = f"{year:04}-{month:02}-{day:02}"
     return f"{date}T{hour:02}:{minute:02}:{second:02}.{thousandths:03}Z"
 
 
 class Printer:
-    """`print`, which keeps the first so many characters for the trace."""
+    """`print`: keeps the first characters for the trace, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._length = limit, 0
         self._parts: list[str] = []
 
     def function(self) -> Any:
-        """What scripts call; a function, since what they hold has no attributes to them."""
+        """The function that scripts call. Scripts cannot access any attribute of a function."""
 
         def print(*values: Any, sep: str = " ", end: str = "\n") -> None:
             if type(sep) is not str or type(end) is not str:
@@ -80,12 +80,12 @@ class Printer:
 
     @property
     def text(self) -> str:
-        """What was printed; cut off where it was too much."""
+        """The printed text, with an ellipsis if it was cut off."""
         return "".join(self._parts) + ("…" if self._length > self._limit else "")
 
 
 def shown(value: Any, depth: int = 0) -> str:
-    """A value as text for people: missing columns are told, long lists are cut."""
+    """A value as text for people: missing columns are marked, long lists are cut off."""
     if isinstance(value, str):
         return value if depth == 0 else repr(value[:1_000])
     if isinstance(value, Missing):
@@ -126,7 +126,7 @@ for _name, _function in _OURS.items():
 
 
 def tools(printer: Printer) -> dict[str, Any]:
-    """The functions and exceptions under their names, made anew for each run."""
+    """The functions and exceptions by name, created for each run."""
     known = {
         name: plain(_OURS[name]) if name in _OURS else getattr(builtins, name)
         for name in (*FUNCTIONS, *EXCEPTIONS)

@@ -1,7 +1,7 @@
-"""Functions and generators as a script holds them: without an address or a module in their text.
+"""Functions and generators as scripts see them: without an address or a module in their repr.
 
-Python shows `<function now at 0x7f…>` where a function is made text of, in an f-string, by `%`, or
-inside the message of an exception. That text would reach the trace, a row or a client.
+Python writes `<function now at 0x7f…>` if a function becomes text, in an f-string, by `%`, or in
+the message of an exception. That text would end up in the trace, an entry or an answer.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from functools import partial
 from types import FunctionType
 from typing import Any, Final
 
-# The types that scripts can hold, and that are not Python's own. Messages of exceptions name
-# types, in some versions together with their module.
+# The module of types that scripts can hold but that are not Python's own. Messages of exceptions
+# name types, in some versions together with their module.
 _PLAIN_MODULE: Final = "builtins"
 
 
 class Function(partial[Any]):
-    """A function that a script can call and print. The call costs no frame of Python's."""
+    """A function that a script can call and print. The call adds no Python stack frame."""
 
     __slots__ = ()
 
@@ -54,8 +54,8 @@ without_module(Generator, "generator")
 
 
 def plain(function: Callable[..., Any]) -> Function:
-    """The function as a script may hold it."""
+    """Wrap a function so that a script can hold it."""
     if type(function) is FunctionType:
-        # Else messages name it `script.<locals>.name`.
+        # Otherwise messages name it `script.<locals>.name`.
         function.__qualname__ = function.__name__
     return Function(function)

@@ -1,7 +1,7 @@
-"""The process wall: what a worker gives up before it meets the first script.
+"""The process wall: what a worker gives up before it runs the first script.
 
-Everything that it will ever need has been imported and opened by then. Each wall that stands is
-told to the web process. Without those of `ESSENTIAL` a worker does not begin.
+By then, everything that it needs has been imported and opened. The web process is informed of each
+wall that was built. Without those of `ESSENTIAL`, a worker does not start.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any, Final
 from . import seccomp
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-# The user `nobody` of every Unix that we know.
+# The user `nobody` on common Unix systems.
 NOBODY: Final = 65534
-# None but the three standard ones and ours are there to begin with; this is in case.
+# Only the standard descriptors and ours should be open. The others are closed to be safe.
 MOST_DESCRIPTORS: Final = 4_096
 ESSENTIAL: Final = frozenset(("descriptors", "files", "cpu", "audit"))
 
@@ -30,7 +30,7 @@ class WallMissing(Exception):
 
 
 def build(descriptor: int, memory: int, cpu_seconds: int, parent: int) -> list[str]:
-    """Build all walls but the audit hook's, which is `Alarm`. The names of those that stand."""
+    """Build all walls but the audit hook (`Alarm`). Returns the names of those that were built."""
     walls = {
         "descriptors": lambda: _close_others(descriptor),
         "user": _become_nobody,
@@ -65,7 +65,7 @@ def _close_others(descriptor: int) -> bool:
 
 
 def _become_nobody() -> bool:
-    """Root gives itself up. Who is not root stays who they are, which is a wall of its own."""
+    """Root becomes `nobody`. Another user stays the same, which is enough of a wall."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
@@ -87,7 +87,7 @@ def _control(option: int, value: int) -> bool:
 
 
 def _die_with(parent: int) -> bool:
-    """Be killed when the web process ends; and be no process that others may look into."""
+    """Die together with the web process, and let no other process inspect this one."""
     dumpable = _control(PR_SET_DUMPABLE, 0)
     bound = _control(PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if bound and os.getppid() != parent:
@@ -96,9 +96,9 @@ def _die_with(parent: int) -> bool:
 
 
 class Alarm:
-    """Python's audit hook: while it is set, whatever Python reports ends the process.
+    """Python's audit hook: while it is on, any audit event ends the process.
 
-    Scripts cause no event. Opening, importing, compiling, connecting, looking at frames do.
+    Scripts cause no events. Opening, importing, compiling, connecting and reading frames do.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
@@ -120,6 +120,6 @@ class Alarm:
 
 
 def settle() -> None:
-    """What was made so far stays: later collections look at what scripts made alone."""
+    """Freeze all existing objects, so that later collections only scan what scripts make."""
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
-"""`DataSources(...)` as a script sees it: what is asked goes to the web process, which looks it up.
+"""`DataSources(...)` as scripts see it. Queries are sent to the web process, which answers them.
 
-Nothing is kept here; whether it may be asked, and how often, is the web process's to say.
+Nothing is stored here. The web process decides whether and how often a script may query.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ DEFAULT_LIMIT: Final = 100
 MAX_OFFSET: Final = 2**31
 MAX_NAME: Final = 255
 
-# Sends a question, and gives the answer; raises `LookupError` for what could not be answered.
+# Sends a query and returns the answer. Raises `LookupError` if there is none.
 Ask: TypeAlias = Callable[[dict[str, Any]], Any]
 
 
 class Source:
-    """One data source, to be read. All methods take keywords, or a single dict of them."""
+    """One data source to read. All methods take keywords, or a single dict of them."""
 
     __slots__ = ("_ask", "_most", "_reference")
 
@@ -32,18 +32,18 @@ class Source:
         return f"DataSources({self._reference!r})"
 
     def find(self, *options: Any, **named: Any) -> Any:
-        """The records that meet `where`: at most `limit`, from the one at `offset` on."""
+        """The entries that match `where`: at most `limit`, starting at `offset`."""
         return self._records(_options("find", options, named))
 
     def find_one(self, *options: Any, **named: Any) -> Any:
-        """The first record that meets `where`, or None."""
+        """The first entry that matches `where`, or None."""
         found = self._records({**_options("find_one", options, named), "limit": 1})
         return found[0] if found else None
 
     findOne = find_one  # noqa: N815 (the name in JavaScript)
 
     def count(self, *options: Any, **named: Any) -> Any:
-        """How many records meet `where`."""
+        """The number of entries that match `where`."""
         asked = _options("count", options, named, ("where",))
         return self._ask({"ask": "count", "source": self._reference, "where": _where(asked)})
 
@@ -64,7 +64,7 @@ without_module(Source, "DataSource")
 
 
 def data_sources(ask: Ask, most: int) -> Callable[[Any], Any]:
-    """The function `DataSources`, for look-ups of at most so many records."""
+    """The function `DataSources`, for look-ups of at most `most` entries."""
 
     def DataSources(reference: Any) -> Source:  # noqa: N802
         if isinstance(reference, Missing):
@@ -78,7 +78,7 @@ def data_sources(ask: Ask, most: int) -> Callable[[Any], Any]:
 
 
 def is_reference(value: object) -> bool:
-    """Whether it could be the id or the name of a data source."""
+    """Whether a value could be the id or the name of a data source."""
     if type(value) is str:
         return 0 < len(value) <= MAX_NAME
     return type(value) is int and 0 < value < 2**63
@@ -90,7 +90,7 @@ def _options(
     named: dict[str, Any],
     known: tuple[str, ...] = ("where", "limit", "offset"),
 ) -> dict[str, Any]:
-    """Keywords, or one dict of them as the documents have it in JavaScript."""
+    """The options from keywords, or from a single dict of them, as in JavaScript."""
     if options and (named or len(options) > 1 or not isinstance(options[0], dict)):
         raise LookupError(f"`{method}` takes keywords, or one dict of them: {', '.join(known)}")
     given = dict(options[0]) if options else named

@@ -1,6 +1,6 @@
-"""What of Python's syntax a script may use: written out, and everything else refused by name.
+"""The Python syntax that a script may use. Everything else is refused by name.
 
-Looks at the tree as it was parsed, without recursion, before anything walks it that would recurse.
+Checks the parsed tree without recursion, before other code walks it recursively.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from RestrictedPython.transformer import INSPECT_ATTRIBUTES
 from .names import INPUTS, KNOWN_NAMES, UNKNOWN_NAMES
 
 MAX_DEPTH: Final = 100
-# RestrictedPython visits a node again for each of the nodes around it. The sum of the depths of
-# all nodes: a usual script of the longest size has 70,000.
+# RestrictedPython visits a node once more for each node around it. This is the largest sum of the
+# depths of all nodes; a typical script of the longest allowed size has 70,000.
 MAX_DEPTHS: Final = 150_000
-# Python compiles a `finally` once for every way out of its `try`: so many nodes at most.
+# Python compiles a `finally` once for every exit from its `try`. This is the limit of these nodes.
 MAX_COPIED: Final = 2_000
 
 ALLOWED: Final = frozenset(
@@ -44,7 +44,7 @@ ALLOWED: Final = frozenset(
 _NO_IMPORT = "nothing can be imported; what a script may use is there without it"
 _NO_ASYNC = "nothing is asynchronous here; look-ups need no `await`"
 _NO_TYPES = "types cannot be declared in a script"
-# By the name of the node's class, as not every Python knows all of them.
+# By the name of the node's class, since not every Python version has all of them.
 REFUSED: Final = {
     "Import": _NO_IMPORT,
     "ImportFrom": _NO_IMPORT,
@@ -70,7 +70,7 @@ REFUSED: Final = {
 
 
 def refusals(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
-    """What the script may not do, each with the node that does it."""
+    """The constructs that a script may not use, as (node, problem)."""
     known = KNOWN_NAMES | _bound_names(tree)
     depths = 0
     for node, depth in _nodes(tree):
@@ -87,9 +87,9 @@ def refusals(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
-    """All nodes with their depth, in the order of the text. What has no place takes its parent's.
+    """All nodes as (node, depth), in source order. A node without a position gets its parent's.
 
-    Below a node that is refused nothing is told.
+    Nothing below a refused node is returned.
     """
     waiting: list[tuple[ast.AST, int]] = [(tree, 0)]
     while waiting:
@@ -105,7 +105,7 @@ def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
 
 
 def _bound_names(tree: ast.Module) -> frozenset[str]:
-    """The names that the script gives to something, anywhere."""
+    """The names that are bound anywhere in the script."""
     bound: set[str] = set()
     for node, depth in _nodes(tree):
         if depth > MAX_DEPTH:
@@ -120,7 +120,7 @@ def _bound_names(tree: ast.Module) -> frozenset[str]:
 
 
 def _names(node: ast.AST) -> Iterator[str]:
-    """Names that start with an underscore; a lone `_` may be a variable."""
+    """Problems with names that start with an underscore; `_` alone may be a variable."""
     if isinstance(node, ast.Attribute):
         if node.attr.startswith("_"):
             yield f'`{node.attr}` starts with an underscore; a column is `row["{node.attr}"]`'
@@ -190,13 +190,13 @@ def _list(node: ast.List) -> Iterator[str]:
 
 
 def _several(node: ast.Assign) -> Iterator[str]:
-    """RestrictedPython copies the value for each target, and so works it out as often."""
+    """RestrictedPython copies the value for each target, and so evaluates it once for each."""
     if len(node.targets) > 1 and any(isinstance(target, ast.Tuple) for target in node.targets):
         yield "an assignment to several targets cannot unpack; write one for each"
 
 
 def _finally(node: ast.Try) -> Iterator[str]:
-    """What is copied in copies grows without bounds: twenty levels fill the web server's memory."""
+    """Nested copies grow exponentially: twenty levels would fill the web server's memory."""
     if not node.finalbody:
         return
     inside = list(ast.walk(node))

@@ -1,7 +1,7 @@
-"""What RestrictedPython's rewritten code calls: every attribute, item, loop and write comes here.
+"""The functions that rewritten code calls for every attribute, item, loop and write.
 
-Types are compared exactly: what is not on the lists has no attribute, no item, and no members.
-Nothing that a script can reach has more on it than is named here.
+Types are compared exactly: a type that is not listed has no attributes, items or members. Objects
+that a script can reach have no more attributes than those listed here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ BROKEN_RECURSION: Final = "called itself too deeply"
 _DICT: Final = frozenset(
     ("clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values")
 )
-# `format` and `format_map` open objects; `encode`, `translate` and `maketrans` are for bytes.
+# `format` and `format_map` give access to objects; `encode`, `translate` and `maketrans` are for
+# bytes.
 _STR: Final = frozenset(
     (
         *("capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "index"),
@@ -59,7 +60,7 @@ _VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()), type({}.i
 WITH_ITEMS: Final = frozenset((list, tuple, str, dict, range))
 ITERABLE: Final = frozenset((*WITH_ITEMS, Record, set, Generator, *_VIEWS))
 
-# What JavaScript has, by what Python has for it.
+# JavaScript's names, and what to write in Python instead.
 _JAVASCRIPT: Final = {
     "length": "`len(...)`",
     "push": "`append(...)`",
@@ -81,7 +82,7 @@ _JAVASCRIPT: Final = {
 
 
 def get_attribute(thing: Any, name: str) -> Any:
-    """`thing.name`, not called: of a record a column, never a method."""
+    """`thing.name` without a call. For a record this is a column, never a method."""
     kind = type(thing)
     if kind is Record:
         value = dict.get(thing, name, ABSENT)
@@ -90,7 +91,7 @@ def get_attribute(thing: Any, name: str) -> Any:
 
 
 def get_method(thing: Any, name: str) -> Any:
-    """`thing.name` in `thing.name(...)`: a column wins over a method of the same name."""
+    """`thing.name` in `thing.name(...)`. A column takes precedence over a method of that name."""
     kind = type(thing)
     if kind is Record:
         value = dict.get(thing, name, ABSENT)
@@ -131,14 +132,14 @@ def get_item(thing: Any, key: Any) -> Any:
 
 
 def iterate(thing: Any) -> Iterator[Any]:
-    """What `for` runs over."""
+    """The iterator of a `for` loop."""
     if type(thing) in ITERABLE:
         return iter(thing)
     raise TypeError(_not(thing, "members to run over"))
 
 
 def contains(item: Any, container: Any) -> bool:
-    """`item in container`: a missing column is in nothing."""
+    """`item in container`. A missing column is in no container."""
     kind = type(container)
     if kind not in ITERABLE:
         raise TypeError(_not(container, "members"))
@@ -157,7 +158,7 @@ def _not(thing: Any, what: str) -> str:
 
 
 class _RecordWriter:
-    """Stands where a record is written to."""
+    """The write target for a record."""
 
     __slots__ = ("_record",)
     _record: Record
@@ -181,7 +182,7 @@ class _RecordWriter:
 
 
 class _ItemWriter:
-    """Stands where a list or a dict is written to: items alone."""
+    """The write target for a list or dict: items only."""
 
     __slots__ = ("_thing",)
     _thing: Any
@@ -205,7 +206,7 @@ class _ItemWriter:
 
 
 def writer(thing: Any) -> Any:
-    """What is written to in place of the thing itself."""
+    """The object to write to in place of the thing itself."""
     kind = type(thing)
     if kind is Record:
         return _RecordWriter(thing)
@@ -236,12 +237,12 @@ def in_place(op: str, left: Any, right: Any) -> Any:
 
 
 def change_attribute(op: str, thing: Any, name: str, value: Any) -> None:
-    """`thing.name += value`, and its like."""
+    """`thing.name += value`, and the other operators."""
     setattr(writer(thing), name, in_place(op, get_attribute(thing, name), value))
 
 
 def change_item(op: str, thing: Any, key: Any, value: Any) -> None:
-    """`thing[key] += value`, and its like."""
+    """`thing[key] += value`, and the other operators."""
     writer(thing)[key] = in_place(op, get_item(thing, key), value)
 
 
@@ -251,9 +252,9 @@ def apply(function: Any, /, *arguments: Any, **named: Any) -> Any:
 
 
 def guards(limit_broken: Callable[[str], Any]) -> dict[str, Any]:
-    """The guards under the names that the rewritten code calls them by.
+    """The guards by the names that rewritten code uses.
 
-    `limit_broken` ends the process, and with it the run; no script can catch that.
+    `limit_broken` ends the process, and thereby the run. Scripts cannot catch that.
     """
 
     def caught() -> None:

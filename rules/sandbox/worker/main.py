@@ -1,7 +1,7 @@
-"""The worker's life: tell which walls stand, then one script after the other, each from nothing.
+"""The main loop of a worker: report its walls, then run scripts, each with a fresh state.
 
-A job comes in, look-ups go out and are answered, a verdict goes out. What breaks a limit goes out
-as a last message, and the process ends: no script can catch that.
+It receives a job, sends look-ups and receives their results, and sends a verdict. If a limit is
+broken, it sends a last message and ends the process, which no script can catch.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ MAX_MESSAGE: Final = 500
 
 
 def main(descriptor: int, options: dict[str, Any]) -> None:
-    """Build the walls, say so, and serve until the web process hangs up."""
+    """Build the walls, report them, and serve jobs until the web process closes the connection."""
     wire = Wire(descriptor)
-    time.gmtime()  # what the C library reads of time zones it reads now
+    time.gmtime()  # makes the C library read the time zones now
     _go_after_others(options["nice"])
     standing = confinement.build(
         descriptor, options["memory"], options["cpu_seconds"], options["parent"]
@@ -47,10 +47,10 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
 
 
 def _go_after_others(nice: int) -> None:
-    """Leave the processor to other processes where they want it.
+    """Give other processes priority.
 
-    The worker has a session of its own, and Linux may share the processor among sessions: then
-    `nice` counts within the session alone, and a file says how much the session gets (sched(7)).
+    The worker leads its own session, and Linux may share the processor among sessions. Then `nice`
+    only counts within the session, and a file sets the share of the session (sched(7)).
     """
     os.nice(nice)
     with suppress(OSError), open("/proc/self/autogroup", "w") as file:
@@ -58,16 +58,16 @@ def _go_after_others(nice: int) -> None:
 
 
 class Worker:
-    """Runs scripts. Between two of them nothing is kept but code, which is immutable."""
+    """Runs scripts. Only compiled code, which is immutable, is kept between two runs."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        # By the text itself: what runs is what was compiled from exactly this.
+        # Keyed by the text itself, so that the code that runs was compiled from exactly this text.
         self._codes: OrderedDict[str, CodeType] = OrderedDict()
         self._alarm = confinement.Alarm(self._tell_end)
 
     def serve(self) -> NoReturn:
-        """Until there is nobody left to serve."""
+        """Serve jobs until the connection is closed."""
         while True:
             try:
                 message = self._wire.receive()
@@ -104,7 +104,7 @@ class Worker:
         self._wire.send(_error(message, ended=True))
 
     def _end(self, message: str) -> NoReturn:
-        """Say why, if there is room to, and be gone."""
+        """Send the reason, if there is memory for it, and end the process."""
         sys.setrecursionlimit(RECURSION_TO_COMPILE)
         try:
             self._tell_end(message)
@@ -122,7 +122,7 @@ class Run:
         self._rows = list(self._query) if isinstance(self._query, list) else None
 
     def verdict(self, code: CodeType) -> str:
-        """The verdict as JSON; whatever the script raises is one too."""
+        """The verdict as JSON. An exception of the script results in one, too."""
         before = None if self._job["type"] == "delete" else encoded(self._query)
         function = self._function(code)
         arguments = [self._job[name] for name in PARAMETERS]
@@ -145,7 +145,7 @@ class Run:
         return answer
 
     def _function(self, code: CodeType) -> FunctionType:
-        """The script as a function, in a world of its own."""
+        """The script as a function with its own globals."""
         world: dict[str, Any] = fresh_world(
             self._end, self._printer, data_sources(self._ask, self._job["rows"])
         )
@@ -155,7 +155,7 @@ class Run:
         return function
 
     def _ask(self, question: dict[str, Any]) -> Any:
-        """Have something looked up. Raises `LookupError` with what the web process says."""
+        """Make a look-up. Raises `LookupError` with the message of the web process."""
         self._wire.send(encoded(question))
         answer = decoded(self._wire.receive())
         if "error" in answer:
@@ -174,12 +174,12 @@ class Run:
             self._check_rows()
             after = encoded(self._query)
             if after != before:
-                # As text inside the text: it is encoded once, and read apart.
+                # As text inside the JSON text, so that it is encoded once and parsed separately.
                 verdict["query"] = after
         return encoded(verdict)
 
     def _check_rows(self) -> None:
-        """Of a list neither the number nor the order may change, as entries go by their place."""
+        """Check that a list still has its rows in their order, which identifies the entries."""
         if self._rows is None:
             return
         if len(self._query) != len(self._rows):
@@ -190,7 +190,7 @@ class Run:
 
 
 def fresh_world(end: Any, printer: Printer, sources: Any) -> dict[str, Any]:
-    """The globals of one run. `__builtins__` is there and empty, else Python would put its own."""
+    """The globals of one run. `__builtins__` is empty; without it, Python would add its own."""
     return {
         "__builtins__": {},
         **guards(end),
@@ -200,7 +200,7 @@ def fresh_world(end: Any, printer: Printer, sources: Any) -> dict[str, Any]:
 
 
 def _why_not(returned: Any) -> str:
-    """Why what was returned grants nothing; empty if it grants."""
+    """Why the returned value does not grant; empty if it does."""
     if not isinstance(returned, dict):
         return "it returned no dict, so it does not grant"
     granted = dict.get(returned, "granted")
@@ -209,8 +209,8 @@ def _why_not(returned: Any) -> str:
             return "its `granted` is not `True`, so it does not grant"
         return "it did not grant"
     for name in ("include", "exclude"):
-        # A key that is there with `None` is an error of the script, such as a column of the user
-        # that is empty. Without the key, `include` opens every column.
+        # A key with `None` is an error of the script, for example an empty column of the user.
+        # Without the key, `include` would open every column.
         if dict.__contains__(returned, name) and not _is_texts(dict.get(returned, name)):
             return f"its `{name}` is no list of text, so it does not grant"
     return ""
@@ -221,14 +221,14 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_storable(item: Any) -> bool:
-    """Text without what no database takes: NUL, and halves of characters."""
+    """Whether a value is text that databases can store: without NUL and lone surrogates."""
     if type(item) is not str or "\0" in item:
         return False
     return item.encode("utf-8", "replace").decode() == item
 
 
 def _told(error: BaseException) -> str:
-    """What was raised, and in which line of the script."""
+    """The exception, and the line of the script where it was raised."""
     line = None
     trace = error.__traceback__
     while trace is not None:

@@ -1,15 +1,16 @@
-"""The names that a script knows without defining them. The list is the whole of it.
+"""All names that a script can use without defining them.
 
-Left out on purpose: whatever opens an object (`getattr`, `type`, `vars`, `dir`, `id`, `hash`,
-`callable`, `super`, `object`), makes code (`eval`, `exec`, `compile`), reaches outside (`open`,
-`input`, `__import__`), chains iterators in C (`map`, `filter`, `iter`, `next`), or is no JSON.
+Left out on purpose: functions that give access to objects (`getattr`, `type`, `vars`, `dir`, `id`,
+`hash`, `callable`, `super`, `object`), make code (`eval`, `exec`, `compile`), reach outside
+(`open`, `input`, `__import__`) or chain iterators in C (`map`, `filter`, `iter`, `next`), and
+values that JSON does not have.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-# The parameters of the function whose body the script is; and what it looks things up with.
+# The parameters of the function whose body is the script, and the function that looks things up.
 PARAMETERS: Final = ("type", "user", "query", "entry", "entries")
 INPUTS: Final = (*PARAMETERS, "DataSources")
 
@@ -24,7 +25,7 @@ EXCEPTIONS: Final = (
 )
 KNOWN_NAMES: Final = frozenset((*INPUTS, *FUNCTIONS, *EXCEPTIONS))
 
-# The walls of the process, by what they say to people who ask which of them stand.
+# The walls of the process, with the texts that the system checks show.
 WALLS: Final = {
     "user": "a user without rights",
     "descriptors": "no open files",

@@ -1,7 +1,7 @@
-"""The language wall: a script is compiled by RestrictedPython under this policy, or refused.
+"""The language wall: RestrictedPython compiles a script under this policy, or refuses it.
 
-`check` says at save what is wrong and where; the worker compiles by the same function, so that what
-was checked is what runs. It uses no settings and no process.
+`check` finds the problems when a script is saved. The worker compiles with the same function, so
+that what was checked is what runs. It needs no settings and no process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Node = TypeVar("Node", bound=ast.AST)
 
 
 class ScriptProblem(NamedTuple):
-    """What is wrong with a script, and where; line and column count from 1."""
+    """A problem of a script and its position. Line and column are counted from 1."""
 
     line: int
     column: int
@@ -39,7 +39,7 @@ class ScriptProblem(NamedTuple):
 
 
 class ScriptRefused(Exception):
-    """The script may not be stored, and does not run."""
+    """The script cannot be stored and does not run."""
 
     def __init__(self, problems: Iterable[ScriptProblem]) -> None:
         self.problems = list(problems)[:MAX_PROBLEMS]
@@ -47,7 +47,7 @@ class ScriptRefused(Exception):
 
 
 def check(source: str) -> list[ScriptProblem]:
-    """What is wrong with the script; empty if it may be stored. Raises nothing."""
+    """The problems of a script; empty if it can be stored. Never raises."""
     try:
         compile_script(source)
     except ScriptRefused as refused:
@@ -56,7 +56,7 @@ def check(source: str) -> list[ScriptProblem]:
 
 
 def compile_script(source: str) -> CodeType:
-    """The code that defines the function `script`. Raises `ScriptRefused`."""
+    """Compile the code that defines the function `script`. Raises `ScriptRefused`."""
     try:
         return _compile(source)
     except SyntaxError as error:
@@ -105,49 +105,49 @@ def _restricted(tree: ast.Module, places: _Places) -> CodeType:
 
 
 class ScriptTransformer(RestrictingNodeTransformer):
-    """RestrictedPython's rewriting, and ours: every construct that it trusts and we do not."""
+    """RestrictedPython's rewriting, extended by constructs that it trusts and we do not."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        # By identity; the tree is kept by whoever compiles it, so no identity is used again.
+        # Ids of nodes. The caller keeps the tree alive, so that no id is reused.
         self._called: set[int] = set()
-        # How many functions are around the node.
+        # The number of functions around the node.
         self._depth = 0
 
     def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
-        """`print` is a function like any other; what it is given goes to the trace."""
+        """`print` is an ordinary function here, whose output goes to the trace."""
         if node.id == "print" and isinstance(node.ctx, ast.Load):
             return node
         return super().visit_Name(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:  # noqa: N802
-        """A function that the script defines is wrapped: its own text would hold an address."""
+        """Wrap a function that the script defines, since its repr would contain an address."""
         self._depth += 1
         guarded: Any = super().visit_FunctionDef(node)
         self._depth -= 1
-        # The outermost is the script itself, which the worker takes as it is.
+        # The outermost function is the script itself, which the worker uses without a wrapper.
         if self._depth:
             guarded.decorator_list = [_placed(ast.Name("_function_", ast.Load()), node)]
         return guarded
 
     def visit_Lambda(self, node: ast.Lambda) -> Any:  # noqa: N802
-        """Wrapped as a function is."""
+        """Wrap a lambda like a function."""
         guarded: Any = super().visit_Lambda(node)
         return _placed(_call("_function_", guarded), node)
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> Any:  # noqa: N802
-        """Wrapped as a function is."""
+        """Wrap a generator expression like a function."""
         guarded: Any = super().visit_GeneratorExp(node)
         return _placed(_call("_generator_", guarded), node)
 
     def visit_Call(self, node: ast.Call) -> Any:  # noqa: N802
-        """`row.items()` is a method, `row.items` a column: the guard is told which is meant."""
+        """Note attributes that are called: `row.items()` is a method, `row.items` a column."""
         if isinstance(node.func, ast.Attribute):
             self._called.add(id(node.func))
         return super().visit_Call(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:  # noqa: N802
-        """Reads go to the guard of attributes, or to that of methods."""
+        """Send reads to the guard of attributes or to that of methods."""
         called = id(node) in self._called
         guarded = super().visit_Attribute(node)
         if called:
@@ -155,7 +155,7 @@ class ScriptTransformer(RestrictingNodeTransformer):
         return guarded
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:  # noqa: N802
-        """`row.n += 1` and `row["n"] += 1` go through the guards of reading and of writing."""
+        """Send `row.n += 1` and `row["n"] += 1` through the guards of reading and of writing."""
         target = node.target
         if isinstance(target, ast.Name):
             return super().visit_AugAssign(node)
@@ -169,7 +169,7 @@ class ScriptTransformer(RestrictingNodeTransformer):
         return _placed(ast.Expr(_call(guard, *arguments)), node)
 
     def visit_Compare(self, node: ast.Compare) -> Any:  # noqa: N802
-        """`in` asks a guard: a missing column is in nothing."""
+        """Send `in` through a guard, since a missing column is in no container."""
         if not isinstance(node.ops[0], ast.In | ast.NotIn):
             return super().visit_Compare(node)
         left, right = self.visit(node.left), self.visit(node.comparators[0])
@@ -179,7 +179,7 @@ class ScriptTransformer(RestrictingNodeTransformer):
         return _placed(found, node)
 
     def visit_Try(self, node: ast.Try) -> Any:  # noqa: N802
-        """What breaks a limit cannot be caught: each handler asks first what it has caught."""
+        """Make each handler check what it caught first, as broken limits must not be caught."""
         super().visit_Try(node)
         for body in (*(handler.body for handler in node.handlers), node.finalbody):
             if body:
@@ -196,13 +196,13 @@ def _placed(new: Node, old: ast.AST) -> Node:
 
 
 class _Places:
-    """Where nodes stand in the text: the tree counts bytes, people count characters."""
+    """The positions of nodes in the text. The tree counts bytes, while people count characters."""
 
     def __init__(self, source: str) -> None:
         self._lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
     def problems(self, found: Iterable[tuple[ast.AST, str]]) -> list[ScriptProblem]:
-        """The first problems only: each reads a whole line."""
+        """The first problems only, since each of them reads a whole line."""
         return [self.problem(node, message) for node, message in islice(found, MAX_PROBLEMS)]
 
     def problem(self, node: ast.AST, message: str) -> ScriptProblem:
@@ -218,6 +218,6 @@ def _refused(message: str) -> ScriptRefused:
 
 
 def _said(error: SyntaxError) -> str:
-    """Python's own words, in lower case; what they quote is put into backquotes."""
+    """Python's message in lower case, with backquotes around what it quotes."""
     message = (error.msg or "invalid syntax").replace("'", "`")
     return message[:1].lower() + message[1:]

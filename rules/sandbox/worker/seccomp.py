@@ -1,8 +1,8 @@
-"""The kernel's wall on Linux: a filter that lets few system calls through and kills for all others.
+"""The kernel's wall on Linux: a filter that allows few system calls and kills for all others.
 
-A worker that runs a script needs memory, the time, and to read and write its one descriptor. It can
-open nothing, connect to nothing, start nothing and signal nobody. The program is short enough to
-be written by hand, and the bindings that exist need a library of the system; see `linux/filter.h`.
+A worker that runs a script needs memory, the time, and to read and write its only descriptor. It
+cannot open, connect to or start anything, nor send a signal. The program is short enough to be
+written by hand, and the existing bindings need a system library; see `linux/filter.h`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 
 _LOAD, _EQUALS, _HAS_BITS, _RETURN = 0x20, 0x15, 0x45, 0x06
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
-# Where `struct seccomp_data` holds the call, the architecture, and the lower half of an argument.
+# The offsets in `struct seccomp_data` of the call, the architecture and the low half of argument 0.
 _CALL, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _PROT_EXEC = 4
 
 
 class _Machine(NamedTuple):
     audit: int
-    # Allowed on the one descriptor.
+    # Allowed on the worker's descriptor only.
     on_descriptor: Mapping[str, int]
-    # Allowed where nothing becomes executable.
+    # Allowed if nothing becomes executable.
     not_executable: Mapping[str, int]
     allowed: Mapping[str, int]
 
@@ -80,14 +80,14 @@ MACHINES: Final = {
 
 
 def machine() -> _Machine | None:
-    """This machine's system calls, where they are known."""
+    """The system calls of this machine; None if they are not known."""
     if sys.platform != "linux" or sys.byteorder != "little" or sys.maxsize < 2**32:
         return None
     return MACHINES.get(platform.machine())
 
 
 def supported() -> bool:
-    """Whether this kernel takes filters. Asked by handing it none, which it finds out late."""
+    """Whether this kernel supports filters. Tested by a null filter, whose error shows it."""
     if machine() is None:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -130,7 +130,7 @@ class _Program(ctypes.Structure):
 
 
 def build(descriptor: int) -> bool:
-    """Put the filter round this process, for good. False where it cannot be had.
+    """Install the filter for this process, permanently. False if that is not possible.
 
     `no_new_privs` must be set before.
     """

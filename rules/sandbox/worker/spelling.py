@@ -1,7 +1,7 @@
-"""Names that Python reads as other names: it turns each identifier into Unicode's form NFKC.
+"""Names that Python reads as other names, because it normalizes identifiers to NFKC.
 
-`entry.data.Wert_µ` with U+00B5 reads the column `Wert_μ` with U+03BC. An attribute or a keyword
-whose spelling is not its own NFKC would name another column than the text shows, so it is refused.
+`entry.data.Wert_µ` with U+00B5 reads the column `Wert_μ` with U+03BC. An attribute or keyword whose
+spelling is not its own NFKC form would name another column than the text shows, so it is refused.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from typing import Final
 from unicodedata import combining, is_normalized, normalize
 
-# What Python's tokenizer takes into one name: of what is not ASCII, everything. Each byte of such a
-# character in UTF-8 is 0x80 or more.
+# The characters that Python's tokenizer takes as part of a name, which include all that are not
+# ASCII.
+# Each byte of such a character in UTF-8 is 0x80 or more.
 _RUN: Final = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]+")
 _RUN_OF_BYTES: Final = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 _LONGEST_SHOWN: Final = 60
-# Of the Stream-Safe Text Format in Unicode Standard Annex 15.
+# From the Stream-Safe Text Format in Unicode Standard Annex #15.
 MAX_MARKS: Final = 30
 
 
@@ -37,10 +38,10 @@ def has_too_many_marks(source: str) -> bool:
 
 
 def misspelled(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
-    """Each attribute and keyword that Python reads as another name than its spelling.
+    """Each attribute and keyword that Python reads as another name than it is spelled.
 
-    `tree` is parsed from `source`. Yields a node that holds the place, and the problem. Takes a
-    time that is linear in the length of the source, apart from the problems.
+    `tree` is parsed from `source`. Yields (a node at the position, the problem). The time is linear
+    in the length of the source, apart from the problems.
     """
     if is_normalized("NFKC", source):
         return
@@ -56,7 +57,7 @@ def misspelled(tree: ast.Module, source: str) -> Iterator[tuple[ast.AST, str]]:
 
 
 class _Lines:
-    """The lines of a script. Each is encoded once, since the tree counts bytes."""
+    """The lines of a script. Each is encoded only once, since the tree counts bytes."""
 
     def __init__(self, source: str) -> None:
         self._lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -65,12 +66,12 @@ class _Lines:
         self._spellings: dict[tuple[int, int], dict[str, list[str]]] = {}
 
     def name_at(self, number: int, offset: int) -> str | None:
-        """The name that begins at this offset in bytes, on a line counted from 1."""
+        """The name that begins at this byte offset, on a line counted from 1."""
         found = _RUN_OF_BYTES.match(self._bytes(number), offset)
         return None if found is None else found.group().decode("utf-8", "replace")
 
     def name_before(self, number: int, offset: int) -> str | None:
-        """The name that ends at this offset: read backward from there, and no further."""
+        """The name that ends at this byte offset, read backward from there."""
         if number not in self._backward:
             self._backward[number] = self._bytes(number)[::-1]
         line = self._backward[number]
@@ -78,7 +79,7 @@ class _Lines:
         return None if found is None else found.group()[::-1].decode("utf-8", "replace")
 
     def spellings(self, first: int, last: int) -> dict[str, list[str]]:
-        """The names in these lines, by the name that Python reads."""
+        """The spellings in these lines, by the name as Python reads it."""
         if (first, last) not in self._spellings:
             found: dict[str, list[str]] = {}
             for run in dict.fromkeys(_RUN.findall("\n".join(self._lines[first - 1 : last]))):
@@ -94,27 +95,27 @@ class _Lines:
 
 
 def _inside_texts(tree: ast.Module) -> dict[ast.AST, ast.JoinedStr]:
-    """The f-string around each node inside one."""
+    """{node: the f-string around it}, for nodes inside f-strings."""
     found: dict[ast.AST, ast.JoinedStr] = {}
     for text in ast.walk(tree):
-        # One inside another is among the nodes of the outer one, which comes first.
+        # A nested f-string is among the nodes of the outer one, which comes first.
         if isinstance(text, ast.JoinedStr) and text not in found:
             found.update((node, text) for node in ast.walk(text))
     return found
 
 
 def _name(node: ast.AST) -> str | None:
-    """The name as Python reads it, for nodes whose name can become that of a column."""
+    """The name as Python reads it, for nodes whose name can become a column's; otherwise None."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.arg if isinstance(node, ast.keyword) else None
 
 
 def _spelling(node: ast.AST, name: str, lines: _Lines, text: ast.JoinedStr | None) -> str | None:
-    """The name as it is spelled.
+    """The name as it is spelled in the source, or None.
 
-    The places of nodes inside an f-string are not exact in every Python. There, and wherever a
-    place does not hold the name, any other spelling of it in the lines around counts.
+    The positions of nodes inside an f-string are not exact in every Python version. There, and
+    wherever a position does not hold the name, any other spelling of it in the lines around counts.
     """
     if text is None:
         found = _at_place(node, lines)
@@ -130,7 +131,7 @@ def _lines_of(node: ast.AST) -> tuple[int, int]:
 
 
 def _at_place(node: ast.AST, lines: _Lines) -> str | None:
-    """The name at the end of an attribute, or at the beginning of a keyword."""
+    """The name at the end of an attribute, or at the start of a keyword."""
     first, last = _lines_of(node)
     if isinstance(node, ast.Attribute):
         return lines.name_before(last, node.end_col_offset or 0)
@@ -138,7 +139,7 @@ def _at_place(node: ast.AST, lines: _Lines) -> str | None:
 
 
 def _place(node: ast.AST, found: str, lines: _Lines) -> ast.AST:
-    """A node where the name is, for the message."""
+    """A node at the position of the name, for the message."""
     if isinstance(node, ast.Attribute) and _at_place(node, lines) == found:
         offset = (node.end_col_offset or 0) - len(found.encode("utf-8"))
         return ast.Pass(lineno=node.end_lineno or node.lineno, col_offset=offset)

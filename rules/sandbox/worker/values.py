@@ -1,4 +1,4 @@
-"""The values that a script handles: records, and what stands for a column that is not there."""
+"""The values that a script uses: records, and placeholders for columns that are missing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ABSENT: Final = object()
 
 
 class Missing:
-    """A column that a record does not have: false, equal to nothing, and of no use otherwise.
+    """A column that a record does not have: false, equal to nothing, and otherwise an error.
 
-    Text is made of it for nobody: `f"{user.Team}%"` would be a pattern that everything fits.
+    It cannot become text either: `f"{user.Team}%"` would be a pattern that matches everything.
     """
 
     __slots__ = ("_column",)
@@ -47,12 +47,12 @@ for _operator in (
 
 
 class Record(dict[str, Any]):
-    """Columns and their values. Scripts read and write it by attribute, too: see `guards`."""
+    """Columns and their values. Scripts can also use them as attributes: see `guards`."""
 
     __slots__ = ()
 
     def copy(self) -> Record:
-        """A record again, so that what is done with it stays the same."""
+        """A copy that is a record, too, so that it supports the same operations."""
         return Record(self)
 
 
@@ -61,17 +61,17 @@ without_module(Record, "Record")
 
 
 def told(missing: Missing) -> str:
-    """The column that is missing, in backquotes."""
+    """The missing column, in backquotes."""
     return f"`{missing._column}`"
 
 
 def decoded(text: str | bytes) -> Any:
-    """JSON with records for its objects."""
+    """Decode JSON, with records for its objects."""
     return json.loads(text, object_pairs_hook=Record)
 
 
 def encoded(value: Any) -> str:
-    """JSON of what a script made. Raises `TypeError`, `ValueError` for what is none."""
+    """Encode a value of a script as JSON. Raises `TypeError` or `ValueError` if it cannot be."""
     return _ENCODER.encode(value)
 
 

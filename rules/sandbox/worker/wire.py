@@ -1,7 +1,7 @@
-"""Messages between a worker and the web process: four bytes of length, then so much JSON.
+"""Messages between a worker and the web process: four bytes of length, then JSON.
 
-The worker's side: it may trust what it reads, and speaks by `read` and `write` alone, which are
-all that the walls leave it.
+This is the worker's side. It can trust what it reads, and only uses `read` and `write`, which are
+all that the walls allow.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ LENGTH: Final = struct.Struct("!I")
 
 
 def framed(text: str) -> bytes:
-    """A message as it is sent."""
+    """A message in its format for sending."""
     payload = text.encode("utf-8")
     return LENGTH.pack(len(payload)) + payload
 
 
 class Wire:
-    """The one descriptor that a worker has."""
+    """The worker's only descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -32,7 +32,7 @@ class Wire:
             rest = rest[os.write(self.descriptor, rest) :]
 
     def receive(self) -> bytes:
-        """The next message. Raises `EOFError` where there will be none."""
+        """Receive the next message. Raises `EOFError` after the last one."""
         (length,) = LENGTH.unpack(self._read(LENGTH.size))
         return self._read(length)
 
