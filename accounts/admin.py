@@ -19,7 +19,7 @@ from rowkeeper.datasources.admin.filters import OwnFilters
 
 from . import tokens
 from .models import ApiToken, App, LoginSession
-from .token_scope import UsesOfToken
+from .token_uses import UsesOfToken
 
 if TYPE_CHECKING:
     _AppAdmin = admin.ModelAdmin[App]

@@ -9,7 +9,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from rowkeeper.datasources.catalog import registry
-from rowkeeper.datasources.catalog.registry import Beside, Source, reference_of
+from rowkeeper.datasources.catalog.registry import Source, SourceJoin, reference_of
 from rowkeeper.datasources.database.connection import connection
 from rowkeeper.datasources.errors import Changed, Malformed
 
@@ -19,21 +19,21 @@ from .errors import CredentialInvalid
 from .identity import ANONYMOUS, Identity
 from .models import ApiToken
 from .providers import api_token, credential_query, django_user, login_session
-from .providers.credential_query import CachedSession, peek
+from .providers.credential_query import CachedCredential, peek
 from .tokens import API_PREFIX, SESSION_PREFIX
 
-_BESIDE = "_rowkeeper_beside"
+_SOURCE_JOIN = "_rowkeeper_beside"
 
 
-def source_beside(request: HttpRequest) -> Beside | None:
+def source_join_of(request: HttpRequest) -> SourceJoin | None:
     """The data source that was read together with the credential, or None."""
-    return request.__dict__.get(_BESIDE)
+    return request.__dict__.get(_SOURCE_JOIN)
 
 
-def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
+def identify(request: HttpRequest, source_join: SourceJoin | None = None) -> Identity:
     """The identity of a request; ANONYMOUS without any credential.
 
-    If `beside` is given, the statement that looks a token up also reads that data source.
+    If `source_join` is given, the statement that looks a token up also reads that data source.
 
     Raises `CredentialInvalid` for a bad credential or for two that stand for different identities,
     and `CsrfMissing` for the site's own session without its CSRF token.
@@ -43,23 +43,23 @@ def identify(request: HttpRequest, beside: Beside | None = None) -> Identity:
     secrets = extract_secrets(request)
     if not secrets:
         return django_user.identity_of(request)
-    first, *others = [_identity_of(secret, beside) for secret in secrets]
+    first, *others = [_identity_of(secret, source_join) for secret in secrets]
     if any(other != first for other in others):
         raise CredentialInvalid("the request holds two credentials of different identities")
     return first
 
 
-def identity_now(request: HttpRequest, beside: Beside | None = None) -> Identity | None:
+def identity_now(request: HttpRequest, source_join: SourceJoin | None = None) -> Identity | None:
     """The identity that the request's credential has now; None if it is no longer valid.
 
-    `beside` is read in the same statement if there is a token. Nothing read earlier is reused.
+    `source_join` is read in the same statement if there is a token. Nothing read earlier is reused.
     """
     if is_forced(request):
         return _forced_identity(request)
     secrets = extract_secrets(request)
     if not secrets:
         return django_user.identity_now(request)
-    first, *others = [_identity_now(secret, beside) for secret in secrets]
+    first, *others = [_identity_now(secret, source_join) for secret in secrets]
     return first if all(other == first for other in others) else None
 
 
@@ -88,19 +88,19 @@ _Locked = tuple[Source | None, Identity | None]
 
 def _locked_on_sqlite(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
     registry.lock(source_id)
-    beside = Beside(source_id, "id")
-    who = identity_now(request, beside)
-    return beside.source if beside.is_read else registry.find(source_id), who
+    source_join = SourceJoin(source_id, "id")
+    who = identity_now(request, source_join)
+    return source_join.source if source_join.is_read else registry.find(source_id), who
 
 
 def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
     """Lock and read in one statement if the request has one token and no other lock is held."""
     secrets = () if is_forced(request) else extract_secrets(request)
     if len(secrets) == 1:
-        beside = Beside(source_id, "id", "NO KEY UPDATE" if alone else "SHARE")
-        who = _identity_now(secrets[0], beside)
-        if beside.is_read:
-            return beside.source, who
+        source_join = SourceJoin(source_id, "id", "NO KEY UPDATE" if alone else "SHARE")
+        who = _identity_now(secrets[0], source_join)
+        if source_join.is_read:
+            return source_join.source, who
     now = registry.locked(source_id, alone)
     # Read after the lock is taken: the credential may end while this request waits for others.
     return now, identity_now(request)
@@ -135,23 +135,23 @@ def _forced_identity(request: HttpRequest) -> Identity:
     return django_user.identity_for(user)
 
 
-def _identity_of(secret: str, beside: Beside | None) -> Identity:
+def _identity_of(secret: str, source_join: SourceJoin | None) -> Identity:
     if secret.startswith(API_PREFIX):
-        return api_token.identity_of(secret, beside)
+        return api_token.identity_of(secret, source_join)
     if secret.startswith(SESSION_PREFIX):
-        return login_session.identity_of(secret, beside)
+        return login_session.identity_of(secret, source_join)
     raise CredentialInvalid("the token is not valid")
 
 
-def _identity_now(secret: str, beside: Beside | None) -> Identity | None:
+def _identity_now(secret: str, source_join: SourceJoin | None) -> Identity | None:
     kind = api_token.KIND if secret.startswith(API_PREFIX) else login_session.KIND
-    return credential_query.identity_now(kind, secret, beside)
+    return credential_query.identity_now(kind, secret, source_join)
 
 
-def _named_in_url(request: Request) -> Beside | None:
+def _named_in_url(request: Request) -> SourceJoin | None:
     """The data source that the URL names; None if it is not valid, which is reported later."""
     text = (request.parser_context or {}).get("kwargs", {}).get("reference")
-    return None if text is None else _beside(request._request, text)
+    return None if text is None else _source_join(request._request, text)
 
 
 def is_by_name(request: HttpRequest) -> bool:
@@ -160,14 +160,14 @@ def is_by_name(request: HttpRequest) -> bool:
     return bool(request.META.get("QUERY_STRING")) and "dsn" in request.GET
 
 
-def _beside(request: HttpRequest, reference: str) -> Beside | None:
+def _source_join(request: HttpRequest, reference: str) -> SourceJoin | None:
     try:
-        return Beside.of(reference_of(reference, is_by_name(request)))
+        return SourceJoin.of(reference_of(reference, is_by_name(request)))
     except Malformed:
         return None
 
 
-def expected_of(request: HttpRequest, reference: str) -> CachedSession | None:
+def expected_of(request: HttpRequest, reference: str) -> CachedCredential | None:
     """The cached session of the request's only token for this data source, or None.
 
     It has not been revalidated yet: the database must confirm that it is still valid.
@@ -178,8 +178,8 @@ def expected_of(request: HttpRequest, reference: str) -> CachedSession | None:
         secrets = extract_secrets(request)
     except CredentialInvalid:
         return None
-    beside = _beside(request, reference) if len(secrets) == 1 else None
-    return None if beside is None else peek(secrets[0], beside)
+    source_join = _source_join(request, reference) if len(secrets) == 1 else None
+    return None if source_join is None else peek(secrets[0], source_join)
 
 
 class RowkeeperAuthentication(BaseAuthentication):
@@ -187,9 +187,9 @@ class RowkeeperAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Identity]:
         """(the Django user whose permissions count, the identity). Raises as `identify` does."""
-        beside = _named_in_url(request)
-        identity = identify(request._request, beside)
-        request._request.__dict__[_BESIDE] = beside
+        source_join = _named_in_url(request)
+        identity = identify(request._request, source_join)
+        request._request.__dict__[_SOURCE_JOIN] = source_join
         return user_behind(identity), identity
 
     def authenticate_header(self, request: Request) -> str:

@@ -137,10 +137,10 @@ def _begin(request: HttpRequest, credentials: dict[str, Any]) -> Attempt:
     try:
         return begin_attempt(f"django {_name_in(credentials)}", client_address(request))
     except TooMany as error:
-        _tell(request, f"Too many failed attempts. Try again {_in(error.retry_after)}.")
+        _report(request, f"Too many failed attempts. Try again {_in(error.retry_after)}.")
         raise PermissionDenied from error
     except Busy as error:
-        _tell(request, "Signing in is not possible at the moment. Try again later.")
+        _report(request, "Signing in is not possible at the moment. Try again later.")
         raise PermissionDenied from error
 
 
@@ -153,7 +153,7 @@ def _name_in(credentials: dict[str, Any]) -> str:
     return ""
 
 
-def _tell(request: HttpRequest, text: str) -> None:
+def _report(request: HttpRequest, text: str) -> None:
     """Show a message on the page, which otherwise says that the password is wrong."""
     # A request of Django REST framework is not an HttpRequest, and has no page.
     with suppress(TypeError):

@@ -19,7 +19,7 @@ from .providers.django_user import SOURCE as DJANGO
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-def told_columns(
+def visible_columns(
     identity: Identity, login: Login, visible: Mapping[str, Any] = NOTHING
 ) -> dict[str, Any]:
     """The columns of their own entry that a signed-in user gets, as `{column: value}`.
@@ -37,7 +37,7 @@ def user_body(
     """`{"id", "email", "fullName", "firstName", "lastName", "type"}` of an identity.
 
     `login` and `visible` are needed for users who signed in against a data source, as in
-    `told_columns`. The identity must not be anonymous.
+    `visible_columns`. The identity must not be anonymous.
     """
     if identity.user is None:
         return _token_body(identity.token_id)
@@ -46,8 +46,8 @@ def user_body(
         return _body(key, identity.user.get("Email"), identity.user, "django")
     if login is None:
         return _body(key, None, NOTHING, "dataSource")
-    told = told_columns(identity, login, visible)
-    return _body(key, told.get(login.email_column), told, "dataSource")
+    columns = visible_columns(identity, login, visible)
+    return _body(key, columns.get(login.email_column), columns, "dataSource")
 
 
 def _token_body(token_id: Any) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def _token_body(token_id: Any) -> dict[str, Any]:
     }
 
 
-def _body(key: Any, email: Any, told: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    first, last = _text(told, "First Name"), _text(told, "Last Name")
-    full = _text(told, "Full Name") or f"{first} {last}".strip() or _text(told, "Name")
+def _body(key: Any, email: Any, columns: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    first, last = _text(columns, "First Name"), _text(columns, "Last Name")
+    full = _text(columns, "Full Name") or f"{first} {last}".strip() or _text(columns, "Name")
     return {
         "id": key,
         "email": email or None,
@@ -75,6 +75,6 @@ def _body(key: Any, email: Any, told: Mapping[str, Any], kind: str) -> dict[str,
     }
 
 
-def _text(told: Mapping[str, Any], column: str) -> str:
-    value = told.get(column)
+def _text(columns: Mapping[str, Any], column: str) -> str:
+    value = columns.get(column)
     return value if isinstance(value, str) else ""

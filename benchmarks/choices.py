@@ -223,7 +223,9 @@ def found_of(case: Case) -> Found | None:
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
     first_rows = None if ask.limit is None or ask.count_only else ask.limit + ask.offset
     place = None if ask.after is None else ask.after.place
-    wanted = store.ScanRequest(source, ask.where, ask.order, first_rows, place=place, beside=True)
+    wanted = store.ScanRequest(
+        source, ask.where, ask.order, first_rows, place=place, is_repeated=True
+    )
     columns = store.entry_text_of(ask.attributes, Projection())
     if ask.count_only:
         columns, tail = Sql("count(*)"), Sql("")

@@ -15,7 +15,7 @@ class RulesConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the signals that validate rules saved one by one, and register uses of tokens."""
-        from rowkeeper.accounts import token_scope
+        from rowkeeper.accounts import token_uses
 
         from .analysis import site_credentials
         from .api import checks as api_checks  # noqa: F401  (registers the system checks)
@@ -24,4 +24,4 @@ class RulesConfig(AppConfig):
 
         rules.connect()
         naming.connect()
-        token_scope.register(site_credentials.uses_of_token)
+        token_uses.register(site_credentials.uses_of_token)

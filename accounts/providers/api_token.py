@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 
 from rowkeeper.datasources.caching import memoize
-from rowkeeper.datasources.catalog.registry import Beside, fields_sql
+from rowkeeper.datasources.catalog.registry import SourceJoin, fields_sql
 from rowkeeper.datasources.database.connection import connection
 
 from ..django_users import lazy_user
@@ -17,13 +17,13 @@ from ..models import ApiToken
 from . import credential_query
 
 
-def identity_of(secret: str, beside: Beside | None = None) -> Identity:
+def identity_of(secret: str, source_join: SourceJoin | None = None) -> Identity:
     """The identity of an API token. Nobody is signed in by it: `user` is None.
 
     Raises `CredentialInvalid` for a token that is unknown, revoked or expired, or whose Django user
     is not active.
     """
-    return credential_query.identity_of(KIND, secret, beside)
+    return credential_query.identity_of(KIND, secret, source_join)
 
 
 def _identity(row: tuple[Any, ...]) -> Identity:

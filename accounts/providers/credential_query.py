@@ -1,6 +1,6 @@
 """Look up a credential in one statement, which can read more in the same round trip.
 
-What the statement found is cached as a `CachedSession`. A later request with the same credential
+What the statement found is cached as a `CachedCredential`. A later request with the same credential
 can be decided by it before the database is queried, and can read its rows in the statement that
 looks the credential up again. The cached session counts only if the identical row comes back, so
 that no permission outlives its credential, not even for one request.
@@ -17,7 +17,7 @@ from django.db import models
 from django.utils import timezone
 
 from rowkeeper.datasources.caching import Cache
-from rowkeeper.datasources.catalog.registry import Beside, Source
+from rowkeeper.datasources.catalog.registry import Source, SourceJoin
 from rowkeeper.datasources.database.connection import database
 from rowkeeper.datasources.sql import Sql
 
@@ -49,8 +49,10 @@ class CredentialType:
     identity: Callable[[tuple[Any, ...]], Identity | None]
     refusal: str
 
-    def row(self, secret_digest: str, beside: Beside | None, also: Sql) -> tuple[Any, ...] | None:
-        """The row of a secret, then the columns of `beside` and of `also`; None if not found."""
+    def row(
+        self, secret_digest: str, source_join: SourceJoin | None, also: Sql
+    ) -> tuple[Any, ...] | None:
+        """The row of a secret, the columns of `source_join` and of `also`; None if not found."""
         now = timezone.now()
         using = database()
         time = using.ops.adapt_datetimefield_value
@@ -58,9 +60,9 @@ class CredentialType:
             cursor.execute(
                 self.sql(
                     using.vendor,
-                    beside.join_sql if beside else "",
+                    source_join.join_sql if source_join else "",
                     also.text,
-                    beside.lock_sql if beside else "",
+                    source_join.lock_sql if source_join else "",
                 ),
                 [
                     # A use is recorded if the last one is older, or in the future because a clock
@@ -68,7 +70,7 @@ class CredentialType:
                     time(now - EVERY),
                     time(now + EVERY),
                     *also.params,
-                    *(beside.params if beside else ()),
+                    *(source_join.params if source_join else ()),
                     secret_digest,
                     time(self.moment(now)),
                 ],
@@ -83,7 +85,7 @@ class CredentialType:
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class CachedSession:
+class CachedCredential:
     """The identity that a credential had when it was last looked up, and its data source.
 
     Compared by object identity, so that caches of derived values can hold it in a
@@ -111,7 +113,7 @@ class CachedSession:
         changed.
         """
         column, reference = self.named
-        found = self.kind.row(self.digest, Beside(reference, column), also)
+        found = self.kind.row(self.digest, SourceJoin(reference, column), also)
         width = len(self.row)
         if found is None or (found[0], *found[2 : width + 1]) != self.row:
             _forget(self.digest, self.named)
@@ -121,41 +123,43 @@ class CachedSession:
 
 
 # By the digest of the secret, and the data source as the request names it.
-_sessions: Cache[tuple[str, tuple[str, int | str]], CachedSession] = Cache("sessions", _KEPT)
+_sessions: Cache[tuple[str, tuple[str, int | str]], CachedCredential] = Cache("sessions", _KEPT)
 NOTHING_ELSE = Sql("")
 
 
-def identity_of(kind: CredentialType, secret: str, beside: Beside | None) -> Identity:
-    """The identity of a secret; `beside` is read in the same statement.
+def identity_of(kind: CredentialType, secret: str, source_join: SourceJoin | None) -> Identity:
+    """The identity of a secret; `source_join` is read in the same statement.
 
     Raises `CredentialInvalid` with the refusal of `kind` if the secret is not valid.
     """
     secret_digest = digest(secret)
-    found = kind.row(secret_digest, beside, NOTHING_ELSE)
+    found = kind.row(secret_digest, source_join, NOTHING_ELSE)
     identity = None if found is None else kind.identity(found)
     if found is None or identity is None:
-        if beside is not None:
+        if source_join is not None:
             # Otherwise a client that lost its access could still have bodies parsed and decided.
-            _forget(secret_digest, (beside.column, beside.reference))
+            _forget(secret_digest, (source_join.column, source_join.reference))
         raise CredentialInvalid(kind.refusal)
     kind.note(found)
-    if beside is not None:
-        beside.take(found[kind.width :])
-        if beside.source is not None:
-            _keep(kind, secret_digest, beside, beside.source, found, identity)
+    if source_join is not None:
+        source_join.take(found[kind.width :])
+        if source_join.source is not None:
+            _keep(kind, secret_digest, source_join, source_join.source, found, identity)
     return identity
 
 
-def identity_now(kind: CredentialType, secret: str, beside: Beside | None) -> Identity | None:
+def identity_now(
+    kind: CredentialType, secret: str, source_join: SourceJoin | None
+) -> Identity | None:
     """The identity that a secret has now, without recording its use; None if it is not valid.
 
     With `beside.lock`, also None if another transaction has locked the data source.
     """
-    found = kind.row(digest(secret), beside, NOTHING_ELSE)
+    found = kind.row(digest(secret), source_join, NOTHING_ELSE)
     if found is None:
         return None
-    if beside is not None:
-        beside.take(found[kind.width :])
+    if source_join is not None:
+        source_join.take(found[kind.width :])
     return kind.identity(found)
 
 
@@ -166,12 +170,12 @@ def _forget(secret_digest: str, named: tuple[str, int | str]) -> None:
 def _keep(
     kind: CredentialType,
     secret_digest: str,
-    beside: Beside,
+    source_join: SourceJoin,
     source: Source,
     found: tuple[Any, ...],
     identity: Identity,
 ) -> None:
-    named = (beside.column, beside.reference)
+    named = (source_join.column, source_join.reference)
     own = (found[0], *found[2 : kind.width])
     if sum(len(value) for value in own if value.__class__ is str) > _MAX_ROW:
         _forget(secret_digest, named)
@@ -184,10 +188,10 @@ def _keep(
     if kept is not None and (kept.row, kept.identity, kept.source) == (state, identity, source):
         # Keep the same object, so that values derived from it stay cached.
         return
-    session = CachedSession(kind, secret_digest, named, state, identity, source)
+    session = CachedCredential(kind, secret_digest, named, state, identity, source)
     _sessions.put((secret_digest, named), session)
 
 
-def peek(secret: str, beside: Beside) -> CachedSession | None:
+def peek(secret: str, source_join: SourceJoin) -> CachedCredential | None:
     """The cached session of this secret and this data source, not yet revalidated; or None."""
-    return _sessions.get((digest(secret), (beside.column, beside.reference)))
+    return _sessions.get((digest(secret), (source_join.column, source_join.reference)))

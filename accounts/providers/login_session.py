@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rowkeeper.datasources.caching import memoize
-from rowkeeper.datasources.catalog.registry import Beside, fields_sql
+from rowkeeper.datasources.catalog.registry import SourceJoin, fields_sql
 from rowkeeper.datasources.conf import setting
 from rowkeeper.datasources.database.connection import connection
 from rowkeeper.datasources.definition import Login, login_of, secret_columns
@@ -27,14 +27,14 @@ from ..models import LoginSession
 from . import credential_query
 
 
-def identity_of(secret: str, beside: Beside | None = None) -> Identity:
-    """The identity of a session token; `beside` is read in the same statement.
+def identity_of(secret: str, source_join: SourceJoin | None = None) -> Identity:
+    """The identity of a session token; `source_join` is read in the same statement.
 
     Raises `CredentialInvalid` if the session has ended or been idle for too long, its data source
     is no longer a sign-in data source, or its entry is gone or has another email or password than
     at sign-in.
     """
-    return credential_query.identity_of(KIND, secret, beside)
+    return credential_query.identity_of(KIND, secret, source_join)
 
 
 def _oldest(now: datetime) -> datetime:

@@ -32,7 +32,7 @@ from ..models import DataSource, is_name_taken
 from ..permissions.rights import SEEING, having, may, may_see
 from ..values.format import pretty
 from .forms import FIELDS, WRITTEN, DataSourceForm
-from .indexes import indexes_told
+from .indexes import index_states
 from .sharing import SharingPage
 from .transfer import TransferPages
 
@@ -173,7 +173,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
     @admin.display(description="state")
     def indexes_shown(self, obj: DataSource) -> SafeString:
         """Return the state of each index, and advice from recent queries."""
-        return indexes_told(obj)
+        return index_states(obj)
 
     @admin.display(description="definition")
     def definition_shown(self, obj: DataSource) -> SafeString:
@@ -238,18 +238,18 @@ class DataSourceAdmin(TransferPages, SharingPage):
         self, objs: Iterable[DataSource], request: HttpRequest
     ) -> tuple[list[Any], dict[Any, int], set[Any], list[Any]]:
         """Count the objects to delete; Django would read and list every entry."""
-        doomed = list(objs)
-        entries = store.counts([obj.pk for obj in doomed])
+        selected = list(objs)
+        entries = store.counts([obj.pk for obj in selected])
         lines: list[Any] = []
-        for obj in doomed:
+        for obj in selected:
             lines.append(format_html("Data source: {}", obj.name))
             lines.append([self.goes_along(obj, entries.get(obj.pk, 0))])
         lacking = {
             str(self.opts.verbose_name)
-            for obj in doomed
+            for obj in selected
             if not self.has_delete_permission(request, obj)
         }
-        counted = {"data sources": len(doomed), "entries": sum(entries.values())}
+        counted = {"data sources": len(selected), "entries": sum(entries.values())}
         return lines, counted, lacking, []
 
     def goes_along(self, obj: DataSource, entries: int) -> str:

@@ -112,10 +112,10 @@ class EntryPages(GuardedPages):
             words = outside_transactions(
                 lambda: self._written(request, obj, entry, form), allow=any_number
             )
-        except Unconfirmed as asked:
+        except Unconfirmed as parameters:
             # The transaction has ended, so nobody waits while names are compared.
-            more = guesses(asked.columns, form.cleaned_data["row"])
-            form.question = replace(asked.question, lines=(*asked.question.lines, *more))
+            more = guesses(parameters.columns, form.cleaned_data["row"])
+            form.question = replace(parameters.question, lines=(*parameters.question.lines, *more))
             form.add_error("row", NOTHING_SAVED)
             return False
         except Failure as error:
@@ -142,8 +142,8 @@ class EntryPages(GuardedPages):
     def entries_delete_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
         """Ask for confirmation to delete the entries named by `entry`; on POST, delete them."""
         obj = self.own_source(request, source_id, "change")
-        asked = request.POST if request.method == "POST" else request.GET
-        chosen = [int(text) for text in asked.getlist("entry") if _is_id(text)]
+        parameters = request.POST if request.method == "POST" else request.GET
+        chosen = [int(text) for text in parameters.getlist("entry") if _is_id(text)]
         back = reverse(self.url_name("entries"), args=[obj.pk])
         if not chosen:
             messages.warning(request, "Choose at least one entry first.")

@@ -47,15 +47,15 @@ class Line:
 class EntryList:
     """A page of the table, as a query string requests it."""
 
-    def __init__(self, source: Source, asked: Mapping[str, str]) -> None:
+    def __init__(self, source: Source, parameters: Mapping[str, str]) -> None:
         self.source = source
-        self.search = asked.get("q", "").strip()[:MAX_SEARCH]
+        self.search = parameters.get("q", "").strip()[:MAX_SEARCH]
         self.columns = [name for name in source.columns if name not in source.secret]
-        self.every_column = asked.get("columns") == "all"
-        self.order = _order(asked.get("o", ""), self.columns)
+        self.every_column = parameters.get("columns") == "all"
+        self.order = _order(parameters.get("o", ""), self.columns)
         where = self._where()
         pages = Paginator(range(store.count(source, where)), PER_PAGE)
-        self.page: Page[int] = pages.get_page(asked.get("p"))
+        self.page: Page[int] = pages.get_page(parameters.get("p"))
         self.total = pages.count
         self.numbers = list(pages.get_elided_page_range(self.page.number))
         entries = store.admin_page(
@@ -76,13 +76,13 @@ class EntryList:
 
     def address(self, **changes: Any) -> str:
         """Return the query string of this page with changes; None removes a parameter."""
-        asked: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "q": self.search or None,
             "o": self.written_order or None,
             "columns": "all" if self.every_column else None,
             **changes,
         }
-        kept = {key: value for key, value in asked.items() if value is not None}
+        kept = {key: value for key, value in parameters.items() if value is not None}
         return f"?{urlencode(kept)}"
 
     @property

@@ -11,7 +11,7 @@ from ..indexes.status import statuses
 from ..models import DataSource
 
 
-def indexes_told(source: DataSource) -> SafeString:
+def index_states(source: DataSource) -> SafeString:
     """Return a list of the marked columns with their states, and a list of useful indexes."""
     return format_html("{}{}", _states(source), _advice(source))
 

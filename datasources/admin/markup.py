@@ -14,6 +14,6 @@ def code_spans(text: str) -> SafeString:
     # A backquote without a partner is shown as a backquote.
     if len(parts) % 2:
         parts[-1:], last = [], f"{parts[-1]}`{last}"
-    told = [(_CODE if at % 2 else _WORDS, part) for at, part in enumerate([*parts, last])]
-    made = [(format_html(form, part),) for form, part in told if part]
+    marked = [(_CODE if at % 2 else _WORDS, part) for at, part in enumerate([*parts, last])]
+    made = [(format_html(form, part),) for form, part in marked if part]
     return format_html_join("", "{}", made)

@@ -171,8 +171,8 @@ class TransferPages(GuardedPages):
             return JsonResponse({})
 
     def _upload(self, request: HttpRequest, obj: DataSource) -> Upload:
-        asked = request.POST if request.method == "POST" else request.GET
-        return uploads.find(asked.get("upload", ""), request.user.pk, obj.pk)
+        parameters = request.POST if request.method == "POST" else request.GET
+        return uploads.find(parameters.get("upload", ""), request.user.pk, obj.pk)
 
     def _preview_address(self, obj: DataSource, upload: Upload) -> str:
         address = reverse(self.url_name("import_preview"), args=[obj.pk])

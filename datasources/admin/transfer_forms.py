@@ -81,14 +81,14 @@ class ImportForm(forms.Form):
 
     def job_fields(self) -> dict[str, Any]:
         """Return what to do with the file, in the form that is stored with it."""
-        told = self.cleaned_data
-        key = told["key"] or None
+        cleaned = self.cleaned_data
+        key = cleaned["key"] or None
         reading = Reading(
-            delimiter=told["delimiter"] or None,
-            recognise=told["recognise"],
-            text_columns=frozenset(told["text_columns"]),
+            delimiter=cleaned["delimiter"] or None,
+            recognise=cleaned["recognise"],
+            text_columns=frozenset(cleaned["text_columns"]),
         )
-        return job_fields(told["mode"], None if told["mode"] == "append" else key, reading)
+        return job_fields(cleaned["mode"], None if cleaned["mode"] == "append" else key, reading)
 
 
 class ExportForm(forms.Form):

@@ -87,18 +87,18 @@ def takes_too_long(encoded: str) -> bool:
         return False
 
 
-def _work(hasher: BasePasswordHasher, told: dict[str, Any]) -> float:
+def _work(hasher: BasePasswordHasher, decoded: dict[str, Any]) -> float:
     """Return how many times the work of a new hash this one takes."""
     rounds = getattr(hasher, "rounds", None)
     if rounds is not None:
         # The work of bcrypt doubles with each round.
-        doubled: int = told.get("work_factor", rounds) - rounds
+        doubled: int = decoded.get("work_factor", rounds) - rounds
         return float(2.0**doubled)
     work = 1.0
     for name in _WORK:
         usual = getattr(hasher, name, None)
-        if usual and name in told:
-            work *= told[name] / usual
+        if usual and name in decoded:
+            work *= decoded[name] / usual
     return work
 
 

@@ -59,7 +59,7 @@ def reference_of(text: str, name: bool = False) -> int | str:
 
 def find(reference: int | str) -> Source | None:
     """Return the data source with an id or a name, by one query; None if there is none."""
-    wanted = Beside.of(reference)
+    wanted = SourceJoin.of(reference)
     if wanted is None:
         return None
     with connection.cursor() as cursor:
@@ -80,7 +80,7 @@ def fields_sql() -> str:
 
 
 @dataclass(slots=True)
-class Beside:
+class SourceJoin:
     """The data source that a request names, for code that reads something else first.
 
     Both are read in the same statement, which saves a request one of three round trips.
@@ -96,7 +96,7 @@ class Beside:
     source: Source | None = None
 
     @classmethod
-    def of(cls, reference: int | str) -> Beside | None:
+    def of(cls, reference: int | str) -> SourceJoin | None:
         """Return an object for a reference; None for an id that no data source can have."""
         if isinstance(reference, int):
             return cls(reference, "id") if 0 < reference <= MAX_INTEGER else None
@@ -171,9 +171,9 @@ def _source(row: tuple[Any, ...]) -> Source:
 def _indexed(source_id: int, indexes: dict[str, dict[str, Any]]) -> dict[str, Keys]:
     """Return those of the indexes that can be used."""
     return {
-        column: keys_of(connection.vendor, source_id, column, bool(told.get("pieces")))
-        for column, told in indexes.items()
-        if told["state"] == READY
+        column: keys_of(connection.vendor, source_id, column, bool(index.get("pieces")))
+        for column, index in indexes.items()
+        if index["state"] == READY
     }
 
 

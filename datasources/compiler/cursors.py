@@ -67,16 +67,18 @@ def behind_sql(dialect: Dialect, order: Sequence[OrderTerm], place: Place) -> Sq
     It says `+id` for `id`, because SQLite would otherwise choose the index of ids, and read every
     row behind the place, although few of them match.
     """
-    ways, alike = [], Sql("1=1")
+    alternatives, alike = [], Sql("1=1")
     for term, value in zip(order, place, strict=False):
         sign = "<" if term.descending else ">"
         beyond, level = (_by_column if term.is_column else _by_field)(dialect, term, value, sign)
-        ways.append(_both(alike, beyond))
+        alternatives.append(_both(alike, beyond))
         alike = _both(alike, level)
-    ways.append(_both(alike, Sql("+id>%s", (place[-1],))))
+    alternatives.append(_both(alike, Sql("+id>%s", (place[-1],))))
     # Flat, because SQLite's parser limits nesting.
-    text = " OR ".join(way.text for way in ways)
-    return Sql(f"({text})", tuple(param for way in ways for param in way.params))
+    text = " OR ".join(alternative.text for alternative in alternatives)
+    return Sql(
+        f"({text})", tuple(param for alternative in alternatives for param in alternative.params)
+    )
 
 
 def _both(one: Sql, other: Sql) -> Sql:

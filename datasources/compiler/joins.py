@@ -110,8 +110,8 @@ def _lists(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
     )
 
 
-def _of_lists(values: Values, on: Sequence[Pair], told: str) -> Sql:
-    """Return the matches of `w` with rows of `l`, which have several lists: (`told` of `w`, id).
+def _of_lists(values: Values, on: Sequence[Pair], head: str) -> Sql:
+    """Return the matches of `w` with rows of `l`, which have several lists: (`head` of `w`, id).
 
     Each column is matched separately, because two lists in a row of one megabyte have ten billion
     pairs of members.
@@ -121,7 +121,7 @@ def _of_lists(values: Values, on: Sequence[Pair], told: str) -> Sql:
         leaves = values.leaves("l.data", pair.right, "t")
         parts.append(
             Sql(
-                f"SELECT {told},l.found FROM l,{leaves.text},w "
+                f"SELECT {head},l.found FROM l,{leaves.text},w "
                 f"WHERE {values.key(values.leaf('t'))}=w.k{at}",
                 leaves.params,
             )

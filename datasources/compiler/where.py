@@ -65,10 +65,10 @@ def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
     found = _sql(node, dialect, source is None, "data", 0)
     if source is None:
         return found
-    sought = containment_sql(node, source)
+    contained = containment_sql(node, source)
     # If the index answers the whole where, its recheck has tested the row already.
     rest = f"(NOT nested OR {found.text})" if is_wholly_indexable(node) else found.text
-    return Sql(f"{sought.text} AND {rest}", (*sought.params, *found.params))
+    return Sql(f"{contained.text} AND {rest}", (*contained.params, *found.params))
 
 
 def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:

@@ -47,7 +47,7 @@ def build(source_id: int, again: bool = False) -> None:
     """
     with _alone():
         _drop_what_nobody_wants()
-        _mend_others()
+        _repair_others()
         source = DataSource.objects.filter(pk=source_id).first()
         if source is None:
             return
@@ -84,12 +84,12 @@ def build_later(source_id: int) -> None:
     """Build the indexes of a data source in the background, after the transaction commits."""
     if setting("INDEXES_ON_SAVE") and not setting("POOLER"):
         thread = threading.Thread(
-            target=_build_beside, args=(source_id,), name=BUILDER, daemon=True
+            target=_build_in_background, args=(source_id,), name=BUILDER, daemon=True
         )
         transaction.on_commit(thread.start, using=alias())
 
 
-def _build_beside(source_id: int) -> None:
+def _build_in_background(source_id: int) -> None:
     try:
         build_in_turn(source_id, _PATIENCE)
     except BuilderAtWork:
@@ -134,7 +134,7 @@ def invalid() -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _mend_others() -> None:
+def _repair_others() -> None:
     """Repair the `invalid` indexes that are not those of marked columns.
 
     An index that `REINDEX CONCURRENTLY` left behind has the suffix `_ccnew` or `_ccold`, and the
@@ -144,7 +144,7 @@ def _mend_others() -> None:
         if re.search(r"_cc(new|old)\d*$", name):
             _drop(name)
         elif not name.startswith(NAMES):
-            _run(f"REINDEX INDEX{_beside()} {connection.ops.quote_name(name)}")
+            _run(f"REINDEX INDEX{_in_background()} {connection.ops.quote_name(name)}")
 
 
 def drop_all() -> None:
@@ -235,7 +235,7 @@ def _forget_unmarked(source: DataSource) -> None:
 
 def _make(source_id: int, column: str) -> bool:
     """Build the indexes of one column; return whether that succeeded."""
-    _told(source_id, column, {"state": BUILDING})
+    _set_state(source_id, column, {"state": BUILDING})
     try:
         pieces = _has_pieces()
         keys = keys_of(connection.vendor, source_id, column, pieces)
@@ -244,9 +244,9 @@ def _make(source_id: int, column: str) -> bool:
             _run(text)
     except DatabaseError as error:
         _log.warning("index of `%s` in data source %s: %s", column, source_id, error)
-        _told(source_id, column, {"state": FAILED, "problem": str(error).split("\n")[0]})
+        _set_state(source_id, column, {"state": FAILED, "problem": str(error).split("\n")[0]})
         return False
-    _told(source_id, column, {"state": READY, "pieces": pieces})
+    _set_state(source_id, column, {"state": READY, "pieces": pieces})
     return True
 
 
@@ -261,7 +261,7 @@ def _has_pieces() -> bool:
 
 def _statements(keys: Keys) -> Iterator[tuple[str, str]]:
     """Yield (name, statement) for each index of a column."""
-    make, on = f"CREATE INDEX{_beside()}", f"ON {TABLE}"
+    make, on = f"CREATE INDEX{_in_background()}", f"ON {TABLE}"
     name, only = name_of(keys.source_id, keys.column), f"WHERE {keys.of_source()}"
     columns = f"{keys.leading}{keys.first},{keys.second},id"
     yield name, f"{make} {name} {on} ({columns}) {only}"
@@ -271,7 +271,7 @@ def _statements(keys: Keys) -> Iterator[tuple[str, str]]:
         yield name, f"{make} {name} {on} USING gin ({keys.pieces} gin_trgm_ops) {only} AND {texts}"
 
 
-def _beside() -> str:
+def _in_background() -> str:
     """Return `CONCURRENTLY`, except in a transaction, where PostgreSQL does not allow it."""
     if connection.vendor != "postgresql":
         return ""
@@ -282,7 +282,7 @@ def _beside() -> str:
 
 
 def _drop(name: str) -> None:
-    _run(f"DROP INDEX{_beside()} IF EXISTS {connection.ops.quote_name(name)}")
+    _run(f"DROP INDEX{_in_background()} IF EXISTS {connection.ops.quote_name(name)}")
 
 
 def _run(text: str) -> None:
@@ -291,11 +291,11 @@ def _run(text: str) -> None:
         cursor.execute(text.replace("%%", "%"))
 
 
-def _told(source_id: int, column: str, told: dict[str, Any]) -> None:
+def _set_state(source_id: int, column: str, index: dict[str, Any]) -> None:
     """Store the state of a column's index, if the column is still marked."""
     _change(
         source_id,
-        lambda indexes, marked: {**indexes, **({column: told} if column in marked else {})},
+        lambda indexes, marked: {**indexes, **({column: index} if column in marked else {})},
     )
 
 

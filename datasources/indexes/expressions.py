@@ -40,7 +40,7 @@ class Keys:
     # Conditions for rows whose value is not in the keys (lists, objects, very long texts), and for
     # all others.
     rest: str
-    told: str
+    keyed: str
     # Columns of the index before the keys.
     leading: str
     _dialect: _Dialect
@@ -67,7 +67,7 @@ class Keys:
         """Return the condition for the single value of a range, and the order of its rows by id."""
         return self._dialect.point(self, span, descending)
 
-    def beside(self, span: KeyRange) -> str:
+    def unkeyed(self, span: KeyRange) -> str:
         """Return the condition for rows outside `within` that may still match."""
         return self._dialect.texts_and_rest(self) if span.texts else self.rest
 
@@ -257,8 +257,8 @@ class _PostgreSQL:
         else:
             place = f"{_TEXT}" if sign == ">" else _TRUE
             sign += "="
-        told = f" AND {keys.told}" if sign[0] == ">" else ""
-        return Sql(f"{keys.first}{sign}{place}{told}")
+        keyed = f" AND {keys.keyed}" if sign[0] == ">" else ""
+        return Sql(f"{keys.first}{sign}{place}{keyed}")
 
     def _place(self, value: Any) -> str:
         if value is None:
@@ -286,8 +286,8 @@ def _sqlite_keys(source_id: int, column: str) -> Keys:
         f"WHEN 'real' THEN rowkeeper_real(data->{path}) "
         f"WHEN 'text' THEN json_extract(data,{path}) ELSE 0 END)"
     )
-    rest, told = f"{first}=5", f"{first}<5"
-    return Keys(column, source_id, first, second, "", rest, told, "data_source_id,", _SQLite())
+    rest, keyed = f"{first}=5", f"{first}<5"
+    return Keys(column, source_id, first, second, "", rest, keyed, "data_source_id,", _SQLite())
 
 
 class _SQLite:
@@ -317,8 +317,8 @@ class _SQLite:
         return Sql(f"{keys.first}={rank} AND {keys.second}{sign}=%s", (value,))
 
     def beyond(self, keys: Keys, value: Any, sign: str) -> Sql:
-        told = f" AND {keys.told}" if sign == ">" else ""
-        return Sql(f"{keys.first}{sign}{_rank(value)}{told}")
+        keyed = f" AND {keys.keyed}" if sign == ">" else ""
+        return Sql(f"{keys.first}{sign}{_rank(value)}{keyed}")
 
 
 def _rank(value: Any) -> int:

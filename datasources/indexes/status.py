@@ -34,8 +34,8 @@ def statuses(source: DataSource) -> list[Status]:
 
 
 def _status(source: DataSource, column: str, there: dict[str, bool], at_work: bool) -> Status:
-    told = source.indexes.get(column, {})
-    state = told.get("state", WANTED)
+    index = source.indexes.get(column, {})
+    state = index.get("state", WANTED)
     usable = there.get(name_of(source.pk, column), False)
     if state == BUILDING and not at_work:
         return Status(column, FAILED, "the work was interrupted")
@@ -43,7 +43,7 @@ def _status(source: DataSource, column: str, there: dict[str, bool], at_work: bo
         return Status(column, FAILED, "the database has no such index any more")
     if state == READY:
         return Status(column, READY, "", _size(source.pk, column))
-    return Status(column, state, told.get("problem", ""))
+    return Status(column, state, index.get("problem", ""))
 
 
 def _size(source_id: int, column: str) -> int | None:

@@ -166,16 +166,16 @@ def _pairs(value: Any, ours: Container[str], theirs: Container[str]) -> tuple[Pa
 
 
 def _kind(value: dict[str, Any]) -> Kind:
-    asked: list[Kind] = []
+    kinds: list[Kind] = []
     if parse_bool(value, "has"):
-        asked.append("has")
+        kinds.append("has")
     if parse_bool(value, "count"):
-        asked.append("count")
+        kinds.append("count")
     if value.get("sum") is not None:
-        asked.append("sum")
-    if len(asked) > 1:
+        kinds.append("sum")
+    if len(kinds) > 1:
         raise Malformed("`has`, `count` and `sum`: one of them")
-    return asked[0] if asked else "entries"
+    return kinds[0] if kinds else "entries"
 
 
 def _sum(value: Any, theirs: Container[str]) -> str:

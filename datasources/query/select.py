@@ -128,7 +128,7 @@ def parse_query(
         if body.get("where") is None:
             raise Malformed("a delete by query needs `where`; {} means every entry")
         for key in _SELECT_ONLY:
-            if is_asked(body, key):
+            if is_given(body, key):
                 raise Malformed(f"`{key}` is for a select, not for a delete")
         # These change nothing about a delete, but still have to be well-formed.
         parse_order(body.get("order"), columns)
@@ -138,7 +138,7 @@ def parse_query(
     if kind != "select":
         raise Malformed(f'`type` is "select" or "delete", not `{printable(kind)}`')
     order = parse_order(body.get("order"), columns)
-    ask = Select(
+    query = Select(
         where=parse_where(body.get("where"), columns, budget=budget),
         order=order,
         attributes=parse_attributes(body.get("attributes"), columns),
@@ -152,14 +152,14 @@ def parse_query(
         after=parse_after(body.get("after"), order),
         written=body.get("where"),
     )
-    if ask.aggregate is not None:
-        _refuse_beside(body, "aggregate", ("order", "attributes", "distinct", "join", "after"))
-    if ask.distinct:
-        _refuse_beside(body, "distinct", ("join", "after"))
-        _check_distinct(ask)
-    if ask.after is not None and ask.offset:
-        _refuse_beside(body, "after", ("offset",))
-    return ask
+    if query.aggregate is not None:
+        _refuse_with(body, "aggregate", ("order", "attributes", "distinct", "join", "after"))
+    if query.distinct:
+        _refuse_with(body, "distinct", ("join", "after"))
+        _check_distinct(query)
+    if query.after is not None and query.offset:
+        _refuse_with(body, "after", ("offset",))
+    return query
 
 
 def _aggregate(body: dict[str, Any], columns: Container[str]) -> Pipeline | None:
@@ -189,28 +189,28 @@ def parse_views(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((place, name) for name, place in places.items())
 
 
-def is_asked(body: dict[str, Any], key: str) -> bool:
+def is_given(body: dict[str, Any], key: str) -> bool:
     """Whether a key has any value except null and false, valid or not."""
     return body.get(key) is not None and body[key] is not False
 
 
-def _refuse_beside(body: dict[str, Any], what: str, others: tuple[str, ...]) -> None:
+def _refuse_with(body: dict[str, Any], what: str, others: tuple[str, ...]) -> None:
     for key in others:
-        if is_asked(body, key):
+        if is_given(body, key):
             raise Malformed(f"`{key}` cannot stand beside `{what}`")
 
 
-def _check_distinct(ask: Select) -> None:
+def _check_distinct(query: Select) -> None:
     """Check that `distinct` has columns and nothing else. Raises `Malformed`."""
-    columns = ask.attributes.columns
-    if not columns or ask.attributes.named_fields:
+    columns = query.attributes.columns
+    if not columns or query.attributes.named_fields:
         raise Malformed("`distinct` needs `attributes` with at least one column, and no others")
     if len(columns) > MAX_DISTINCT:
         raise Malformed(f"`distinct` takes at most {MAX_DISTINCT} columns")
     # Each combination has the names of all columns, also of those that no row has.
     if given_by(columns) > MAX_GIVEN:
         raise Malformed(f"`distinct` takes columns whose names have {MAX_GIVEN} characters at most")
-    for at, term in enumerate(ask.order):
+    for at, term in enumerate(query.order):
         if not term.is_column or term.name not in columns:
             raise Malformed(f"`order[{at}]`: with `distinct` it is one of the `attributes`")
 

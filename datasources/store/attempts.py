@@ -50,12 +50,12 @@ def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
     return min(rows, ALL)
 
 
-def expected(ask: ScanRequest) -> int:
+def expected(request: ScanRequest) -> int:
     """Return the number of the attempt to begin with; -1 is the walk before the first lookup."""
-    least = _least(ask.first or 0) - _is_common(ask)
+    least = _least(request.first or 0) - _is_common(request)
     if not statistics.attempts:
         return least
-    found = statistics.attempts.get(_key(ask))
+    found = statistics.attempts.get(_key(request))
     if found is None:
         return least
     attempt, is_due = found
@@ -77,7 +77,7 @@ def is_complete(rows: Scan, found: int, wanted: int | None, note: int | None) ->
     found; of a walk, `ENDED` if it has passed every row, and otherwise, if it has several parts,
     the value of `part` in the last row.
     """
-    if rows.ask is None:
+    if rows.request is None:
         return True
     if rows.hits is not None:
         assert note is not None
@@ -90,18 +90,18 @@ def is_still_expected(rows: Scan) -> bool:
     """Whether a scan that was planned earlier would be planned the same way now."""
     if rows.chosen is not None and not is_still_chosen(*rows.chosen):
         return False
-    return rows.ask is None or expected(rows.ask) == rows.attempt
+    return rows.request is None or expected(rows.request) == rows.attempt
 
 
 def remember(rows: Scan, complete: bool, note: int | None) -> None:
     """Record the outcome of an attempt, so that later reads of the same where begin with it."""
-    if rows.ask is None:
+    if rows.request is None:
         return
     attempt = rows.attempt
     if not complete:
         if rows.is_unbounded:
-            statistics.common.put(_columns_of(rows.ask), True)
-        statistics.attempts.put(_key(rows.ask), attempt + 1)
+            statistics.common.put(_columns_of(rows.request), True)
+        statistics.attempts.put(_key(rows.request), attempt + 1)
         return
     if rows.hits is not None and note is not None:
         while attempt and note <= bound(attempt - 2):
@@ -109,9 +109,9 @@ def remember(rows: Scan, complete: bool, note: int | None) -> None:
     if attempt == 0 and not statistics.attempts and not statistics.common:
         # The usual case: nothing is recorded for any where, and there is nothing to record.
         return
-    key = _key(rows.ask)
+    key = _key(rows.request)
     known = statistics.attempts.get(key) if statistics.attempts else None
-    if attempt == 0 and not _is_still_common(rows.ask, known is not None and known[0] > 0):
+    if attempt == 0 and not _is_still_common(rows.request, known is not None and known[0] > 0):
         if known is not None:
             statistics.attempts.drop(key)
     elif known is None or known[0] != attempt:
@@ -120,22 +120,22 @@ def remember(rows: Scan, complete: bool, note: int | None) -> None:
         statistics.attempts.use(key)
 
 
-def _is_common(ask: ScanRequest) -> bool:
+def _is_common(request: ScanRequest) -> bool:
     """Whether an earlier lookup by these columns found too many rows."""
     if not statistics.common:
         return False
-    found = statistics.common.get(_columns_of(ask))
+    found = statistics.common.get(_columns_of(request))
     return found is not None and not found[1]
 
 
-def _is_still_common(ask: ScanRequest, had_too_many: bool) -> bool:
+def _is_still_common(request: ScanRequest, had_too_many: bool) -> bool:
     """Whether `_is_common` still holds, after a lookup that found few rows.
 
     `had_too_many`: an earlier lookup of the same where found too many.
     """
-    if not _is_common(ask):
+    if not _is_common(request):
         return False
-    columns = _columns_of(ask)
+    columns = _columns_of(request)
     if had_too_many:
         statistics.common.drop(columns)
         return False
@@ -143,14 +143,16 @@ def _is_still_common(ask: ScanRequest, had_too_many: bool) -> bool:
     return True
 
 
-def _columns_of(ask: ScanRequest) -> statistics.Key:
+def _columns_of(request: ScanRequest) -> statistics.Key:
     """Return a key of the operators and columns of a where, without the values."""
     items = [
         (item.op, *item.path) if isinstance(item, Field) else (type(item).__name__,)
-        for item in conjuncts(ask.where)
+        for item in conjuncts(request.where)
     ]
-    return (ask.source.id, *sorted(items), tuple(ask.order[:1]), ask.place is not None)
+    return (request.source.id, *sorted(items), tuple(request.order[:1]), request.place is not None)
 
 
-def _key(ask: ScanRequest) -> statistics.Key:
-    return statistics.key_of(ask.source, ask.where, ask.order, ask.place is not None)
+def _key(request: ScanRequest) -> statistics.Key:
+    return statistics.key_of(
+        request.source, request.where, request.order, request.place is not None
+    )

@@ -25,25 +25,25 @@ def supports_embedding() -> bool:
 
 
 def embedded_sql(
-    source: Source, ask: Select, where: Node, shown: Projection
+    source: Source, query: Select, where: Node, shown: Projection
 ) -> tuple[Sql, Scan] | None:
     """Return SQL for the entries that `select` gives, as one text of PostgreSQL: `number:entries`.
 
     `parse_embedded` reads it. The number is the count of `hits` if the scan has them, and otherwise
     the count of the entries. Returns None for selects that need a statement of their own.
     """
-    if not supports_embedding() or not _is_plain(ask):
+    if not supports_embedding() or not _is_plain(query):
         return None
-    limit = _limit(ask)
-    first = min(limit + ask.offset, MAX_INTEGER)
-    rows = plan_scan(ScanRequest(source, where, ask.order, first, asks_anew=True))
+    limit = _limit(query)
+    first = min(limit + query.offset, MAX_INTEGER)
+    rows = plan_scan(ScanRequest(source, where, query.order, first, can_retry=True))
     if rows.has_parts:
         return None
-    text = entry_text_of(ask.attributes, shown)
-    order = order_sql(dialect(), ask.order)
+    text = entry_text_of(query.attributes, shown)
+    order = order_sql(dialect(), query.order)
     # An array keeps the order of its subquery; an aggregate need not.
     found = f"ARRAY(SELECT {text.text} FROM {rows.sql.text}{order.text} LIMIT %s OFFSET %s)"
-    params = (*text.params, *rows.sql.params, *order.params, limit, ask.offset)
+    params = (*text.params, *rows.sql.params, *order.params, limit, query.offset)
     if rows.hits is not None:
         opening = rows.opening
         found = (
@@ -56,11 +56,11 @@ def embedded_sql(
         number = f"CASE WHEN cardinality(a)<%s AND NOT {on.text} THEN {ENDED} ELSE {number} END"
         params = (limit, *on.params, *params)
     # Without the OFFSET, the planner inlines the array in both places and builds it twice.
-    told = f"SELECT {number}||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
-    return Sql(f"({told} AS found)", params), rows
+    counted = f"SELECT {number}||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
+    return Sql(f"({counted} AS found)", params), rows
 
 
-def parse_embedded(text: str, source: Source, ask: Select, rows: Scan) -> str | None:
+def parse_embedded(text: str, source: Source, query: Select, rows: Scan) -> str | None:
     """Return the entries as the inside of a JSON list, or None if they have to be read again.
 
     That is so if there are more than `EMBED_LIMIT`, or if the attempt has failed. Records the
@@ -68,23 +68,23 @@ def parse_embedded(text: str, source: Source, ask: Select, rows: Scan) -> str | 
     """
     number, _, entries = text.partition(":")
     found = int(number)
-    complete = is_complete(rows, found, _limit(ask), found)
+    complete = is_complete(rows, found, _limit(query), found)
     remember(rows, complete, found)
-    told = found if rows.hits is None else found - ask.offset
-    if not complete or (ask.limit is None and told > EMBED_LIMIT):
+    counted = found if rows.hits is None else found - query.offset
+    if not complete or (query.limit is None and counted > EMBED_LIMIT):
         return None
     advice.record(source.id, rows.wants)
     return restore_numbers([f"[{entries}]"])[0][1:-1]
 
 
-def _limit(ask: Select) -> int:
+def _limit(query: Select) -> int:
     """Return how many entries to read; without a limit, one more than `EMBED_LIMIT`."""
-    return EMBED_LIMIT + 1 if ask.limit is None else ask.limit
+    return EMBED_LIMIT + 1 if query.limit is None else query.limit
 
 
-def _is_plain(ask: Select) -> bool:
+def _is_plain(query: Select) -> bool:
     """Whether the request is for a few entries and nothing else."""
-    if (ask.limit is not None and ask.limit > EMBED_LIMIT) or ask.offset > DEEP:
+    if (query.limit is not None and query.limit > EMBED_LIMIT) or query.offset > DEEP:
         return False
-    beside = ask.count_only or ask.with_total or ask.distinct or ask.aggregate is not None
-    return not beside and ask.after is None
+    extra = query.count_only or query.with_total or query.distinct or query.aggregate is not None
+    return not extra and query.after is None

@@ -54,18 +54,18 @@ class Page:
 # -- distinct and aggregate
 
 
-def select_aggregate(source: Source, ask: Select, where: Node, shown: Projection) -> store.Found:
+def select_aggregate(source: Source, query: Select, where: Node, shown: Projection) -> store.Found:
     """Return the distinct combinations, or the results of the pipeline, that `ask` requests."""
     entries = store.plan_scan(store.ScanRequest(source, where)).sql
-    if ask.aggregate is not None:
-        rows = aggregate_sql(store.dialect(), ask.aggregate, entries, shown)
+    if query.aggregate is not None:
+        rows = aggregate_sql(store.dialect(), query.aggregate, entries, shown)
     else:
-        columns = ask.attributes.columns or ()
-        rows = distinct_sql(store.dialect(), tuple(dict.fromkeys(columns)), ask.order, entries)
-    total = _count(rows) if ask.count_only or ask.with_total else None
-    if ask.count_only:
+        columns = query.attributes.columns or ()
+        rows = distinct_sql(store.dialect(), tuple(dict.fromkeys(columns)), query.order, entries)
+    total = _count(rows) if query.count_only or query.with_total else None
+    if query.count_only:
         return store.Found([], total)
-    found = store.run(*rows.rows(store.part(ask)))
+    found = store.run(*rows.rows(store.part(query)))
     return store.Found(store.restore_numbers([row[0] for row in found]), total)
 
 
@@ -77,22 +77,22 @@ def _count(rows: Rows) -> int:
 
 
 def select_page(
-    source: Source, ask: Select, where: Node, shown: Projection, joins: Sequence[Joined]
+    source: Source, query: Select, where: Node, shown: Projection, joins: Sequence[Joined]
 ) -> Page:
     """Return the entries that `where` matches, as `store.select` does, with their joined rows.
 
     Raises `TooMuchJoined` if the joined rows are too many.
     """
-    alone = ask.count_only
+    alone = query.count_only
     needed = _needed(source, where, joins, not alone)
-    total = _total(source, where, needed, not alone) if alone or ask.with_total else None
+    total = _total(source, where, needed, not alone) if alone or query.with_total else None
     if alone:
         return Page([], total)
-    beside = [joined for joined in joins if joined.join.on]
-    rows, following = _part(source, ask, where, shown, needed, [one.join for one in beside])
+    with_keys = [joined for joined in joins if joined.join.on]
+    rows, following = _part(source, query, where, shown, needed, [one.join for one in with_keys])
     texts = store.restore_numbers([row[0] for row in rows])
-    if beside:
-        texts = _with_joins(texts, [row[1:] for row in rows], beside)
+    if with_keys:
+        texts = _with_joins(texts, [row[1:] for row in rows], with_keys)
     for joined in joins:
         if not joined.join.on:
             texts += store.select(
@@ -101,63 +101,69 @@ def select_page(
     return Page(texts, total, following)
 
 
-def _needed(source: Source, where: Node, joins: Sequence[Joined], beside: bool) -> tuple[Sql, ...]:
+def _needed(
+    source: Source, where: Node, joins: Sequence[Joined], reads_entries: bool
+) -> tuple[Sql, ...]:
     """Return the conditions that every required join has a row for an entry.
 
-    `beside`: the joined rows are read as well.
+    `reads_entries`: the joined rows are read as well.
     """
     required = [joined for joined in joins if joined.join.required]
     if not required:
         return ()
-    ours = store.plan_scan(store.ScanRequest(source, where, beside=True)).sql
+    ours = store.plan_scan(store.ScanRequest(source, where, is_repeated=True)).sql
     found = []
     for joined in required:
-        theirs = store.plan_scan(store.ScanRequest(joined.source, joined.where, beside=beside)).sql
+        theirs = store.plan_scan(
+            store.ScanRequest(joined.source, joined.where, is_repeated=reads_entries)
+        ).sql
         found.append(required_sql(store.dialect(), joined.join, theirs, ours))
     return tuple(found)
 
 
-def _total(source: Source, where: Node, needed: tuple[Sql, ...], beside: bool) -> int:
-    """Return the number of matching entries; `beside`: the entries are read as well."""
-    entries = store.plan_scan(store.ScanRequest(source, where, more=needed, beside=beside)).sql
+def _total(source: Source, where: Node, needed: tuple[Sql, ...], reads_entries: bool) -> int:
+    """Return the number of matching entries; `reads_entries`: the entries are read as well."""
+    entries = store.plan_scan(
+        store.ScanRequest(source, where, more=needed, is_repeated=reads_entries)
+    ).sql
     return int(store.run(f"SELECT count(*) FROM {entries.text}", entries.params)[0][0])
 
 
 def _part(
     source: Source,
-    ask: Select,
+    query: Select,
     where: Node,
     shown: Projection,
     needed: tuple[Sql, ...],
     joins: Sequence[Join],
 ) -> tuple[list[tuple[Any, ...]], str | None]:
     """Return the rows of this page (text, then join keys), and the cursor of the next page."""
-    dialect, after = store.dialect(), ask.after
-    columns = [store.entry_text_of(ask.attributes, shown), *keys_sql(dialect, joins)]
+    dialect, after = store.dialect(), query.after
+    columns = [store.entry_text_of(query.attributes, shown), *keys_sql(dialect, joins)]
     if after is None:
-        first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-        asked = store.ScanRequest(source, where, ask.order, first, needed)
-        return _rows(asked, columns, store.part(ask), ask.limit), None
+        first = None if query.limit is None else min(query.limit + query.offset, MAX_INTEGER)
+        request = store.ScanRequest(source, where, query.order, first, needed)
+        return _rows(request, columns, store.part(query), query.limit), None
     # One row more than the limit shows whether there is a next page.
-    first = None if ask.limit is None else min(ask.limit + 1, MAX_INTEGER)
+    first = None if query.limit is None else min(query.limit + 1, MAX_INTEGER)
     some = Sql("") if first is None else Sql(" LIMIT %s", (first,))
-    asked = store.ScanRequest(source, where, ask.order, first, needed, after.place)
-    rows = _rows(asked, [*columns, *place_sql(dialect, ask.order)], some, first)
+    request = store.ScanRequest(source, where, query.order, first, needed, after.place)
+    rows = _rows(request, [*columns, *place_sql(dialect, query.order)], some, first)
     following = None
-    if ask.limit is not None and len(rows) > ask.limit:
-        rows = rows[: ask.limit]
+    if query.limit is not None and len(rows) > query.limit:
+        rows = rows[: query.limit]
         if rows:
-            following = cursor_of(ask.order, place_of(ask.order, rows[-1][len(columns) :]))
+            following = cursor_of(query.order, place_of(query.order, rows[-1][len(columns) :]))
     return [row[: len(columns)] for row in rows], following
 
 
 def _rows(
-    ask: store.ScanRequest, columns: Sequence[Sql], some: Sql, limit: int | None
+    request: store.ScanRequest, columns: Sequence[Sql], some: Sql, limit: int | None
 ) -> list[tuple[Any, ...]]:
     """Read the rows of a request. `some`: LIMIT and OFFSET; `limit`: the value of that LIMIT."""
-    order = order_sql(store.dialect(), ask.order)
+    order = order_sql(store.dialect(), request.order)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
-    return store.read_rows(ask, listed(columns), tail, limit)
+    return store.read_rows(request, listed(columns), tail, limit)
 
 
 # -- joins
@@ -226,9 +232,13 @@ def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
         return [(row[0], text) for row, text in zip(found, texts, strict=True)]
     if len(found) > MAX_JOINED:
         raise TooMuchJoined(join.name)
-    told = [(row[1], row[2]) for row in found if row[2] is not None]
+    loaded = [(row[1], row[2]) for row in found if row[2] is not None]
     by_id = dict(
-        zip((row[0] for row in told), store.restore_numbers([row[1] for row in told]), strict=True)
+        zip(
+            (row[0] for row in loaded),
+            store.restore_numbers([row[1] for row in loaded]),
+            strict=True,
+        )
     )
     return [(row[0], by_id[row[1]]) for row in found]
 

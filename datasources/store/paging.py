@@ -31,9 +31,9 @@ PAGE = 1_000
 _KEYS = 10_000
 
 
-def is_long(ask: Select) -> bool:
+def is_long(query: Select) -> bool:
     """Whether the entries of a request may be too many to hold in memory at once."""
-    return ask.limit is None or ask.limit > PAGE
+    return query.limit is None or query.limit > PAGE
 
 
 # Returns the where and the columns for the next page.
@@ -41,7 +41,7 @@ Again = Callable[[], tuple[Node, Projection]]
 
 
 def pages(
-    source: Source, ask: Select, where: Node, shown: Projection, again: Again | None = None
+    source: Source, query: Select, where: Node, shown: Projection, again: Again | None = None
 ) -> Iterator[list[str]]:
     """Yield the entries that `store.select` gives, as JSON texts, a page at a time.
 
@@ -51,7 +51,7 @@ def pages(
     Raises `Busy` if a page takes too long, and what `again` raises.
     """
     again = again or (lambda: (where, shown))
-    return (_in_order if ask.order else _by_id)(source, ask, where, shown, again)
+    return (_in_order if query.order else _by_id)(source, query, where, shown, again)
 
 
 def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
@@ -61,16 +61,16 @@ def stream(source: Source, where: Node, shown: Projection) -> Iterator[str]:
 
 
 def _by_id(
-    source: Source, ask: Select, where: Node, shown: Projection, again: Again
+    source: Source, query: Select, where: Node, shown: Projection, again: Again
 ) -> Iterator[list[str]]:
-    last, offset, left, full = 0, ask.offset, ask.limit, True
+    last, offset, left, full = 0, query.offset, query.limit, True
     while full:
-        text = entry_text_of(ask.attributes, shown)
+        text = entry_text_of(query.attributes, shown)
         columns = Sql(f"id,{text.text}", text.params)
         size = PAGE if left is None else min(PAGE, left)
         first = min(size + offset, MAX_INTEGER)
         some = ScanRequest(
-            source, where, first=first, place=(last,) if last else None, beside=last > 0
+            source, where, first=first, place=(last,) if last else None, is_repeated=last > 0
         )
         # A plan may return more rows than wanted: if it has several parts, or for few rows.
         tail = Sql(" ORDER BY id LIMIT %s OFFSET %s", (size, offset))
@@ -79,17 +79,17 @@ def _by_id(
         full = len(rows) == PAGE
         last = rows[-1][0] if rows else last
         left, offset = None if left is None else left - len(rows), 0
-        if full and plan_scan(replace(some, beside=True)).whole:
+        if full and plan_scan(replace(some, is_repeated=True)).whole:
             # Page by page, the rows that the index does not cover would be read again each time.
-            rest = _ids(source, replace(ask, limit=left, offset=0), where, last)
-            yield from _by_keys(source, rest, ask, again)
+            rest = _ids(source, replace(query, limit=left, offset=0), where, last)
+            yield from _by_keys(source, rest, query, again)
             return
         if full:
             where, shown = again()
 
 
 def _in_order(
-    source: Source, ask: Select, where: Node, shown: Projection, again: Again
+    source: Source, query: Select, where: Node, shown: Projection, again: Again
 ) -> Iterator[list[str]]:
     """Yield pages in the order of the request.
 
@@ -97,15 +97,15 @@ def _in_order(
     time. So the sort runs only once and within the time limit, and no transaction stays open for as
     long as a client takes to read.
     """
-    limit = PAGE if ask.limit is None else min(PAGE, ask.limit)
-    few = select(source, replace(ask, limit=limit), where, shown).entries
+    limit = PAGE if query.limit is None else min(PAGE, query.limit)
+    few = select(source, replace(query, limit=limit), where, shown).entries
     if len(few) < PAGE:
         yield few
         return
-    yield from _by_keys(source, _ids(source, ask, where), ask, again)
+    yield from _by_keys(source, _ids(source, query, where), query, again)
 
 
-def _by_keys(source: Source, keys: array[int], ask: Select, again: Again) -> Iterator[list[str]]:
+def _by_keys(source: Source, keys: array[int], query: Select, again: Again) -> Iterator[list[str]]:
     """Yield the entries with these ids that still match, in pages.
 
     Entries that are gone do not make a page shorter, except the last one.
@@ -114,7 +114,7 @@ def _by_keys(source: Source, keys: array[int], ask: Select, again: Again) -> Ite
     for at in range(0, len(keys), PAGE):
         some = keys[at : at + PAGE]
         where, shown = again()
-        text, exact = entry_text_of(ask.attributes, shown), where_sql(where, dialect())
+        text, exact = entry_text_of(query.attributes, shown), where_sql(where, dialect())
         found = dict(_of_ids(source, some, text, exact))
         page += restore_numbers([found[key] for key in some if key in found])
         if len(page) >= PAGE:
@@ -123,16 +123,16 @@ def _by_keys(source: Source, keys: array[int], ask: Select, again: Again) -> Ite
     yield page
 
 
-def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> array[int]:
+def _ids(source: Source, query: Select, where: Node, last: int | None = None) -> array[int]:
     """Return the matching ids in the order of the request; `last`: only those behind this id."""
-    first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
+    first = None if query.limit is None else min(query.limit + query.offset, MAX_INTEGER)
     place = None if last is None else (last,)
-    rows = plan_scan(ScanRequest(source, where, ask.order, first, place=place))
-    order, some = order_sql(dialect(), ask.order), part(ask)
+    rows = plan_scan(ScanRequest(source, where, query.order, first, place=place))
+    order, some = order_sql(dialect(), query.order), part(query)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
     while True:
         keys, note = _ids_of(rows, tail)
-        if is_all(rows, len(keys), ask.limit, note):
+        if is_all(rows, len(keys), query.limit, note):
             return keys
         rows = following(rows)
 
@@ -140,8 +140,8 @@ def _ids(source: Source, ask: Select, where: Node, last: int | None = None) -> a
 def _ids_of(rows: Scan, tail: Sql) -> tuple[array[int], int]:
     """Return the ids that an attempt finds, and the note that `is_complete` expects."""
     keys: array[int] = array("q")
-    told = "(SELECT count(*) FROM hits)" if rows.hits is not None else "part"
-    columns = f"id,{told if rows.hits is not None or rows.has_parts else 0}"
+    counter = "(SELECT count(*) FROM hits)" if rows.hits is not None else "part"
+    columns = f"id,{counter if rows.hits is not None or rows.has_parts else 0}"
     note = None
     opening, (text, params) = rows.opening, rows.sql
     statement = f"{opening.text}SELECT {columns} FROM {text}{tail.text}"

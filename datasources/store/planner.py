@@ -41,25 +41,25 @@ WHOLE = ""
 _NOTHING = Sql("")
 
 
-def plan_scan(ask: ScanRequest) -> Scan:
+def plan_scan(request: ScanRequest) -> Scan:
     """Return the scan for a request, by the plan that is expected to read the fewest rows."""
-    return _planner(ask, None).rows()
+    return _planner(request, None).rows()
 
 
 def following(rows: Scan) -> Scan:
     """Return the scan of the attempt after `rows`, which has failed."""
-    assert rows.ask is not None
-    return _planner(rows.ask, rows.attempt + 1).rows()
+    assert rows.request is not None
+    return _planner(rows.request, rows.attempt + 1).rows()
 
 
-def _planner(ask: ScanRequest, attempt: int | None) -> _Planner:
-    indexed, where = ask.source.indexed, ask.where
+def _planner(request: ScanRequest, attempt: int | None) -> _Planner:
+    indexed, where = request.source.indexed, request.where
     spans: dict[str, KeyRange] = {}
     pieces: dict[str, str] = {}
     if indexed:
         spans = {name: span for name, span in key_ranges(where).items() if name in indexed}
         pieces = {n: p for n, p in trigram_patterns(where) if n in indexed and indexed[n].pieces}
-    return _Planner(ask, spans, pieces, attempt)
+    return _Planner(request, spans, pieces, attempt)
 
 
 @dataclass(eq=False)
@@ -71,7 +71,7 @@ class _Planner:
     expected to succeed.
     """
 
-    ask: ScanRequest
+    request: ScanRequest
     spans: dict[str, KeyRange]
     pieces: dict[str, str]
     attempt: int | None
@@ -81,51 +81,51 @@ class _Planner:
     def rows(self) -> Scan:
         """Return the scan."""
         rows = self._rows()
-        ask = self.ask
+        request = self.request
         # One value in an index is narrow enough.
         wants = () if self._point is not None and self._lookups else self._wants()
-        if not wants or ask.beside or self.attempt is not None:
+        if not wants or request.is_repeated or self.attempt is not None:
             return rows
-        if not ask.asks_anew:
-            advice.record(ask.source.id, wants)
+        if not request.can_retry:
+            advice.record(request.source.id, wants)
         return replace(rows, wants=wants)
 
     def _rows(self) -> Scan:
-        ask, lookups = self.ask, self._lookups
+        request, lookups = self.request, self._lookups
         if len(lookups) < 2:
             return self._by(next(iter(lookups), None))
-        key = key_of(ask.source, ask.where)
+        key = key_of(request.source, request.where)
         name = narrowest(key, lookups)
         return replace(self._by(name), chosen=(key, name))
 
     def _by(self, name: str | None) -> Scan:
         """Return a scan by this lookup, or by a walk."""
-        ask = self.ask
-        if ask.first is None or not self._is_walked:
+        request = self.request
+        if request.first is None or not self._is_walked:
             return self._whole_lookup(name)
         if name is None:
             return _table(self._walk())
         if self._by_id and name != WHOLE and self.spans.get(name, _NO_SPAN).is_point():
-            return _table([self._of_point(name), self._beside(name)], whole=True)
+            return _table([self._of_point(name), self._unkeyed(name)], whole=True)
         return self._attempt(name)
 
     def _attempt(self, name: str) -> Scan:
         """Return a bounded lookup or walk, as the number of the attempt determines."""
-        ask = self.ask
-        number = attempts.expected(ask) if self.attempt is None else self.attempt
-        bound = attempts.bound(number, ask.order)
+        request = self.request
+        number = attempts.expected(request) if self.attempt is None else self.attempt
+        bound = attempts.bound(number, request.order)
         if attempts.is_walk(number):
             parts = self._walk(bound)
             goes_on = _goes_on(self._passed, bound)
             if len(parts) == 1:
-                return replace(_table(parts), ask=ask, attempt=number, goes_on=goes_on)
+                return replace(_table(parts), request=request, attempt=number, goes_on=goes_on)
             marked = [
                 f"SELECT *,{int(at == 0)} AS part FROM ({part.text}) AS part{at}"
                 for at, part in enumerate(parts)
             ]
             params = tuple(param for part in parts for param in part.params)
             sql = Sql(f"({' UNION ALL '.join(marked)}) AS e WHERE 1=1", params)
-            return Scan(sql, ask, number, has_parts=True, goes_on=goes_on)
+            return Scan(sql, request, number, has_parts=True, goes_on=goes_on)
         inside, exact = self._lookup(name)
         found, span = [self._select([condition]) for condition in inside], self.spans.get(name)
         if span is not None and span.is_range():
@@ -134,10 +134,10 @@ class _Planner:
             found[0] = _ordered(found[0], order, Sql(f"{bound + 1:d}"))
         hits = _union(found)
         # Rows before the cursor count as read, so the cursor's condition is applied to the hits.
-        outside = self._where([exact, *self._beside_where])
+        outside = self._where([exact, *self._extra_conditions])
         return Scan(
             Sql(f"hits AS e WHERE {outside.text}", outside.params),
-            ask,
+            request,
             number,
             Sql(f"{hits.text} LIMIT {bound + 1:d}", hits.params),
             is_unbounded=name == WHOLE,
@@ -146,45 +146,47 @@ class _Planner:
 
     def _whole_lookup(self, name: str | None) -> Scan:
         """Return an unbounded scan of all matching rows, to be sorted or counted."""
-        ask = self.ask
+        request = self.request
         if name is None or name == WHOLE:
-            condition = condition_of(ask.source.id, ask.where, name == WHOLE)
-            rows = self._where([condition, *self._beside_where])
+            condition = condition_of(request.source.id, request.where, name == WHOLE)
+            rows = self._where([condition, *self._extra_conditions])
             return Scan(Sql(f"{TABLE} WHERE {rows.text}", rows.params))
         inside, _ = self._lookup(name)
         first, *others = inside
-        parts = [self._select([first, self._exact, *self._beside_where])]
-        parts += [self._select([other, *self._beside_where]) for other in others]
+        parts = [self._select([first, self._exact, *self._extra_conditions])]
+        parts += [self._select([other, *self._extra_conditions]) for other in others]
         return _table(parts)
 
     def _wants(self) -> tuple[tuple[str, str], ...]:
         """Return (column, purpose) for each column whose index would have helped."""
-        ask = self.ask
-        asked = [] if self._lookups else advice.wanted_by(ask.where, dialect().name == "sqlite")
-        if ask.first is not None and ask.order and ask.order[0].is_column:
-            asked.append((ask.order[0].name, advice.ORDER))
-        known, indexed = ask.source.columns, ask.source.indexed
-        return tuple(one for one in asked if one[0] in known and one[0] not in indexed)
+        request = self.request
+        wanted = (
+            [] if self._lookups else advice.wanted_by(request.where, dialect().name == "sqlite")
+        )
+        if request.first is not None and request.order and request.order[0].is_column:
+            wanted.append((request.order[0].name, advice.ORDER))
+        known, indexed = request.source.columns, request.source.indexed
+        return tuple(one for one in wanted if one[0] in known and one[0] not in indexed)
 
     # -- which index
 
     def _keys(self, column: str) -> Keys:
-        return self.ask.source.indexed[column]
+        return self.request.source.indexed[column]
 
     @cached_property
     def _by_id(self) -> bool:
         """Whether the request orders rows by id."""
-        return not self.ask.order or self.ask.order[0] in (_ID, _ID_DESCENDING)
+        return not self.request.order or self.request.order[0] in (_ID, _ID_DESCENDING)
 
     @cached_property
     def _descending(self) -> bool:
-        return bool(self.ask.order) and self.ask.order[0].descending
+        return bool(self.request.order) and self.request.order[0].descending
 
     @cached_property
     def _ordered(self) -> Keys | None:
         """The index that has the order of the request."""
-        first = self.ask.order[0] if self.ask.order else None
-        indexed = self.ask.source.indexed
+        first = self.request.order[0] if self.request.order else None
+        indexed = self.request.source.indexed
         return indexed.get(first.name) if first is not None and first.is_column else None
 
     @cached_property
@@ -206,39 +208,39 @@ class _Planner:
         Single values come first, then several values, then parts of a text, then ranges.
         """
         spans, ordered = self.spans, self._ordered
-        sought = is_indexable(self.ask.where, dialect().name)
+        indexable = is_indexable(self.request.where, dialect().name)
         if not spans and not self.pieces:
-            return {WHOLE: self._whole_condition} if sought else {}
+            return {WHOLE: self._whole_condition} if indexable else {}
         points = [name for name, span in spans.items() if span.is_point()]
         several = [name for name, span in spans.items() if span.points is not None]
-        if sought and (not (points or several) or _has_several_equalities(self.ask.where)):
+        if indexable and (not (points or several) or _has_several_equalities(self.request.where)):
             # The index over whole rows intersects several equalities, the rarest first.
             points = several = []
         else:
-            sought = False
+            indexable = False
         ranges = [name for name, span in spans.items() if span.points is None]
         names = dict.fromkeys([*points, *several, *self.pieces, *ranges])
-        if ordered is not None and len(names) + sought > 0:
+        if ordered is not None and len(names) + indexable > 0:
             # A range of the ordering column is a part of that index, which the walk uses.
             exact = spans.get(ordered.column, _NO_SPAN)
             if not exact.is_point() and exact.points is None:
                 names.pop(ordered.column, None)
-        whole = {WHOLE: self._whole_condition} if sought else {}
+        whole = {WHOLE: self._whole_condition} if indexable else {}
         return {**whole, **{name: self._within(name) for name in names}}
 
     # -- lookups
 
     @cached_property
-    def _is_all_sought(self) -> bool:
-        return is_wholly_indexable(self.ask.where)
+    def _is_wholly_indexable(self) -> bool:
+        return is_wholly_indexable(self.request.where)
 
     @cached_property
     def _whole_condition(self) -> Sql:
-        ask = self.ask
-        if self._is_all_sought:
-            return condition_of(ask.source.id, ask.where, True)
-        found = containment_sql(ask.where, ask.source.id)
-        return Sql(f"data_source_id+0=%s AND {found.text}", (ask.source.id, *found.params))
+        request = self.request
+        if self._is_wholly_indexable:
+            return condition_of(request.source.id, request.where, True)
+        found = containment_sql(request.where, request.source.id)
+        return Sql(f"data_source_id+0=%s AND {found.text}", (request.source.id, *found.params))
 
     def _within(self, name: str) -> Sql:
         """Return the condition by which a column's index finds rows."""
@@ -254,19 +256,19 @@ class _Planner:
     def _lookup(self, name: str) -> tuple[list[Sql], Sql]:
         """Return the conditions that find the rows of a lookup, and the one to test on each hit."""
         if name == WHOLE:
-            return [self._whole_condition], ALWAYS if self._is_all_sought else self._exact
-        return [self._within(name), self._beside_condition(name)], self._exact
+            return [self._whole_condition], ALWAYS if self._is_wholly_indexable else self._exact
+        return [self._within(name), self._unkeyed_condition(name)], self._exact
 
-    def _beside_condition(self, name: str) -> Sql:
+    def _unkeyed_condition(self, name: str) -> Sql:
         """Return the condition for rows that may match but are not covered by the index keys."""
-        ask, keys, span = self.ask, self._keys(name), self.spans.get(name)
-        rest = keys.rest if span is None else keys.beside(span)
-        sought = ask.source.id if is_indexable(ask.where, dialect().name) else None
-        where = where_sql(ask.where, dialect(), sought)
+        request, keys, span = self.request, self._keys(name), self.spans.get(name)
+        rest = keys.rest if span is None else keys.unkeyed(span)
+        indexable = request.source.id if is_indexable(request.where, dialect().name) else None
+        where = where_sql(request.where, dialect(), indexable)
         return Sql(f"{keys.of_source()} AND {rest} AND {where.text}", where.params)
 
-    def _beside(self, name: str) -> Sql:
-        return self._select([self._beside_condition(name), *self._beside_where])
+    def _unkeyed(self, name: str) -> Sql:
+        return self._select([self._unkeyed_condition(name), *self._extra_conditions])
 
     # -- walks
 
@@ -275,13 +277,13 @@ class _Planner:
 
         The last part has the rows that the index does not have in its order.
         """
-        ask, keys = self.ask, self._ordered
+        request, keys = self.request, self._ordered
         if keys is None:
             if self._point is not None:
-                return [self._of_point(self._point, bound), self._beside(self._point)]
-            within, order = by_id(ask.source.id, self._descending, self._last)
+                return [self._of_point(self._point, bound), self._unkeyed(self._point)]
+            within, order = by_id(request.source.id, self._descending, self._last)
             return [self._first([within], order, self._exact, bound)]
-        term, *others = ask.order
+        term, *others = request.order
         rest = order_sql(dialect(), others)
         then = Sql(rest.text.replace(" ORDER BY ", ",", 1), rest.params)
         parts = [
@@ -294,12 +296,12 @@ class _Planner:
             )
             for stretch, one_kind in self._stretches(keys, "<" if term.descending else ">")
         ]
-        return [*parts, self._beside(keys.column)]
+        return [*parts, self._unkeyed(keys.column)]
 
     @cached_property
     def _last(self) -> int | None:
         """The id of the cursor, if rows are ordered by id and there is a cursor."""
-        return None if self.ask.place is None or not self._by_id else self.ask.place[0]
+        return None if self.request.place is None or not self._by_id else self.request.place[0]
 
     def _of_point(self, name: str, bound: int | None = None) -> Sql:
         """Return the rows with one value, by id, as its index has them."""
@@ -309,7 +311,7 @@ class _Planner:
         if self._last is not None:
             conditions.append(Sql(f"id{'<' if self._descending else '>'}=%s", (self._last,)))
         # The index keys of such a row give its exact value, so nothing is left to test.
-        rest = ALWAYS if _is_equality(self.ask.where) else self._exact
+        rest = ALWAYS if _is_equality(self.request.where) else self._exact
         return self._first(conditions, order, rest, bound)
 
     def _stretches(self, keys: Keys, sign: str) -> list[tuple[Sql, bool]]:
@@ -319,11 +321,11 @@ class _Planner:
         part behind it, in two ranges, because the index cannot be entered in the middle otherwise.
         """
         span = self.spans.get(keys.column)
-        within = Sql(keys.told) if span is None else keys.within(span)
+        within = Sql(keys.keyed) if span is None else keys.within(span)
         alike = span is not None and span.kind != KIND_BOOLEAN
-        if self.ask.place is None:
+        if self.request.place is None:
             return [(within, alike)]
-        value = self.ask.place[0]
+        value = self.request.place[0]
         return [
             (Sql(f"{behind.text} AND {within.text}", (*behind.params, *within.params)), one_kind)
             for behind, one_kind in (
@@ -337,15 +339,15 @@ class _Planner:
     @cached_property
     def _exact(self) -> Sql:
         """The where, for rows that another index finds."""
-        return where_sql(self.ask.where, dialect())
+        return where_sql(self.request.where, dialect())
 
     @cached_property
-    def _beside_where(self) -> tuple[Sql, ...]:
+    def _extra_conditions(self) -> tuple[Sql, ...]:
         """The conditions in addition to the where."""
-        ask = self.ask
-        if ask.place is None:
-            return ask.more
-        return (*ask.more, behind_sql(dialect(), ask.order, ask.place))
+        request = self.request
+        if request.place is None:
+            return request.more
+        return (*request.more, behind_sql(dialect(), request.order, request.place))
 
     def _where(self, conditions: Sequence[Sql]) -> Sql:
         if len(conditions) == 1:
@@ -370,8 +372,11 @@ class _Planner:
         `bound`: the most rows of the index to read. Both databases keep the order of a subquery
         that has a limit.
         """
-        rests = [rest, *self._beside_where]
-        whole_order, first = Sql(f"{order}{then.text}", then.params), Sql("%s", (self.ask.first,))
+        rests = [rest, *self._extra_conditions]
+        whole_order, first = (
+            Sql(f"{order}{then.text}", then.params),
+            Sql("%s", (self.request.first,)),
+        )
         if bound is None:
             return _ordered(self._select([*within, *rests]), whole_order, first)
         stretch, where = self._where(within), self._where(rests)

@@ -45,49 +45,50 @@ class Found:
     total: int | None = None
 
 
-def select(source: Source, ask: Select, where: Node, shown: Projection) -> Found:
+def select(source: Source, query: Select, where: Node, shown: Projection) -> Found:
     """Return the entries that match `where`, in the order and the part that `ask` requests.
 
     `where` is the client's where together with the rule's; `shown` are the columns that may be
     seen.
     """
-    if ask.count_only:
+    if query.count_only:
         return Found([], count(source, where))
-    first = None if ask.limit is None else min(ask.limit + ask.offset, MAX_INTEGER)
-    wanted = ScanRequest(source, where, ask.order, first)
-    text = entry_text_of(ask.attributes, shown)
-    order, some = order_sql(dialect(), ask.order), part(ask)
+    first = None if query.limit is None else min(query.limit + query.offset, MAX_INTEGER)
+    wanted = ScanRequest(source, where, query.order, first)
+    text = entry_text_of(query.attributes, shown)
+    order, some = order_sql(dialect(), query.order), part(query)
     tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
-    if ask.offset > DEEP:
-        texts = _far_down(wanted, text, order, tail, ask)
+    if query.offset > DEEP:
+        texts = _far_down(wanted, text, order, tail, query)
     else:
-        texts = [row[0] for row in read_rows(wanted, text, tail, ask.limit)]
+        texts = [row[0] for row in read_rows(wanted, text, tail, query.limit)]
     return Found(
-        restore_numbers(texts), _total(source, ask, where, len(texts)) if ask.with_total else None
+        restore_numbers(texts),
+        _total(source, query, where, len(texts)) if query.with_total else None,
     )
 
 
-def _total(source: Source, ask: Select, where: Node, found: int) -> int:
+def _total(source: Source, query: Select, where: Node, found: int) -> int:
     """Return the number of entries without the limit; `found`: how many were read."""
-    ended = ask.limit is None or found < ask.limit
+    ended = query.limit is None or found < query.limit
     # If nothing was found, the offset may be far behind the last entry.
-    if ended and (found or not ask.offset):
-        return ask.offset + found
-    return _counted(source, where, beside=True)
+    if ended and (found or not query.offset):
+        return query.offset + found
+    return _counted(source, where, is_repeated=True)
 
 
 def _reaches(source: Source, where: Node, offset: int) -> Sql:
     """Return the condition that more rows match than are skipped; cheaper than a sort."""
-    rows = plan_scan(ScanRequest(source, where, beside=True)).sql
+    rows = plan_scan(ScanRequest(source, where, is_repeated=True)).sql
     return Sql(f"EXISTS(SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s)", (*rows.params, offset))
 
 
-def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, ask: Select) -> list[str]:
+def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, query: Select) -> list[str]:
     """Return the texts of entries behind a large offset. Skipped entries are only ordered."""
-    if ask.offset >= _FAR:
+    if query.offset >= _FAR:
         # This is evaluated once, before any row is sorted.
-        wanted = replace(wanted, more=(_reaches(wanted.source, wanted.where, ask.offset),))
-    ids = [row[0] for row in read_rows(wanted, Sql("id"), tail, ask.limit)]
+        wanted = replace(wanted, more=(_reaches(wanted.source, wanted.where, query.offset),))
+    ids = [row[0] for row in read_rows(wanted, Sql("id"), tail, query.limit)]
     among = _among(ids)
     answer = run(
         f"SELECT {text.text} FROM {TABLE} WHERE {among.text}{order.text}",
@@ -97,13 +98,13 @@ def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, ask: Select
 
 
 def read_rows(
-    ask: ScanRequest, columns: Sql, tail: Sql, limit: int | None
+    request: ScanRequest, columns: Sql, tail: Sql, limit: int | None
 ) -> list[tuple[Any, ...]]:
     """Return `columns` of the rows of a request, by as many attempts as it takes.
 
     `tail`: ORDER BY, LIMIT and OFFSET; `limit`: how many rows are wanted.
     """
-    rows = plan_scan(ask)
+    rows = plan_scan(request)
     while True:
         found, complete = _attempted(rows, columns, tail, limit)
         if complete:
@@ -115,15 +116,15 @@ def _attempted(
     rows: Scan, columns: Sql, tail: Sql, limit: int | None
 ) -> tuple[list[tuple[Any, ...]], bool]:
     """Return the rows that an attempt has found, and whether they are all that is wanted."""
-    told = ",(SELECT count(*) FROM hits)" if rows.hits is not None else ",part"
+    extra = ",(SELECT count(*) FROM hits)" if rows.hits is not None else ",part"
     if rows.hits is None and not rows.has_parts:
-        told = ""
+        extra = ""
     found = run(
-        f"{rows.opening.text}SELECT {columns.text}{told} FROM {rows.sql.text}{tail.text}",
+        f"{rows.opening.text}SELECT {columns.text}{extra} FROM {rows.sql.text}{tail.text}",
         (*rows.opening.params, *columns.params, *rows.sql.params, *tail.params),
     )
     note: int | None = None
-    if told:
+    if extra:
         note = found[-1][-1] if found else hits_of(rows)
         found = [row[:-1] for row in found]
     return found, is_all(rows, len(found), limit, note)
@@ -164,14 +165,14 @@ def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
     )
 
 
-def part(ask: Select) -> Sql:
+def part(query: Select) -> Sql:
     """Return LIMIT and OFFSET. SQLite needs a limit before an offset; -1 means no limit."""
-    if ask.limit is not None:
-        return Sql(" LIMIT %s OFFSET %s", (ask.limit, ask.offset))
-    if not ask.offset:
+    if query.limit is not None:
+        return Sql(" LIMIT %s OFFSET %s", (query.limit, query.offset))
+    if not query.offset:
         return Sql("")
     limit = "-1" if connection.vendor == "sqlite" else "ALL"
-    return Sql(f" LIMIT {limit} OFFSET %s", (ask.offset,))
+    return Sql(f" LIMIT {limit} OFFSET %s", (query.offset,))
 
 
 def holds_others(source: Source, ids: Iterable[int]) -> bool:
@@ -189,11 +190,11 @@ def holds_others(source: Source, ids: Iterable[int]) -> bool:
 
 def count(source: Source, where: Node) -> int:
     """Return the number of entries that match `where`."""
-    return _counted(source, where, beside=False)
+    return _counted(source, where, is_repeated=False)
 
 
-def _counted(source: Source, where: Node, beside: bool) -> int:
-    rows = plan_scan(ScanRequest(source, where, beside=beside)).sql
+def _counted(source: Source, where: Node, is_repeated: bool) -> int:
+    rows = plan_scan(ScanRequest(source, where, is_repeated=is_repeated)).sql
     found = run(f"SELECT count(*) FROM {rows.text}", rows.params)
     return int(found[0][0])
 

@@ -26,9 +26,9 @@ class ScanRequest:
     # The cursor: only rows behind it in the order.
     place: Place | None = None
     # The caller reads again if the attempt fails, and records the index advice itself.
-    asks_anew: bool = False
+    can_retry: bool = False
     # The client's request reads this where more than once; another read records the advice.
-    beside: bool = False
+    is_repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Scan:
 
     sql: Sql
     # If this is one attempt of several: the request, and the number of the attempt.
-    ask: ScanRequest | None = None
+    request: ScanRequest | None = None
     attempt: int = 0
     # Of a lookup: the rows that the index finds, at most one more than the bound of the attempt.
     # The caller defines the table `hits` by them (see `opening`), which `sql` reads, and counts it.

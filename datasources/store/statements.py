@@ -182,14 +182,14 @@ def by_id(source_id: int, descending: bool = False, last: int | None = None) -> 
     return Sql(text, (source_id, last, source_id)), order
 
 
-def condition_of(source_id: int, where: Node, sought: bool | None = None) -> Sql:
+def condition_of(source_id: int, where: Node, indexable: bool | None = None) -> Sql:
     """Return the condition for the rows of a data source that match a where.
 
-    `sought` is the result of `is_indexable`, if the caller has it already. If the index over whole
-    rows finds the rows, it covers the data source as well. `data_source_id+0` then keeps the
+    `indexable` is the result of `is_indexable`, if the caller has it already. If the index over
+    whole rows finds the rows, it covers the data source as well. `data_source_id+0` then keeps the
     database's planner from using the index of the data source, whose list of rows is far longer.
     """
-    if is_indexable(where, dialect().name) if sought is None else sought:
+    if is_indexable(where, dialect().name) if indexable is None else indexable:
         found = where_sql(where, dialect(), source_id)
         return Sql(f"data_source_id+0=%s AND {found.text}", (source_id, *found.params))
     found = where_sql(where, dialect())

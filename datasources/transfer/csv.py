@@ -29,9 +29,9 @@ class CsvFile:
         self._size = max(1, path.stat().st_size)
         self._read = 0
         sample = _sample(path)
-        told = sample[:5] in {f"sep={each}" for each in DELIMITERS} and sample[5:6] in "\r\n"
-        self._skipped = 1 if told else 0
-        self.delimiter = delimiter or (sample[4] if told else sniffed(sample))
+        is_declared = sample[:5] in {f"sep={each}" for each in DELIMITERS} and sample[5:6] in "\r\n"
+        self._skipped = 1 if is_declared else 0
+        self.delimiter = delimiter or (sample[4] if is_declared else sniffed(sample))
         self.notes: list[str] = []
 
     @property

@@ -51,14 +51,14 @@ class Upload:
     def claim(self) -> None:
         """Claim the upload, so that it cannot be confirmed twice. Raises `Gone`."""
         try:
-            self._beside("json").rename(self._beside("claimed"))
+            self._neighbor("json").rename(self._neighbor("claimed"))
         except FileNotFoundError:
             raise Gone from None
 
     def release(self) -> None:
         """Undo `claim`, because nothing was imported."""
         with suppress(FileNotFoundError):
-            self._beside("claimed").rename(self._beside("json"))
+            self._neighbor("claimed").rename(self._neighbor("json"))
 
     def forget(self) -> None:
         """Delete all files of the upload."""
@@ -66,21 +66,21 @@ class Upload:
 
     def keep_preview(self, preview: dict[str, Any]) -> None:
         """Store the result of the preview."""
-        _replace(self._beside("preview"), preview)
+        _replace(self._neighbor("preview"), preview)
 
     def kept_preview(self) -> dict[str, Any] | None:
         """Return the stored result of a preview, or None."""
-        return _json_in(self._beside("preview"))
+        return _json_in(self._neighbor("preview"))
 
     def progress(self, step: str) -> Progress:
         """Return a callback that stores the progress of a step, for `noted_progress`."""
-        return Progress(self._beside("progress"), step)
+        return Progress(self._neighbor("progress"), step)
 
     def noted_progress(self) -> dict[str, Any]:
         """Return the progress of the step that is running now."""
-        return _json_in(self._beside("progress")) or {}
+        return _json_in(self._neighbor("progress")) or {}
 
-    def _beside(self, kind: str) -> Path:
+    def _neighbor(self, kind: str) -> Path:
         return self.job.path.with_suffix(f".{kind}")
 
 
@@ -144,9 +144,9 @@ def sweep(user_id: str) -> None:
 
 def folder() -> Path:
     """Return the folder of the files. Raises `Unreadable` if others can access it."""
-    told = setting("IMPORT_DIR")
-    if told:
-        path = Path(told)
+    configured = setting("IMPORT_DIR")
+    if configured:
+        path = Path(configured)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
     user = os.geteuid() if hasattr(os, "geteuid") else 0

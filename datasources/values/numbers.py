@@ -18,7 +18,7 @@ _EXACT = Context(prec=1_000, Emax=999_999, Emin=-999_999)
 _LARGEST = Decimal("1.7976931348623157e308")
 _SMALLEST = Decimal("2.5e-324")
 # For smaller sums, a mean could be less than the smallest double, which PostgreSQL refuses.
-_NOUGHT = Decimal("1e-300")
+_ZERO = Decimal("1e-300")
 _BLANKS = " \t\n\v\f\r"
 _SPELLS_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?0*[0-9]{1,3})?\Z")
 
@@ -103,7 +103,7 @@ class Average(Sum):
         total = self.total()
         if not self.count or total.copy_abs() > _LARGEST:
             return "null"
-        if total.copy_abs() < _NOUGHT:
+        if total.copy_abs() < _ZERO:
             return "0"
         return dumps(spelled(float(total) / self.count))
 

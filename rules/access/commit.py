@@ -59,12 +59,12 @@ class Commit:
     @property
     def operations(self) -> list[Operation]:
         """What some rule has to let the caller do, if the entries are there."""
-        asked: dict[Operation, bool] = {
+        needed: dict[Operation, bool] = {
             "insert": any(sent.id is None for sent in self.entries),
             "update": any(sent.id is not None for sent in self.entries),
             "delete": bool(self.delete) or not self.append,
         }
-        return [operation for operation, is_asked in asked.items() if is_asked]
+        return [operation for operation, is_needed in needed.items() if is_needed]
 
     @property
     def first_operation(self) -> Operation:
@@ -165,42 +165,42 @@ def _refuse_twice(ids: Iterable[int]) -> None:
         seen.add(entry_id)
 
 
-def plan_commit(guard: Guard, source: Source, ask: Commit, lock: bool = False) -> CommitPlan:
+def plan_commit(guard: Guard, source: Source, commit: Commit, lock: bool = False) -> CommitPlan:
     """Decide everything, on the state before. `lock`: lock the entries for the write.
 
     Raises the denial.
     """
-    stored = store.fetch(source, [*ask.ids, *ask.delete], lock)
-    inserts = [sent for sent in ask.entries if sent.id is None]
+    stored = store.fetch(source, [*commit.ids, *commit.delete], lock)
+    inserts = [sent for sent in commit.entries if sent.id is None]
     rows = guard.insert(Insert([sent.row for sent in inserts], batch=True)).rows if inserts else ()
-    changes = _changes(guard, ask, stored)
-    if ask.append:
-        return CommitPlan(rows, changes, _to_delete(guard, ask, stored))
-    return CommitPlan(rows, changes, (), _others(guard, source, ask, lock))
+    changes = _changes(guard, commit, stored)
+    if commit.append:
+        return CommitPlan(rows, changes, _to_delete(guard, commit, stored))
+    return CommitPlan(rows, changes, (), _others(guard, source, commit, lock))
 
 
-def _to_delete(guard: Guard, ask: Commit, stored: dict[int, StoredEntry]) -> list[int]:
+def _to_delete(guard: Guard, commit: Commit, stored: dict[int, StoredEntry]) -> list[int]:
     """The ids of those entries that are to be deleted by id, decided."""
-    if ask.delete:
+    if commit.delete:
         guard.some_rule("delete")
-    deleted = {entry_id: stored[entry_id] for entry_id in ask.delete if entry_id in stored}
+    deleted = {entry_id: stored[entry_id] for entry_id in commit.delete if entry_id in stored}
     if deleted:
         guard.delete(EntryRequest([entry.data for entry in deleted.values()], batch=True))
     return list(deleted)
 
 
-def _others(guard: Guard, source: Source, ask: Commit, lock: bool) -> store.Others | None:
+def _others(guard: Guard, source: Source, commit: Commit, lock: bool) -> store.Others | None:
     """Every entry that is not sent, decided: one rule has to grant that all of them are deleted.
 
     They are read where a rule has to look at them, and then in pieces.
     """
-    if ask.delete:
+    if commit.delete:
         guard.some_rule("delete")
-    if not store.holds_others(source, ask.ids):
+    if not store.holds_others(source, commit.ids):
         return None
     if not may_let_in(guard.ruleset, guard.identity, "delete"):
         guard.refuse("delete")
-    others = store.Others(source, ask.ids, lock)
+    others = store.Others(source, commit.ids, lock)
     # Without the lock, what is iterated over twice may be another number of entries each time.
     once = not lock and guard.ruleset.scripted("delete")
     guard.delete(EntryRequest(others[: MAX_ROWS + 1] if once else others, batch=True))
@@ -208,17 +208,17 @@ def _others(guard: Guard, source: Source, ask: Commit, lock: bool) -> store.Othe
 
 
 def _changes(
-    guard: Guard, ask: Commit, stored: dict[int, StoredEntry]
+    guard: Guard, commit: Commit, stored: dict[int, StoredEntry]
 ) -> Sequence[tuple[StoredEntry, dict[str, Any]]]:
     """The rows that are to be written, decided, each beside what was stored."""
     # Neither before the other decisions nor after them all: that would tell which ids there are.
-    if any(entry_id not in stored for entry_id in ask.ids):
+    if any(entry_id not in stored for entry_id in commit.ids):
         guard.missing("update")
-    sent = [(item, stored[item.id]) for item in ask.entries if item.id is not None]
+    sent = [(item, stored[item.id]) for item in commit.entries if item.id is not None]
     if not sent:
         return []
     changes = [
         Change(item.row, entry.data, is_own(guard, entry.id), entry.id) for item, entry in sent
     ]
-    decision = guard.update(Update(changes, replaces=not ask.extend, batch=True))
+    decision = guard.update(Update(changes, replaces=not commit.extend, batch=True))
     return [(entry, row) for (_, entry), row in zip(sent, decision.rows, strict=True)]

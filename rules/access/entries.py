@@ -169,13 +169,13 @@ class DeletePlan:
     ids: Collection[int] | None
 
 
-def plan_delete_by_query(guard: Guard, ask: Delete, lock: bool = False) -> DeletePlan:
+def plan_delete_by_query(guard: Guard, query: Delete, lock: bool = False) -> DeletePlan:
     """Decide a delete by query. `lock`: lock the rows that a script reads. Raises the denial."""
-    where, written = apply_view(guard, "delete", ask)
+    where, written = apply_view(guard, "delete", query)
     source = guard.found("delete")
     rows = FittingRows(source, where, lock)
-    query = QueryRequest(where)
+    request = QueryRequest(where)
     if guard.ruleset.scripted("delete"):
-        query = QueryRequest(where, written=written, rows=rows.read)
-    decision = guard.delete(query)
+        request = QueryRequest(where, written=written, rows=rows.read)
+    decision = guard.delete(request)
     return DeletePlan(source, decision.where(where), rows.ids)

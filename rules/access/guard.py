@@ -151,7 +151,7 @@ class Guard:
     def refuse(
         self,
         operation: Operation,
-        ask: DecisionRequest | None = None,
+        request: DecisionRequest | None = None,
         notes: RuleOutcomes | None = None,
         took: float = 0.0,
         because: Reason = NOT_REACHED,
@@ -163,15 +163,15 @@ class Guard:
         failure = self._denial(operation)
         if self.trail is not None and self.source is not None:
             if notes is None:
-                notes = self._unasked(operation, because)
+                notes = self._unevaluated(operation, because)
             if keeps():
-                event = self._event(self.trail, operation, ask, notes, took, self.is_known)
+                event = self._event(self.trail, operation, request, notes, took, self.is_known)
                 events.denial(event, failure)
             failure.request_id = self.trail.request_id
         # For a data source that does not exist, the denial is logged with all other failures.
         raise failure
 
-    def _unasked(self, operation: Operation, because: Reason) -> RuleOutcomes:
+    def _unevaluated(self, operation: Operation, because: Reason) -> RuleOutcomes:
         """The outcome of each rule if none was evaluated."""
         return [
             (
@@ -193,70 +193,72 @@ class Guard:
             return LoginRequired(SIGN_IN)
         return Denied(self.source.name, operation, self.source.id)
 
-    def _granted(self, decision: Decision, ask: DecisionRequest, began: float) -> Decision:
+    def _granted(self, decision: Decision, request: DecisionRequest, began: float) -> Decision:
         took = perf_counter() - began
         if not decision.granted:
-            self.refuse(decision.operation, ask, decision.notes, took)
+            self.refuse(decision.operation, request, decision.notes, took)
         if self.trail is not None and self.notes_grants:
-            self.note_grant(decision, ask, took, self.trail)
+            self.note_grant(decision, request, took, self.trail)
         return decision
 
     def note_grant(
-        self, decision: Decision, ask: DecisionRequest, took: float, trail: RequestLog
+        self, decision: Decision, request: DecisionRequest, took: float, trail: RequestLog
     ) -> None:
         """Log a grant, if it is sampled."""
         if is_sampled():
-            events.grant(self._event(trail, decision.operation, ask, decision.notes, took))
+            events.grant(self._event(trail, decision.operation, request, decision.notes, took))
 
     def _event(
         self,
         trail: RequestLog,
         operation: Operation,
-        ask: DecisionRequest | None,
+        request: DecisionRequest | None,
         notes: RuleOutcomes,
         took: float,
         is_known: bool = True,
     ) -> DecisionEvent:
         assert self.source is not None
         return DecisionEvent(
-            trail, self.identity, self.source.id, operation, ask, notes, took, is_known
+            trail, self.identity, self.source.id, operation, request, notes, took, is_known
         )
 
-    def select(self, ask: QueryRequest | EntryRequest) -> Decision:
+    def select(self, request: QueryRequest | EntryRequest) -> Decision:
         """Decide a read. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         return self._granted(
-            decide_select(self.ruleset, self.identity, ask, self.scripts), ask, began
+            decide_select(self.ruleset, self.identity, request, self.scripts), request, began
         )
 
-    def delete(self, ask: QueryRequest | EntryRequest) -> Decision:
+    def delete(self, request: QueryRequest | EntryRequest) -> Decision:
         """Decide a delete. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         return self._granted(
-            decide_delete(self.ruleset, self.identity, ask, self.scripts), ask, began
+            decide_delete(self.ruleset, self.identity, request, self.scripts), request, began
         )
 
-    def insert(self, ask: Insert) -> Decision:
+    def insert(self, request: Insert) -> Decision:
         """Decide a create. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         if self.source is not None and self.source.login is not None:
             # Rules decide on the row as it will be stored.
-            ask = replace(ask, rows=[composed_row(self.source, row) for row in ask.rows])
+            request = replace(
+                request, rows=[composed_row(self.source, row) for row in request.rows]
+            )
         return self._granted(
-            decide_insert(self.ruleset, self.identity, ask, self.scripts), ask, began
+            decide_insert(self.ruleset, self.identity, request, self.scripts), request, began
         )
 
-    def update(self, ask: Update) -> Decision:
+    def update(self, request: Update) -> Decision:
         """Decide an update. Returns the decision if granted; raises the denial otherwise."""
         began = perf_counter()
         if self.source is not None and self.source.login is not None:
             changes = [
                 replace(change, submitted=composed_row(self.source, change.submitted))
-                for change in ask.changes
+                for change in request.changes
             ]
-            ask = replace(ask, changes=changes)
+            request = replace(request, changes=changes)
         return self._granted(
-            decide_update(self.ruleset, self.identity, ask, self.scripts), ask, began
+            decide_update(self.ruleset, self.identity, request, self.scripts), request, began
         )
 
     def missing(self, operation: Operation) -> NoReturn:
@@ -265,8 +267,8 @@ class Guard:
         It is NotFound if the caller may see every entry, and otherwise the denial that an existing
         entry would get.
         """
-        ask = EntryRequest([None])
-        if decide_select(self.ruleset, self.identity, ask, self.scripts).granted:
+        request = EntryRequest([None])
+        if decide_select(self.ruleset, self.identity, request, self.scripts).granted:
             raise NotFound("there is no such entry")
         self.refuse(operation, because=ABSENT)
 

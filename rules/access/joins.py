@@ -60,9 +60,9 @@ class JoinResolver:
 
     def _decided(self, join: Join) -> Joined:
         guard = self.guard(join.reference)
-        ask = QueryRequest(join.where, tuple(join.names()), written=join.written)
+        query = QueryRequest(join.where, tuple(join.names()), written=join.written)
         try:
-            decision = guard.select(ask)
+            decision = guard.select(query)
         except (Denied, LoginRequired):
             # The joined data source logs the reasons. The main one does not.
             self.main.refuse("select", because=JOIN)
@@ -70,7 +70,7 @@ class JoinResolver:
         return Joined(join, guard.source, decision.where(join.where), decision.shown)
 
 
-def apply_view(guard: Guard, operation: Operation, ask: Select | Delete) -> tuple[Node, Any]:
+def apply_view(guard: Guard, operation: Operation, query: Select | Delete) -> tuple[Node, Any]:
     """The where combined with the filters of the named views, as nodes and as JSON.
 
     The filters count as if the client had written them.
@@ -78,12 +78,12 @@ def apply_view(guard: Guard, operation: Operation, ask: Select | Delete) -> tupl
     Raises the denial if the caller may not know of the data source, and `Malformed` for a view that
     it does not have.
     """
-    if not ask.views:
-        return ask.where, ask.written
+    if not query.views:
+        return query.where, query.written
     source = guard.found(operation)
     user, budget = guard.identity.user, Budget()
-    where, written = ask.where, ask.written or {}
-    for place, name in ask.views:
+    where, written = query.where, query.written or {}
+    for place, name in query.views:
         view = _view(source, place, name)
         try:
             where = all_of([where, view.where(user, source.declared, budget)])

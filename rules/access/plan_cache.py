@@ -1,7 +1,7 @@
 """A cache of select plans, for requests whose body is identical to an earlier one.
 
 A decision depends only on the credential's row, the data source, its rules and the body. A plan is
-cached under the `CachedSession`, which holds the first two, and is dropped together with it, so
+cached under the `CachedCredential`, which holds the first two, and is dropped together with it, so
 that it keeps no credential and no state of a data source in memory. Plans of rules that have
 changed since stay until then, or until their caller comes back. The cache is small: it has few
 bodies for each credential, and none that is long.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rowkeeper.accounts.providers.credential_query import CachedSession
+from rowkeeper.accounts.providers.credential_query import CachedCredential
 from rowkeeper.datasources import store
 from rowkeeper.datasources.caching import OwnedCache
 from rowkeeper.datasources.query.where.nodes import fields
@@ -39,24 +39,24 @@ class EmbeddedSelect:
 
     def size(self) -> int:
         """The approximate size in bytes."""
-        asked = len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
+        length = len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
         conditions = sum(1 for _ in fields(self.plan.select.where))
-        return asked + A_CONDITION * conditions + A_NOTE * len(self.plan.decision.notes)
+        return length + A_CONDITION * conditions + A_NOTE * len(self.plan.decision.notes)
 
 
 class SelectPlanCache:
     """Select plans by cached session and body."""
 
     def __init__(self, name: str = "") -> None:
-        self._plans: OwnedCache[CachedSession, bytes, EmbeddedSelect] = OwnedCache(
+        self._plans: OwnedCache[CachedCredential, bytes, EmbeddedSelect] = OwnedCache(
             name, MAX_CALLERS, MAX_BODIES
         )
 
-    def get(self, known: CachedSession, body: bytes) -> EmbeddedSelect | None:
+    def get(self, known: CachedCredential, body: bytes) -> EmbeddedSelect | None:
         """The plan for this body, or None."""
         return self._plans.get(known, body)
 
-    def keep(self, known: CachedSession, body: bytes, decided: EmbeddedSelect) -> None:
+    def keep(self, known: CachedCredential, body: bytes, decided: EmbeddedSelect) -> None:
         """Cache a plan unless it is too large."""
         if len(body) <= MAX_REPEATED_BODY and decided.size() <= MAX_REPEATED:
             self._plans.put(known, body, decided)

@@ -1,6 +1,6 @@
 """Selects under the rules: parse the body, decide, and say which rows may be read.
 
-A plan reads no rows of the data source that it is about. The API runs it, `foresight` puts it into
+A plan reads no rows of the data source that it is about. The API runs it, `optimistic` puts it into
 one statement with the session, and the simulator and `explain` show what was decided.
 """
 
@@ -51,11 +51,11 @@ class SelectPlan:
 def parse_body(guard: Guard, body: dict[str, Any], others: JoinResolver) -> SelectQuery | Delete:
     """The body of a query. Raises `Malformed`, naming the place."""
     budget = Budget()
-    ask = parse_query(body, columns_of(guard), budget)
-    if isinstance(ask, Delete):
-        return ask
+    query = parse_query(body, columns_of(guard), budget)
+    if isinstance(query, Delete):
+        return query
     return SelectQuery(
-        ask, parse_joins(body.get("join"), columns_of(guard), others.columns, budget)
+        query, parse_joins(body.get("join"), columns_of(guard), others.columns, budget)
     )
 
 

@@ -58,8 +58,8 @@ def _session_fields(people: Iterable[tuple[str, list[str]]]) -> list[dict[str, s
             found.setdefault(column, []).append(name)
     for field in _SITE_FIELDS:
         found.setdefault(field, []).append("users of the site")
-    told = {field: ", ".join(names) for field, names in found.items()} | _SERVER_FIELDS
-    return [{"name": field, "of": names} for field, names in told.items()]
+    sources = {field: ", ".join(names) for field, names in found.items()} | _SERVER_FIELDS
+    return [{"name": field, "of": names} for field, names in sources.items()]
 
 
 def _named(user: Any, model: type[ApiToken] | type[App], **fits: Any) -> list[dict[str, Any]]:

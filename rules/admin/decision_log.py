@@ -56,7 +56,7 @@ class DecisionLogPages(SimulatorPages):
             decision = wanted.decision()
         older = ""
         if len(found) > PER_PAGE:
-            older = f"?{urlencode({**_asked(request), 'before': found[PER_PAGE - 1].pk})}"
+            older = f"?{urlencode({**_filters(request), 'before': found[PER_PAGE - 1].pk})}"
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -90,10 +90,10 @@ class DecisionLogPages(SimulatorPages):
             "Decisions",
             subtitle=obj.name,
             wanted=wanted,
-            is_filtered=bool(_asked(request)),
+            is_filtered=bool(_filters(request)),
             lines=lines(request.user, found[:PER_PAGE]),
             older=_older(request, found),
-            newest=f"?{urlencode(_asked(request))}",
+            newest=f"?{urlencode(_filters(request))}",
             simulator_url=self.simulator_url(request, obj),
             links=[link for link in self.page_links(request, obj) if link[0] != "Decisions"],
         )
@@ -103,8 +103,8 @@ def _older(request: HttpRequest, found: list[LoggedDecision]) -> str:
     """The query string of the next page; empty without one."""
     if len(found) <= PER_PAGE:
         return ""
-    return f"?{urlencode({**_asked(request), 'before': found[PER_PAGE - 1].pk})}"
+    return f"?{urlencode({**_filters(request), 'before': found[PER_PAGE - 1].pk})}"
 
 
-def _asked(request: HttpRequest) -> dict[str, Any]:
+def _filters(request: HttpRequest) -> dict[str, Any]:
     return {key: value for key, value in request.GET.dict().items() if value and key != "before"}

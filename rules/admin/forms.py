@@ -114,7 +114,7 @@ class RuledDataSourceForm(DataSourceForm):
             rules = self.cleaned_data["rules"]
             self._refuse_invalid(rules, columns)
             if self.instance.pk is not None and not self.errors.get("rules"):
-                self._ask_what_is_meant(rules, columns)
+                self._ask_for_confirmation(rules, columns)
         return self.cleaned_data
 
     def _refuse_invalid(self, rules: list[Any], columns: Sequence[str]) -> None:
@@ -157,7 +157,7 @@ class RuledDataSourceForm(DataSourceForm):
             "typed",
         )
 
-    def _ask_what_is_meant(self, rules: list[Any], columns: Sequence[str]) -> None:
+    def _ask_for_confirmation(self, rules: list[Any], columns: Sequence[str]) -> None:
         """Require a confirmation of a save that lets people do more than before."""
         self.digest = digest(self.instance, rules)
         widens = review(self.instance, rules, columns)

@@ -88,7 +88,7 @@ class HistoryPages(DataSourceAdmin):
                 return done
             obj = self.own_source(request, source_id, "change_rules")
         older = Revision.objects.filter(data_source=obj, number__lt=number).order_by("-number")
-        (told,) = history(obj, [revision, *older[:1]], 1)
+        (saved,) = history(obj, [revision, *older[:1]], 1)
         stored = rules_of(obj)
         found = check(revision.rules, obj, user=request.user)
         return self.page(
@@ -97,7 +97,7 @@ class HistoryPages(DataSourceAdmin):
             "rules_revision",
             f"Revision {number} of the rules",
             subtitle=obj.name,
-            told=told,
+            saved=saved,
             words=[sentence(each) for each in summaries(revision.rules)],
             text=pretty(in_order(revision.rules), 2),
             back=change(obj, stored, revision.rules) if revision.rules != stored else [],

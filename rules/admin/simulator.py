@@ -31,8 +31,8 @@ from ..engine.decide import Ruleset
 from ..models import LoggedDecision
 from ..repository.rules import problems_for
 from ..simulator.identity import identity_for
-from ..simulator.request import Asked, parse_asked
-from ..simulator.result import told
+from ..simulator.request import SimulatedRequest, parse_request
+from ..simulator.result import result_as_json
 from ..simulator.run import DryRunGuard, sees_entries_of, simulate
 from ..simulator.scripts import scripts_for
 
@@ -111,7 +111,7 @@ class SimulatorPages(GuardedPages):
         if request.method != "POST":
             return HttpResponseNotAllowed(["GET", "POST"])
         try:
-            return _json(_simulated(request.user, obj, parse_asked(_sent(request))))
+            return _json(_simulated(request.user, obj, parse_request(_sent(request))))
         except Failure as error:
             return _json({"message": error.message}, STATUS[error.code])
 
@@ -136,32 +136,34 @@ def _sent(request: HttpRequest) -> dict[str, Any]:
     return value
 
 
-def _simulated(user: Any, obj: DataSource, asked: Asked) -> dict[str, Any]:
+def _simulated(user: Any, obj: DataSource, simulated: SimulatedRequest) -> dict[str, Any]:
     source = registry.source_of(obj)
-    problems, ruleset = _rules(user, obj, source, asked)
+    problems, ruleset = _rules(user, obj, source, simulated)
     if problems:
         return {"problems": problems}
     sees_entries = sees_entries_of(user, source)
-    if asked.needs_entries and not sees_entries:
+    if simulated.needs_entries and not sees_entries:
         raise PermissionMissing("what the rules say of entries is for those who may see them")
-    identity = identity_for(user, asked.who, source)
+    identity = identity_for(user, simulated.who, source)
     guard = DryRunGuard(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
-    outcome = simulate(guard, asked, user, sees_entries)
-    return told(guard, outcome, may_see(user, obj), sees_entries)
+    outcome = simulate(guard, simulated, user, sees_entries)
+    return result_as_json(guard, outcome, may_see(user, obj), sees_entries)
 
 
-def _rules(user: Any, obj: DataSource, source: Source, asked: Asked) -> tuple[list[str], Ruleset]:
+def _rules(
+    user: Any, obj: DataSource, source: Source, simulated: SimulatedRequest
+) -> tuple[list[str], Ruleset]:
     """The problems of the rules to try, and those rules compiled as they would be once saved."""
-    if asked.rules is None:
+    if simulated.rules is None:
         return [], ruleset_of(source)
     if not may(user, "change_rules", obj):
         raise PermissionMissing(
             "other rules than those stored are tried by those who may change them"
         )
-    problems = problems_for(user, obj, asked.rules)
+    problems = problems_for(user, obj, simulated.rules)
     if problems:
         return [str(problem) for problem in problems[:20]], ruleset_of(source)
-    return [], ruleset_from(asked.rules, source)
+    return [], ruleset_from(simulated.rules, source)
 
 
 # -- what the panel offers

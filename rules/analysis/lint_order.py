@@ -31,22 +31,22 @@ def order_problems(raw: Sequence[Any], rules: Sequence[Rule]) -> Iterator[Proble
 def _unreachable(
     raw: Sequence[Any], earlier: Sequence[RuleFacts], late: RuleFacts
 ) -> Iterator[Problem]:
-    settled: dict[Operation, int] = {}
+    decided: dict[Operation, int] = {}
     for operation in _operations(late.rule):
         for first in earlier:
             if operation in first.rule.operations and covers(first, late, operation):
-                settled[operation] = first.rule.position
+                decided[operation] = first.rule.position
                 break
-    if not settled:
+    if not decided:
         return
     yield Problem(
         late.rule.position,
-        "" if len(settled) == len(late.rule.operations) else "type",
-        f"{_scope(late.rule, settled)}no request gets as far as this rule: "
-        f"{_settlers(settled)} it first",
+        "" if len(decided) == len(late.rule.operations) else "type",
+        f"{_scope(late.rule, decided)}no request gets as far as this rule: "
+        f"{_deciders(decided)} it first",
         "unreachable",
         "warning",
-        _without(raw, late.rule, settled),
+        _without(raw, late.rule, decided),
     )
 
 
@@ -54,28 +54,28 @@ def _operations(rule: Rule) -> list[Operation]:
     return [operation for operation in OPERATIONS if operation in rule.operations]
 
 
-def _scope(rule: Rule, settled: dict[Operation, int]) -> str:
-    if len(settled) == len(rule.operations):
+def _scope(rule: Rule, decided: dict[Operation, int]) -> str:
+    if len(decided) == len(rule.operations):
         return ""
-    return f"for {' and '.join(f'`{operation}`' for operation in settled)} "
+    return f"for {' and '.join(f'`{operation}`' for operation in decided)} "
 
 
-def _settlers(settled: dict[Operation, int]) -> str:
-    numbers = sorted(set(settled.values()))
+def _deciders(decided: dict[Operation, int]) -> str:
+    numbers = sorted(set(decided.values()))
     if len(numbers) == 1:
         return f"rule {numbers[0]} settles"
     return f"rules {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} settle"
 
 
-def _without(raw: Sequence[Any], rule: Rule, settled: dict[Operation, int]) -> Fix | None:
+def _without(raw: Sequence[Any], rule: Rule, decided: dict[Operation, int]) -> Fix | None:
     """Remove the rule, or only the operations for which it is never reached."""
-    if len(settled) == len(rule.operations):
+    if len(decided) == len(rule.operations):
         return Fix(f"remove rule {rule.position}", rule.position, None)
     if rule.script is not None:
         return None
     written = raw[rule.position - 1]
-    left = [operation for operation in written["type"] if operation not in settled]
-    words = " and ".join(f"`{operation}`" for operation in settled)
+    left = [operation for operation in written["type"] if operation not in decided]
+    words = " and ".join(f"`{operation}`" for operation in decided)
     return Fix(f"remove {words} from `type`", rule.position, {**written, "type": left})
 
 
@@ -135,13 +135,13 @@ def _or(words: list[str]) -> str:
 
 
 def _left_to_nobody(facts: Sequence[RuleFacts]) -> Iterator[Problem]:
-    asked = {
+    covered = {
         operation
         for each in facts
         if not is_for_nobody(each.rule)
         for operation in each.rule.operations
     }
-    missing = [f"`{operation}`" for operation in OPERATIONS if operation not in asked]
+    missing = [f"`{operation}`" for operation in OPERATIONS if operation not in covered]
     if not facts:
         text = "no rule is switched on: nobody gets in"
     elif missing:

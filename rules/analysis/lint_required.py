@@ -13,7 +13,7 @@ from .satisfiable import Asker, unfit_columns
 from .subsumption import RuleFacts, may_meet
 
 _READS = frozenset(("select", "delete"))
-_WAYS = {"select": "read", "insert": "insert", "update": "update", "delete": "delete"}
+_PATHS = {"select": "read", "insert": "insert", "update": "update", "delete": "delete"}
 
 
 def required_and_hidden(rules: Sequence[Rule], place: LintContext) -> Iterator[Problem]:
@@ -53,7 +53,7 @@ def _said(rule: Rule, column: str, unfit: Sequence[Operation], sent_back: bool) 
     name = f"`{printable(column)}`"
     never = [operation for operation in unfit if not (sent_back and operation == "update")]
     if never:
-        what = " and no ".join(dict.fromkeys(_WAYS[operation] for operation in never))
+        what = " and no ".join(dict.fromkeys(_PATHS[operation] for operation in never))
         return f"{name} is required, and this rule does not open it: no {what} fits this rule"
     if sent_back:
         return (

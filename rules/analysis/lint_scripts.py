@@ -25,8 +25,8 @@ def script_problems(rule: Rule) -> Iterator[Problem]:
         blind = [f"{name}s" for name, looks in _STORED.items() if is_blind(body, name, looks)]
     except RecursionError:
         return
-    never = [f"`{name}`" for name, ways in found.items() if not ways.returns]
-    some = [f"`{name}`" for name, ways in found.items() if ways.returns and ways.ends]
+    never = [f"`{name}`" for name, paths in found.items() if not paths.returns]
+    some = [f"`{name}`" for name, paths in found.items() if paths.returns and paths.ends]
     if len(never) == len(OPERATIONS):
         yield _problem(
             rule,
@@ -67,13 +67,13 @@ def is_blind(statements: Sequence[ast.stmt], operation: Operation, looks: frozen
     for statement in statements:
         if isinstance(statement, ast.Return):
             return not _reads(statement, looks) and _may_grant(statement)
-        branches = _ways_on(statement, operation)
+        branches = _paths_on(statement, operation)
         tested = isinstance(statement, ast.If) and _reads(statement.test, looks)
         if tested or (not isinstance(statement, ast.If) and _reads(statement, looks)):
             return False
         if any(is_blind(branch, operation, looks) for branch in branches):
             return True
-        if not _ways(statement, operation).ends:
+        if not _paths(statement, operation).ends:
             return False
         on = [branch for branch in branches if _walk(branch, operation).ends]
         if on and all(any(_reads(each, looks) for each in branch) for branch in on):
@@ -81,10 +81,10 @@ def is_blind(statements: Sequence[ast.stmt], operation: Operation, looks: frozen
     return False
 
 
-def _ways_on(statement: ast.stmt, operation: Operation) -> list[list[ast.stmt]]:
+def _paths_on(statement: ast.stmt, operation: Operation) -> list[list[ast.stmt]]:
     """The blocks of a statement that can run for the operation."""
     if isinstance(statement, ast.If):
-        verdict = _told(statement.test, operation)
+        verdict = _described(statement.test, operation)
         on = [statement.body] if verdict is not False else []
         return [*on, *([statement.orelse] if verdict is not True else [])]
     if isinstance(statement, ast.Try):
@@ -131,46 +131,46 @@ def _body(script: str) -> Sequence[ast.stmt]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ways:
+class _Paths:
     """Whether some statements can return, and whether execution can continue after them."""
 
     returns: bool
     ends: bool
 
-    def __or__(self, other: _Ways) -> _Ways:
-        return _Ways(self.returns or other.returns, self.ends or other.ends)
+    def __or__(self, other: _Paths) -> _Paths:
+        return _Paths(self.returns or other.returns, self.ends or other.ends)
 
 
-_PASSES = _Ways(False, True)
+_PASSES = _Paths(False, True)
 
 
-def _walk(statements: Sequence[ast.stmt], operation: Operation) -> _Ways:
+def _walk(statements: Sequence[ast.stmt], operation: Operation) -> _Paths:
     returns = False
     for statement in statements:
-        ways = _ways(statement, operation)
-        returns = returns or ways.returns
-        if not ways.ends:
-            return _Ways(returns, False)
-    return _Ways(returns, True)
+        paths = _paths(statement, operation)
+        returns = returns or paths.returns
+        if not paths.ends:
+            return _Paths(returns, False)
+    return _Paths(returns, True)
 
 
-def _ways(statement: ast.stmt, operation: Operation) -> _Ways:
+def _paths(statement: ast.stmt, operation: Operation) -> _Paths:
     if isinstance(statement, ast.Return):
-        return _Ways(True, False)
+        return _Paths(True, False)
     if isinstance(statement, ast.Raise):
-        return _Ways(False, False)
+        return _Paths(False, False)
     if isinstance(statement, ast.If):
         return _branches(statement, operation)
     if isinstance(statement, ast.For | ast.While):
         body = _walk(statement.body, operation)
-        return _Ways(body.returns, True) | _walk(statement.orelse, operation)
+        return _Paths(body.returns, True) | _walk(statement.orelse, operation)
     if isinstance(statement, ast.Try):
         return _tries(statement, operation)
     return _walk(statement.body, operation) if isinstance(statement, ast.With) else _PASSES
 
 
-def _branches(statement: ast.If, operation: Operation) -> _Ways:
-    verdict = _told(statement.test, operation)
+def _branches(statement: ast.If, operation: Operation) -> _Paths:
+    verdict = _described(statement.test, operation)
     if verdict is True:
         return _walk(statement.body, operation)
     if verdict is False:
@@ -178,22 +178,22 @@ def _branches(statement: ast.If, operation: Operation) -> _Ways:
     return _walk(statement.body, operation) | _walk(statement.orelse, operation)
 
 
-def _tries(statement: ast.Try, operation: Operation) -> _Ways:
+def _tries(statement: ast.Try, operation: Operation) -> _Paths:
     last = _walk(statement.finalbody, operation)
     whole = _walk([*statement.body, *statement.orelse], operation)
     for handler in statement.handlers:
         whole = whole | _walk(handler.body, operation)
-    return _Ways(whole.returns or last.returns, whole.ends and last.ends)
+    return _Paths(whole.returns or last.returns, whole.ends and last.ends)
 
 
-def _told(test: ast.expr, operation: Operation) -> bool | None:
+def _described(test: ast.expr, operation: Operation) -> bool | None:
     """The value of a test of the operation; None if it depends on anything else."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        verdict = _told(test.operand, operation)
+        verdict = _described(test.operand, operation)
         return None if verdict is None else not verdict
     if isinstance(test, ast.BoolOp):
         settles = isinstance(test.op, ast.Or)
-        verdicts = [_told(value, operation) for value in test.values]
+        verdicts = [_described(value, operation) for value in test.values]
         if settles in verdicts:
             return settles
         return None if None in verdicts else not settles

@@ -62,7 +62,7 @@ def _tests_themselves(rule: Rule) -> Iterator[Problem]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _UserTest:
     """A test of the user in a rule, and which rule that is."""
 
     by: str
@@ -70,7 +70,10 @@ class _Told:
 
 
 def _promotes(
-    raw: Sequence[Any], writer: RuleFacts, facts: Sequence[RuleFacts], tests: dict[str, list[_Told]]
+    raw: Sequence[Any],
+    writer: RuleFacts,
+    facts: Sequence[RuleFacts],
+    tests: dict[str, list[_UserTest]],
 ) -> Iterator[Problem]:
     """Report a column that users can write themselves although rules decide by it who they are.
 
@@ -80,12 +83,12 @@ def _promotes(
     if writer.allow.kind == "tokens":
         return
     for column, found in tests.items():
-        for told in found:
-            if _can_write(writer, told.test) and not follows(told.test, writer):
+        for tested in found:
+            if _can_write(writer, tested.test) and not follows(tested.test, writer):
                 yield Problem(
                     writer.rule.position,
                     "exclude" if writer.rule.columns.include is None else "include",
-                    f"`{printable(column)}` can be written by the people whom {told.by} tests "
+                    f"`{printable(column)}` can be written by the people whom {tested.by} tests "
                     "for it, so that they can give themselves that right",
                     "self-promotion",
                     "warning",
@@ -94,17 +97,17 @@ def _promotes(
                 break
 
 
-def _tests_of_users(facts: Sequence[RuleFacts], place: LintContext) -> dict[str, list[_Told]]:
+def _tests_of_users(facts: Sequence[RuleFacts], place: LintContext) -> dict[str, list[_UserTest]]:
     """The tests that entries of this sign-in data source can meet, by column; empty for another."""
     if place.signs_in_as is None:
         return {}
     allows = [(f"rule {each.rule.position}", each.allow) for each in facts]
     allows += [("a rule of another data source", allow) for allow in place.elsewhere]
-    found: dict[str, dict[Key, _Told]] = {}
+    found: dict[str, dict[Key, _UserTest]] = {}
     for by, allow in allows:
         for test in _tests_of(allow, place.signs_in_as):
             if test.column in place.columns and test.column not in place.secret:
-                found.setdefault(test.column, {}).setdefault(key(test), _Told(by, test))
+                found.setdefault(test.column, {}).setdefault(key(test), _UserTest(by, test))
     return {column: list(tests.values()) for column, tests in found.items()}
 
 

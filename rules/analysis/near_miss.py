@@ -48,7 +48,7 @@ def nearest(
     ruleset: Ruleset,
     operation: Operation,
     identity: Identity,
-    ask: DecisionRequest,
+    request: DecisionRequest,
     decide: Decide,
     most: int = 400,
 ) -> NearMiss | None:
@@ -62,7 +62,7 @@ def nearest(
         if rule.broken is not None or rule.script is not None:
             continue
         for the_user_gives in (True, False):
-            fitting = _Fitter(ruleset, rule, operation, identity, ask, the_user_gives)
+            fitting = _Fitter(ruleset, rule, operation, identity, request, the_user_gives)
             try:
                 fitting.make_fit()
             except _CannotFit:
@@ -72,7 +72,7 @@ def nearest(
             most -= 1
             if most < 0:
                 return best
-            if decide(fitting.identity, fitting.ask).granted:
+            if decide(fitting.identity, fitting.request).granted:
                 best = NearMiss(rule.position, tuple(fitting.steps), fitting.cost)
     return best
 
@@ -85,7 +85,7 @@ class _Fitter:
     rule: Rule
     operation: Operation
     identity: Identity
-    ask: Any
+    request: Any
     the_user_gives: bool
     steps: list[str] = field(default_factory=list)
 
@@ -98,11 +98,11 @@ class _Fitter:
         """Change the request to fit the rule. Raises `_CannotFit`."""
         self._fit_app()
         self._fit_who()
-        if isinstance(self.ask, QueryRequest):
-            self._fit_query(self.ask)
-        elif isinstance(self.ask, EntryRequest):
+        if isinstance(self.request, QueryRequest):
+            self._fit_query(self.request)
+        elif isinstance(self.request, EntryRequest):
             self._fit_record()
-        elif isinstance(self.ask, Insert):
+        elif isinstance(self.request, Insert):
             self._fit_new_row()
         else:
             self._fit_change()
@@ -169,7 +169,7 @@ class _Fitter:
 
     # -- by query
 
-    def _fit_query(self, ask: QueryRequest) -> None:
+    def _fit_query(self, request: QueryRequest) -> None:
         values: Values = []
         for item in self.rule.require:
             if isinstance(item, Provided):
@@ -177,7 +177,7 @@ class _Fitter:
             else:
                 values.append((item, self._imply(item)))
         for _ in range(20):
-            name = first_hidden(self.rule.columns, self.ask, values)
+            name = first_hidden(self.rule.columns, self.request, values)
             if name is None:
                 return
             self._drop(name)
@@ -185,7 +185,7 @@ class _Fitter:
 
     def _provide(self, item: Provided) -> None:
         test = equality if self.operation == "delete" else any_condition
-        if implied(self.ask.where, item.column, test):
+        if implied(self.request.where, item.column, test):
             return
         found: Node = column_is(item.column, "$exists", True)
         if self.operation == "delete":
@@ -195,8 +195,8 @@ class _Fitter:
         self.steps.append(f"with {what} on `{printable(item.column)}`")
 
     def _imply(self, item: Condition) -> Scalar:
-        value = self._value(item, _asked_equal(self.ask.where, item.column))
-        if implied(self.ask.where, item.column, partial(IMPLIES[item.op], value)):
+        value = self._value(item, _requested_value(self.request.where, item.column))
+        if implied(self.request.where, item.column, partial(IMPLIES[item.op], value)):
             return value
         self._without_conditions_on(item.column)
         if item.op == "contains":
@@ -208,40 +208,42 @@ class _Fitter:
         return value
 
     def _ask_for(self, node: Node) -> None:
-        self.ask = replace(self.ask, where=all_of([self.ask.where, node]))
+        self.request = replace(self.request, where=all_of([self.request.where, node]))
 
     def _without_conditions_on(self, column: str) -> None:
         kept = [
-            i for i in _items(self.ask.where) if not (isinstance(i, Field) and i.path == (column,))
+            i
+            for i in _items(self.request.where)
+            if not (isinstance(i, Field) and i.path == (column,))
         ]
-        self.ask = replace(self.ask, where=all_of(kept))
+        self.request = replace(self.request, where=all_of(kept))
 
     def _drop(self, name: str) -> None:
-        ask = self.ask
+        request = self.request
         changed = replace(
-            ask,
-            columns=tuple(column for column in ask.columns if column != name),
-            paths=tuple(path for path in ask.paths if path.name != name),
+            request,
+            columns=tuple(column for column in request.columns if column != name),
+            paths=tuple(path for path in request.paths if path.name != name),
             where=all_of(
-                item for item in _items(ask.where) if all(f.name != name for f in fields(item))
+                item for item in _items(request.where) if all(f.name != name for f in fields(item))
             ),
         )
-        if changed == ask:
+        if changed == request:
             raise _CannotFit
-        self.ask = changed
+        self.request = changed
         self.steps.append(f"without `{printable(name)}`")
 
     # -- one entry
 
     def _fit_record(self) -> None:
-        if len(self.ask.stored) != 1 or self.ask.stored[0] is None:
+        if len(self.request.stored) != 1 or self.request.stored[0] is None:
             raise _CannotFit
-        stored = dict(self.ask.stored[0])
+        stored = dict(self.request.stored[0])
         for item in self.rule.require:
             if isinstance(item, Provided):
                 raise _CannotFit
             self._fit_stored(item, stored)
-        self.ask = replace(self.ask, stored=[stored])
+        self.request = replace(self.request, stored=[stored])
 
     def _fit_stored(self, item: Condition, stored: dict[str, Any]) -> None:
         if item.met_by_stored(stored, self.identity.user):
@@ -259,17 +261,17 @@ class _Fitter:
     # -- what is sent
 
     def _fit_new_row(self) -> None:
-        if len(self.ask.rows) != 1:
+        if len(self.request.rows) != 1:
             raise _CannotFit
-        row = dict(self.ask.rows[0])
+        row = dict(self.request.rows[0])
         self._fit_row(row, {}, inserts=True)
         self._open_only(row, lambda name: self.rule.columns.opens(name) or self._pins(name, True))
-        self.ask = replace(self.ask, rows=[row])
+        self.request = replace(self.request, rows=[row])
 
     def _fit_change(self) -> None:
-        if len(self.ask.changes) != 1:
+        if len(self.request.changes) != 1:
             raise _CannotFit
-        change: Change = self.ask.changes[0]
+        change: Change = self.request.changes[0]
         row, stored = dict(change.submitted), dict(change.stored)
         for item in self.rule.require:
             if isinstance(item, Condition) and item.on_stored:
@@ -277,7 +279,9 @@ class _Fitter:
         self._fit_row(row, stored, inserts=False)
         opens = self.rule.columns.opens
         self._open_only(row, lambda n: opens(n, change.own_row) or self._pins(n, False))
-        self.ask = replace(self.ask, changes=[replace(change, submitted=row, stored=stored)])
+        self.request = replace(
+            self.request, changes=[replace(change, submitted=row, stored=stored)]
+        )
 
     def _fit_row(self, row: dict[str, Any], stored: dict[str, Any], inserts: bool) -> None:
         for item in self.rule.require:
@@ -313,7 +317,7 @@ def _items(node: Node) -> tuple[Node, ...]:
     return node.items if isinstance(node, And) else (node,)
 
 
-def _asked_equal(where: Node, column: str) -> Any:
+def _requested_value(where: Node, column: str) -> Any:
     """The value that a where requires a column to equal, or None."""
     for item in _items(where):
         if isinstance(item, Field) and item.path == (column,) and item.op == "$eq":

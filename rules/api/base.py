@@ -21,7 +21,7 @@ from rowkeeper.accounts.authentication import (
     is_by_name,
     is_forced,
     read_again,
-    source_beside,
+    source_join_of,
 )
 from rowkeeper.accounts.client import client_address
 from rowkeeper.accounts.identity import Identity
@@ -175,17 +175,21 @@ class Endpoint(ViewSet):
         """For `store.writing`: checks that the caller and the data source are as decided."""
         return partial(confirm, request._request, self.identity(request))
 
-    def decided(self, request: Request, reference: str, write: Callable[[], Answered]) -> Answered:
+    def run_write(
+        self, request: Request, reference: str, write: Callable[[], Answered]
+    ) -> Answered:
         """Run a write, which decides and then writes; if the caller, the rules or the data source
         have changed between the two, run it again, this time under the lock of the data source.
 
         Raises what `write` raises, and `Changed` (503) if the caller changes again and again.
         """
         return outside_transactions(
-            lambda: self._decided(request, reference, write), partial(allow_passwords, request)
+            lambda: self._run_write(request, reference, write), partial(allow_passwords, request)
         )
 
-    def _decided(self, request: Request, reference: str, write: Callable[[], Answered]) -> Answered:
+    def _run_write(
+        self, request: Request, reference: str, write: Callable[[], Answered]
+    ) -> Answered:
         with suppress(Changed):
             return write()
         wanted = registry.reference_of(reference, is_by_name(request._request))
@@ -203,10 +207,10 @@ class Endpoint(ViewSet):
     def guard(self, request: Request, reference: str) -> Guard:
         """The guard of the data source that the URL names."""
         wanted = registry.reference_of(reference, is_by_name(request._request))
-        beside = source_beside(request._request)
+        source_join = source_join_of(request._request)
         trail = trail_of(request._request)
-        if beside is not None and beside.is_read and beside.reference == wanted:
-            found = guard_of(wanted, beside.source, self.identity(request), trail)
+        if source_join is not None and source_join.is_read and source_join.reference == wanted:
+            found = guard_of(wanted, source_join.source, self.identity(request), trail)
         else:
             found = find_guard(wanted, self.identity(request), trail)
         # `007` is 7, and a denial quotes it as it was sent.

@@ -26,7 +26,7 @@ from ..engine.rule import Operation
 from .answering import ENTRIES_OMITTED, after_write
 from .base import text_answer
 from .entries import Entries, refused_addresses
-from .once import Once, ids_of, is_unchanged, replayed, runs_of
+from .idempotent import IdempotentRequest, ids_of, is_unchanged, replayed, runs_of
 from .preconditions import refuse_precondition
 from .switches import BULK_SWITCHES, COMMIT_SWITCHES, with_switches
 
@@ -42,17 +42,21 @@ class EntriesAndCommits(Entries):
         refuse_precondition(request._request)
         body = self._body(request, reference, ("insert",))
         body = with_switches(request._request, body, BULK_SWITCHES)
-        ask = parse_bulk(body)
-        once = Once.of(request._request, self.identity(request))
-        return self.decided(request, reference, lambda: self._run(request, reference, ask, once))
+        commit = parse_bulk(body)
+        idempotent = IdempotentRequest.of(request._request, self.identity(request))
+        return self.run_write(
+            request, reference, lambda: self._run(request, reference, commit, idempotent)
+        )
 
     def commit(self, request: Request, reference: str) -> HttpResponse:
         """`POST commit`: inserts, updates and deletes together."""
         refuse_precondition(request._request)
         body = self._body(request, reference, ("insert", "update", "delete"))
-        ask = parse_commit(with_switches(request._request, body, COMMIT_SWITCHES))
-        once = Once.of(request._request, self.identity(request))
-        return self.decided(request, reference, lambda: self._run(request, reference, ask, once))
+        commit = parse_commit(with_switches(request._request, body, COMMIT_SWITCHES))
+        idempotent = IdempotentRequest.of(request._request, self.identity(request))
+        return self.run_write(
+            request, reference, lambda: self._run(request, reference, commit, idempotent)
+        )
 
     def _body(
         self, request: Request, reference: str, operations: tuple[Operation, ...]
@@ -67,51 +71,55 @@ class EntriesAndCommits(Entries):
 
         return self.bulk_body(request, fits)
 
-    def _run(self, request: Request, reference: str, ask: Commit, once: Once) -> HttpResponse:
+    def _run(
+        self, request: Request, reference: str, commit: Commit, idempotent: IdempotentRequest
+    ) -> HttpResponse:
         guard = self.guard(request, reference)
-        source = guard.found(ask.first_operation)
-        if ask.is_empty:
-            return _nothing_written(guard, source, ask, once)
-        if guard.decides_early(*ask.operations):
-            plan_commit(guard, source, ask)
+        source = guard.found(commit.first_operation)
+        if commit.is_empty:
+            return _nothing_written(guard, source, commit, idempotent)
+        if guard.decides_early(*commit.operations):
+            plan_commit(guard, source, commit)
             guard = guard.without_grant_log()
-        confirm = once.confirm(self.confirm(request))
+        confirm = idempotent.confirm(self.confirm(request))
         see = partial(_seen, guard)
         try:
             with (
-                refused_addresses(guard, ask.first_operation),
-                store.writing(source, ask.keys, True, confirm=confirm) as columns,
+                refused_addresses(guard, commit.first_operation),
+                store.writing(source, commit.keys, True, confirm=confirm) as columns,
             ):
-                made = _carry_out(guard, source, ask, columns)
-                if once.key is not None:
-                    once.keep({"made": runs_of(made)}, guard)
+                made = _carry_out(guard, source, commit, columns)
+                if idempotent.key is not None:
+                    idempotent.keep({"made": runs_of(made)}, guard)
         except Repeated as repeated:
             if not is_unchanged(repeated, guard):
-                plan_commit(guard, source, ask)
+                plan_commit(guard, source, commit)
             made = list(ids_of(repeated.outcome["made"]))
-            return replayed(text_answer(_answer(source, ask, see, made)))
-        once.clean_up()
-        return text_answer(_answer(source, ask, see, made))
+            return replayed(text_answer(_answer(source, commit, see, made)))
+        idempotent.clean_up()
+        return text_answer(_answer(source, commit, see, made))
 
 
-def _nothing_written(guard: Guard, source: Source, ask: Commit, once: Once) -> HttpResponse:
+def _nothing_written(
+    guard: Guard, source: Source, commit: Commit, idempotent: IdempotentRequest
+) -> HttpResponse:
     """Answer a commit that writes nothing. Readers may send it, so it takes no lock and stores no
     key. Raises `KeyReused`.
     """
-    once.seen()
+    idempotent.seen()
     see = partial(_seen, guard)
-    if ask.returns:
+    if commit.returns:
         # Unlike after a write, a decision that cannot be made fails the request.
         seen = see()
-        return text_answer(_answer(source, ask, lambda: seen))
-    return text_answer(_answer(source, ask, see))
+        return text_answer(_answer(source, commit, lambda: seen))
+    return text_answer(_answer(source, commit, see))
 
 
-def _carry_out(guard: Guard, source: Source, ask: Commit, columns: list[str]) -> list[int]:
+def _carry_out(guard: Guard, source: Source, commit: Commit, columns: list[str]) -> list[int]:
     """Decide everything on the state before, then write. `columns` are those that are new. The ids
     of the new entries, in the order in which they were sent.
     """
-    plan = plan_commit(guard, source, ask, lock=True)
+    plan = plan_commit(guard, source, commit, lock=True)
     guard.confirm_lookups()
     if guard.ruleset.has_scripts:
         columns += plan.columns_of_scripts(source)
@@ -124,18 +132,18 @@ def _seen(guard: Guard) -> Decision:
     return decide_select(guard.ruleset, guard.identity, QueryRequest(EVERYTHING), guard.scripts)
 
 
-def _answer(source: Source, ask: Commit, see: See, made: Sequence[int] = ()) -> str:
+def _answer(source: Source, commit: Commit, see: See, made: Sequence[int] = ()) -> str:
     """What a select without a where shows the caller, and which new entry got which id.
 
     It says so if the entries could not be read, as all of it is stored by now.
     """
-    news = [sent for sent in ask.entries if sent.id is None]
+    news = [sent for sent in commit.entries if sent.id is None]
     pairs = [
         {"clientId": sent.client_id, "id": made}
         for sent, made in zip(news, made, strict=True)
         if sent.client_id is not None
     ]
-    entries = after_write(lambda: _visible(source, see())) if ask.returns else ""
+    entries = after_write(lambda: _visible(source, see())) if commit.returns else ""
     said = f'"entries":[{entries or ""}],"clientIds":{dumps(pairs)}'
     return f"{{{said}}}" if entries is not None else f'{{{said},"{ENTRIES_OMITTED}":true}}'
 

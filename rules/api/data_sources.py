@@ -46,7 +46,7 @@ from .data_source_bodies import (
     warnings_of,
     whole_of,
 )
-from .once import Once, replayed
+from .idempotent import IdempotentRequest, replayed
 from .preconditions import Precondition, refuse_precondition, with_tag
 from .source_pages import SourcePage
 from .switches import only_value
@@ -99,15 +99,15 @@ class DataSources(Endpoint):
         if "name" not in body:
             raise Malformed("`name` is missing")
         fill(model, body)
-        once = Once.of(request._request, identity)
+        idempotent = IdempotentRequest.of(request._request, identity)
         try:
             with atomic():
-                once.take()
+                idempotent.take()
                 whole = self._created(request, model, rows, body)
-                once.keep({"id": model.pk})
+                idempotent.keep({"id": model.pk})
         except Repeated as repeated:
             return replayed(_whole_answer(identity, _model_of(repeated, identity), body, 201))
-        once.clean_up()
+        idempotent.clean_up()
         return _answer(whole, model, warnings_of(identity, model, body), 201)
 
     def _created(
@@ -148,23 +148,27 @@ class DataSources(Endpoint):
         """`PUT data-sources/:id`: what is absent stays."""
         identity = self.identity(request)
         body = json_body(request._request)
-        once = Once.of(request._request, identity)
+        idempotent = IdempotentRequest.of(request._request, identity)
         try:
             # The first time, the data source may have been given another name.
-            seen = once.seen()
+            seen = idempotent.seen()
             if seen is not None:
                 raise seen
             model = self._managed(request, reference, "change")
-            whole = self._changed(request, model, body, once)
+            whole = self._changed(request, model, body, idempotent)
         except Repeated as repeated:
             model = _model_of(repeated, identity)
             check_rights_to_change(identity, model, body)
             return replayed(_whole_answer(identity, model, body))
-        once.clean_up()
+        idempotent.clean_up()
         return _answer(whole, model, warnings_of(identity, model, body))
 
     def _changed(
-        self, request: Request, model: DataSource, body: dict[str, Any], once: Once
+        self,
+        request: Request,
+        model: DataSource,
+        body: dict[str, Any],
+        idempotent: IdempotentRequest,
     ) -> dict[str, Any]:
         """Change a data source under its lock; the answer."""
         precondition = Precondition.of(request._request)
@@ -182,7 +186,7 @@ class DataSources(Endpoint):
             if model.definition.get("login") and body.get("name", model.name) != model.name:
                 # Rules of other data sources test the name as `Source`.
                 permissions.require(identity, "set_login")
-            once.take()
+            idempotent.take()
             precondition.check(source_tag(model))
             if revision is not None:
                 require_revision(model, revision, first_changes)
@@ -192,15 +196,15 @@ class DataSources(Endpoint):
                 save_named(identity, model, body, old if has_login else None)
             if "accessRules" in body:
                 set_rules(identity, model, body["accessRules"])
-            once.keep({"id": model.pk})
+            idempotent.keep({"id": model.pk})
             model.refresh_from_db()
             return whole_of(identity, model)
 
     def destroy(self, request: Request, reference: str) -> HttpResponse:
         """`DELETE data-sources/:id`, with its entries, rules and sessions."""
         precondition = Precondition.of(request._request)
-        once = Once.of(request._request, self.identity(request))
-        if once.seen():
+        idempotent = IdempotentRequest.of(request._request, self.identity(request))
+        if idempotent.seen():
             return replayed(json_answer({}))
         model = self._managed(request, reference, "delete")
         permissions.require(self.identity(request), "delete", model)
@@ -210,14 +214,14 @@ class DataSources(Endpoint):
                 # Whoever adds an entry waits; else that entry would have no data source.
                 DataSource.objects.select_for_update().filter(pk=model.pk).first()
                 permissions.require(self.caller_now(request), "delete", model)
-                once.take()
+                idempotent.take()
                 model.refresh_from_db()
                 precondition.check(source_tag(model))
                 model.delete()
-                once.keep({})
+                idempotent.keep({})
         except Repeated:
             return replayed(json_answer({}))
-        once.clean_up()
+        idempotent.clean_up()
         return json_answer({})
 
     def _managed(self, request: Request, reference: str, action: str) -> DataSource:

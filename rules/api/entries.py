@@ -47,8 +47,8 @@ from .entry_answers import (
     kept_entry,
     updated_before,
 )
-from .foresight import foreseen
-from .once import Once, is_unchanged, replayed
+from .idempotent import IdempotentRequest, is_unchanged, replayed
+from .optimistic import optimistic_select
 from .preconditions import Precondition, refuse_precondition
 from .responses import Grant, Streamed, entries_answer
 from .switches import QUERY_SWITCHES, with_switches
@@ -62,25 +62,25 @@ class Entries(Endpoint):
 
     def query(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`POST data/query`: select, or delete by query."""
-        early = foreseen(request._request, reference)
+        early = optimistic_select(request._request, reference)
         entries = None if early is None else early.entries(trail_of(request._request))
         if entries is not None:
             return text_answer(f'{{"entries":[{entries}]}}')
         self.identity(request)
         body = with_switches(request._request, json_body(request._request), QUERY_SWITCHES)
-        return self.decided(request, reference, lambda: self._query(request, reference, body))
+        return self.run_write(request, reference, lambda: self._query(request, reference, body))
 
     def _query(
         self, request: Request, reference: str, body: dict[str, Any]
     ) -> HttpResponse | Streamed:
         guard = self.guard(request, reference)
         others = JoinResolver(guard)
-        ask = parse_body(guard, body, others)
-        if isinstance(ask, Delete):
+        query = parse_body(guard, body, others)
+        if isinstance(query, Delete):
             refuse_precondition(request._request)
             self.repeatable = False
-            return self._delete_by_query(request, guard, ask)
-        return answer_select(guard, plan_select(guard, ask, others), request)
+            return self._delete_by_query(request, guard, query)
+        return answer_select(guard, plan_select(guard, query, others), request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`GET data`: every entry that may be seen, streamed."""
@@ -103,16 +103,16 @@ class Entries(Endpoint):
         """`PUT data`: one new row."""
         refuse_precondition(request._request)
         row = row_body(request._request)
-        once = Once.of(request._request, self.identity(request), row)
-        write = partial(self._insert, request, reference, row, once)
-        return self.decided(request, reference, write)
+        idempotent = IdempotentRequest.of(request._request, self.identity(request), row)
+        write = partial(self._insert, request, reference, row, idempotent)
+        return self.run_write(request, reference, write)
 
     def _insert(
-        self, request: Request, reference: str, row: dict[str, Any], once: Once
+        self, request: Request, reference: str, row: dict[str, Any], idempotent: IdempotentRequest
     ) -> HttpResponse:
         guard = self.guard(request, reference)
         plan = plan_insert(guard, row)
-        confirm = once.confirm(self.confirm(request))
+        confirm = idempotent.confirm(self.confirm(request))
         try:
             with (
                 refused_addresses(guard, "insert"),
@@ -120,10 +120,10 @@ class Entries(Endpoint):
             ):
                 guard.confirm_lookups()
                 made = store.insert(plan.source, [plan.row])[0]
-                once.keep(kept_entry(made), guard)
+                idempotent.keep(kept_entry(made), guard)
         except Repeated as repeated:
             return replayed(inserted_before(guard, plan, repeated))
-        once.clean_up()
+        idempotent.clean_up()
         return entry_answer(plan.source, made, plan.shown(guard))
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
@@ -131,9 +131,9 @@ class Entries(Endpoint):
         wanted = entry_id_in(entry_id)
         precondition = Precondition.of(request._request)
         row = row_body(request._request)
-        once = Once.of(request._request, self.identity(request), row)
-        write = partial(self._update, request, reference, wanted, row, precondition, once)
-        return self.decided(request, reference, write)
+        idempotent = IdempotentRequest.of(request._request, self.identity(request), row)
+        write = partial(self._update, request, reference, wanted, row, precondition, idempotent)
+        return self.run_write(request, reference, write)
 
     def _update(
         self,
@@ -142,29 +142,31 @@ class Entries(Endpoint):
         wanted: int,
         row: dict[str, Any],
         precondition: Precondition,
-        once: Once,
+        idempotent: IdempotentRequest,
     ) -> HttpResponse:
         guard = self.guard(request, reference)
         source = guard.found("update")
         if guard.decides_early("update"):
             plan_update(guard, wanted, row)
             guard = guard.without_grant_log()
-        confirm = once.confirm(self.confirm(request))
+        confirm = idempotent.confirm(self.confirm(request))
         try:
             with refused_addresses(guard, "update"):
-                after, plan = _updated(guard, source, wanted, row, confirm, precondition, once)
+                after, plan = _updated(
+                    guard, source, wanted, row, confirm, precondition, idempotent
+                )
         except Repeated as repeated:
             return replayed(updated_before(guard, wanted, row, repeated))
-        once.clean_up()
+        idempotent.clean_up()
         return entry_answer(source, after, _shown_after(guard, plan, after))
 
     def destroy(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
         """`DELETE data/:entryId`. The body is not read."""
         wanted = entry_id_in(entry_id)
         precondition = Precondition.of(request._request)
-        once = Once.of(request._request, self.identity(request))
-        write = partial(self._destroy, request, reference, wanted, precondition, once)
-        return self.decided(request, reference, write)
+        idempotent = IdempotentRequest.of(request._request, self.identity(request))
+        write = partial(self._destroy, request, reference, wanted, precondition, idempotent)
+        return self.run_write(request, reference, write)
 
     def _destroy(
         self,
@@ -172,45 +174,45 @@ class Entries(Endpoint):
         reference: str,
         wanted: int,
         precondition: Precondition,
-        once: Once,
+        idempotent: IdempotentRequest,
     ) -> HttpResponse:
         guard = self.guard(request, reference)
         source = guard.found("delete")
         if guard.decides_early("delete"):
             plan_delete(guard, wanted)
             guard = guard.without_grant_log()
-        confirm = once.confirm(self.confirm(request))
+        confirm = idempotent.confirm(self.confirm(request))
         try:
             with store.writing(source, NO_COLUMNS, confirm=confirm):
                 stored = plan_delete(guard, wanted, lock=True)
                 precondition.check(entry_tag(stored.updated_at))
                 guard.confirm_lookups()
                 store.delete(source, [stored.id])
-                once.keep({}, guard)
+                idempotent.keep({}, guard)
         except Repeated as repeated:
             if not is_unchanged(repeated, guard):
                 plan_delete(guard, wanted)
             return replayed(json_answer({}))
-        once.clean_up()
+        idempotent.clean_up()
         return json_answer({})
 
-    def _delete_by_query(self, request: Request, guard: Guard, ask: Delete) -> HttpResponse:
-        once = Once.of(request._request, guard.identity)
-        plan, scripted = plan_delete_by_query(guard, ask), guard.ruleset.scripted("delete")
+    def _delete_by_query(self, request: Request, guard: Guard, query: Delete) -> HttpResponse:
+        idempotent = IdempotentRequest.of(request._request, guard.identity)
+        plan, scripted = plan_delete_by_query(guard, query), guard.ruleset.scripted("delete")
         if scripted:
             guard = guard.without_grant_log()
-        confirm = once.confirm(self.confirm(request))
+        confirm = idempotent.confirm(self.confirm(request))
         try:
             with store.writing(plan.source, NO_COLUMNS, confirm=confirm):
                 if scripted:
                     # Scripts decide on the rows, so they decide again once these are locked.
-                    plan = plan_delete_by_query(guard, ask, lock=True)
+                    plan = plan_delete_by_query(guard, query, lock=True)
                 guard.confirm_lookups()
                 count = store.delete_where(plan.source, plan.where, plan.ids)
-                once.keep({"deletedCount": count}, guard)
+                idempotent.keep({"deletedCount": count}, guard)
         except Repeated as repeated:
             return replayed(json_answer(repeated.outcome))
-        once.clean_up()
+        idempotent.clean_up()
         return json_answer({"deletedCount": count})
 
     def indexes(self, request: Request, reference: str, names: str) -> HttpResponse:
@@ -234,37 +236,39 @@ def answer_select(
     guard: Guard, plan: SelectPlan, request: Request | None = None
 ) -> HttpResponse | Streamed:
     """Run a select. `request`: the one whose right has to last until the end of a long answer."""
-    source, ask, where, shown = plan.source, plan.select, plan.where, plan.shown
-    if ask.distinct or ask.aggregate is not None:
-        return text_answer(_selected(ask, extended.select_aggregate(source, ask, where, shown)))
-    if plan.joined or ask.after is not None:
-        return text_answer(_page(ask, extended.select_page(source, ask, where, shown, plan.joined)))
-    if store.is_long(ask) and not (ask.count_only or ask.with_total):
+    source, query, where, shown = plan.source, plan.select, plan.where, plan.shown
+    if query.distinct or query.aggregate is not None:
+        return text_answer(_selected(query, extended.select_aggregate(source, query, where, shown)))
+    if plan.joined or query.after is not None:
+        return text_answer(
+            _page(query, extended.select_page(source, query, where, shown, plan.joined))
+        )
+    if store.is_long(query) and not (query.count_only or query.with_total):
         grant = None
         if request is not None:
             grant = Grant(request._request, guard, plan.query, plan.decision)
         again = None if grant is None else grant.again
-        return entries_answer(store.pages(source, ask, where, shown, again), grant)
-    return text_answer(_selected(ask, store.select(source, ask, where, shown)))
+        return entries_answer(store.pages(source, query, where, shown, again), grant)
+    return text_answer(_selected(query, store.select(source, query, where, shown)))
 
 
-def _selected(ask: Select, found: Found) -> str:
-    if ask.count_only:
+def _selected(query: Select, found: Found) -> str:
+    if query.count_only:
         return f'{{"count":{found.total}}}'
     entries = f'"entries":[{",".join(found.entries)}]'
-    if not ask.with_total:
+    if not query.with_total:
         return f"{{{entries}}}"
-    page = {"total": found.total, "limit": ask.limit, "offset": ask.offset}
+    page = {"total": found.total, "limit": query.limit, "offset": query.offset}
     return f'{{{entries},"pagination":{dumps(page)}}}'
 
 
-def _page(ask: Select, page: Page) -> str:
+def _page(query: Select, page: Page) -> str:
     """The answer of a page, with a cursor if one was asked for."""
-    if ask.after is None or ask.count_only:
-        return _selected(ask, Found(page.entries, page.total))
+    if query.after is None or query.count_only:
+        return _selected(query, Found(page.entries, page.total))
     total = {} if page.total is None else {"total": page.total}
-    told = {**total, "limit": ask.limit, "next": page.following}
-    return f'{{"entries":[{",".join(page.entries)}],"pagination":{dumps(told)}}}'
+    pagination = {**total, "limit": query.limit, "next": page.following}
+    return f'{{"entries":[{",".join(page.entries)}],"pagination":{dumps(pagination)}}}'
 
 
 def _updated(
@@ -274,7 +278,7 @@ def _updated(
     row: dict[str, Any],
     confirm: store.Confirm,
     precondition: Precondition,
-    once: Once,
+    idempotent: IdempotentRequest,
 ) -> tuple[StoredEntry, UpdatePlan]:
     """Write an entry. Return it as it is stored now, and the plan that was carried out.
 
@@ -290,7 +294,7 @@ def _updated(
                 columns += new
                 guard.confirm_lookups()
                 after = store.update(source, [(plan.before, plan.row)])[0]
-                once.keep(kept_entry(after), guard)
+                idempotent.keep(kept_entry(after), guard)
                 guard.written()
                 return after, plan
     raise AssertionError("the second time is the last")

@@ -18,7 +18,7 @@ from ..access.entries import InsertPlan, plan_update
 from ..access.guard import Guard
 from ..access.idempotency import Repeated
 from .base import text_answer
-from .once import is_unchanged
+from .idempotent import is_unchanged
 from .preconditions import with_tag
 
 

@@ -74,12 +74,12 @@ class JsonErrorMiddleware:
         if response.status_code == 400 and not _is_our_host(request):
             known = WRONG_HOST
         refused = known is None and response.status_code < 500
-        told = answer(_REFUSED if refused else known or fault)
+        replacement = answer(_REFUSED if refused else known or fault)
         if refused:
             # By a middleware of the site, which has its reasons for the status.
-            told.status_code = response.status_code
-        told[REQUEST_ID] = trail_of(request).request_id
-        return told
+            replacement.status_code = response.status_code
+        replacement[REQUEST_ID] = trail_of(request).request_id
+        return replacement
 
 
 def _is_our_host(request: HttpRequest) -> bool:

@@ -14,7 +14,7 @@ from rowkeeper.accounts.authentication import identity_now
 from rowkeeper.accounts.client import client_address, network_of, site_of
 from rowkeeper.accounts.errors import LoginRequired
 from rowkeeper.datasources.catalog import registry
-from rowkeeper.datasources.catalog.registry import Beside
+from rowkeeper.datasources.catalog.registry import SourceJoin
 from rowkeeper.datasources.database.waiting import give, take, threads
 from rowkeeper.datasources.errors import Busy
 from rowkeeper.datasources.query.select import Projection
@@ -103,10 +103,10 @@ class Grant:
         """
         source = self.guard.source
         assert source is not None
-        beside = Beside(source.id, "id")
-        if identity_now(self.request, beside) != self.guard.identity:
+        source_join = SourceJoin(source.id, "id")
+        if identity_now(self.request, source_join) != self.guard.identity:
             return False
-        now = beside.source if beside.is_read else registry.find(source.id)
+        now = source_join.source if source_join.is_read else registry.find(source.id)
         if now is None or now.key == source.key:
             return now is not None
         guard = guard_of(self.guard.reference, now, self.guard.identity)

@@ -12,7 +12,7 @@ from rowkeeper.accounts.errors import SIGN_IN, LoginRequired
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.accounts.login.devices import presented_cookie, set_cookie
 from rowkeeper.accounts.login.sign_in import authorize, client_address, sign_out
-from rowkeeper.accounts.profile import told_columns, user_body
+from rowkeeper.accounts.profile import user_body, visible_columns
 from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog.registry import Source, find
 from rowkeeper.datasources.definition import Login
@@ -84,7 +84,7 @@ def _session(identity: Identity) -> dict[str, Any]:
             "dataSource": {
                 "id": identity.entry_id,
                 "dataSourceId": identity.source_id,
-                "data": told_columns(identity, login, visible),
+                "data": visible_columns(identity, login, visible),
             }
         }
     return body

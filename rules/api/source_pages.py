@@ -26,7 +26,7 @@ class SourcePage:
     limit: int | None = None
     after: int = 0
     # Whether the request names one of the two.
-    is_asked: bool = False
+    is_paged: bool = False
 
     @classmethod
     def of(cls, request: HttpRequest) -> SourcePage:
@@ -43,7 +43,7 @@ class SourcePage:
 
         `sources` are in the order of `id`.
         """
-        if not self.is_asked:
+        if not self.is_paged:
             return list(sources), {}
         if self.after:
             sources = sources.filter(pk__gt=self.after)

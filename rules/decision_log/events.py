@@ -45,7 +45,7 @@ class DecisionEvent:
     source_id: int
     operation: Operation
     # None if the request was denied without being evaluated.
-    ask: DecisionRequest | None
+    request: DecisionRequest | None
     notes: RuleOutcomes
     # In seconds.
     took: float
@@ -72,7 +72,7 @@ def grant(event: DecisionEvent) -> None:
 
 
 def _add(event: DecisionEvent, status: int, counted: Record | None = None) -> None:
-    trail, identity, ask = event.trail, event.identity, event.ask
+    trail, identity, request = event.trail, event.identity, event.request
     rule = deciding_rule(event.notes, status == 200)
     _keep(
         trail,
@@ -82,9 +82,9 @@ def _add(event: DecisionEvent, status: int, counted: Record | None = None) -> No
             request_id=trail.request_id,
             status=status,
             operation=event.operation,
-            address=address_of(ask),
+            address=address_of(request),
             entry_id=trail.entry_id,
-            columns=columns_of(ask),
+            columns=columns_of(request),
             kind=kind_of(identity),
             token_id=identity.token_id,
             person=person_of(identity),
@@ -107,7 +107,7 @@ def refusal(trail: RequestLog, failure: Failure, status: int, identity: Identity
     failure.request_id = trail.request_id
 
 
-def _refusal(trail: RequestLog, failure: Failure, status: int, asked: Identity) -> Record:
+def _refusal(trail: RequestLog, failure: Failure, status: int, identity: Identity) -> Record:
     """The record of a refusal that no data source's rules decided."""
     step = failure.step or STEPS.get(failure.code, "")
     if failure.code == "auth.forbidden":
@@ -122,10 +122,10 @@ def _refusal(trail: RequestLog, failure: Failure, status: int, asked: Identity) 
         address="",
         entry_id=None,
         columns=(),
-        kind=kind_of(asked),
-        token_id=asked.token_id,
-        person=person_of(asked),
-        app_id=asked.app_id,
+        kind=kind_of(identity),
+        token_id=identity.token_id,
+        person=person_of(identity),
+        app_id=identity.app_id,
         rule=None,
         rule_name="",
         lines=(),

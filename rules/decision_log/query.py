@@ -107,8 +107,8 @@ class RefusalFilter(forms.Form):
         """The refusals that match the filter, newest first."""
         wanted = self.cleaned_data
         fields = {"request_id": "request", "code": "code", "network": "network"}
-        asked = {field: wanted[key] for field, key in fields.items() if wanted[key]}
-        rows = LoggedRefusal.objects.filter(**asked).order_by("-pk")
+        filters = {field: wanted[key] for field, key in fields.items() if wanted[key]}
+        rows = LoggedRefusal.objects.filter(**filters).order_by("-pk")
         return rows.filter(pk__lt=wanted["before"]) if wanted["before"] else rows
 
     def decision(self) -> LoggedDecision | None:

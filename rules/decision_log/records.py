@@ -142,29 +142,31 @@ def person_of(identity: Identity) -> str:
     return str(identity.django_user_id)
 
 
-def address_of(ask: DecisionRequest | None) -> str:
+def address_of(request: DecisionRequest | None) -> str:
     """How a request names its entries: `query`, `id`, or `new` if it sends them."""
-    if isinstance(ask, QueryRequest):
+    if isinstance(request, QueryRequest):
         return "query"
-    if isinstance(ask, Insert):
+    if isinstance(request, Insert):
         return "new"
-    return "" if ask is None else "id"
+    return "" if request is None else "id"
 
 
-def columns_of(ask: DecisionRequest | None) -> tuple[str, ...]:
+def columns_of(request: DecisionRequest | None) -> tuple[str, ...]:
     """The first columns that a request names, without duplicates, up to the limit."""
-    looked_at = islice(_names(ask), _LOOKED_AT)
+    looked_at = islice(_names(request), _LOOKED_AT)
     return tuple(islice(dict.fromkeys(clean(name, MAX_NAME) for name in looked_at), MAX_COLUMNS))
 
 
-def _names(ask: DecisionRequest | None) -> Iterator[str]:
-    if ask is None or isinstance(ask, EntryRequest):
+def _names(request: DecisionRequest | None) -> Iterator[str]:
+    if request is None or isinstance(request, EntryRequest):
         return iter(())
-    if isinstance(ask, QueryRequest):
-        paths = (path.name for path in ask.paths)
-        return chain(ask.columns, paths, (item.name for item in fields(ask.where)))
+    if isinstance(request, QueryRequest):
+        paths = (path.name for path in request.paths)
+        return chain(request.columns, paths, (item.name for item in fields(request.where)))
     rows: Iterable[Any] = (
-        ask.rows if isinstance(ask, Insert) else (change.submitted for change in ask.changes)
+        request.rows
+        if isinstance(request, Insert)
+        else (change.submitted for change in request.changes)
     )
     return chain.from_iterable(rows)
 

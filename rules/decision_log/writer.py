@@ -117,9 +117,9 @@ def _purge_excess(rows: QuerySet[Any]) -> None:
     caller = [F("kind"), F("token_id"), F("person")]
     place = Window(RowNumber(), partition_by=caller, order_by=F("pk").desc())
     ranked = rows.annotate(place=place).order_by("place", "-pk").values_list("pk", flat=True)
-    doomed = list(ranked[keep:])
-    for at in range(0, len(doomed), _AT_ONCE):
-        _delete(rows, doomed[at : at + _AT_ONCE])
+    excess = list(ranked[keep:])
+    for at in range(0, len(excess), _AT_ONCE):
+        _delete(rows, excess[at : at + _AT_ONCE])
 
 
 def _delete(rows: QuerySet[Any], keys: list[int]) -> bool:

@@ -20,10 +20,10 @@ LONG = 40
 
 def access_in_short(rules: Sequence[Rule]) -> dict[Operation, str]:
     """For each operation, who gets in: `signed in`, `Role is “Admin”, API token 7`, `nobody`."""
-    return {operation: _of(_asked(rules, operation)) for operation in OPERATIONS}
+    return {operation: _of(_enabled_rules(rules, operation)) for operation in OPERATIONS}
 
 
-def _asked(rules: Sequence[Rule], operation: Operation) -> Iterable[Rule]:
+def _enabled_rules(rules: Sequence[Rule], operation: Operation) -> Iterable[Rule]:
     reached = reachable(rules, operation)
     return [rule for rule in rules if rule.position in reached]
 

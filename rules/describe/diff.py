@@ -36,8 +36,8 @@ def differences(before: Sequence[Any], after: Sequence[Any]) -> list[str]:
         if pairs[at] not in still:
             lines.append(f"rule {pairs[at] + 1} moved to {at + 1}")
         if canonical(before[pairs[at]]) != canonical(after[at]):
-            told = list(_changes(before[pairs[at]], after[at])) or ["is written in another way"]
-            lines.extend(f"rule {at + 1} {text}" for text in told)
+            changed = list(_changes(before[pairs[at]], after[at])) or ["is written in another way"]
+            lines.extend(f"rule {at + 1} {text}" for text in changed)
     return lines
 
 

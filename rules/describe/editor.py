@@ -54,7 +54,7 @@ def answer(
     # rules.
     listed = rules if isinstance(rules, list) and len(rules) <= MAX_RULES else []
     return {
-        "problems": _told(found, listed, _places(text, listed)),
+        "problems": _problems(found, listed, _places(text, listed)),
         **in_words(listed, place),
     }
 
@@ -101,11 +101,11 @@ def as_json(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _told(
+def _problems(
     found: Sequence[Problem], rules: list[Any], places: list[tuple[int, int]]
 ) -> list[dict[str, Any]]:
     left = MAX_FIXES
-    told = []
+    shown = []
     for problem in found[:MAX_PROBLEMS]:
         line, column = places[problem.rule - 1] if 0 < problem.rule <= len(places) else (None, None)
         fix = None
@@ -113,13 +113,13 @@ def _told(
             mended = pretty(problem.fix.applied(rules), 2)
             left -= len(mended)
             fix = {"label": problem.fix.label, "rules": mended}
-        told.append({**as_json(problem), "line": line, "column": column, "fix": fix})
+        shown.append({**as_json(problem), "line": line, "column": column, "fix": fix})
     if len(found) > MAX_PROBLEMS:
         more = Problem(
             0, "", f"… and {len(found) - MAX_PROBLEMS} more", "more", found[MAX_PROBLEMS].severity
         )
-        told.append({**as_json(more), "line": None, "column": None, "fix": None})
-    return told
+        shown.append({**as_json(more), "line": None, "column": None, "fix": None})
+    return shown
 
 
 def _places(text: str, rules: list[Any]) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ MAX_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RevisionChanges:
     """A revision as a page shows it: the changes from the one before."""
 
     revision: Revision
@@ -61,17 +61,19 @@ def _followed(data_source: DataSource, before: Sequence[Any], after: Sequence[An
     return [*opened(before, after, columns, secret), *closed(before, after, columns, secret)]
 
 
-def history(data_source: DataSource, revisions: Sequence[Revision], count: int) -> list[Told]:
+def history(
+    data_source: DataSource, revisions: Sequence[Revision], count: int
+) -> list[RevisionChanges]:
     """The first `count` of some revisions, newest first, each with its changes."""
     found = []
     for at, revision in enumerate(revisions[:count]):
         if at + 1 == len(revisions):
-            found.append(Told(revision, change(data_source, None, revision.rules), 0))
+            found.append(RevisionChanges(revision, change(data_source, None, revision.rules), 0))
             continue
         before, after = plain(list(revisions[at + 1].rules)), plain(list(revision.rules))
         lines = differences(before, after)
         shown = [*lines[:MAX_LINES], *_followed(data_source, before, after)]
-        found.append(Told(revision, shown, max(len(lines) - MAX_LINES, 0)))
+        found.append(RevisionChanges(revision, shown, max(len(lines) - MAX_LINES, 0)))
     return found
 
 
@@ -81,7 +83,7 @@ class Conflict:
 
     # The number of the stored revision, and that revision if it is known.
     number: int
-    theirs: Told | None
+    theirs: RevisionChanges | None
     changed: list[str]
     typed: list[str]
 
@@ -92,7 +94,7 @@ class Conflict:
         last = Revision.objects.filter(data_source=data_source, number=number).first()
         return cls(
             number,
-            None if last is None else Told(last, [], 0),
+            None if last is None else RevisionChanges(last, [], 0),
             [] if base is None else first_changes(data_source, base.rules, stored),
             first_changes(data_source, stored if base is None else base.rules, typed),
         )

@@ -20,19 +20,19 @@ NOTHING_PINNED: frozenset[str] = frozenset()
 NOTHING_STORED: Mapping[str, Any] = {}
 
 
-def first_hidden(columns: Columns, ask: QueryRequest, values: Values) -> str | None:
+def first_hidden(columns: Columns, request: QueryRequest, values: Values) -> str | None:
     """The first hidden column that the request names, or None."""
     if columns.include is None and not columns.hidden:
         return None
-    for name in ask.columns:
+    for name in request.columns:
         if columns.hides_column(name):
             return name
-    for path in ask.paths:
+    for path in request.paths:
         if columns.hides_field(path):
             return path.name
     # Thousands of conditions can be on one path.
     open_: set[tuple[str, str]] = set()
-    for item in fields(ask.where):
+    for item in fields(request.where):
         named = (item.name, item.column)
         if named in open_:
             continue

@@ -130,7 +130,7 @@ def _decide(
 def decide_select(
     ruleset: Ruleset,
     identity: Identity,
-    ask: QueryRequest | EntryRequest,
+    request: QueryRequest | EntryRequest,
     run_script: ScriptRun = NO_SCRIPTS,
 ) -> Decision:
     """Decide a read. The decision has the conditions to add and the columns to show."""
@@ -138,15 +138,15 @@ def decide_select(
         ruleset,
         "select",
         identity,
-        _reading(identity, ask, deletes=False),
-        lambda rule: scripted.select(ScriptContext(ruleset, identity, run_script), rule, ask),
+        _reading(identity, request, deletes=False),
+        lambda rule: scripted.select(ScriptContext(ruleset, identity, run_script), rule, request),
     )
 
 
 def decide_delete(
     ruleset: Ruleset,
     identity: Identity,
-    ask: QueryRequest | EntryRequest,
+    request: QueryRequest | EntryRequest,
     run_script: ScriptRun = NO_SCRIPTS,
 ) -> Decision:
     """Decide a delete.
@@ -158,12 +158,12 @@ def decide_delete(
         ruleset,
         "delete",
         identity,
-        _reading(identity, ask, deletes=True),
-        lambda rule: scripted.delete(ScriptContext(ruleset, identity, run_script), rule, ask),
+        _reading(identity, request, deletes=True),
+        lambda rule: scripted.delete(ScriptContext(ruleset, identity, run_script), rule, request),
     )
-    if not decision.granted or isinstance(ask, EntryRequest):
+    if not decision.granted or isinstance(request, EntryRequest):
         return decision
-    read = decide_select(ruleset, identity, ask, run_script)
+    read = decide_select(ruleset, identity, request, run_script)
     if read.granted:
         both = conjoin(decision.conditions, read.where(EVERYTHING))
         return Decision(True, "delete", ruleset, decision.rule, both, notes=decision.notes)
@@ -172,17 +172,17 @@ def decide_delete(
     return Decision(False, "delete", ruleset, notes=notes)
 
 
-def _reading(identity: Identity, ask: QueryRequest | EntryRequest, deletes: bool) -> Judge:
+def _reading(identity: Identity, request: QueryRequest | EntryRequest, deletes: bool) -> Judge:
     user = identity.user
 
     def by_query(rule: Rule) -> Reason | Granted:
-        assert isinstance(ask, QueryRequest)
+        assert isinstance(request, QueryRequest)
         values: Values = []
         if rule.require:
-            reason = unmet_by_where(rule, ask.where, user, deletes, values)
+            reason = unmet_by_where(rule, request.where, user, deletes, values)
             if reason is not None:
                 return reason
-        name = first_hidden(rule.columns, ask, values)
+        name = first_hidden(rule.columns, request, values)
         if name is not None:
             return reasons.hidden(name)
         if not values:
@@ -190,19 +190,19 @@ def _reading(identity: Identity, ask: QueryRequest | EntryRequest, deletes: bool
         return Granted(all_of([condition.node(value) for condition, value in values]))
 
     def by_id(rule: Rule) -> Reason | Granted:
-        assert isinstance(ask, EntryRequest)
+        assert isinstance(request, EntryRequest)
         # Without requirements, the stored entries are not read.
-        for stored in ask.stored if rule.require else ():
+        for stored in request.stored if rule.require else ():
             reason = unmet_by_record(rule, stored, user)
             if reason is not None:
                 return reason
         return _PLAINLY
 
-    return by_id if isinstance(ask, EntryRequest) else by_query
+    return by_id if isinstance(request, EntryRequest) else by_query
 
 
 def decide_insert(
-    ruleset: Ruleset, identity: Identity, ask: Insert, run_script: ScriptRun = NO_SCRIPTS
+    ruleset: Ruleset, identity: Identity, request: Insert, run_script: ScriptRun = NO_SCRIPTS
 ) -> Decision:
     """Decide a create. One rule has to grant all rows together."""
     user = identity.user
@@ -210,7 +210,7 @@ def decide_insert(
     def judge(rule: Rule) -> Reason | Granted:
         # Whether a new row can have a column depends on the column's name only.
         fitting: set[str] = set()
-        for row in ask.rows:
+        for row in request.rows:
             reason = unmet_by_submitted(rule, row, row, user, inserts=True)
             if reason is not None:
                 return reasons.rejected(reason)
@@ -222,34 +222,34 @@ def decide_insert(
             if reason is not None:
                 return reason
             fitting.update(row)
-        return Granted(rows=tuple(dict(row) for row in ask.rows))
+        return Granted(rows=tuple(dict(row) for row in request.rows))
 
     return _decide(
         ruleset,
         "insert",
         identity,
         judge,
-        lambda rule: scripted.insert(ScriptContext(ruleset, identity, run_script), rule, ask),
+        lambda rule: scripted.insert(ScriptContext(ruleset, identity, run_script), rule, request),
     )
 
 
 def decide_update(
-    ruleset: Ruleset, identity: Identity, ask: Update, run_script: ScriptRun = NO_SCRIPTS
+    ruleset: Ruleset, identity: Identity, request: Update, run_script: ScriptRun = NO_SCRIPTS
 ) -> Decision:
     """Decide an update. One rule has to grant all entries together.
 
     Each entry must also be granted on its own.
     """
     shows = partial(shown_of, ruleset, identity, run_script=run_script)
-    shown = [Shown(shows, change.stored) for change in ask.changes]
-    judge = UpdateJudge(ruleset, identity, ask, shown)
+    shown = [Shown(shows, change.stored) for change in request.changes]
+    judge = UpdateJudge(ruleset, identity, request, shown)
     caller = ScriptContext(ruleset, identity, run_script)
     return _decide(
         ruleset,
         "update",
         identity,
         judge.judge,
-        lambda rule: judge.checked(scripted.update(caller, rule, ask, shown)),
+        lambda rule: judge.checked(scripted.update(caller, rule, request, shown)),
     )
 
 

@@ -62,7 +62,7 @@ class ScriptContext:
     identity: Identity
     run: ScriptRun
 
-    def ask(
+    def decide_by_script(
         self,
         rule: Rule,
         operation: Operation,
@@ -159,63 +159,69 @@ def _alike(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> boo
 # -- reads
 
 
-def select(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) -> Reason | Granted:
+def select(
+    caller: ScriptContext, rule: Rule, request: QueryRequest | EntryRequest
+) -> Reason | Granted:
     """The verdict of a script on a read, by query or by id."""
-    if isinstance(ask, EntryRequest):
-        return caller.ask(rule, "select", {}, lambda c, left: _by_id(caller, ask, c, left))
-    written = ask.written
+    if isinstance(request, EntryRequest):
+        return caller.decide_by_script(
+            rule, "select", {}, lambda c, left: _by_id(caller, request, c, left)
+        )
+    written = request.written
     if written is None:
-        if ask.where != EVERYTHING:
+        if request.where != EVERYTHING:
             return reasons.failed("the where that was asked is not at hand as JSON")
         written = {}
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
-        name = first_hidden(columns, ask, [])
+        name = first_hidden(columns, request, [])
         if name is not None:
             return reasons.hidden(name)
         return Granted(where=caller.where(left), shown=columns.projection)
 
-    return caller.ask(rule, "select", written, outcome)
+    return caller.decide_by_script(rule, "select", written, outcome)
 
 
 def _by_id(
-    caller: ScriptContext, ask: EntryRequest, columns: Columns, left: Any
+    caller: ScriptContext, request: EntryRequest, columns: Columns, left: Any
 ) -> Reason | Granted:
     """The where that a script left is a condition on the entry; a missing entry meets none."""
     where = caller.where(left)
-    for stored in ask.stored:
+    for stored in request.stored:
         if where != EVERYTHING and (stored is None or not matches(where, stored)):
             return reasons.NOT_ON_ENTRY
     return Granted(shown=columns.projection)
 
 
-def delete(caller: ScriptContext, rule: Rule, ask: QueryRequest | EntryRequest) -> Reason | Granted:
+def delete(
+    caller: ScriptContext, rule: Rule, request: QueryRequest | EntryRequest
+) -> Reason | Granted:
     """The verdict of a script on a delete. It sees the stored rows; its changes are ignored."""
-    stored = _stored(ask)
+    stored = _stored(request)
     if isinstance(stored, Reason):
         return stored
     rows = [caller.open(row) for row in stored]
-    query: Any = rows[0] if isinstance(ask, EntryRequest) and not ask.batch else rows
+    query: Any = rows[0] if isinstance(request, EntryRequest) and not request.batch else rows
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
-        name = first_hidden(columns, ask, []) if isinstance(ask, QueryRequest) else None
+        name = first_hidden(columns, request, []) if isinstance(request, QueryRequest) else None
         return Granted() if name is None else reasons.hidden(name)
 
-    return caller.ask(rule, "delete", query, outcome)
+    return caller.decide_by_script(rule, "delete", query, outcome)
 
 
-def _stored(ask: QueryRequest | EntryRequest) -> Sequence[Data] | Reason:
+def _stored(request: QueryRequest | EntryRequest) -> Sequence[Data] | Reason:
     """The rows to be deleted, or the reason why the script cannot get them."""
-    if len(ask.stored if isinstance(ask, EntryRequest) else ()) > MAX_ROWS:
+    if len(request.stored if isinstance(request, EntryRequest) else ()) > MAX_ROWS:
         return _too_many()
-    if isinstance(ask, EntryRequest):
-        rows: Sequence[Data] = [row for row in ask.stored if row is not None]
-        if len(rows) < len(ask.stored):
+    if isinstance(request, EntryRequest):
+        rows: Sequence[Data] = [row for row in request.stored if row is not None]
+        if len(rows) < len(request.stored):
             return reasons.SCRIPT
-    elif ask.rows is None:
+    elif request.rows is None:
         return reasons.failed("the stored rows are not at hand")
     else:
-        rows = ask.rows(MAX_ROWS + 1)
+        rows = request.rows(MAX_ROWS + 1)
     return _too_many() if len(rows) > MAX_ROWS else rows
 
 
@@ -226,12 +232,12 @@ def _too_many() -> Reason:
 # -- writes
 
 
-def insert(caller: ScriptContext, rule: Rule, ask: Insert) -> Reason | Granted:
+def insert(caller: ScriptContext, rule: Rule, request: Insert) -> Reason | Granted:
     """The verdict of a script on new rows."""
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
-        rows = _rows(caller, left, ask.rows, ask.batch)
-        for sent, row in zip(ask.rows, rows, strict=True):
+        rows = _rows(caller, left, request.rows, request.batch)
+        for sent, row in zip(request.rows, rows, strict=True):
             reason = first_unwritable_on_insert(columns, sent, NOTHING_PINNED) or first_undeclared(
                 caller.ruleset, caller.identity, row
             )
@@ -239,18 +245,21 @@ def insert(caller: ScriptContext, rule: Rule, ask: Insert) -> Reason | Granted:
                 return reason
         return Granted(rows=tuple(rows))
 
-    sent = [caller.open(row) for row in ask.rows]
-    return caller.ask(rule, "insert", sent if ask.batch else sent[0], outcome)
+    sent = [caller.open(row) for row in request.rows]
+    return caller.decide_by_script(rule, "insert", sent if request.batch else sent[0], outcome)
 
 
 def update(
-    caller: ScriptContext, rule: Rule, ask: Update, shown_columns: Sequence[Callable[[str], bool]]
+    caller: ScriptContext,
+    rule: Rule,
+    request: Update,
+    shown_columns: Sequence[Callable[[str], bool]],
 ) -> Reason | Granted:
     """The verdict of a script on updates of entries. It sees what they hold now."""
-    changes = ask.changes
+    changes = request.changes
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
-        rows = _rows(caller, left, [change.submitted for change in changes], ask.batch)
+        rows = _rows(caller, left, [change.submitted for change in changes], request.batch)
         written = []
         for change, row, visible in zip(changes, rows, shown_columns, strict=True):
             reason = first_unwritable_on_update(
@@ -259,14 +268,14 @@ def update(
             if reason is not None:
                 return reason
             whole = Change(row, change.stored, change.own_row)
-            written.append(written_row(columns, whole, visible, ask.replaces))
+            written.append(written_row(columns, whole, visible, request.replaces))
         return Granted(rows=tuple(written))
 
     sent = [caller.open(change.submitted) for change in changes]
     records = [{"id": change.id, "data": caller.open(change.stored)} for change in changes]
-    if ask.batch:
-        return caller.ask(rule, "update", sent, outcome, entries=records)
-    return caller.ask(rule, "update", sent[0], outcome, entry=records[0])
+    if request.batch:
+        return caller.decide_by_script(rule, "update", sent, outcome, entries=records)
+    return caller.decide_by_script(rule, "update", sent[0], outcome, entry=records[0])
 
 
 def _rows(

@@ -35,7 +35,7 @@ class UpdateJudge:
 
     ruleset: Ruleset
     identity: Identity
-    ask: Update
+    request: Update
     shown: Sequence[Callable[[str], bool]]
     # By the index of an entry: the row that the first skipped rule which holds on the entry would
     # have written.
@@ -47,7 +47,7 @@ class UpdateJudge:
         if isinstance(side, Reason):
             # A condition that cannot be rendered holds on no entry.
             return side
-        unmet = [unmet_by_stored(side, change.stored) for change in self.ask.changes]
+        unmet = [unmet_by_stored(side, change.stored) for change in self.request.changes]
         skipped = next((reason for reason in unmet if reason is not None), None)
         rows = {}
         for at, reason in enumerate(unmet):
@@ -71,8 +71,8 @@ class UpdateJudge:
 
     def _row(self, rule: Rule, at: int) -> Row | Reason:
         """The row to store; the reason if the rule, which is about this entry, denies it."""
-        change, visible = self.ask.changes[at], self.shown[at]
-        row = written_row(rule.columns, change, visible, self.ask.replaces)
+        change, visible = self.request.changes[at], self.shown[at]
+        row = written_row(rule.columns, change, visible, self.request.replaces)
         reason = unmet_by_submitted(rule, change.submitted, row, self.identity.user, inserts=False)
         if reason is not None:
             return reasons.rejected(reason)

@@ -80,7 +80,7 @@ def warn_of_scripts(source: DataSource, write: Callable[[str], Any]) -> None:
         write(f"{source.name}: warning: {problem}")
 
 
-def tell(source: DataSource, rules: Sequence[Any], write: Callable[[str], Any]) -> bool:
+def print_changes(source: DataSource, rules: Sequence[Any], write: Callable[[str], Any]) -> bool:
     """Print what these rules change, and warnings about them. False if nothing changes."""
     lines = change(source, rules_of(source), rules)
     for line in lines:

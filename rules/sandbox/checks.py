@@ -45,7 +45,7 @@ def check_walls(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     except ImproperlyConfigured:
         return []  # reported by the check above
     try:
-        return walls_told(walls_of_a_worker(limits))
+        return messages_of_walls(walls_of_a_worker(limits))
     except NotStarted as error:
         return [
             Error(
@@ -68,7 +68,7 @@ def walls_of_a_worker(limits: Limits) -> set[str]:
         worker.reap()
 
 
-def walls_told(standing: set[str]) -> list[CheckMessage]:
+def messages_of_walls(standing: set[str]) -> list[CheckMessage]:
     """Messages about the walls that a worker has, and about those that it lacks."""
     stand = [said for name, said in WALLS.items() if name in standing]
     missing = [said for name, said in WALLS.items() if name not in standing]

@@ -155,7 +155,7 @@ class Pool:
                 if claim.last and (has_share or self._number() >= self.limits.workers):
                     raise NoWorker("the script broke its limits again and again, and waits last")
                 if not has_share:
-                    self._ask_for_one()
+                    self._request_worker()
                 self._wait(arrived, claim, has_share)
             worker = self._idle.pop()
             self._busy[worker] = time.monotonic() if worker.walls else float("inf")
@@ -175,7 +175,7 @@ class Pool:
         own = sum(held.source_id == claim.source_id for held in claims)
         return own >= max(1, self.limits.workers // 2)
 
-    def _ask_for_one(self) -> None:
+    def _request_worker(self) -> None:
         """Start a worker, if the limit allows one and none is being started for this request."""
         if self._wanted <= self._expecting:
             self._want()

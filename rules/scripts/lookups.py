@@ -52,14 +52,14 @@ class LookupsOf:
         seconds_left: float,
     ) -> list[dict[str, Any]]:
         """The matching entries as `{"id", "data"}`, ordered by id. Raises `LookupFailed`."""
-        with _told(seconds_left):
+        with _described(seconds_left):
             source = self._source(reference)
             rows = store.admin_page(source, _where(source, where), (), limit, offset)
         return [{"id": row.id, "data": row.data} for row in rows]
 
     def count(self, reference: int | str, where: dict[str, Any], seconds_left: float) -> int:
         """The number of matching entries. Raises `LookupFailed`."""
-        with _told(seconds_left):
+        with _described(seconds_left):
             source = self._source(reference)
             return store.count(source, _where(source, where))
 
@@ -116,22 +116,22 @@ class RecordedLookups:
     def are_unchanged(self, until: float) -> bool:
         """Whether every look-up still has its result; `until`: a time on the monotonic clock."""
         lookups = self._fresh()
-        for ask, found in self._found:
+        for query, found in self._found:
             try:
-                now = ask(lookups, until - monotonic())
+                now = query(lookups, until - monotonic())
             except LookupFailed as failure:
                 now = str(failure)
             if _digest(now) != found:
                 return False
         return True
 
-    def _remembered(self, ask: Callable[[Lookups, float], Found], seconds_left: float) -> Found:
+    def _remembered(self, query: Callable[[Lookups, float], Found], seconds_left: float) -> Found:
         try:
-            found = ask(self._lookups, seconds_left)
+            found = query(self._lookups, seconds_left)
         except LookupFailed as failure:
-            self._found.append((ask, _digest(str(failure))))
+            self._found.append((query, _digest(str(failure))))
             raise
-        self._found.append((ask, _digest(found)))
+        self._found.append((query, _digest(found)))
         return found
 
 
@@ -156,7 +156,7 @@ def _where(source: Source, value: dict[str, Any]) -> Node:
 
 
 @contextmanager
-def _told(seconds: float) -> Iterator[None]:
+def _described(seconds: float) -> Iterator[None]:
     """Apply the time limit in seconds, and turn failures into `LookupFailed` for the script."""
     try:
         with store.read_time_limit(seconds):

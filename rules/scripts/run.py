@@ -48,9 +48,9 @@ class Scripts:
 
     def __call__(self, call: ScriptCall) -> ScriptVerdict:
         """Run a script, or return its cached verdict. Raises `Busy` if no worker is available."""
-        told = dumps([call.query, call.entry, call.entries]).encode()
+        request = dumps([call.query, call.entry, call.entries]).encode()
         # A digest, since the entries of a commit can be long.
-        key = call.source, call.operation, sha256(told).digest()
+        key = call.source, call.operation, sha256(request).digest()
         if key not in self._said:
             self._said[key] = self._run(call)
         return self._said[key]

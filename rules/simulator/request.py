@@ -34,7 +34,7 @@ class Who:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SimulatedRequest:
     """A request to simulate. `rules` None: the stored rules."""
 
     who: Who
@@ -54,9 +54,9 @@ class Asked:
         return self.entry_id is not None or self.action in ("update", "commit")
 
 
-def parse_asked(sent: dict[str, Any]) -> Asked:
+def parse_request(sent: dict[str, Any]) -> SimulatedRequest:
     """Parse the simulator's JSON. Raises `Malformed`, which names the property."""
-    return Asked(
+    return SimulatedRequest(
         _who(sent.get("as") or {}),
         _one_of(sent, "operation", ACTIONS),
         _text(sent, "body"),

@@ -30,7 +30,7 @@ MAX_TEXT = 200_000
 MAX_WORDS = 4_000
 
 
-def told(
+def result_as_json(
     guard: DryRunGuard, outcome: Outcome, sees_columns: bool, sees_entries: bool
 ) -> dict[str, Any]:
     """The result of a simulated request, as JSON for the simulator.
@@ -40,7 +40,7 @@ def told(
     """
     source = guard.source
     assert source is not None
-    decisions = [decision for decision, _ in outcome.heard]
+    decisions = [decision for decision, _ in outcome.decisions]
     last = decisions[-1] if decisions else None
     granted = outcome.status < 400
     found: dict[str, Any] = {
@@ -138,11 +138,11 @@ def _columns(source: Source, decision: Decision) -> list[dict[str, Any]]:
 
 def _query(outcome: Outcome) -> dict[str, Any] | None:
     """The query that would run, in words: that of the request, and what the rule adds to it."""
-    decision, ask = outcome.heard[-1] if outcome.heard else (None, None)
-    if decision is None or not isinstance(ask, QueryRequest):
+    decision, request = outcome.decisions[-1] if outcome.decisions else (None, None)
+    if decision is None or not isinstance(request, QueryRequest):
         return None
     return {
-        "where": where_in_words(decision.where(ask.where))[:MAX_WORDS],
+        "where": where_in_words(decision.where(request.where))[:MAX_WORDS],
         "added": conditions_in_words(decision.conditions),
         "columns": columns_in_words(decision.shown) if decision.operation == "select" else "",
         "rewritten": decision.rewritten is not None,
@@ -151,14 +151,14 @@ def _query(outcome: Outcome) -> dict[str, Any] | None:
 
 def _table(source: Source, outcome: Outcome) -> dict[str, Any] | None:
     """The first rows of a read with all columns; those that the rule hides are marked."""
-    ask = outcome.select
-    decision, asked = outcome.heard[-1] if outcome.heard else (None, None)
-    if ask is None or decision is None or not isinstance(asked, QueryRequest):
+    request = outcome.select
+    decision, evaluated = outcome.decisions[-1] if outcome.decisions else (None, None)
+    if request is None or decision is None or not isinstance(evaluated, QueryRequest):
         return None
-    if ask.aggregate is not None or ask.distinct or ask.count_only:
+    if request.aggregate is not None or request.distinct or request.count_only:
         return None
     columns = [name for name in source.columns if name not in source.secret]
-    rows = _rows(source, decision.where(asked.where), ask)
+    rows = _rows(source, decision.where(evaluated.where), request)
     return {
         "columns": [{"name": name, "open": decision.shown.shows(name)} for name in columns],
         "rows": [
@@ -168,10 +168,10 @@ def _table(source: Source, outcome: Outcome) -> dict[str, Any] | None:
     }
 
 
-def _rows(source: Source, where: Node, ask: Select) -> list[store.StoredEntry]:
-    limit = ROWS if ask.limit is None else min(ROWS, ask.limit)
+def _rows(source: Source, where: Node, query: Select) -> list[store.StoredEntry]:
+    limit = ROWS if query.limit is None else min(ROWS, query.limit)
     with store.read_time_limit(SECONDS):
-        return store.admin_page(source, where, ask.order, limit, ask.offset)
+        return store.admin_page(source, where, query.order, limit, query.offset)
 
 
 def _cell(value: Any) -> dict[str, str]:

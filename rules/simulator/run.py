@@ -46,7 +46,7 @@ from ..engine.decide import (
 from ..engine.reasons import ADDRESS, NOT_REACHED, Reason
 from ..engine.requests import Change, DecisionRequest, EntryRequest, Update
 from ..engine.rule import Operation
-from .request import Asked, object_of
+from .request import SimulatedRequest, object_of
 
 # The time limit in seconds, the most entries in an answer, and the most changed requests to try.
 SECONDS = 5.0
@@ -65,25 +65,25 @@ DECIDE: dict[Operation, Callable[..., Decision]] = {
 class DryRunGuard(Guard):
     """A guard that records its decisions, and writes nothing to the decision log."""
 
-    heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
+    decisions: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
 
-    def _granted(self, decision: Decision, ask: DecisionRequest, began: float) -> Decision:
-        self.heard.append((decision, ask))
-        return Guard._granted(self, decision, ask, began)
+    def _granted(self, decision: Decision, request: DecisionRequest, began: float) -> Decision:
+        self.decisions.append((decision, request))
+        return Guard._granted(self, decision, request, began)
 
     def refuse(
         self,
         operation: Operation,
-        ask: DecisionRequest | None = None,
+        request: DecisionRequest | None = None,
         notes: RuleOutcomes | None = None,
         took: float = 0.0,
         because: Reason = NOT_REACHED,
     ) -> NoReturn:
         """Refuse. If no rule was evaluated, record what each would have said."""
         if notes is None:
-            notes = self._unasked(operation, because)
-            self.heard.append((Decision(False, operation, self.ruleset, notes=notes), ask))
-        Guard.refuse(self, operation, ask, notes, took)
+            notes = self._unevaluated(operation, because)
+            self.decisions.append((Decision(False, operation, self.ruleset, notes=notes), request))
+        Guard.refuse(self, operation, request, notes, took)
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class Outcome:
 
     status: int = 200
     text: str | None = None
-    heard: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
+    decisions: list[tuple[Decision, DecisionRequest | None]] = field(default_factory=list)
     # The rows that would be stored, each with the id of its entry; None for a new entry.
     written: list[tuple[int | None, dict[str, Any]]] = field(default_factory=list)
     gone: int | None = None
@@ -107,18 +107,22 @@ class Outcome:
 
 
 def simulate(
-    guard: DryRunGuard, asked: Asked, user: Any, sees_entries: bool, reads: bool = True
+    guard: DryRunGuard,
+    simulated: SimulatedRequest,
+    user: Any,
+    sees_entries: bool,
+    reads: bool = True,
 ) -> Outcome:
     """Decide, and answer as the API would.
 
     `sees_entries`: the user may see what is stored. `reads`: read the rows of a query for the
     answer, and look for the nearest request that would be granted.
     """
-    outcome = Outcome(heard=guard.heard)
-    action = _Action(guard, asked, user, sees_entries, reads, outcome)
+    outcome = Outcome(decisions=guard.decisions)
+    action = _Action(guard, simulated, user, sees_entries, reads, outcome)
     try:
         with store.read_time_limit(SECONDS):
-            getattr(action, asked.action)()
+            getattr(action, simulated.action)()
             return outcome
     except Failure as error:
         failure = outcome.failure = failure_of(error)
@@ -131,18 +135,18 @@ def simulate(
 
 
 def _nearest(guard: DryRunGuard, outcome: Outcome) -> NearMiss | None:
-    last, ask = guard.heard[-1] if guard.heard else (None, None)
+    last, request = guard.decisions[-1] if guard.decisions else (None, None)
     operation = None if last is None else last.operation
-    if ask is None and outcome.about is not None:
-        operation, ask = outcome.about
-    if ask is None or operation is None:
+    if request is None and outcome.about is not None:
+        operation, request = outcome.about
+    if request is None or operation is None:
         return None
 
     def decide(identity: Identity, changed: Any) -> Decision:
         return DECIDE[operation](guard.ruleset, identity, changed, guard.scripts)
 
     most = _MOST_TRIES_OF_SCRIPTS if guard.ruleset.has_scripts else _MOST_TRIES
-    return nearest(guard.ruleset, operation, guard.identity, ask, decide, most)
+    return nearest(guard.ruleset, operation, guard.identity, request, decide, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +175,14 @@ class _Action:
     """One action of the API, up to the point where it would write."""
 
     guard: DryRunGuard
-    asked: Asked
+    simulated: SimulatedRequest
     user: Any
     sees_entries: bool
     reads: bool
     outcome: Outcome
 
     def _body(self) -> dict[str, Any]:
-        return object_of(self.asked.body, "the body")
+        return object_of(self.simulated.body, "the body")
 
     def _answer(self, value: Any) -> None:
         self.outcome.text = dumps(value)
@@ -186,18 +190,18 @@ class _Action:
     # -- reads
 
     def select(self) -> None:
-        if self.asked.entry_id is not None:
-            self._read_entry(self.asked.entry_id)
+        if self.simulated.entry_id is not None:
+            self._read_entry(self.simulated.entry_id)
             return
         others = _Joinable(self.guard, user=self.user)
         query = parse_body(self.guard, {**self._body(), "type": "select"}, others)
         assert isinstance(query, SelectQuery)
-        ask = self.outcome.select = query.select
+        request = self.outcome.select = query.select
         plan = plan_select(self.guard, query, others)
         if self.sees_entries and self.reads:
-            cut = not ask.count_only and (ask.limit is None or ask.limit > ENTRIES)
+            cut = not request.count_only and (request.limit is None or request.limit > ENTRIES)
             if cut:
-                plan = replace(plan, select=replace(ask, limit=ENTRIES))
+                plan = replace(plan, select=replace(request, limit=ENTRIES))
             self.outcome.text = answer_select(self.guard, plan).getvalue().decode()
             self.outcome.cut = cut
 
@@ -228,40 +232,40 @@ class _Action:
         self._answer({**value, "updatedAt": None})
 
     def delete(self) -> None:
-        if self.asked.entry_id is None:
+        if self.simulated.entry_id is None:
             self._delete_by_query()
             return
-        there = self._stored(self.asked.entry_id)
+        there = self._stored(self.simulated.entry_id)
         if there is not None:
             self.outcome.about = "delete", EntryRequest([there.data])
-        plan_delete(self.guard, self.asked.entry_id)
+        plan_delete(self.guard, self.simulated.entry_id)
         self.outcome.gone = 1
         self._answer({})
 
     def _delete_by_query(self) -> None:
-        ask = parse_query({**self._body(), "type": "delete"}, columns_of(self.guard))
-        assert isinstance(ask, Delete)
+        request = parse_query({**self._body(), "type": "delete"}, columns_of(self.guard))
+        assert isinstance(request, Delete)
         if self.guard.ruleset.scripted("delete") and not self.sees_entries:
             raise Malformed("a script sees the rows of a delete: you may not see the entries")
-        plan = plan_delete_by_query(self.guard, ask)
+        plan = plan_delete_by_query(self.guard, request)
         if self.sees_entries and self.reads:
             self.outcome.gone = store.count(plan.source, plan.where)
             self._answer({"deletedCount": self.outcome.gone})
 
     def commit(self) -> None:
-        ask = parse_commit(self._body())
-        source = self.guard.found(ask.first_operation)
-        plan = plan_commit(self.guard, source, ask)
+        request = parse_commit(self._body())
+        source = self.guard.found(request.first_operation)
+        plan = plan_commit(self.guard, source, request)
         written = [(entry.id, row) for entry, row in plan.changes]
         self.outcome.written = [*written, *((None, row) for row in plan.rows)]
         gone = plan.gone if plan.others is None else plan.others.ids()
-        self._refuse_addresses(source, ask.first_operation, self.outcome.written, gone=gone)
+        self._refuse_addresses(source, request.first_operation, self.outcome.written, gone=gone)
         self.outcome.gone = len(plan.gone if plan.others is None else plan.others)
 
     def _entry_id(self) -> int:
-        if self.asked.entry_id is None:
+        if self.simulated.entry_id is None:
             raise Malformed("an update is of an entry: its id is missing")
-        return self.asked.entry_id
+        return self.simulated.entry_id
 
     def _stored(self, entry_id: int) -> StoredEntry | None:
         assert self.guard.source is not None

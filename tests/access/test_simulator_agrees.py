@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.rules.admin.simulator import _simulated
 from rowkeeper.rules.repository.rules import save_rules
-from rowkeeper.rules.simulator.request import parse_asked
+from rowkeeper.rules.simulator.request import parse_request
 from tests.engine.test_updates_soundness import random_place, wanted
 from tests.reference import random_cases as make
 from tests.reference import reading
@@ -182,7 +182,7 @@ def test_the_simulator_says_what_the_api_does(number: int) -> None:
     seen: Counter[int] = Counter()
     for asked, api, how in requests(world, CASES // PLACES):
         status, told = really(api, how)
-        found = _simulated(boss, model, parse_asked({**asked, "rules": rules}))
+        found = _simulated(boss, model, parse_request({**asked, "rules": rules}))
         assert "problems" not in found, found
         case = (world.rules, asked, told, found)
         assert found["status"] == status, case

@@ -24,7 +24,7 @@ from rowkeeper.accounts.login import counters
 from rowkeeper.accounts.login.sign_in import SignedIn, authorize, sign_out
 from rowkeeper.accounts.login.throttle import begin_attempt
 from rowkeeper.accounts.models import App, LoginSession
-from rowkeeper.accounts.profile import told_columns, user_body
+from rowkeeper.accounts.profile import user_body, visible_columns
 from rowkeeper.accounts.providers.last_use import last_uses
 from rowkeeper.accounts.tokens import create_api_token, digest
 from rowkeeper.datasources.errors import Malformed
@@ -150,7 +150,7 @@ def test_what_a_client_is_told(source: DataSource) -> None:
     login = {**LOGIN, "sessionColumns": ["First Name", "Password", "None"]}
     DataSource.objects.update(definition={"login": login})
     signed_in = sign_in("a@b", "x")
-    told = told_columns(signed_in.identity, signed_in.login, {"Office": "Oslo"})
+    told = visible_columns(signed_in.identity, signed_in.login, {"Office": "Oslo"})
     assert told == {"Email": "a@b", "First Name": "Ann", "Office": "Oslo"}
     assert user_body(signed_in.identity, signed_in.login) == {
         "id": signed_in.entry_id,

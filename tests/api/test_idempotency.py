@@ -17,7 +17,7 @@ from django.utils import timezone
 from rowkeeper.accounts.models import ApiToken
 from rowkeeper.datasources.models import DataSource, Entry
 from rowkeeper.rules.access import idempotency
-from rowkeeper.rules.api import once
+from rowkeeper.rules.api import idempotent
 from rowkeeper.rules.models import IdempotencyKey
 from rowkeeper.rules.repository.rules import save_rules
 from tests.support import calls
@@ -292,7 +292,7 @@ def test_the_keys_of_one_credential_are_bounded(
     there: Place, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.ROWKEEPER = {**settings.ROWKEEPER, "IDEMPOTENCY_KEYS": 3}
-    monkeypatch.setattr(once, "_CLEAN_UP_EVERY", 1)
+    monkeypatch.setattr(idempotent, "_CLEAN_UP_EVERY", 1)
     (_, api), (_, other) = bare_token(), bare_token()
     send(other, "PUT", there.data, {"N": 1})
     for n in range(8):

@@ -17,7 +17,7 @@ from rowkeeper.accounts.models import ApiToken, App, LoginSession
 from rowkeeper.accounts.providers import credential_query
 from rowkeeper.accounts.tokens import digest, revoke
 from rowkeeper.datasources.models import DataSource
-from rowkeeper.rules.api import entries, foresight, middleware
+from rowkeeper.rules.api import entries, middleware, optimistic
 from tests.support import calls
 from tests.support.calls import READ, Place, place, without_id
 from tests.support.people import sign_in_source
@@ -188,7 +188,7 @@ def told(headers: dict[str, str], method: str, address: str, raw: bytes, media: 
 def is_foreseen(monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
     monkeypatch.undo()
     if not on:
-        monkeypatch.setattr(entries, "foreseen", lambda request, reference: None)
+        monkeypatch.setattr(entries, "optimistic_select", lambda request, reference: None)
         monkeypatch.setattr(middleware, "_match_with_token", lambda request: None)
 
 
@@ -212,14 +212,14 @@ def test_selects(
         for one in (sent if who in WHOLE and name in WHOLE_TO else some)
     ]
     short: list[str] = []
-    entries_of = foresight.Foreseen.entries
+    entries_of = optimistic.OptimisticSelect.entries
 
-    def counted(self: foresight.Foreseen, trail: Any) -> str | None:
+    def counted(self: optimistic.OptimisticSelect, trail: Any) -> str | None:
         found = entries_of(self, trail)
         short.extend([] if found is None else [found])
         return found
 
-    with patch.object(foresight.Foreseen, "entries", counted):
+    with patch.object(optimistic.OptimisticSelect, "entries", counted):
         _compare(monkeypatch, asked)
     taken = connection.vendor == "postgresql" and name in ("Open", "Hides", "Own")
     assert bool(short) is taken

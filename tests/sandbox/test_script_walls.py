@@ -20,7 +20,7 @@ import pytest
 from django.core.checks import WARNING
 
 from rowkeeper.rules.sandbox import messages
-from rowkeeper.rules.sandbox.checks import check_scripts, check_walls, walls_told
+from rowkeeper.rules.sandbox.checks import check_scripts, check_walls, messages_of_walls
 from rowkeeper.rules.sandbox.limits import Limits
 from rowkeeper.rules.sandbox.process import Breach, Gone, NotStarted, Worker, _command_line
 from rowkeeper.rules.sandbox.worker import boot, confinement, seccomp
@@ -323,7 +323,7 @@ def test_the_walls_are_told() -> None:
 
 
 def test_missing_walls_are_warned_of() -> None:
-    stand, missing = walls_told({*WALLS} - {"seccomp", "user"})
+    stand, missing = messages_of_walls({*WALLS} - {"seccomp", "user"})
     assert "seccomp" not in stand.msg and "an alarm" in stand.msg
     assert missing.id == "rowkeeper.W011" and missing.level == WARNING
     assert "a user without rights; few system calls (seccomp)" in missing.msg

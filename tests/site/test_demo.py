@@ -19,7 +19,7 @@ from django.test import Client
 
 from project.demo import credentials
 from project.demo.load import Demo, load
-from project.management.commands.loaddemo import told
+from project.management.commands.loaddemo import lines_about
 from rowkeeper.accounts.models import ApiToken, App, LoginSession
 from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog import registry, saving
@@ -158,7 +158,7 @@ def test_what_was_changed_stays(path: Path, client: Client) -> None:
     admin.refresh_from_db()
     assert admin.check_password("mine") and not admin.is_superuser
     assert again == replace(first, admin_password=None)
-    assert "(the password was changed)" in "\n".join(told(again, "http://x"))
+    assert "(the password was changed)" in "\n".join(lines_about(again, "http://x"))
 
 
 def test_what_is_missing_is_repaired(path: Path, client: Client) -> None:
@@ -209,7 +209,7 @@ def test_a_password_that_was_changed_is_not_told(path: Path, client: Client) -> 
     again = load(path)
     assert again.people_password is None and again.session != first.session
     assert ask(client, again) == (200, None)
-    assert first.people_password not in "\n".join(told(again, "http://x"))
+    assert first.people_password not in "\n".join(lines_about(again, "http://x"))
 
 
 def test_a_token_that_was_revoked_stays_so(path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_token_that_was_revoked_stays_so(path: Path) -> None:
     revoke(ApiToken.objects.get())
     again = load(path)
     assert again.api_token is None and ApiToken.objects.count() == 1
-    assert "(was revoked)" in "\n".join(told(again, "http://x"))
+    assert "(was revoked)" in "\n".join(lines_about(again, "http://x"))
 
 
 def test_users_that_nobody_signs_in_against_any_more(path: Path, client: Client) -> None:
@@ -229,7 +229,7 @@ def test_users_that_nobody_signs_in_against_any_more(path: Path, client: Client)
     saving.save(model)
     again = load(path)
     assert again.session is None
-    lines = "\n".join(told(again, "http://x"))
+    lines = "\n".join(lines_about(again, "http://x"))
     assert lines.count("curl") == 1 and "cannot sign in" in lines
 
 

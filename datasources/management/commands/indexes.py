@@ -65,7 +65,7 @@ class Command(SiteCommand):
         if options["build"]:
             self._build(source_id, options["wait"])
         source = DataSource.objects.get(pk=source_id)
-        failed = self._tell(source)
+        failed = self._print_state(source)
         if options["build"] and failed:
             raise CommandError("not every index could be made", returncode=1)
 
@@ -82,7 +82,7 @@ class Command(SiteCommand):
             # 0 is not a data source; it cleans up indexes that belong to no data source.
             for key in keys or [0]:
                 self._build(key, options["wait"])
-        failed = [source.name for source in marked if self._tell(source)]
+        failed = [source.name for source in marked if self._print_state(source)]
         if options["build"] and failed:
             raise CommandError("not every index could be made", returncode=1)
 
@@ -109,7 +109,7 @@ class Command(SiteCommand):
         except BuilderAtWork:
             raise CommandError("another builder has been at work all the time") from None
 
-    def _tell(self, source: DataSource) -> bool:
+    def _print_state(self, source: DataSource) -> bool:
         found = statuses(source)
         self.stdout.write(f"{source.name} ({source.pk})")
         for status in found:
@@ -122,6 +122,6 @@ class Command(SiteCommand):
         if wanted:
             self.stdout.write(f"queries of the last {RECENT_DAYS} days would have wanted")
         for column, kinds in wanted:
-            told = ", ".join(f"{kind} ({times})" for kind, times in kinds)
-            self.stdout.write(f"  {printable(column)}: {told}")
+            uses = ", ".join(f"{kind} ({times})" for kind, times in kinds)
+            self.stdout.write(f"  {printable(column)}: {uses}")
         return any(status.state == FAILED for status in found)

@@ -231,7 +231,7 @@ def _like_any_case_postgresql(operand: Any) -> Sql:
 # -- types, sizes, remainders, patterns
 
 
-def _ask(name: str) -> Callable[[Any], Sql]:
+def _function_call(name: str) -> Callable[[Any], Sql]:
     """Return the SQL on SQLite: a call of our function, which calls `holds`."""
     return lambda operand: Sql("rowkeeper_holds({v},%s,%s)", (name, dumps(operand)))
 
@@ -393,7 +393,7 @@ def _filter(
         name,
         _anything,
         holds,
-        _ask(name),
+        _function_call(name),
         as_postgresql,
         negates=lambda operand: negates,
         opens_lists=opens_lists,
@@ -479,8 +479,8 @@ OPERATORS: dict[str, Operator] = {
         ),
         Operator("$type", _a_type, _has_type, _type_sqlite, _type_postgresql),
         Operator("$size", _anything, _size, _size_sqlite, _size_postgresql),
-        Operator("$mod", _two_numbers, _remainder, _ask("$mod"), _remainder_postgresql),
-        Operator("$regex", _a_pattern, _fits, _ask("$regex"), _fits_postgresql),
+        Operator("$mod", _two_numbers, _remainder, _function_call("$mod"), _remainder_postgresql),
+        Operator("$regex", _a_pattern, _fits, _function_call("$regex"), _fits_postgresql),
         *_filter_rows(),
         # The meaning of `{}` in place of operators: a negated test that no value passes.
         Operator(

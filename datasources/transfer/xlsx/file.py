@@ -97,12 +97,12 @@ class XlsxFile:
         self, values: Iterator[Any], formulas: Iterator[Any] | None = None
     ) -> Iterator[Line | Problem]:
         pairs = zip(values, formulas or repeat(()), strict=False)
-        for number, (row, beside) in enumerate(pairs, 1):
+        for number, (row, computed) in enumerate(pairs, 1):
             self._done = number
             if number > MAX_LINES:
                 yield Problem(number, f"a sheet has at most {MAX_LINES} lines", fatal=True)
                 return
-            width = max(_width_of(row), _width_of(beside))
+            width = max(_width_of(row), _width_of(computed))
             if width > _WIDE:
                 yield Problem(number, f"reaches beyond {_WIDE} columns")
                 continue
@@ -116,8 +116,8 @@ class XlsxFile:
                 )
                 return
             cells = [_value(cell) for cell in row[:width]]
-            if beside:
-                cells = [_computed(*each) for each in zip(cells, row, beside, strict=False)]
+            if computed:
+                cells = [_computed(*each) for each in zip(cells, row, computed, strict=False)]
             if any(cell is not None for cell in cells):
                 yield Line(number, cells)
 

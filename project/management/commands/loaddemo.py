@@ -26,7 +26,7 @@ class Command(SiteCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Load the demo and print how to use it."""
         demo = load(settings.VAR_DIR / "demo.json")
-        for line in told(demo, f"http://{_reached(options['host'])}:{options['port']}"):
+        for line in lines_about(demo, f"http://{_reached(options['host'])}:{options['port']}"):
             self.stdout.write(line)
 
 
@@ -37,7 +37,7 @@ def _reached(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def told(demo: Demo, site: str) -> Iterator[str]:
+def lines_about(demo: Demo, site: str) -> Iterator[str]:
     """The lines to print: the URL, the logins, and three commands to paste."""
     yield from ("", f"Rowkeeper: {site}/  (Ctrl-C ends it)", "")
     yield f"  admin      {site}/admin/"

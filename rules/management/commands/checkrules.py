@@ -43,16 +43,16 @@ class Command(SiteCommand):
     def _check(self, chosen: Iterable[DataSource]) -> tuple[int, int, int]:
         site = Site.now()
         checked = 0
-        told: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for source in chosen:
             checked += 1
             problems = check_rules(rules_of(source), site.around(source))
             for kind in ("error", "warning", "info"):
                 found = [problem for problem in problems if problem.severity == kind]
-                told[kind] += len(found)
+                counts[kind] += len(found)
                 for line in map(str, found) if kind == "error" else in_lines(found):
                     self.stdout.write(f"{source.name} ({source.pk}): {kind}: {line}")
-        return checked, told["error"], told["warning"]
+        return checked, counts["error"], counts["warning"]
 
 
 def _counted(number: int, word: str) -> str:

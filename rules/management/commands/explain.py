@@ -27,7 +27,7 @@ from rowkeeper.rules.engine.reasons import TraceLine
 from rowkeeper.rules.engine.rule import OPERATIONS, Operation
 from rowkeeper.rules.management.referring import data_source, json_object
 from rowkeeper.rules.simulator.identity import session_identity
-from rowkeeper.rules.simulator.request import Asked, Who
+from rowkeeper.rules.simulator.request import SimulatedRequest, Who
 from rowkeeper.rules.simulator.run import DryRunGuard, Outcome, simulate
 
 # The combinations of `--query`, `--data` and `--entry` that an operation accepts.
@@ -90,42 +90,42 @@ class Command(SiteCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Decide and print. Raises `CommandError` if the request is not possible."""
         source = registry.source_of(data_source(options["source"]))
-        asked, identity = _asked(options), _identity(source, options)
+        simulated, identity = _simulated(options), _identity(source, options)
         # A denial names the data source as the client does, if it may not know of it.
         reference = source.name if options["source"] == source.name else source.id
         rules = compiled_of(source)
         guard = DryRunGuard(reference, source, rules.ruleset, identity, rules.scripts(source.id))
-        outcome = simulate(guard, asked, user=None, sees_entries=True, reads=False)
+        outcome = simulate(guard, simulated, user=None, sees_entries=True, reads=False)
         if isinstance(outcome.failure, Malformed):
             raise CommandError(
                 f"a client would be answered {_answer(outcome.failure)}: {outcome.failure.message}"
             )
-        for line in _lines(guard, asked, outcome):
+        for line in _lines(guard, simulated, outcome):
             self.stdout.write(line)
 
 
-def _lines(guard: DryRunGuard, asked: Asked, outcome: Outcome) -> list[str]:
+def _lines(guard: DryRunGuard, simulated: SimulatedRequest, outcome: Outcome) -> list[str]:
     """The lines to print about a request: the answer, its details, and the trace."""
     failure = outcome.failure
     if isinstance(failure, Busy):
         return [f"not decided: {_answer(failure)}", f"  {failure.message}"]
-    decision = guard.heard[-1][0] if guard.heard else None
+    decision = guard.decisions[-1][0] if guard.decisions else None
     if failure is None:
         assert decision is not None
-        head = _grant(next(one for one, _ in guard.heard if one.operation == asked.action))
+        head = _grant(next(one for one, _ in guard.decisions if one.operation == simulated.action))
     else:
         head = [f"denied: {_answer(failure)}", f"  {failure.message}"]
-        if not isinstance(failure, NotFound) and _is_missing(guard, asked):
-            head.append(f"  there is no entry {asked.entry_id}")
+        if not isinstance(failure, NotFound) and _is_missing(guard, simulated):
+            head.append(f"  there is no entry {simulated.entry_id}")
     trace = [] if decision is None else [text for line in decision.trace for text in _line(line)]
     return [*head, *(trace or (["there are no rules"] if not guard.ruleset.rules else []))]
 
 
-def _is_missing(guard: Guard, asked: Asked) -> bool:
+def _is_missing(guard: Guard, simulated: SimulatedRequest) -> bool:
     """Whether the request names an entry that does not exist."""
-    if asked.entry_id is None or guard.source is None:
+    if simulated.entry_id is None or guard.source is None:
         return False
-    return not store.fetch(guard.source, [asked.entry_id])
+    return not store.fetch(guard.source, [simulated.entry_id])
 
 
 def _line(line: TraceLine) -> list[str]:
@@ -174,7 +174,7 @@ def _identity(source: Source, options: dict[str, Any]) -> Identity:
     return Identity(token_id=token_id, app_id=app_id)
 
 
-def _asked(options: dict[str, Any]) -> Asked:
+def _simulated(options: dict[str, Any]) -> SimulatedRequest:
     """The request, for the simulator."""
     operation: Operation = options["operation"]
     given = {name for name in ("query", "data", "entry") if options[name] is not None}
@@ -188,7 +188,7 @@ def _asked(options: dict[str, Any]) -> Asked:
         body = _query(options["query"])
     if options["data"] is not None:
         body = json_object("--data", options["data"])
-    return Asked(Who(), operation, dumps(body), entry_id)
+    return SimulatedRequest(Who(), operation, dumps(body), entry_id)
 
 
 def _query(text: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Command(SiteCommand):
                 registry.lock(source.pk)
                 if revision is not None and change(source, rules_of(source), rules):
                     _hold_to(source, revision)
-                is_other = saving.tell(source, rules, self.stdout.write)
+                is_other = saving.print_changes(source, rules, self.stdout.write)
                 taken = saving.scripts_to_take_over(options, by, source, rules, self.stdout.write)
                 if is_other or taken:
                     changed.append((source, rules, taken))

@@ -36,7 +36,7 @@ class Command(SiteCommand):
         with atomic():
             source = data_source(options["source"])
             revision = _revision(source, options["revision"])
-            changes = saving.tell(source, revision.rules, self.stdout.write)
+            changes = saving.print_changes(source, revision.rules, self.stdout.write)
             taken = saving.scripts_to_take_over(
                 options, by, source, revision.rules, self.stdout.write
             )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .callables import plain
 from .names import EXCEPTIONS, FUNCTIONS
-from .values import Missing, told
+from .values import Missing, described
 
 MAX_RANGE: Final = 1_000_000
 _SHOWN_ITEMS, _SHOWN_DEPTH = 50, 5
@@ -89,7 +89,7 @@ def shown(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
         return value if depth == 0 else repr(value[:1_000])
     if isinstance(value, Missing):
-        return f"missing {told(value)}"
+        return f"missing {described(value)}"
     if value is None or isinstance(value, bool | int | float | Exception):
         return str(value)
     if not isinstance(value, dict | list | tuple | set):

@@ -101,14 +101,14 @@ class Alarm:
     Scripts cause no events. Opening, importing, compiling, connecting and reading frames do.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         state = [False]
 
         def hook(event: str, arguments: Any) -> None:
             if state[0]:
                 state[0] = False
                 try:
-                    tell(f"reached for `{event}`")
+                    report(f"reached for `{event}`")
                 finally:
                     os._exit(1)
 

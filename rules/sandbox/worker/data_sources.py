@@ -10,23 +10,23 @@ from typing import Any, Final, TypeAlias
 
 from .callables import plain, without_module
 from .guards import METHODS
-from .values import Missing, encoded, told
+from .values import Missing, described, encoded
 
 DEFAULT_LIMIT: Final = 100
 MAX_OFFSET: Final = 2**31
 MAX_NAME: Final = 255
 
 # Sends a query and returns the answer. Raises `LookupError` if there is none.
-Ask: TypeAlias = Callable[[dict[str, Any]], Any]
+LookUp: TypeAlias = Callable[[dict[str, Any]], Any]
 
 
 class Source:
     """One data source to read. All methods take keywords, or a single dict of them."""
 
-    __slots__ = ("_ask", "_most", "_reference")
+    __slots__ = ("_look_up", "_most", "_reference")
 
-    def __init__(self, ask: Ask, most: int, reference: int | str) -> None:
-        self._ask, self._most, self._reference = ask, most, reference
+    def __init__(self, look_up: LookUp, most: int, reference: int | str) -> None:
+        self._look_up, self._most, self._reference = look_up, most, reference
 
     def __repr__(self) -> str:
         return f"DataSources({self._reference!r})"
@@ -44,17 +44,17 @@ class Source:
 
     def count(self, *options: Any, **named: Any) -> Any:
         """The number of entries that match `where`."""
-        asked = _options("count", options, named, ("where",))
-        return self._ask({"ask": "count", "source": self._reference, "where": _where(asked)})
+        parsed = _options("count", options, named, ("where",))
+        return self._look_up({"ask": "count", "source": self._reference, "where": _where(parsed)})
 
-    def _records(self, asked: Mapping[str, Any]) -> Any:
-        return self._ask(
+    def _records(self, parsed: Mapping[str, Any]) -> Any:
+        return self._look_up(
             {
                 "ask": "find",
                 "source": self._reference,
-                "where": _where(asked),
-                "limit": _number(asked, "limit", min(DEFAULT_LIMIT, self._most), self._most),
-                "offset": _number(asked, "offset", 0, MAX_OFFSET),
+                "where": _where(parsed),
+                "limit": _number(parsed, "limit", min(DEFAULT_LIMIT, self._most), self._most),
+                "offset": _number(parsed, "offset", 0, MAX_OFFSET),
             }
         )
 
@@ -63,15 +63,17 @@ METHODS[Source] = frozenset(("find", "find_one", "findOne", "count"))
 without_module(Source, "DataSource")
 
 
-def data_sources(ask: Ask, most: int) -> Callable[[Any], Any]:
+def data_sources(look_up: LookUp, most: int) -> Callable[[Any], Any]:
     """The function `DataSources`, for look-ups of at most `most` entries."""
 
     def DataSources(reference: Any) -> Source:  # noqa: N802
         if isinstance(reference, Missing):
-            raise LookupError(f"{told(reference)} is missing; a data source has an id or a name")
+            raise LookupError(
+                f"{described(reference)} is missing; a data source has an id or a name"
+            )
         if not is_reference(reference):
             raise LookupError("a data source has an id (a number) or a name (text)")
-        return Source(ask, most, reference)
+        return Source(look_up, most, reference)
 
     DataSources.__qualname__ = "DataSources"
     return plain(DataSources)
@@ -103,12 +105,12 @@ def _options(
     return given
 
 
-def _where(asked: Mapping[str, Any]) -> dict[str, Any]:
-    where = asked.get("where")
+def _where(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    where = parsed.get("where")
     if where is None:
         return {}
     if isinstance(where, Missing):
-        raise LookupError(f"`where`: {told(where)} is missing")
+        raise LookupError(f"`where`: {described(where)} is missing")
     if not isinstance(where, dict):
         raise LookupError("`where` is a dict of conditions")
     try:
@@ -118,8 +120,8 @@ def _where(asked: Mapping[str, Any]) -> dict[str, Any]:
     return where
 
 
-def _number(asked: Mapping[str, Any], name: str, default: int, most: int) -> int:
-    value = asked.get(name)
+def _number(parsed: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    value = parsed.get(name)
     if value is None:
         return default
     if type(value) is not int or not 0 <= value <= most:

@@ -203,9 +203,9 @@ def _finally(node: ast.Try) -> Iterator[str]:
     if sum(isinstance(part, ast.Try) and bool(part.finalbody) for part in inside) > 1:
         yield "a `try` with `finally` cannot stand in another one; take it apart"
         return
-    ways_out = sum(isinstance(part, ast.Return | ast.Break | ast.Continue) for part in inside)
+    exits = sum(isinstance(part, ast.Return | ast.Break | ast.Continue) for part in inside)
     copied = sum(1 for statement in node.finalbody for _ in ast.walk(statement))
-    if ways_out * copied > MAX_COPIED:
+    if exits * copied > MAX_COPIED:
         yield "`finally` is too long for so many `return`, `break` and `continue`; take it apart"
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from RestrictedPython.Guards import guarded_iter_unpack_sequence, guarded_unpack_sequence
 
 from .callables import Generator, plain
-from .values import ABSENT, Missing, Record, told
+from .values import ABSENT, Missing, Record, described
 
 BROKEN_MEMORY: Final = "used more memory than it may"
 BROKEN_RECURSION: Final = "called itself too deeply"
@@ -108,7 +108,7 @@ def _method(kind: type, thing: Any, name: str) -> Any:
 
 def _no_attribute(kind: type, thing: Any, name: str) -> str:
     if kind is Missing:
-        return f"`{name}` of {told(thing)}, which is missing"
+        return f"`{name}` of {described(thing)}, which is missing"
     if thing is None:
         return f"`{name}` of `None`"
     if kind is Record:
@@ -150,7 +150,7 @@ def contains(item: Any, container: Any) -> bool:
 
 def _not(thing: Any, what: str) -> str:
     if type(thing) is Missing:
-        return f"{told(thing)} is missing; it has no {what}"
+        return f"{described(thing)} is missing; it has no {what}"
     return f"`{'None' if thing is None else type(thing).__name__}` has no {what}"
 
 

@@ -141,20 +141,20 @@ class Run:
             self._alarm.switch(False)
             sys.setrecursionlimit(RECURSION_TO_COMPILE)
         if failed is not None:
-            answer = _error(_told(failed), printed=self._printer.text)
+            answer = _error(_described(failed), printed=self._printer.text)
         return answer
 
     def _function(self, code: CodeType) -> FunctionType:
         """The script as a function with its own globals."""
         world: dict[str, Any] = fresh_world(
-            self._end, self._printer, data_sources(self._ask, self._job["rows"])
+            self._end, self._printer, data_sources(self._look_up, self._job["rows"])
         )
         exec(code, world)  # noqa: S102 (this is the place that runs scripts)
         function = world[FUNCTION]
         assert isinstance(function, FunctionType)
         return function
 
-    def _ask(self, question: dict[str, Any]) -> Any:
+    def _look_up(self, question: dict[str, Any]) -> Any:
         """Make a look-up. Raises `LookupError` with the message of the web process."""
         self._wire.send(encoded(question))
         answer = decoded(self._wire.receive())
@@ -227,7 +227,7 @@ def _is_storable(item: Any) -> bool:
     return item.encode("utf-8", "replace").decode() == item
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     """The exception, and the line of the script where it was raised."""
     line = None
     trace = error.__traceback__

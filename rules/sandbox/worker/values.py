@@ -34,7 +34,7 @@ class Missing:
 
 
 def _refuse(self: Missing, *arguments: object) -> NoReturn:
-    raise TypeError(f"{told(self)} is missing")
+    raise TypeError(f"{described(self)} is missing")
 
 
 for _operator in (
@@ -60,7 +60,7 @@ without_module(Missing, "Missing")
 without_module(Record, "Record")
 
 
-def told(missing: Missing) -> str:
+def described(missing: Missing) -> str:
     """The missing column, in backquotes."""
     return f"`{missing._column}`"
 
@@ -77,7 +77,7 @@ def encoded(value: Any) -> str:
 
 def _no_json(value: object) -> NoReturn:
     if isinstance(value, Missing):
-        raise TypeError(f"{told(value)} is missing, which is no value to store or to look for")
+        raise TypeError(f"{described(value)} is missing, which is no value to store or to look for")
     raise TypeError(f"a `{type(value).__name__}` is no value of JSON")
 
 

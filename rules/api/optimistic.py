@@ -15,10 +15,10 @@ from typing import Any
 from django.http import HttpRequest
 
 from rowkeeper.accounts.authentication import expected_of
-from rowkeeper.accounts.providers.credential_query import CachedSession
+from rowkeeper.accounts.providers.credential_query import CachedCredential
 from rowkeeper.datasources import store
 from rowkeeper.datasources.errors import Failure
-from rowkeeper.datasources.query.select import Select, is_asked, parse_query
+from rowkeeper.datasources.query.select import Select, is_given, parse_query
 from rowkeeper.datasources.sql import Sql
 
 from ..access import plan_cache
@@ -36,10 +36,10 @@ MAX_BODY = 8_192
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class OptimisticSelect:
     """What is about to be asked, decided."""
 
-    known: CachedSession
+    known: CachedCredential
     guard: Guard
     decided: EmbeddedSelect
 
@@ -56,7 +56,7 @@ class Foreseen:
         return entries
 
 
-def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
+def optimistic_select(request: HttpRequest, reference: str) -> OptimisticSelect | None:
     """A select that will be granted if all is as it was; else None."""
     # The kept decisions go by the body only.
     if not store.supports_embedding() or names_switch(request, QUERY_SWITCHES):
@@ -65,12 +65,12 @@ def foreseen(request: HttpRequest, reference: str) -> Foreseen | None:
     if known is None:
         return None
     try:
-        return _foreseen(known, request)
+        return _optimistic_select(known, request)
     except Failure:
         return None
 
 
-def _foreseen(known: CachedSession, request: HttpRequest) -> Foreseen | None:
+def _optimistic_select(known: CachedCredential, request: HttpRequest) -> OptimisticSelect | None:
     guard = guard_of(known.reference, known.source, known.identity)
     # Before the body is parsed: a data source that the caller may not know of takes no longer than
     # one that does not exist.
@@ -85,7 +85,7 @@ def _foreseen(known: CachedSession, request: HttpRequest) -> Foreseen | None:
         if decided is None:
             return None
         plan_cache.plans.keep(known, text, decided)
-    return Foreseen(known, guard, decided)
+    return OptimisticSelect(known, guard, decided)
 
 
 def _holds(decided: EmbeddedSelect, guard: Guard) -> bool:
@@ -94,18 +94,18 @@ def _holds(decided: EmbeddedSelect, guard: Guard) -> bool:
     return same and store.is_still_expected(decided.rows)
 
 
-def _decide(known: CachedSession, guard: Guard, body: dict[str, Any]) -> EmbeddedSelect | None:
+def _decide(known: CachedCredential, guard: Guard, body: dict[str, Any]) -> EmbeddedSelect | None:
     """Decide, and write the statement. None if this is better left to the ordinary path.
 
     Raises `Malformed` and the denial, which nobody logs: the guard has no log.
     """
     began = perf_counter()
-    ask = parse_query(body, known.source.declared)
-    if not isinstance(ask, Select) or ask.views or is_asked(body, "join"):
+    query = parse_query(body, known.source.declared)
+    if not isinstance(query, Select) or query.views or is_given(body, "join"):
         return None
-    plan = plan_select(guard, SelectQuery(ask))
+    plan = plan_select(guard, SelectQuery(query))
     took = perf_counter() - began
-    few = store.embedded_sql(known.source, ask, plan.where, plan.shown)
+    few = store.embedded_sql(known.source, query, plan.where, plan.shown)
     if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
         return None
     sql = Sql(f",{few[0].text}", few[0].params)

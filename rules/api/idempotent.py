@@ -30,13 +30,13 @@ _CLEAN_UP_EVERY = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotentRequest:
     """What makes one request happen once; it does nothing if the request has no key."""
 
     key: KeptKey | None = None
 
     @classmethod
-    def of(cls, request: HttpRequest, identity: Identity, row: Any = None) -> Once:
+    def of(cls, request: HttpRequest, identity: Identity, row: Any = None) -> IdempotentRequest:
         """Read the header. `row` is the parsed body of a request whose body may be a form: its
         text differs each time that a client sends it.
 

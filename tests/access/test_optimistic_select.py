@@ -28,7 +28,7 @@ from rowkeeper.datasources.store import attempts, statistics
 from rowkeeper.datasources.store import embedded as store_few
 from rowkeeper.rules.access import plan_cache
 from rowkeeper.rules.access.plan_cache import MAX_BODIES, SelectPlanCache
-from rowkeeper.rules.api import foresight
+from rowkeeper.rules.api import optimistic
 from rowkeeper.rules.repository.rules import save_rules
 from tests.support import calls
 from tests.support.calls import READ, Api, Place, place
@@ -306,13 +306,13 @@ def test_a_use_is_noted(staff: Place, people: DataSource) -> None:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The queries that were parsed, or would have been, before the database was asked."""
     found: list[Any] = []
-    parse = foresight.parse_query
+    parse = optimistic.parse_query
 
     def parsed(body: dict[str, object], columns: tuple[str, ...]) -> Any:
         found.append(body)
         return parse(body, columns)
 
-    monkeypatch.setattr(foresight, "parse_query", parsed)
+    monkeypatch.setattr(optimistic, "parse_query", parsed)
     credential_query._sessions.clear()
     return found
 
@@ -497,7 +497,7 @@ def test_what_is_no_longer_so_is_not_in_memory(kept: SelectPlanCache, people: Da
     """Neither what a credential stood for, nor a state of the data source."""
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
-    expected: list[weakref.ref[credential_query.CachedSession]] = []
+    expected: list[weakref.ref[credential_query.CachedCredential]] = []
     for number in range(4):
         warm(ann, there, {**BLUE, "limit": 10 + number})
         assert len(kept) == 1
