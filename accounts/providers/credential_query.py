@@ -88,8 +88,8 @@ class CredentialType:
 class CachedCredential:
     """The identity that a credential had when it was last looked up, and its data source.
 
-    Compared by object identity, so that caches of derived values can hold it in a
-    `WeakKeyDictionary`: they are dropped together with it.
+    Compared by object identity, so that a cache of derived values can be keyed by it: its
+    values are dropped together with it.
     """
 
     kind: CredentialType
