@@ -1,7 +1,8 @@
-"""From a request to an Identity: the only place that decides who sends a request."""
+"""From a request to a Session: the only place that decides who sends a request."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest
@@ -19,19 +20,12 @@ from .errors import CredentialInvalid
 from .identity import ANONYMOUS, Identity
 from .models import ApiToken
 from .providers import api_token, credential_query, django_user, login_session
-from .providers.credential_query import CachedCredential, peek
+from .providers.credential_query import CachedCredential, Session, peek
 from .tokens import API_PREFIX, SESSION_PREFIX
 
-_SOURCE_JOIN = "_rowkeeper_beside"
 
-
-def source_join_of(request: HttpRequest) -> SourceJoin | None:
-    """The data source that was read together with the credential, or None."""
-    return request.__dict__.get(_SOURCE_JOIN)
-
-
-def identify(request: HttpRequest, source_join: SourceJoin | None = None) -> Identity:
-    """The identity of a request; ANONYMOUS without any credential.
+def authenticate(request: HttpRequest, source_join: SourceJoin | None = None) -> Session:
+    """Who sends a request; its identity is ANONYMOUS without any credential.
 
     If `source_join` is given, the statement that looks a token up also reads that data source.
 
@@ -39,28 +33,36 @@ def identify(request: HttpRequest, source_join: SourceJoin | None = None) -> Ide
     and `CsrfMissing` for the site's own session without its CSRF token.
     """
     if is_forced(request):
-        return _forced_identity(request)
+        return Session(_forced_identity(request))
     secrets = extract_secrets(request)
     if not secrets:
-        return django_user.identity_of(request)
-    first, *others = [_identity_of(secret, source_join) for secret in secrets]
-    if any(other != first for other in others):
+        return Session(django_user.identity_of(request))
+    first, *others = [_session_of(secret, source_join) for secret in secrets]
+    if any(other.identity != first.identity for other in others):
         raise CredentialInvalid("the request holds two credentials of different identities")
-    return first
+    # The rows of two credentials are no key of what is derived from one of them.
+    return replace(first, cached_ref=None) if others else first
 
 
-def identity_now(request: HttpRequest, source_join: SourceJoin | None = None) -> Identity | None:
-    """The identity that the request's credential has now; None if it is no longer valid.
+def identify(request: HttpRequest) -> Identity:
+    """The identity of a request. Raises as `authenticate` does."""
+    return authenticate(request).identity
+
+
+def session_now(request: HttpRequest, source_join: SourceJoin | None = None) -> Session | None:
+    """The session that the request's credential has now; None if it is no longer valid.
 
     `source_join` is read in the same statement if there is a token. Nothing read earlier is reused.
     """
     if is_forced(request):
-        return _forced_identity(request)
+        return Session(_forced_identity(request))
     secrets = extract_secrets(request)
     if not secrets:
-        return django_user.identity_now(request)
-    first, *others = [_identity_now(secret, source_join) for secret in secrets]
-    return first if all(other == first for other in others) else None
+        return Session(django_user.identity_now(request))
+    first, *others = [_session_now(secret, source_join) for secret in secrets]
+    if first is None or any(other is None or other.identity != first.identity for other in others):
+        return None
+    return first
 
 
 def read_again(request: HttpRequest) -> None:
@@ -88,9 +90,10 @@ _Locked = tuple[Source | None, Identity | None]
 
 def _locked_on_sqlite(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
     registry.lock(source_id)
-    source_join = SourceJoin(source_id, "id")
-    who = identity_now(request, source_join)
-    return source_join.source if source_join.is_read else registry.find(source_id), who
+    now = session_now(request, SourceJoin(source_id, "id"))
+    if now is None or now.source_join is None:
+        return registry.find(source_id), None if now is None else now.identity
+    return now.source, now.identity
 
 
 def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
@@ -98,12 +101,13 @@ def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> 
     secrets = () if is_forced(request) else extract_secrets(request)
     if len(secrets) == 1:
         source_join = SourceJoin(source_id, "id", "NO KEY UPDATE" if alone else "SHARE")
-        who = _identity_now(secrets[0], source_join)
-        if source_join.is_read:
-            return source_join.source, who
-    now = registry.locked(source_id, alone)
+        session = _session_now(secrets[0], source_join)
+        if session is not None:
+            return session.source, session.identity
+    locked = registry.locked(source_id, alone)
     # Read after the lock is taken: the credential may end while this request waits for others.
-    return now, identity_now(request)
+    now = session_now(request)
+    return locked, None if now is None else now.identity
 
 
 def is_forced(request: HttpRequest) -> bool:
@@ -135,17 +139,17 @@ def _forced_identity(request: HttpRequest) -> Identity:
     return django_user.identity_for(user)
 
 
-def _identity_of(secret: str, source_join: SourceJoin | None) -> Identity:
+def _session_of(secret: str, source_join: SourceJoin | None) -> Session:
     if secret.startswith(API_PREFIX):
-        return api_token.identity_of(secret, source_join)
+        return api_token.session_of(secret, source_join)
     if secret.startswith(SESSION_PREFIX):
-        return login_session.identity_of(secret, source_join)
+        return login_session.session_of(secret, source_join)
     raise CredentialInvalid("the token is not valid")
 
 
-def _identity_now(secret: str, source_join: SourceJoin | None) -> Identity | None:
+def _session_now(secret: str, source_join: SourceJoin | None) -> Session | None:
     kind = api_token.KIND if secret.startswith(API_PREFIX) else login_session.KIND
-    return credential_query.identity_now(kind, secret, source_join)
+    return credential_query.session_now(kind, secret, source_join)
 
 
 def _named_in_url(request: Request) -> SourceJoin | None:
@@ -167,8 +171,8 @@ def _source_join(request: HttpRequest, reference: str) -> SourceJoin | None:
         return None
 
 
-def expected_of(request: HttpRequest, reference: str) -> CachedCredential | None:
-    """The cached session of the request's only token for this data source, or None.
+def cached_credential(request: HttpRequest, reference: str) -> CachedCredential | None:
+    """What is cached of the request's only token and this data source, or None.
 
     It has not been revalidated yet: the database must confirm that it is still valid.
     """
@@ -185,13 +189,20 @@ def expected_of(request: HttpRequest, reference: str) -> CachedCredential | None
 class RowkeeperAuthentication(BaseAuthentication):
     """Sets `request.auth` to an Identity in every case; it is ANONYMOUS without a credential."""
 
-    def authenticate(self, request: Request) -> tuple[Any, Identity]:
+    def authenticate(self, request: Request) -> tuple[Any, Any]:
         """(the Django user whose permissions count, the identity). Raises as `identify` does."""
-        source_join = _named_in_url(request)
-        identity = identify(request._request, source_join)
-        request._request.__dict__[_SOURCE_JOIN] = source_join
+        identity = identify(request._request)
         return user_behind(identity), identity
 
     def authenticate_header(self, request: Request) -> str:
         """The scheme that a 401 response names in `WWW-Authenticate`."""
         return "Bearer"
+
+
+class SessionAuthentication(RowkeeperAuthentication):
+    """Sets `request.auth` to a Session, whose data source is the `reference` in the URL."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any]:
+        """(the Django user whose permissions count, the session). Raises as `authenticate` does."""
+        session = authenticate(request._request, _named_in_url(request))
+        return user_behind(session.identity), session

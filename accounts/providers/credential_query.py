@@ -2,7 +2,7 @@
 
 What the statement found is cached as a `CachedCredential`. A later request with the same credential
 can be decided by it before the database is queried, and can read its rows in the statement that
-looks the credential up again. The cached session counts only if the identical row comes back, so
+looks the credential up again. The cached credential counts only if the identical row comes back, so
 that no permission outlives its credential, not even for one request.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
+from weakref import ref
 
 from django.db import models
 from django.utils import timezone
 
 from rowkeeper.datasources.caching import Cache
-from rowkeeper.datasources.catalog.registry import Source, SourceJoin
+from rowkeeper.datasources.catalog.registry import Source, SourceJoin, source_in
 from rowkeeper.datasources.database.connection import database
 from rowkeeper.datasources.sql import Sql
 
@@ -26,6 +27,9 @@ from ..identity import Identity
 from ..tokens import digest
 from .last_use import EVERY, last_uses
 
+# How a request names its data source: the column that it is found by, and the value.
+Named: TypeAlias = tuple[Literal["id", "name"], int | str]
+NO_JOIN: tuple[str, tuple[int | str, ...], str] = ("", (), "")
 _KEPT = 4_096
 # Longer rows, in characters, are not cached: users can fill their own entries, and sign in a
 # thousand times.
@@ -56,21 +60,17 @@ class CredentialType:
         now = timezone.now()
         using = database()
         time = using.ops.adapt_datetimefield_value
+        join, params, lock = NO_JOIN if source_join is None else source_join.sql()
         with using.cursor() as cursor:
             cursor.execute(
-                self.sql(
-                    using.vendor,
-                    source_join.join_sql if source_join else "",
-                    also.text,
-                    source_join.lock_sql if source_join else "",
-                ),
+                self.sql(using.vendor, join, also.text, lock),
                 [
                     # A use is recorded if the last one is older, or in the future because a clock
                     # was wrong.
                     time(now - EVERY),
                     time(now + EVERY),
                     *also.params,
-                    *(source_join.params if source_join else ()),
+                    *params,
                     secret_digest,
                     time(self.moment(now)),
                 ],
@@ -79,9 +79,8 @@ class CredentialType:
         return found
 
     def note(self, found: tuple[Any, ...]) -> None:
-        """Record that the credential was used, if the row says that this is due."""
-        if found[1]:
-            last_uses.note(self.model, self.last_use, found[0], timezone.now())
+        """Record that the credential was used, which is due if the row's second column says so."""
+        last_uses.note(self.model, self.last_use, found[0], timezone.now())
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -94,22 +93,16 @@ class CachedCredential:
 
     kind: CredentialType
     digest: str
-    # How the data source was named: the column that it was found by, and the value.
-    named: tuple[str, int | str]
+    named: Named
     # The row that was found, without the flag whether the use has to be recorded.
     row: tuple[Any, ...]
     identity: Identity
     source: Source
 
-    @property
-    def reference(self) -> int | str:
-        """The id or the name of the data source, as the client sent it."""
-        return self.named[1]
-
     def confirmed(self, also: Sql) -> tuple[Any, ...] | None:
         """Look the credential up again, and read `also` in the same statement.
 
-        Returns the columns of `also`. Returns None and drops the cached session if anything
+        Returns the columns of `also`. Returns None and drops the cached credential if anything
         changed.
         """
         column, reference = self.named
@@ -118,17 +111,40 @@ class CachedCredential:
         if found is None or (found[0], *found[2 : width + 1]) != self.row:
             _forget(self.digest, self.named)
             return None
-        self.kind.note(found)
+        if found[1]:
+            self.kind.note(found)
         return found[width + 1 :]
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who sends a request, and the data source that its URL names, as the database has them now."""
+
+    identity: Identity
+    # The data source that was read in the same statement; None if none was to be read.
+    source_join: SourceJoin | None = None
+    # None if there is no such data source.
+    source: Source | None = None
+    # A weak reference, because Django's request objects can stay in memory for long.
+    cached_ref: ref[CachedCredential] | None = None
+
+    @property
+    def cached(self) -> CachedCredential | None:
+        """What is cached of the credential and the data source, or None.
+
+        It is the same object as at an earlier request if neither has changed since, so that it can
+        be the key of values derived from both.
+        """
+        return None if self.cached_ref is None else self.cached_ref()
+
+
 # By the digest of the secret, and the data source as the request names it.
-_sessions: Cache[tuple[str, tuple[str, int | str]], CachedCredential] = Cache("sessions", _KEPT)
+_sessions: Cache[tuple[str, Named], CachedCredential] = Cache("sessions", _KEPT)
 NOTHING_ELSE = Sql("")
 
 
-def identity_of(kind: CredentialType, secret: str, source_join: SourceJoin | None) -> Identity:
-    """The identity of a secret; `source_join` is read in the same statement.
+def session_of(kind: CredentialType, secret: str, source_join: SourceJoin | None) -> Session:
+    """The session of a secret; the data source of `source_join` is read in the same statement.
 
     Raises `CredentialInvalid` with the refusal of `kind` if the secret is not valid.
     """
@@ -140,46 +156,48 @@ def identity_of(kind: CredentialType, secret: str, source_join: SourceJoin | Non
             # Otherwise a client that lost its access could still have bodies parsed and decided.
             _forget(secret_digest, (source_join.column, source_join.reference))
         raise CredentialInvalid(kind.refusal)
-    kind.note(found)
-    if source_join is not None:
-        source_join.take(found[kind.width :])
-        if source_join.source is not None:
-            _keep(kind, secret_digest, source_join, source_join.source, found, identity)
-    return identity
+    if found[1]:
+        kind.note(found)
+    source = None if source_join is None else source_in(found[kind.width :])
+    if source_join is None or source is None:
+        return Session(identity, source_join)
+    named = (source_join.column, source_join.reference)
+    cached = _keep(kind, secret_digest, named, source, found, identity)
+    return Session(identity, source_join, source, None if cached is None else ref(cached))
 
 
-def identity_now(
+def session_now(
     kind: CredentialType, secret: str, source_join: SourceJoin | None
-) -> Identity | None:
-    """The identity that a secret has now, without recording its use; None if it is not valid.
+) -> Session | None:
+    """The session that a secret has now, without recording its use; None if it is not valid.
 
-    With `beside.lock`, also None if another transaction has locked the data source.
+    With `source_join.lock`, also None if another transaction has locked the data source.
     """
     found = kind.row(digest(secret), source_join, NOTHING_ELSE)
-    if found is None:
+    identity = None if found is None else kind.identity(found)
+    if found is None or identity is None:
         return None
-    if source_join is not None:
-        source_join.take(found[kind.width :])
-    return kind.identity(found)
+    source = None if source_join is None else source_in(found[kind.width :])
+    return Session(identity, source_join, source)
 
 
-def _forget(secret_digest: str, named: tuple[str, int | str]) -> None:
+def _forget(secret_digest: str, named: Named) -> None:
     _sessions.forget((secret_digest, named))
 
 
 def _keep(
     kind: CredentialType,
     secret_digest: str,
-    source_join: SourceJoin,
+    named: Named,
     source: Source,
     found: tuple[Any, ...],
     identity: Identity,
-) -> None:
-    named = (source_join.column, source_join.reference)
+) -> CachedCredential | None:
+    """Cache what was found, unless it is too long."""
     own = (found[0], *found[2 : kind.width])
     if sum(len(value) for value in own if value.__class__ is str) > _MAX_ROW:
         _forget(secret_digest, named)
-        return
+        return None
     # Requests for the same data source share its texts, which are the same objects.
     state = (*own, *source.key)
     # The Django user behind a token is read again by each request that needs it.
@@ -187,11 +205,12 @@ def _keep(
     kept = _sessions.get((secret_digest, named))
     if kept is not None and (kept.row, kept.identity, kept.source) == (state, identity, source):
         # Keep the same object, so that values derived from it stay cached.
-        return
-    session = CachedCredential(kind, secret_digest, named, state, identity, source)
-    _sessions.put((secret_digest, named), session)
+        return kept
+    cached = CachedCredential(kind, secret_digest, named, state, identity, source)
+    _sessions.put((secret_digest, named), cached)
+    return cached
 
 
 def peek(secret: str, source_join: SourceJoin) -> CachedCredential | None:
-    """The cached session of this secret and this data source, not yet revalidated; or None."""
+    """What is cached of this secret and this data source, not yet revalidated; or None."""
     return _sessions.get((digest(secret), (source_join.column, source_join.reference)))

@@ -79,7 +79,7 @@ def fields_sql() -> str:
     )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SourceJoin:
     """The data source that a request names, for code that reads something else first.
 
@@ -88,12 +88,10 @@ class SourceJoin:
 
     reference: int | str
     # "id" or "name".
-    column: str
+    column: Literal["id", "name"]
     # Whether and how its row is locked, which is possible only in a transaction on PostgreSQL. A
     # row that another transaction has locked is not waited for: the whole statement finds nothing.
     lock: Literal["", "SHARE", "NO KEY UPDATE"] = ""
-    is_read: bool = False
-    source: Source | None = None
 
     @classmethod
     def of(cls, reference: int | str) -> SourceJoin | None:
@@ -102,25 +100,21 @@ class SourceJoin:
             return cls(reference, "id") if 0 < reference <= MAX_INTEGER else None
         return cls(reference, "name")
 
-    @property
-    def join_sql(self) -> str:
-        """The join with the data source `d`, to follow the `FROM` of another statement."""
-        return _join_sql(self.column, self.lock)
+    def sql(self) -> tuple[str, tuple[int | str, ...], str]:
+        """Return the join with the data source `d`, its parameters, and the locking clause.
 
-    @property
-    def params(self) -> tuple[int | str, ...]:
-        """The parameters of `join_sql`. With `lock`, the reference has to be an id."""
-        return (self.reference, queue_of(int(self.reference))) if self.lock else (self.reference,)
+        The join follows the `FROM` of another statement, and the locking clause ends it. With
+        `lock`, the reference has to be an id.
+        """
+        if not self.lock:
+            return _join_sql(self.column, ""), (self.reference,), ""
+        params = (self.reference, queue_of(int(self.reference)))
+        return _join_sql(self.column, self.lock), params, f" FOR {self.lock} OF d SKIP LOCKED"
 
-    @property
-    def lock_sql(self) -> str:
-        """The end of a statement that joins the data source."""
-        return f" FOR {self.lock} OF d SKIP LOCKED" if self.lock else ""
 
-    def take(self, row: tuple[Any, ...]) -> None:
-        """Store the columns of `fields_sql` that were read; they are all NULL if none was found."""
-        self.is_read = True
-        self.source = None if row[0] is None else _source(row)
+def source_in(row: tuple[Any, ...]) -> Source | None:
+    """Return the data source in the columns of `fields_sql`; None if all of them are NULL."""
+    return None if row[0] is None else _source(row)
 
 
 @memoize(8)

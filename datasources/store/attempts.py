@@ -52,10 +52,12 @@ def bound(attempt: int, order: Sequence[OrderTerm] = ()) -> int:
 
 def expected(request: ScanRequest) -> int:
     """Return the number of the attempt to begin with; -1 is the walk before the first lookup."""
-    least = _least(request.first or 0) - _is_common(request)
-    if not statistics.attempts:
+    least = _least(request.first or 0)
+    if not statistics.attempts and not statistics.common:
+        # The usual case: nothing is recorded for any where.
         return least
-    found = statistics.attempts.get(_key(request))
+    least -= _is_common(request)
+    found = statistics.attempts.recall(_key(request))
     if found is None:
         return least
     attempt, is_due = found
@@ -100,8 +102,8 @@ def remember(rows: Scan, complete: bool, note: int | None) -> None:
     attempt = rows.attempt
     if not complete:
         if rows.is_unbounded:
-            statistics.common.put(_columns_of(rows.request), True)
-        statistics.attempts.put(_key(rows.request), attempt + 1)
+            statistics.common.record(_columns_of(rows.request), True)
+        statistics.attempts.record(_key(rows.request), attempt + 1)
         return
     if rows.hits is not None and note is not None:
         while attempt and note <= bound(attempt - 2):
@@ -110,12 +112,12 @@ def remember(rows: Scan, complete: bool, note: int | None) -> None:
         # The usual case: nothing is recorded for any where, and there is nothing to record.
         return
     key = _key(rows.request)
-    known = statistics.attempts.get(key) if statistics.attempts else None
+    known = statistics.attempts.recall(key) if statistics.attempts else None
     if attempt == 0 and not _is_still_common(rows.request, known is not None and known[0] > 0):
         if known is not None:
-            statistics.attempts.drop(key)
+            statistics.attempts.forget(key)
     elif known is None or known[0] != attempt:
-        statistics.attempts.put(key, attempt)
+        statistics.attempts.record(key, attempt)
     else:
         statistics.attempts.use(key)
 
@@ -124,7 +126,7 @@ def _is_common(request: ScanRequest) -> bool:
     """Whether an earlier lookup by these columns found too many rows."""
     if not statistics.common:
         return False
-    found = statistics.common.get(_columns_of(request))
+    found = statistics.common.recall(_columns_of(request))
     return found is not None and not found[1]
 
 
@@ -137,7 +139,7 @@ def _is_still_common(request: ScanRequest, had_too_many: bool) -> bool:
         return False
     columns = _columns_of(request)
     if had_too_many:
-        statistics.common.drop(columns)
+        statistics.common.forget(columns)
         return False
     statistics.common.use(columns)
     return True

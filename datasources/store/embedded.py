@@ -8,12 +8,13 @@ from ..indexes import advice
 from ..query.select import Projection, Select
 from ..query.where import Node
 from ..sql import Sql
+from ..values.codec import restore_large_doubles
 from ..values.validation import MAX_INTEGER
 from .attempts import ENDED, is_complete, remember
 from .planner import plan_scan
 from .read import DEEP, entry_text_of
 from .scan import Scan, ScanRequest
-from .statements import dialect, restore_numbers
+from .statements import dialect
 
 # The most entries that are answered at once; more of them are read in pages.
 EMBED_LIMIT = 1_000
@@ -73,8 +74,9 @@ def parse_embedded(text: str, source: Source, query: Select, rows: Scan) -> str 
     counted = found if rows.hits is None else found - query.offset
     if not complete or (query.limit is None and counted > EMBED_LIMIT):
         return None
-    advice.record(source.id, rows.wants)
-    return restore_numbers([f"[{entries}]"])[0][1:-1]
+    if rows.wants:
+        advice.record(source.id, rows.wants)
+    return restore_large_doubles(f"[{entries}]")[1:-1]
 
 
 def _limit(query: Select) -> int:

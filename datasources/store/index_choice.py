@@ -23,18 +23,18 @@ def narrowest(key: Key, lookups: Mapping[str, Sql]) -> str:
     `key`: the key under which the choice is remembered. `lookups`: the condition of each index, by
     its name. If all of them find many rows, the first one is chosen.
     """
-    known = statistics.narrowest.get(key)
+    known = statistics.narrowest.recall(key)
     if known is not None and not known[1] and known[0] in lookups:
         statistics.narrowest.use(key)
         return known[0]
     found = _counted(lookups)
-    statistics.narrowest.put(key, found)
+    statistics.narrowest.record(key, found)
     return found
 
 
 def is_still_chosen(key: Key, name: str) -> bool:
     """Whether the index would be chosen again without counting."""
-    known = statistics.narrowest.get(key)
+    known = statistics.narrowest.recall(key)
     if known is None or known[1]:
         return False
     statistics.narrowest.use(key)

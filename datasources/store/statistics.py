@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from hashlib import sha256
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from ..caching import Cache
 from ..catalog.registry import Source
@@ -25,39 +25,24 @@ Key = tuple[Hashable, ...]
 Value = TypeVar("Value")
 
 
-class Memory(Generic[Value]):
+class Memory(Cache[Key, tuple[Value, int]]):
     """Values by key, each of which is good for so many uses."""
 
     def __init__(self, name: str = "") -> None:
-        self._cache: Cache[Key, tuple[Value, int]] = Cache(name, MAX_KEPT)
+        super().__init__(name, MAX_KEPT)
 
-    def get(self, key: Key) -> tuple[Value, bool] | None:
+    def recall(self, key: Key) -> tuple[Value, bool] | None:
         """The value, and whether it is due to be checked again; None if there is none."""
-        found = self._cache.get(key)
+        found = self.get(key)
         return None if found is None else (found[0], found[1] <= 0)
 
     def use(self, key: Key) -> None:
         """Count a read for which the value was right."""
-        self._cache.replace(key, lambda found: (found[0], found[1] - 1))
+        self.replace(key, lambda found: (found[0], found[1] - 1))
 
-    def put(self, key: Key, value: Value) -> None:
+    def record(self, key: Key, value: Value) -> None:
         """Store a value that is good for the next `USES` reads."""
-        self._cache.put(key, (value, USES))
-
-    def drop(self, key: Key) -> None:
-        """Remove a value, if there is one."""
-        self._cache.forget(key)
-
-    def clear(self) -> None:
-        """Remove everything."""
-        self._cache.clear()
-
-    def values(self) -> list[Value]:
-        """The values, the least recently used first."""
-        return [value for value, _ in self._cache.values()]
-
-    def __len__(self) -> int:
-        return len(self._cache)
+        self.put(key, (value, USES))
 
 
 # The number of the attempt that found the rows of a where in an order.

@@ -17,6 +17,7 @@ from rowkeeper.datasources.caching import OwnedCache
 from rowkeeper.datasources.query.where.nodes import fields
 from rowkeeper.datasources.sql import Sql
 
+from .guard import Guard
 from .select import SelectPlan
 
 # The longest body in bytes, and the largest plan in bytes, approximately.
@@ -29,37 +30,58 @@ MAX_BODIES, MAX_CALLERS = 8, 500
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedSelect:
-    """A plan, and the SQL that reads its rows as one more column of the session's statement."""
+    """SQL that reads the rows of a plan as one more column of the credential's statement."""
 
-    plan: SelectPlan
-    # The seconds that the decision took.
-    took: float
     sql: Sql
     rows: store.Scan
 
+
+@dataclass(frozen=True, slots=True)
+class CachedPlan:
+    """A plan, and its SQL for the credential's statement."""
+
+    plan: SelectPlan
+    # None if it has not been written yet, or cannot be.
+    embedded: EmbeddedSelect | None = None
+    # False if the plan needs a statement of its own.
+    can_embed: bool = True
+
     def size(self) -> int:
         """The approximate size in bytes."""
-        length = len(self.sql.text) + sum(len(str(param)) for param in self.sql.params)
-        conditions = sum(1 for _ in fields(self.plan.select.where))
+        length = 0
+        if self.embedded is not None:
+            sql = self.embedded.sql
+            length = len(sql.text) + sum(len(str(param)) for param in sql.params)
+        conditions = sum(1 for _ in fields(self.plan.where))
         return length + A_CONDITION * conditions + A_NOTE * len(self.plan.decision.notes)
 
 
 class SelectPlanCache:
-    """Select plans by cached session and body."""
+    """Select plans by cached credential and body."""
 
     def __init__(self, name: str = "") -> None:
-        self._plans: OwnedCache[CachedCredential, bytes, EmbeddedSelect] = OwnedCache(
+        self._plans: OwnedCache[CachedCredential, bytes, CachedPlan] = OwnedCache(
             name, MAX_CALLERS, MAX_BODIES
         )
 
-    def get(self, known: CachedCredential, body: bytes) -> EmbeddedSelect | None:
-        """The plan for this body, or None."""
-        return self._plans.get(known, body)
+    def get(self, known: CachedCredential, body: bytes, guard: Guard) -> CachedPlan | None:
+        """The plan for this body, or None if none was decided by the rules of `guard`."""
+        found = self._plans.get(known, body)
+        if found is None or found.plan.decision.ruleset is not guard.ruleset:
+            return None
+        return found
 
-    def keep(self, known: CachedCredential, body: bytes, decided: EmbeddedSelect) -> None:
-        """Cache a plan unless it is too large."""
-        if len(body) <= MAX_REPEATED_BODY and decided.size() <= MAX_REPEATED:
-            self._plans.put(known, body, decided)
+    def keep(self, known: CachedCredential, body: bytes, found: CachedPlan) -> None:
+        """Cache a plan, unless it is too large or depends on more than its key.
+
+        If only its SQL is too large, it is cached without.
+        """
+        if len(body) > MAX_REPEATED_BODY or not found.plan.is_repeatable:
+            return
+        for one in (found, CachedPlan(found.plan)):
+            if one.size() <= MAX_REPEATED:
+                self._plans.put(known, body, one)
+                return
 
     def __len__(self) -> int:
         return len(self._plans)

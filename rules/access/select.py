@@ -1,12 +1,13 @@
 """Selects under the rules: parse the body, decide, and say which rows may be read.
 
-A plan reads no rows of the data source that it is about. The API runs it, `optimistic` puts it into
-one statement with the session, and the simulator and `explain` show what was decided.
+A plan reads no rows of the data source that it is about. The API runs it, if possible in the
+statement that reads the credential. The simulator and `explain` show what was decided.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from rowkeeper.datasources.catalog.registry import Source
@@ -41,6 +42,15 @@ class SelectPlan:
     # The client's conditions together with the rule's.
     where: Node
     joined: tuple[Joined, ...] = ()
+    # The seconds that the decision took.
+    took: float = 0.0
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the decision depends only on the credential, the data source, its rules and the
+        body: on no script, and on no other data source.
+        """
+        return not self.joined and not self.decision.ruleset.has_scripts
 
     @property
     def shown(self) -> Projection:
@@ -64,12 +74,14 @@ def plan_select(guard: Guard, query: SelectQuery, others: JoinResolver | None = 
 
     `others`: the data sources that the joins name; needed if there are joins.
     """
+    began = perf_counter()
     select, joins = query.select, query.joins
     where, written = apply_view(guard, "select", select)
     names = (*select.names(), *left_names(joins))
     request = QueryRequest(where, names, tuple(select.paths()), written)
     decision = guard.select(request)
     joined = () if others is None else tuple(others.decided(joins))
+    took = perf_counter() - began
     return SelectPlan(
-        guard.found("select"), select, request, decision, decision.where(where), joined
+        guard.found("select"), select, request, decision, decision.where(where), joined, took
     )

@@ -16,16 +16,16 @@ from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
 from rowkeeper.accounts.authentication import (
-    RowkeeperAuthentication,
+    SessionAuthentication,
     confirm,
     is_by_name,
     is_forced,
     read_again,
-    source_join_of,
 )
 from rowkeeper.accounts.client import client_address
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.accounts.login.throttle import count_passwords
+from rowkeeper.accounts.providers.credential_query import Session
 from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.conf import setting
@@ -65,9 +65,9 @@ class AlwaysJson(BaseContentNegotiation):
 
 
 class Endpoint(ViewSet):
-    """The base of every viewset. `request.auth` is the Identity; a bad credential comes first."""
+    """The base of every viewset. `request.auth` is a Session; a bad credential comes first."""
 
-    authentication_classes = (RowkeeperAuthentication,)
+    authentication_classes = (SessionAuthentication,)
     permission_classes = ()
     throttle_classes = ()
     parser_classes = ()
@@ -95,7 +95,7 @@ class Endpoint(ViewSet):
 
         Queries are an exception: one statement may read the credential together with the rows.
         A test's `force_authenticate` is left to our own authentication: Django REST framework would
-        put any object in the place of the Identity.
+        put any object in the place of the Session.
         """
         if is_forced(request._request):
             request.authenticators = self.get_authenticators()
@@ -118,7 +118,8 @@ class Endpoint(ViewSet):
         if isinstance(failure, WrongMethod):
             failure.__dict__["allowed"] = self.allowed_methods
         if not failure.request_id and failure.code in ACCESS:
-            identity = getattr(self.request, "_auth", None) if hasattr(self, "request") else None
+            session: Session | None = getattr(self.request, "_auth", None)
+            identity = None if session is None else session.identity
             trail = trail_of(self.request._request)
             events.refusal(trail, failure, STATUS[failure.code], identity)
             failure.request_id = trail.request_id
@@ -138,10 +139,14 @@ class Endpoint(ViewSet):
         headers[REQUEST_ID] = trail_of(request._request).request_id
         return response
 
-    def identity(self, request: Request) -> Identity:
-        """Who is asking."""
+    def current_session(self, request: Request) -> Session:
+        """Who sends the request, with the data source of its URL if that was read as well."""
         found: Any = request.auth
-        return cast(Identity, found)
+        return cast(Session, found)
+
+    def identity(self, request: Request) -> Identity:
+        """Who sends the request."""
+        return self.current_session(request).identity
 
     def identify_again(self, request: Request) -> None:
         """Look up again who is asking. Raises `CredentialInvalid` if the credential has ended."""
@@ -207,12 +212,12 @@ class Endpoint(ViewSet):
     def guard(self, request: Request, reference: str) -> Guard:
         """The guard of the data source that the URL names."""
         wanted = registry.reference_of(reference, is_by_name(request._request))
-        source_join = source_join_of(request._request)
+        session = self.current_session(request)
         trail = trail_of(request._request)
-        if source_join is not None and source_join.is_read and source_join.reference == wanted:
-            found = guard_of(wanted, source_join.source, self.identity(request), trail)
+        if session.source_join is not None and session.source_join.reference == wanted:
+            found = guard_of(wanted, session.source, session.identity, trail)
         else:
-            found = find_guard(wanted, self.identity(request), trail)
+            found = find_guard(wanted, session.identity, trail)
         # `007` is 7, and a denial quotes it as it was sent.
         if str(wanted) != reference or self.is_locked:
             found = replace(found, reference=reference, rechecks_lookups=not self.is_locked)

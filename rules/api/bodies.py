@@ -24,6 +24,7 @@ from rowkeeper.datasources.values.validation import MAX_COLUMNS, printable
 from ..access.parsing import entry_id_of, row_of
 from .errors import WrongMedia
 from .parsing_turns import in_turn
+from .switches import QUERY_SWITCHES, names_switch
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -34,6 +35,9 @@ _READ, _PARSED = "_rowkeeper_body", "_rowkeeper_parsed_body"
 _DIGEST = "_rowkeeper_body_digest"
 # The header that makes a request happen once: only then is the digest of its body asked for.
 IDEMPOTENCY_KEY = "HTTP_IDEMPOTENCY_KEY"
+# The longest body of a query, in bytes, whose plan is made before the credential is looked up. A
+# longer one is hardly a select of a few entries, and would take its time to be parsed twice.
+MAX_REPEATABLE = 8_192
 # Of the headers of a part of a form: `name`, and as many as there may be beside it.
 _MAX_PARAMETERS = 20
 
@@ -56,7 +60,7 @@ def receive(request: HttpRequest) -> None:
     if not 0 < _length(request) <= limit:
         return
     # A middleware may have asked who is signed in to the site before the body was there.
-    is_identified = is_read(request)
+    is_identified = "user" in request.__dict__ and is_read(request)
     request.__dict__[_READ] = request.read(limit + 1)
     if is_identified:
         read_again(request)
@@ -99,6 +103,17 @@ def json_body(request: HttpRequest) -> dict[str, Any]:
     Raises `WrongMedia`, `TooLarge` and `Malformed`.
     """
     return json_in(json_bytes(request))
+
+
+def repeatable_body(request: HttpRequest) -> bytes | None:
+    """The body of a query, if it is short and says everything that the client asks for.
+
+    None if it is long, or if the query string has a switch. Raises as `json_bytes`.
+    """
+    if request.META.get("QUERY_STRING") and names_switch(request, QUERY_SWITCHES):
+        return None
+    data = json_bytes(request)
+    return data if len(data) <= MAX_REPEATABLE else None
 
 
 def json_in(data: bytes) -> dict[str, Any]:

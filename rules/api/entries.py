@@ -23,6 +23,7 @@ from rowkeeper.datasources.store.extended import Page
 from rowkeeper.datasources.values.codec import dumps
 from rowkeeper.datasources.values.validation import printable, problem_with_name
 
+from ..access import plan_cache
 from ..access.entries import (
     UpdatePlan,
     plan_delete,
@@ -34,13 +35,14 @@ from ..access.entries import (
 from ..access.guard import Guard
 from ..access.idempotency import Repeated
 from ..access.joins import JoinResolver, columns_of
+from ..access.plan_cache import CachedPlan
 from ..access.select import SelectPlan, parse_body, plan_select
 from ..engine.reasons import ADDRESS
 from ..engine.requests import QueryRequest
 from ..engine.rule import Operation
 from .answering import after_write
 from .base import Endpoint, json_answer, text_answer, trail_of
-from .bodies import entry_id_in, json_body, row_body
+from .bodies import entry_id_in, json_body, repeatable_body, row_body
 from .entry_answers import (
     entry_answer,
     inserted_before,
@@ -62,13 +64,29 @@ class Entries(Endpoint):
 
     def query(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`POST data/query`: select, or delete by query."""
-        early = optimistic_select(request._request, reference)
-        entries = None if early is None else early.entries(trail_of(request._request))
+        entries = optimistic_select(request._request, reference, trail_of(request._request))
         if entries is not None:
             return text_answer(f'{{"entries":[{entries}]}}')
         self.identity(request)
+        plan = self._cached_plan(request, reference)
+        if plan is not None:
+            return answer_select(*plan, request)
         body = with_switches(request._request, json_body(request._request), QUERY_SWITCHES)
         return self.run_write(request, reference, lambda: self._query(request, reference, body))
+
+    def _cached_plan(self, request: Request, reference: str) -> tuple[Guard, SelectPlan] | None:
+        """The plan of an earlier select with the same body, if nothing has changed since."""
+        known = self.current_session(request).cached
+        text = None if known is None else repeatable_body(request._request)
+        if known is None or text is None:
+            return None
+        guard = self.guard(request, reference)
+        found = plan_cache.plans.get(known, text, guard)
+        if found is None:
+            return None
+        plan = found.plan
+        guard.note_grant(plan.decision, plan.query, plan.took, trail_of(request._request))
+        return guard, plan
 
     def _query(
         self, request: Request, reference: str, body: dict[str, Any]
@@ -80,7 +98,12 @@ class Entries(Endpoint):
             refuse_precondition(request._request)
             self.repeatable = False
             return self._delete_by_query(request, guard, query)
-        return answer_select(guard, plan_select(guard, query, others), request)
+        plan = plan_select(guard, query, others)
+        known = self.current_session(request).cached
+        text = None if known is None else repeatable_body(request._request)
+        if known is not None and text is not None:
+            plan_cache.plans.keep(known, text, CachedPlan(plan))
+        return answer_select(guard, plan, request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
         """`GET data`: every entry that may be seen, streamed."""

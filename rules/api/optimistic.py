@@ -1,20 +1,15 @@
-"""The optimistic select: decided by the cached session of its credential.
+"""The optimistic select: one statement reads the credential, the data source and the rows.
 
-It is answered by one statement, which reads the credential, the data source and the rows again.
-The rows count only if the credential, the data source and its rules are unchanged. The decision is
-cached for requests with an identical body (`access.plan_cache`). All other requests, and denials,
-take the normal path from its start. PostgreSQL only.
+It is decided by what is cached of the credential and the data source. The rows count only if the
+credential, the data source and its rules are unchanged. All other requests, and denials, are
+answered by what the database says now, from the start. PostgreSQL only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from time import perf_counter
-from typing import Any
-
 from django.http import HttpRequest
 
-from rowkeeper.accounts.authentication import expected_of
+from rowkeeper.accounts.authentication import cached_credential
 from rowkeeper.accounts.providers.credential_query import CachedCredential
 from rowkeeper.datasources import store
 from rowkeeper.datasources.errors import Failure
@@ -23,90 +18,80 @@ from rowkeeper.datasources.sql import Sql
 
 from ..access import plan_cache
 from ..access.guard import Guard, guard_of
-from ..access.plan_cache import EmbeddedSelect
-from ..access.select import SelectQuery, plan_select
+from ..access.plan_cache import CachedPlan, EmbeddedSelect
+from ..access.select import SelectPlan, SelectQuery, plan_select
 from ..decision_log.records import RequestLog
-from .bodies import json_bytes, json_in
-from .switches import QUERY_SWITCHES, names_switch
+from .bodies import json_in, repeatable_body
 
 # psycopg parses longer statements, and those with more parameters, anew each time.
 MAX_TEXT, MAX_PARAMS = 3_000, 40
-# What is longer, in bytes, is hardly such a statement, and takes its time to be read twice.
-MAX_BODY = 8_192
 
 
-@dataclass(frozen=True, slots=True)
-class OptimisticSelect:
-    """What is about to be asked, decided."""
+def optimistic_select(request: HttpRequest, reference: str, trail: RequestLog) -> str | None:
+    """The entries that a select finds, as the inside of a JSON list; None to start again.
 
-    known: CachedCredential
-    guard: Guard
-    decided: EmbeddedSelect
-
-    def entries(self, trail: RequestLog) -> str | None:
-        """The entries, as the inside of a JSON list; None where something was not as foreseen."""
-        it = self.decided
-        found = self.known.confirmed(it.sql)
-        if found is None:
-            return None
-        plan = it.plan
-        entries = store.parse_embedded(found[0], self.known.source, plan.select, it.rows)
-        if entries is not None:
-            self.guard.note_grant(plan.decision, plan.query, it.took, trail)
-        return entries
-
-
-def optimistic_select(request: HttpRequest, reference: str) -> OptimisticSelect | None:
-    """A select that will be granted if all is as it was; else None."""
-    # The kept decisions go by the body only.
-    if not store.supports_embedding() or names_switch(request, QUERY_SWITCHES):
+    `reference`: the data source of the URL.
+    """
+    if not store.supports_embedding():
         return None
-    known = expected_of(request, reference)
+    known = cached_credential(request, reference)
     if known is None:
         return None
+    guard = guard_of(known.named[1], known.source, known.identity)
+    if guard.ruleset.has_scripts:
+        return None
     try:
-        return _optimistic_select(known, request)
+        found = _planned(known, guard, request)
     except Failure:
         return None
-
-
-def _optimistic_select(known: CachedCredential, request: HttpRequest) -> OptimisticSelect | None:
-    guard = guard_of(known.reference, known.source, known.identity)
-    # Before the body is parsed: a data source that the caller may not know of takes no longer than
-    # one that does not exist.
-    if guard.ruleset.has_scripts or not guard.is_known:
+    if found is None or found.embedded is None:
         return None
-    text = json_bytes(request)
-    if len(text) > MAX_BODY:
+    plan, embedded = found.plan, found.embedded
+    row = known.confirmed(embedded.sql)
+    if row is None:
         return None
-    decided = plan_cache.plans.get(known, text)
-    if decided is None or not _holds(decided, guard):
-        decided = _decide(known, guard, json_in(text))
-        if decided is None:
-            return None
-        plan_cache.plans.keep(known, text, decided)
-    return OptimisticSelect(known, guard, decided)
+    entries = store.parse_embedded(row[0], known.source, plan.select, embedded.rows)
+    if entries is not None:
+        guard.note_grant(plan.decision, plan.query, plan.took, trail)
+    return entries
 
 
-def _holds(decided: EmbeddedSelect, guard: Guard) -> bool:
-    """Whether the rules and the plan are still those that it was decided by."""
-    same = decided.plan.decision.ruleset is guard.ruleset
-    return same and store.is_still_expected(decided.rows)
-
-
-def _decide(known: CachedCredential, guard: Guard, body: dict[str, Any]) -> EmbeddedSelect | None:
-    """Decide, and write the statement. None if this is better left to the ordinary path.
+def _planned(known: CachedCredential, guard: Guard, request: HttpRequest) -> CachedPlan | None:
+    """The plan of a select, with its SQL if one statement can read its rows.
 
     Raises `Malformed` and the denial, which nobody logs: the guard has no log.
     """
-    began = perf_counter()
-    query = parse_query(body, known.source.declared)
-    if not isinstance(query, Select) or query.views or is_given(body, "join"):
+    text = repeatable_body(request)
+    if text is None:
         return None
-    plan = plan_select(guard, SelectQuery(query))
-    took = perf_counter() - began
-    few = store.embedded_sql(known.source, query, plan.where, plan.shown)
+    found = plan_cache.plans.get(known, text, guard)
+    if found is not None and (not found.can_embed or _is_current(found)):
+        return found
+    # Before the body is parsed: a data source that the caller may not know of takes no longer than
+    # one that does not exist.
+    if not guard.is_known:
+        return None
+    if found is None:
+        body = json_in(text)
+        query = parse_query(body, known.source.declared)
+        if not isinstance(query, Select) or is_given(body, "join"):
+            return None
+        found = CachedPlan(plan_select(guard, SelectQuery(query)))
+    embedded = _embedded(found.plan)
+    found = CachedPlan(found.plan, embedded, embedded is not None)
+    plan_cache.plans.keep(known, text, found)
+    return found
+
+
+def _is_current(found: CachedPlan) -> bool:
+    """Whether the SQL would be the same if it were written now."""
+    return found.embedded is not None and store.is_still_expected(found.embedded.rows)
+
+
+def _embedded(plan: SelectPlan) -> EmbeddedSelect | None:
+    """The SQL for the credential's statement; None if the plan needs one of its own."""
+    few = store.embedded_sql(plan.source, plan.select, plan.where, plan.shown)
     if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
         return None
-    sql = Sql(f",{few[0].text}", few[0].params)
-    return EmbeddedSelect(plan, took, sql, few[1])
+    sql, rows = few
+    return EmbeddedSelect(Sql(f",{sql.text}", sql.params), rows)

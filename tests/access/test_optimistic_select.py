@@ -27,8 +27,13 @@ from rowkeeper.datasources.models import DataSource, Entry
 from rowkeeper.datasources.store import attempts, statistics
 from rowkeeper.datasources.store import embedded as store_few
 from rowkeeper.rules.access import plan_cache
-from rowkeeper.rules.access.plan_cache import MAX_BODIES, SelectPlanCache
-from rowkeeper.rules.api import optimistic
+from rowkeeper.rules.access.plan_cache import (
+    MAX_BODIES,
+    MAX_REPEATED,
+    CachedPlan,
+    SelectPlanCache,
+)
+from rowkeeper.rules.api import entries, optimistic
 from rowkeeper.rules.repository.rules import save_rules
 from tests.support import calls
 from tests.support.calls import READ, Api, Place, place
@@ -370,11 +375,11 @@ only_postgresql = pytest.mark.skipif(
 def test_the_same_request_is_decided_once(read: list[Any], people: DataSource) -> None:
     there = place([READ], ROWS)
     ann = calls.session(people, "ann@acme.com")
-    first = warm(ann, there, BLUE)
-    read.clear()
+    expected = asked(ann, there, BLUE)[0].json
     for _ in range(3):
-        again, cost = asked(ann, there, BLUE)
-        assert again.text == first.text and cost == 1
+        first, cost = asked(ann, there, BLUE)
+        assert first.json == expected and cost == 1
+    # The plan of the first request is that of the others.
     assert not read
     # Another way to write it is another request, and so is another's.
     raw = b'{"where": {"Team":   "Blue"}, "limit": 50}'
@@ -382,7 +387,78 @@ def test_the_same_request_is_decided_once(read: list[Any], people: DataSource) -
     assert len(read) == 1
     other = calls.session(people, "ann@acme.com")
     warm(other, there, BLUE)
+    warm(other, there, MINE)
     assert len(read) == 2
+
+
+COUNTED = {**BLUE, "includePagination": True}
+
+
+@pytest.fixture
+def decided(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The queries that the ordinary path has parsed."""
+    found: list[Any] = []
+    parse = entries.parse_body
+
+    def parsed(guard: Any, body: dict[str, Any], others: Any) -> Any:
+        found.append(body)
+        return parse(guard, body, others)
+
+    monkeypatch.setattr(entries, "parse_body", parsed)
+    credential_query._sessions.clear()
+    return found
+
+
+def test_a_plan_that_needs_a_statement_of_its_own_is_kept_as_well(
+    decided: list[Any], read: list[Any], staff: Place, people: DataSource
+) -> None:
+    """On SQLite as well: the credential is looked up first, and then the plan is carried out."""
+    ann = calls.session(people, "ann@acme.com")
+    first = asked(ann, staff, COUNTED)[0]
+    for _ in range(3):
+        again, cost = asked(ann, staff, COUNTED)
+        assert again.json == first.json and again.json["pagination"]["total"] == 2
+        assert cost == 2
+    assert len(decided) == 1 and not read
+    # The switch is not in the body: it is another request.
+    url = f"{staff.data}/query?includePagination=true"
+    assert ann("POST", url, BLUE).json == first.json
+    assert len(decided) == 2
+
+
+def test_a_kept_plan_ends_with_the_rules_the_columns_and_the_caller(
+    decided: list[Any], staff: Place, people: DataSource
+) -> None:
+    ann = calls.session(people, "ann@acme.com")
+    for body in (COUNTED, {**BLUE, "distinct": True, "attributes": ["Team"]}):
+        assert asked(ann, staff, body)[0].status == asked(ann, staff, body)[0].status == 200
+        save_rules(staff.model, [OWN])
+        assert asked(ann, staff, body)[0].failure == (400, "datasource.access")
+        save_rules(staff.model, [LEAD, OWN])
+        assert asked(ann, staff, body)[0].status == asked(ann, staff, body)[0].status == 200
+        row = row_of_ann(people)
+        row.data = {**row.data, "Role": "Member"}
+        row.save()
+        assert asked(ann, staff, body)[0].failure == (400, "datasource.access")
+        row.data = {**row.data, "Role": "Lead"}
+        row.save()
+        assert asked(ann, staff, body)[0].status == 200
+    end_session(people)
+    assert asked(ann, staff, COUNTED)[0].failure == (401, "auth.invalid")
+
+
+def test_no_plan_is_kept_that_a_script_or_another_data_source_has_a_part_in(
+    decided: list[Any], people: DataSource
+) -> None:
+    scripted = place([{"type": ["select"], "script": "return {'granted': True}"}], ROWS, name="S")
+    there = place([READ], ROWS, name="T")
+    place([READ], [{"Team": "Blue", "Floor": 1}], name="Teams")
+    join = {"Teams": {"dataSourceName": "Teams", "on": {"Team": "Team"}}}
+    ann = calls.session(people, "ann@acme.com")
+    for _ in range(3):
+        assert asked(ann, scripted, COUNTED)[0].status == 200
+        assert asked(ann, there, {"where": {"Team": "Blue"}, "join": join})[0].status == 200
+    assert len(decided) == 6
 
 
 def test_values_that_python_takes_for_equal_are_not_taken_for_the_same(
@@ -465,6 +541,17 @@ def test_only_so_many_callers_are_kept(
     assert len(kept) == 3
 
 
+def kept_plan(kept: SelectPlanCache, there: Place, body: dict[str, Any]) -> CachedPlan | None:
+    """The last plan that is kept of a query, whoever has sent it."""
+    found = [
+        plan
+        for of_one in kept._plans._of.values()
+        for text, plan in of_one.items()
+        if json.loads(text) == body and plan.plan.source.id == there.model.pk
+    ]
+    return found[-1] if found else None
+
+
 @only_postgresql
 def test_nothing_long_is_kept(kept: SelectPlanCache, people: DataSource) -> None:
     there = place([READ], ROWS)
@@ -475,21 +562,24 @@ def test_nothing_long_is_kept(kept: SelectPlanCache, people: DataSource) -> None
         {"type": ["select"], "allow": {"user": {"Email": {"equals": f"{n}"}}}} for n in range(150)
     ]
     many = place([*silent, READ], ROWS, name="Many")
-    for where, body in (
-        (there, {"where": {"Team": {"$in": ["Blue", "x" * 1_000]}}, "limit": 3}),
+    for where, body, without_sql in (
+        (there, {"where": {"Team": {"$in": ["Blue", "x" * 1_000]}}, "limit": 3}, False),
         # A pattern is longer as the database has it than as it is sent.
-        (there, {"where": {"Team": {"$regex": "." * 400}}, "limit": 3}),
+        (there, {"where": {"Team": {"$regex": "." * 400}}, "limit": 3}, True),
         # A short statement can come from a large tree.
-        (there, {"where": {"$or": [{"Team": n} for n in range(50)]}, "limit": 3}),
+        (there, {"where": {"$or": [{"Team": n} for n in range(50)]}, "limit": 3}, False),
         # What the rules add counts as well, and what each of them has said.
-        (wide, BLUE),
-        (many, BLUE),
+        (wide, BLUE, True),
+        (many, BLUE, False),
     ):
         warm(ann, where, body)
         assert asked(ann, where, body)[1] == 1
-        assert len(kept) == 0
+        plan = kept_plan(kept, where, body)
+        assert (plan is not None) is without_sql
+        assert plan is None or (plan.embedded is None and plan.size() <= MAX_REPEATED)
     warm(ann, there, BLUE)
-    assert len(kept) == 1
+    plan = kept_plan(kept, there, BLUE)
+    assert plan is not None and plan.embedded is not None
 
 
 @only_postgresql

@@ -188,7 +188,7 @@ def told(headers: dict[str, str], method: str, address: str, raw: bytes, media: 
 def is_foreseen(monkeypatch: pytest.MonkeyPatch, on: bool) -> None:
     monkeypatch.undo()
     if not on:
-        monkeypatch.setattr(entries, "optimistic_select", lambda request, reference: None)
+        monkeypatch.setattr(entries, "optimistic_select", lambda *_: None)
         monkeypatch.setattr(middleware, "_match_with_token", lambda request: None)
 
 
@@ -212,14 +212,14 @@ def test_selects(
         for one in (sent if who in WHOLE and name in WHOLE_TO else some)
     ]
     short: list[str] = []
-    entries_of = optimistic.OptimisticSelect.entries
+    parse = optimistic.store.parse_embedded
 
-    def counted(self: optimistic.OptimisticSelect, trail: Any) -> str | None:
-        found = entries_of(self, trail)
+    def counted(*words: Any) -> str | None:
+        found = parse(*words)
         short.extend([] if found is None else [found])
         return found
 
-    with patch.object(optimistic.OptimisticSelect, "entries", counted):
+    with patch.object(optimistic.store, "parse_embedded", counted):
         _compare(monkeypatch, asked)
     taken = connection.vendor == "postgresql" and name in ("Open", "Hides", "Own")
     assert bool(short) is taken

@@ -505,7 +505,7 @@ def test_a_page_behind_a_cursor_is_remembered_apart_from_the_first_one(things: D
     where = asked(source, {"where": {"Age": {"$gte": 0}}}).where
     first = scan.ScanRequest(source, where, first=50)
     behind = replace(first, place=(3,))
-    statistics.attempts.put(attempts._key(first), 1)
+    statistics.attempts.record(attempts._key(first), 1)
     assert (attempts.expected(first), attempts.expected(behind)) == (1, 0)
 
 
