@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.catalog.registry import Source, SourceJoin, reference_of
-from rowkeeper.datasources.database.connection import connection
+from rowkeeper.datasources.database.connection import features
 from rowkeeper.datasources.errors import Changed, Malformed
 
 from .credentials import extract_secrets
@@ -79,7 +79,7 @@ def confirm(request: HttpRequest, identity: Identity, source: Source, alone: boo
 
     Raises `Changed` if either differs.
     """
-    locked = _locked_on_sqlite if connection.vendor == "sqlite" else _locked_on_postgresql
+    locked = _locked_on_postgresql if features().has_row_locks else _locked_on_sqlite
     now, who = locked(request, source.id, alone)
     if now is None or now.key != source.key or who != identity:
         raise Changed

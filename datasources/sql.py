@@ -1,4 +1,8 @@
-"""SQL fragments that operators share. `{v}` is replaced by a value, every `%s` by a parameter."""
+"""SQL fragments with their parameters, and those that operators share.
+
+`concat` and `separated` put fragments together, and keep the parameters in the order of the text.
+In the text of an operator, `{v}` is replaced by a value.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,45 @@ class Sql(NamedTuple):
 
     text: str
     params: tuple[Any, ...] = ()
+
+    def filled(self, value: Sql) -> Sql:
+        """Replace `{v}` by a value, with its parameters where the text has them."""
+        if not value.params:
+            return Sql(self.text.replace("{v}", value.text), self.params)
+        parts = self.text.split("{v}")
+        params: list[Any] = []
+        own = list(self.params)
+        for index, part in enumerate(parts):
+            if index:
+                params.extend(value.params)
+            count = part.count("%s")
+            params.extend(own[:count])
+            del own[:count]
+        return Sql(value.text.join(parts), tuple(params))
+
+
+def concat(*pieces: str | Sql) -> Sql:
+    """Concatenate pieces; a string is SQL text without parameters."""
+    texts: list[str] = []
+    params: list[Any] = []
+    for piece in pieces:
+        if isinstance(piece, str):
+            texts.append(piece)
+        else:
+            text, own = piece
+            texts.append(text)
+            params.extend(own)
+    return Sql("".join(texts), tuple(params))
+
+
+def separated(separator: str, pieces: Iterable[Sql]) -> Sql:
+    """Concatenate pieces, with a separator between them."""
+    texts: list[str] = []
+    params: list[Any] = []
+    for text, own in pieces:
+        texts.append(text)
+        params.extend(own)
+    return Sql(separator.join(texts), tuple(params))
 
 
 ALWAYS: Final = Sql("1=1")
@@ -41,8 +84,8 @@ def text_array(texts: Iterable[str]) -> str:
     return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
-def joined(items: list[Sql], word: str, empty: Sql) -> Sql:
-    """Join conditions with `word` (` AND ` or ` OR `); without any, return `empty`.
+def balanced(items: list[Sql], operator: str, empty: Sql) -> Sql:
+    """Combine items by an operator such as ` AND `; without any, return `empty`.
 
     The result is a balanced tree, because SQLite refuses expressions that are a thousand levels
     deep.
@@ -50,15 +93,11 @@ def joined(items: list[Sql], word: str, empty: Sql) -> Sql:
     if not items:
         return empty
     while len(items) > 1:
-        items = [_pair(items[at : at + 8], word) for at in range(0, len(items), 8)]
+        items = [_pair(items[at : at + 8], operator) for at in range(0, len(items), 8)]
     return items[0]
 
 
-def _pair(items: list[Sql], word: str) -> Sql:
+def _pair(items: list[Sql], operator: str) -> Sql:
     if len(items) == 1:
         return items[0]
-    return Sql(f"({word.join(item.text for item in items)})", _params(items))
-
-
-def _params(items: Iterable[Sql]) -> tuple[object, ...]:
-    return tuple(param for item in items for param in item.params)
+    return concat("(", separated(operator, items), ")")

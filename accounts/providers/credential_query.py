@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from rowkeeper.datasources.caching import Cache
 from rowkeeper.datasources.catalog.registry import Source, SourceJoin, source_in
-from rowkeeper.datasources.database.connection import database
+from rowkeeper.datasources.database.connection import database, features
 from rowkeeper.datasources.sql import Sql
 
 from ..errors import CredentialInvalid
@@ -44,8 +44,8 @@ class CredentialType:
     last_use: str
     # The number of columns of its row, without those of the data source that is read with it.
     width: int
-    # Returns the statement, given the database vendor, the join of the data source, further columns
-    # to read, and the locking clause at the end.
+    # Returns the statement, given the name of the database, the join of the data source, further
+    # columns to read, and the locking clause at the end.
     sql: Callable[[str, str, str, str], str]
     # Returns the time that validity is compared with, given the current time.
     moment: Callable[[datetime], datetime]
@@ -63,7 +63,7 @@ class CredentialType:
         join, params, lock = NO_JOIN if source_join is None else source_join.sql()
         with using.cursor() as cursor:
             cursor.execute(
-                self.sql(using.vendor, join, also.text, lock),
+                self.sql(features().name, join, also.text, lock),
                 [
                     # A use is recorded if the last one is older, or in the future because a clock
                     # was wrong.

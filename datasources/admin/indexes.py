@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from ..database.connection import connection
+from ..database.connection import features
 from ..indexes.advice import RECENT_DAYS, advice
 from ..indexes.status import statuses
 from ..models import DataSource
@@ -20,7 +20,7 @@ def _states(source: DataSource) -> SafeString:
     found = statuses(source)
     if not found:
         equality = " Equality has an index for every column all the same."
-        also = equality if connection.vendor == "postgresql" else ""
+        also = equality if features().has_whole_row_index else ""
         return format_html("<p>No column is marked.{}</p>", also)
     rows = format_html_join(
         "",

@@ -13,6 +13,7 @@ from unicodedata import is_normalized
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..database.features import POSTGRESQL, features_of
 from ..values.codec import path_of
 from ..values.validation import composed
 from .registry import Source
@@ -32,7 +33,7 @@ def composed_row(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
 def compose_stored(using: BaseDatabaseWrapper, source_id: int, column: str) -> None:
     """Compose the stored addresses in a column of a data source."""
     with using.cursor() as cursor:
-        if using.vendor == "postgresql":
+        if features_of(using) is POSTGRESQL:
             cursor.execute(
                 f"UPDATE {_ENTRIES} SET data=jsonb_set(data,ARRAY[%s],"
                 "to_jsonb(normalize(data->>%s,NFC))) WHERE data_source_id=%s "

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from django.utils import timezone
 
 from ..caching import Cache, memoize
-from ..database.connection import connection
+from ..database.connection import connection, features
 from ..definition import Login, declared_of, login_of
 from ..errors import Changed, Malformed
 from ..indexes.expressions import Keys, keys_of
@@ -72,7 +72,7 @@ def find(reference: int | str) -> Source | None:
 
 def fields_sql() -> str:
     """Return the columns of a `Source`, from the table with the alias `d`."""
-    cast = "::text" if connection.vendor == "postgresql" else ""
+    cast = features().json_text
     return (
         f"d.id,d.name,d.app_id,d.rules_tag,d.columns{cast},d.written_columns{cast},"
         f"d.definition{cast},d.secret_columns{cast},d.indexes{cast}"
@@ -165,7 +165,7 @@ def _source(row: tuple[Any, ...]) -> Source:
 def _indexed(source_id: int, indexes: dict[str, dict[str, Any]]) -> dict[str, Keys]:
     """Return those of the indexes that can be used."""
     return {
-        column: keys_of(connection.vendor, source_id, column, bool(index.get("pieces")))
+        column: keys_of(features().name, source_id, column, bool(index.get("pieces")))
         for column, index in indexes.items()
         if index["state"] == READY
     }
@@ -188,7 +188,7 @@ def locked(source_id: int, alone: bool = True) -> Source | None:
     With `alone` the lock is exclusive. Otherwise other writers can share it, on PostgreSQL; even
     then nobody can change the data source itself.
     """
-    if connection.vendor == "sqlite":
+    if not features().has_row_locks:
         lock(source_id)
         return find(source_id)
     row = _row_in_turn(source_id, fields_sql(), alone)
@@ -225,7 +225,7 @@ def lock(source_id: int) -> None:
     SQLite has no row locks; its first statement has to be a write, because a later write fails at
     once if another writer came in between.
     """
-    if connection.vendor != "sqlite":
+    if features().has_row_locks:
         _row_in_turn(source_id, "1", alone=True)
         return
     with connection.cursor() as cursor:

@@ -21,7 +21,7 @@ from ..query.aggregate import (
     ToNumber,
 )
 from ..query.select import ANSWERED_FIELDS, OrderTerm, Projection
-from ..sql import Sql
+from ..sql import Sql, concat
 from ..values.codec import dumps
 from .json_values import VALUES, Values, listed, object_text
 from .projection import entry_text, field_text
@@ -41,14 +41,11 @@ class Rows:
 
     def rows(self, part: Sql) -> Sql:
         """Return the query for the texts, in their order; `part` is LIMIT and OFFSET."""
-        return Sql(
-            f"{self.tables.text} SELECT {self.text.text} FROM {self.last} ORDER BY n{part.text}",
-            (*self.tables.params, *self.text.params, *part.params),
-        )
+        return concat(self.tables, " SELECT ", self.text, f" FROM {self.last} ORDER BY n", part)
 
     def count(self) -> Sql:
         """Return the query for their number."""
-        return Sql(f"{self.tables.text} SELECT count(*) FROM {self.last}", self.tables.params)
+        return concat(self.tables, f" SELECT count(*) FROM {self.last}")
 
 
 def aggregate_sql(dialect: Dialect, pipeline: Pipeline, entries: Sql, shown: Projection) -> Rows:
@@ -100,21 +97,13 @@ class _Tables:
 
     def rows(self, text: Sql) -> Rows:
         """Return the query over all tables."""
-        tables = [
-            Sql(f"s{at} AS ({table.text})", table.params) for at, table in enumerate(self._tables)
-        ]
-        joined = listed(tables)
-        return Rows(Sql(f"WITH {joined.text}", joined.params), self.last, text)
+        tables = [concat(f"s{at} AS (", table, ")") for at, table in enumerate(self._tables)]
+        return Rows(concat("WITH ", listed(tables)), self.last, text)
 
     def add(self, columns: Sequence[Sql], source: Sql | None = None, end: str = "") -> None:
         """Add a table that selects from `source`, or by default from the last table."""
-        chosen, origin = listed(columns), source or Sql(self.last)
-        self._tables.append(
-            Sql(
-                f"SELECT {chosen.text} FROM {origin.text}{end}",
-                (*chosen.params, *origin.params),
-            )
-        )
+        origin = self.last if source is None else source
+        self._tables.append(concat("SELECT ", listed(columns), " FROM ", origin, end))
 
     # -- stages
 
@@ -150,7 +139,7 @@ class _Tables:
         if names is None:
             return Sql("k0 AS f0")
         text = object_text(self.values, [(name, f"k{at}") for at, name in enumerate(names)])
-        return Sql(f"{self.values.value(text.text)} AS f0", text.params)
+        return concat(text._replace(text=self.values.value(text.text)), " AS f0")
 
     def sort(self, stage: Sort) -> None:
         """Number the documents of the previous stage in another order."""
@@ -172,12 +161,12 @@ class _Tables:
     def at(self, column: str, keys: Iterable[str]) -> list[Sql]:
         """Return members of an object, as `v0`, `v1` …"""
         found = [self.values.at(column, (key,)) for key in keys]
-        return [Sql(f"{item.text} AS v{at}", item.params) for at, item in enumerate(found)]
+        return [concat(item, f" AS v{at}") for at, item in enumerate(found)]
 
     def _evaluate(self, kept: Sequence[Sql], expressions: Sequence[Expression]) -> None:
         """Add a table with each expression, before any conversion, as `v0`, `v1` …"""
         found = map(self._value, expressions)
-        made = [Sql(f"{item.text} AS v{at}", item.params) for at, item in enumerate(found)]
+        made = [concat(item, f" AS v{at}") for at, item in enumerate(found)]
         self.add([Sql("n"), *kept, *made], end=self.fence)
 
     def _converted(self, expressions: Sequence[Expression], names: Sequence[str]) -> list[Sql]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..query.cursors import Place
 from ..query.select import OrderTerm
-from ..sql import Sql
+from ..sql import Sql, concat, separated
 from ..values.codec import loads, restore_large_doubles
 from .json_values import VALUES
 from .projection import FIELD_COLUMNS, order_keys
@@ -39,10 +39,8 @@ def _held(dialect: Dialect, term: OrderTerm) -> Sql:
         return Sql(f"{column}||''")
     value = VALUES[dialect.name].at("data", (term.name,))
     kind, cast = ("json_type", "") if dialect.name == "sqlite" else ("jsonb_typeof", "::text")
-    return Sql(
-        f"CASE WHEN {kind}({value.text}) IN ('array','object') THEN '[]' ELSE {value.text}{cast} "
-        "END",
-        value.params * 2,
+    return concat(
+        f"CASE WHEN {kind}(", value, ") IN ('array','object') THEN '[]' ELSE ", value, f"{cast} END"
     )
 
 
@@ -75,14 +73,11 @@ def behind_sql(dialect: Dialect, order: Sequence[OrderTerm], place: Place) -> Sq
         alike = _both(alike, level)
     alternatives.append(_both(alike, Sql("+id>%s", (place[-1],))))
     # Flat, because SQLite's parser limits nesting.
-    text = " OR ".join(alternative.text for alternative in alternatives)
-    return Sql(
-        f"({text})", tuple(param for alternative in alternatives for param in alternative.params)
-    )
+    return concat("(", separated(" OR ", alternatives), ")")
 
 
 def _both(one: Sql, other: Sql) -> Sql:
-    return Sql(f"{one.text} AND {other.text}", (*one.params, *other.params))
+    return concat(one, " AND ", other)
 
 
 def _by_field(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple[Sql, Sql]:
@@ -98,25 +93,18 @@ def _by_column(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tupl
     """Return the conditions (behind the value, equal to the value)."""
     kind, number, text = order_keys(dialect, term.name)
     rank = _rank(value)
-    beyond = Sql(f"({kind.text}){sign}{rank}", kind.params)
-    level = Sql(f"({kind.text})={rank}", kind.params)
+    beyond, level = concat("(", kind, f"){sign}{rank}"), concat("(", kind, f")={rank}")
     if rank < 3 or rank > 4:
         return beyond, level
     key = number if rank == 3 else text
-    given, param = "%s", value
+    given = Sql("%s", (value,))
     if rank == 3 and dialect.name == "postgresql":
-        given, param = "%s::numeric", repr(value)
+        given = Sql("%s::numeric", (repr(value),))
 
     def compared(by: str) -> Sql:
-        return Sql(
-            f"({level.text} AND ({key.text}){by}{given})", (*level.params, *key.params, param)
-        )
+        return concat("(", level, " AND (", key, f"){by}", given, ")")
 
-    further = compared(sign)
-    return (
-        Sql(f"({beyond.text} OR {further.text})", (*beyond.params, *further.params)),
-        compared("="),
-    )
+    return concat("(", beyond, " OR ", compared(sign), ")"), compared("=")
 
 
 def _rank(value: Any) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from ..query.joins import Join, Pair
 from ..query.select import Projection
-from ..sql import Sql
+from ..sql import Sql, concat, separated
 from ..values.codec import dumps
 from .json_values import VALUES, Values, listed
 from .projection import entry_text, order_sql
@@ -33,7 +33,7 @@ def keys_sql(dialect: Dialect, joins: Sequence[Join]) -> list[Sql]:
     values = VALUES[dialect.name]
     cast = "" if dialect.name == "sqlite" else "::text"
     found = [values.scalar(pair.left) for join in joins for pair in join.on]
-    return [Sql(f"({item.text}){cast}", item.params) for item in found]
+    return [concat("(", item, f"){cast}") for item in found]
 
 
 def required_sql(dialect: Dialect, join: Join, rows: Sql, ours: Sql) -> Sql:
@@ -43,23 +43,25 @@ def required_sql(dialect: Dialect, join: Join, rows: Sql, ours: Sql) -> Sql:
     """
     values, on = VALUES[dialect.name], join.on
     sides = listed([values.scalar(pair.left) for pair in on])
-    theirs = _found(values, on, rows)
-    within = Sql(f"SELECT {_keys(on)} FROM ({theirs.text}) AS x", theirs.params)
+    within = concat(f"SELECT {_keys(on)} FROM (", _found(values, on, rows), ") AS x")
     if len(on) > 1:
         mine = listed(
-            [
-                Sql(f"{side.text} AS k{at}", side.params)
-                for at, side in enumerate(values.scalar(pair.left) for pair in on)
-            ]
+            [concat(values.scalar(pair.left), f" AS k{at}") for at, pair in enumerate(on)]
         )
-        lists, several = _lists(values, on, rows), _of_lists(values, on, _keys(on, "w."))
-        within = Sql(
-            f"WITH l AS MATERIALIZED ({lists.text}),w AS MATERIALIZED (SELECT DISTINCT {mine.text} "
-            f"FROM {ours.text} AND EXISTS(SELECT 1 FROM l)) {within.text} "
-            f"UNION ALL SELECT {_keys(on)} FROM ({several.text}) AS s",
-            (*lists.params, *mine.params, *ours.params, *within.params, *several.params),
+        within = concat(
+            "WITH l AS MATERIALIZED (",
+            _lists(values, on, rows),
+            "),w AS MATERIALIZED (SELECT DISTINCT ",
+            mine,
+            " FROM ",
+            ours,
+            " AND EXISTS(SELECT 1 FROM l)) ",
+            within,
+            f" UNION ALL SELECT {_keys(on)} FROM (",
+            _of_lists(values, on, _keys(on, "w.")),
+            ") AS s",
         )
-    return Sql(f"({sides.text}) IN ({within.text})", (*sides.params, *within.params))
+    return concat("(", sides, ") IN (", within, ")")
 
 
 def _keys(on: Sequence[Pair], of: str = "") -> str:
@@ -76,38 +78,36 @@ def _found(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
     plain = _conditions(types, f" IN {values.scalars}", " AND ")
     one = _number_of_lists(types, "=1")
     direct = [values.at("data", (pair.right,)) for pair in on]
-    reached = listed([Sql(f"{item.text} AS l{at}", item.params) for at, item in enumerate(direct)])
+    reached = listed([concat(item, f" AS l{at}") for at, item in enumerate(direct)])
     leaves = listed([values.leaves("j.data", pair.right, f"t{at}") for at, pair in enumerate(on)])
     places = range(len(on))
     of_plain = ",".join(f"{values.key(f'l{at}')} AS k{at}" for at in places)
     of_lists = ",".join(f"{values.key(values.leaf(f't{at}'))} AS k{at}" for at in places)
-    return Sql(
-        f"SELECT found,{of_plain} FROM (SELECT id AS found,{reached.text} FROM {rows.text} "
-        f"AND {plain.text}) AS p UNION ALL SELECT found,{of_lists} FROM (SELECT id AS found,data "
-        f"FROM {rows.text} AND {one.text}) AS j,{leaves.text}",
-        (
-            *reached.params,
-            *rows.params,
-            *plain.params,
-            *rows.params,
-            *one.params,
-            *leaves.params,
-        ),
+    return concat(
+        f"SELECT found,{of_plain} FROM (SELECT id AS found,",
+        reached,
+        " FROM ",
+        rows,
+        " AND ",
+        plain,
+        f") AS p UNION ALL SELECT found,{of_lists} FROM (SELECT id AS found,data FROM ",
+        rows,
+        " AND ",
+        one,
+        ") AS j,",
+        leaves,
     )
 
 
 def _number_of_lists(types: Sequence[Sql], test: str) -> Sql:
-    counted = "+".join(f"CASE WHEN {item.text}='array' THEN 1 ELSE 0 END" for item in types)
-    return Sql(f"({counted}){test}", tuple(param for item in types for param in item.params))
+    counted = [concat("CASE WHEN ", item, "='array' THEN 1 ELSE 0 END") for item in types]
+    return concat("(", separated("+", counted), f"){test}")
 
 
 def _lists(values: Values, on: Sequence[Pair], rows: Sql) -> Sql:
     """Return the rows that have lists in several of the columns."""
     several = _number_of_lists([values.type_at(pair.right) for pair in on], ">1")
-    return Sql(
-        f"SELECT id AS found,data FROM {rows.text} AND {several.text}",
-        (*rows.params, *several.params),
-    )
+    return concat("SELECT id AS found,data FROM ", rows, " AND ", several)
 
 
 def _of_lists(values: Values, on: Sequence[Pair], head: str) -> Sql:
@@ -116,25 +116,19 @@ def _of_lists(values: Values, on: Sequence[Pair], head: str) -> Sql:
     Each column is matched separately, because two lists in a row of one megabyte have ten billion
     pairs of members.
     """
-    parts = []
-    for at, pair in enumerate(on):
-        leaves = values.leaves("l.data", pair.right, "t")
-        parts.append(
-            Sql(
-                f"SELECT {head},l.found FROM l,{leaves.text},w "
-                f"WHERE {values.key(values.leaf('t'))}=w.k{at}",
-                leaves.params,
-            )
+    parts = [
+        concat(
+            f"SELECT {head},l.found FROM l,",
+            values.leaves("l.data", pair.right, "t"),
+            f",w WHERE {values.key(values.leaf('t'))}=w.k{at}",
         )
-    return Sql(
-        " INTERSECT ".join(part.text for part in parts),
-        tuple(param for part in parts for param in part.params),
-    )
+        for at, pair in enumerate(on)
+    ]
+    return separated(" INTERSECT ", parts)
 
 
 def _conditions(types: Sequence[Sql], test: str, word: str) -> Sql:
-    text = word.join(f"{item.text}{test}" for item in types)
-    return Sql(f"({text})", tuple(param for item in types for param in item.params))
+    return concat("(", separated(word, [concat(item, test) for item in types]), ")")
 
 
 def joined_sql(
@@ -149,26 +143,22 @@ def joined_sql(
     read.
     """
     values = VALUES[dialect.name]
-    theirs, wanted = _found(values, join.on, rows), _wanted(dialect, keys)
-    equal = " AND ".join(f"x.k{at}=w.k{at}" for at in range(len(join.on)))
-    found = Sql(
-        f"WITH w AS MATERIALIZED ({wanted.text}),x AS ({theirs.text}),",
-        (*wanted.params, *theirs.params),
+    on = join.on
+    equal = " AND ".join(f"x.k{at}=w.k{at}" for at in range(len(on)))
+    found = concat(
+        "WITH w AS MATERIALIZED (",
+        _wanted(dialect, keys),
+        "),x AS (",
+        _found(values, on, rows),
+        "),",
     )
     matches = Sql(f"SELECT DISTINCT w.at,x.found FROM x JOIN w ON {equal}")
-    if len(join.on) > 1:
-        lists, several = _lists(values, join.on, rows), _of_lists(values, join.on, "w.at")
-        found = Sql(
-            f"{found.text}l AS MATERIALIZED ({lists.text}),", (*found.params, *lists.params)
-        )
-        matches = Sql(
-            f"{matches.text} UNION ALL SELECT at,found FROM ({several.text}) AS s", several.params
-        )
+    if len(on) > 1:
+        found = concat(found, "l AS MATERIALIZED (", _lists(values, on, rows), "),")
+        several = _of_lists(values, on, "w.at")
+        matches = concat(matches, " UNION ALL SELECT at,found FROM (", several, ") AS s")
     rest = _answer(dialect, join, f"m JOIN {table} ON id=found", shown)
-    return Sql(
-        f"{found.text}m AS ({matches.text}){rest.text}",
-        (*found.params, *matches.params, *rest.params),
-    )
+    return concat(found, "m AS (", matches, ")", rest)
 
 
 def _wanted(dialect: Dialect, keys: Sequence[Key]) -> Sql:
@@ -192,9 +182,10 @@ def _answer(dialect: Dialect, join: Join, both: str, shown: Projection) -> Sql:
     if join.kind == "sum":
         value = values.at("data", (join.sum,))
         total = values.text(f"({values.accumulators['$sum']('v')})")
-        return Sql(
-            f",t AS (SELECT at,{value.text} AS v FROM {both}) SELECT at,{total} FROM t GROUP BY at",
-            value.params,
+        return concat(
+            ",t AS (SELECT at,",
+            value,
+            f" AS v FROM {both}) SELECT at,{total} FROM t GROUP BY at",
         )
     order = order_sql(dialect, join.order)
     columns = join.attributes.columns
@@ -202,10 +193,13 @@ def _answer(dialect: Dialect, join: Join, both: str, shown: Projection) -> Sql:
         dialect, shown.narrowed(columns), join.attributes.fields, columns is None or columns != ()
     )
     limit = Sql("") if join.limit is None else Sql(" WHERE n<=%s", (join.limit,))
-    return Sql(
-        f",t AS (SELECT at,{_CARRIED},row_number() OVER (PARTITION BY at{order.text}) AS n "
-        f"FROM {both}),o AS (SELECT at,n,{_CARRIED},row_number() OVER (PARTITION BY id "
-        f"ORDER BY at) AS time FROM t{limit.text}) SELECT at,id,CASE WHEN time=1 THEN {text.text} "
-        f"END FROM o ORDER BY at,n LIMIT {MAX_JOINED + 1}",
-        (*order.params, *limit.params, *text.params),
+    return concat(
+        f",t AS (SELECT at,{_CARRIED},row_number() OVER (PARTITION BY at",
+        order,
+        f") AS n FROM {both}),o AS (SELECT at,n,{_CARRIED},row_number() OVER (PARTITION BY id "
+        "ORDER BY at) AS time FROM t",
+        limit,
+        ") SELECT at,id,CASE WHEN time=1 THEN ",
+        text,
+        f" END FROM o ORDER BY at,n LIMIT {MAX_JOINED + 1}",
     )

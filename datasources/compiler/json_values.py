@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..sql import Sql, text_array
+from ..sql import NEVER, Sql, balanced, concat, separated, text_array
 from ..values.codec import path_of
 
 
@@ -247,20 +247,9 @@ def object_text(values: Values, members: Iterable[tuple[str, str]]) -> Sql:
     ]
     if not items:
         return Sql("'{}'")
-    while len(items) > 1:
-        items = [_concatenated(items[at : at + 8]) for at in range(0, len(items), 8)]
-    return Sql(f"'{{'||substr({items[0].text},2)||'}}'", items[0].params)
-
-
-def _concatenated(items: list[Sql]) -> Sql:
-    return Sql(f"({'||'.join(item.text for item in items)})", all_params(items))
+    return concat("'{'||substr(", balanced(items, "||", NEVER), ",2)||'}'")
 
 
 def listed(items: Sequence[Sql]) -> Sql:
     """Return the items, separated by commas."""
-    return Sql(",".join(item.text for item in items), all_params(items))
-
-
-def all_params(items: Iterable[Sql]) -> tuple[object, ...]:
-    """Return the parameters of all items, in their order."""
-    return tuple(param for item in items for param in item.params)
+    return separated(",", items)

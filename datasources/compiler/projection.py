@@ -10,7 +10,7 @@ from typing import Any
 
 from ..caching import memoize
 from ..query.select import OrderTerm, Projection
-from ..sql import Sql, text_array
+from ..sql import NEVER, Sql, balanced, concat, separated, text_array
 from ..values.codec import dumps, path_of
 from ..values.validation import BLANKS
 from .where import Dialect
@@ -41,10 +41,9 @@ def _entry_text(
     for name in fields:
         parts.append(Sql(f"'\"{name}\":'||{field_text(dialect, name)}"))
     if row:
-        data = row_text(dialect, projection)
-        parts.insert(min(1, len(parts)), Sql(f"'\"data\":'||{data.text}", data.params))
-    text = "||','||".join(part.text for part in parts)
-    return Sql(f"'{{'||{text}||'}}'", tuple(param for part in parts for param in part.params))
+        data = concat("'\"data\":'||", row_text(dialect, projection))
+        parts.insert(min(1, len(parts)), data)
+    return concat("'{'||", separated("||','||", parts), "||'}'")
 
 
 _kept_text = memoize(1_000, f"{__name__}.kept_text")(_entry_text)
@@ -106,30 +105,20 @@ def _picked_sqlite(columns: list[str]) -> Sql:
         )
         for column in columns
     ]
-    while len(items) > 1:
-        items = [_joined(items[at : at + 8]) for at in range(0, len(items), 8)]
-    return Sql(f"'{{'||substr({items[0].text},2)||'}}'", items[0].params)
-
-
-def _joined(items: list[Sql]) -> Sql:
-    text = "||".join(item.text for item in items)
-    return Sql(f"({text})", tuple(param for item in items for param in item.params))
+    return concat("'{'||substr(", balanced(items, "||", NEVER), ",2)||'}'")
 
 
 def order_sql(dialect: Dialect, terms: Sequence[OrderTerm]) -> Sql:
     """Return `ORDER BY`, which always ends with the id so that the order is unique."""
     parts = [_order_term(dialect, term) for term in terms]
-    text = ",".join([*(part.text for part in parts), "id"])
-    return Sql(f" ORDER BY {text}", tuple(param for part in parts for param in part.params))
+    return concat(" ORDER BY ", separated(",", [*parts, Sql("id")]))
 
 
 def _order_term(dialect: Dialect, term: OrderTerm) -> Sql:
     direction = " DESC" if term.descending else ""
     if not term.is_column:
         return Sql(FIELD_COLUMNS[term.name] + direction)
-    keys = order_keys(dialect, term.name)
-    text = ",".join(f"{key.text}{direction}" for key in keys)
-    return Sql(text, tuple(param for key in keys for param in key.params))
+    return separated(",", [concat(key, direction) for key in order_keys(dialect, term.name)])
 
 
 def order_keys(dialect: Dialect, column: str) -> tuple[Sql, ...]:

@@ -14,7 +14,7 @@ from ..caching import memoize
 from ..query.where.containment import containment_sql, equals_path, has_equals, is_wholly_indexable
 from ..query.where.nodes import And, Composite, ElemMatch, Field, Node, Not, Or
 from ..query.where.operators import OPERATORS, Operator
-from ..sql import ALWAYS, NEVER, Sql, joined, text_array
+from ..sql import ALWAYS, NEVER, Sql, balanced, concat, text_array
 from ..values.codec import dumps, path_of
 from . import batching as lists
 from .batching import ListBinding, batch_conditions
@@ -67,8 +67,8 @@ def _where_sql(node: Node, dialect: Dialect, source: int | None) -> Sql:
         return found
     contained = containment_sql(node, source)
     # If the index answers the whole where, its recheck has tested the row already.
-    rest = f"(NOT nested OR {found.text})" if is_wholly_indexable(node) else found.text
-    return Sql(f"{contained.text} AND {rest}", (*contained.params, *found.params))
+    rest = concat("(NOT nested OR ", found, ")") if is_wholly_indexable(node) else found
+    return concat(contained, " AND ", rest)
 
 
 def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sql:
@@ -86,13 +86,12 @@ def _sql(node: Node, dialect: Dialect, exact: bool, item: str, depth: int) -> Sq
     if isinstance(node, Not):
         if isinstance(node.item, Not):
             return _sql(node.item.item, dialect, True, item, depth)
-        inner = _sql(node.item, dialect, True, item, depth)
-        return Sql(f"NOT ({inner.text})", inner.params)
+        return concat("NOT (", _sql(node.item, dialect, True, item, depth), ")")
     word, empty = (" AND ", ALWAYS) if isinstance(node, And) else (" OR ", NEVER)
     parts = [_sql(part, dialect, exact, item, depth) for part in _merged(node)]
     if len(parts) > MANY:
         parts = batch_conditions(parts, word, dialect.lists)
-    return joined(parts, word, empty)
+    return balanced(parts, word, empty)
 
 
 def _merged(node: And | Or) -> Sequence[Node]:
@@ -119,24 +118,8 @@ def _field(field: Field, dialect: Dialect, exact: bool, item: str) -> Sql:
     test = dialect.on_column if len(field.path) == 1 else dialect.on_path
     found = test(row, field, item)
     if row.negates(field.operand):
-        return Sql(f"(({found.text}) IS NOT TRUE)", found.params)
-    return Sql(f"(({found.text}) IS TRUE)" if exact else f"({found.text})", found.params)
-
-
-def filled(test: Sql, value: Sql) -> Sql:
-    """Return a test with `{v}` replaced by a value, and the parameters in the order of the text."""
-    if not value.params:
-        return Sql(test.text.replace("{v}", value.text), test.params)
-    parts = test.text.split("{v}")
-    params: list[object] = []
-    own = list(test.params)
-    for index, part in enumerate(parts):
-        if index:
-            params.extend(value.params)
-        count = part.count("%s")
-        params.extend(own[:count])
-        del own[:count]
-    return Sql(value.text.join(parts), tuple(params))
+        return concat("((", found, ") IS NOT TRUE)")
+    return concat("((", found, ") IS TRUE)") if exact else concat("(", found, ")")
 
 
 # -- SQLite
@@ -144,13 +127,10 @@ def filled(test: Sql, value: Sql) -> Sql:
 
 def _on_column_sqlite(row: Operator, field: Field, item: str) -> Sql:
     path = path_of(field.path[0])
-    plain = filled(row.as_sqlite(field.operand), Sql("(data->%s)", (path,)))
+    plain = row.as_sqlite(field.operand).filled(Sql("(data->%s)", (path,)))
     holds = _by_function("rowkeeper_holds(data->%s,%s,%s)", path, row, field)
-    return Sql(
-        "CASE WHEN json_type(data,%s) IN ('array','object') "
-        f"THEN {holds.text} ELSE {plain.text} END",
-        (path, *holds.params, *plain.params),
-    )
+    opened = Sql("CASE WHEN json_type(data,%s) IN ('array','object') THEN ", (path,))
+    return concat(opened, holds, " ELSE ", plain, " END")
 
 
 def _on_path_sqlite(row: Operator, field: Field, item: str) -> Sql:
@@ -199,22 +179,22 @@ _LEAF_POSTGRESQL = Sql("leaf.v")
 def _on_column_postgresql(row: Operator, field: Field, item: str) -> Sql:
     column = field.path[0]
     test = row.as_postgresql(field.operand)
-    members = filled(test, _LEAF_POSTGRESQL)
+    members = test.filled(_LEAF_POSTGRESQL)
     if item == "data" and has_equals(field):
         return _contained_postgresql(field, members)
-    plain = filled(test, Sql(f"({item}->%s)", (column,)))
+    plain = test.filled(Sql(f"({item}->%s)", (column,)))
     if item != "data":
         return _below_member(row, item, column, members, plain)
     # One operator instead of two, for every row that is tested.
-    plain = Sql(plain.text.replace("(data->%s)#>>'{}'", "(data->>%s)"), plain.params)
+    plain = plain._replace(text=plain.text.replace("(data->%s)#>>'{}'", "(data->>%s)"))
     if not row.opens_lists:
         return plain
-    return Sql(
+    opened = Sql(
         f"CASE jsonb_typeof({item}->%s) WHEN 'array' THEN EXISTS(SELECT 1 FROM "
-        f"rowkeeper_walk({item}->%s,'{{}}') AS leaf WHERE {members.text}) "
-        f"ELSE {plain.text} END",
-        (column, column, *members.params, *plain.params),
+        f"rowkeeper_walk({item}->%s,'{{}}') AS leaf WHERE ",
+        (column, column),
     )
+    return concat(opened, members, ") ELSE ", plain, " END")
 
 
 def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) -> Sql:
@@ -226,11 +206,11 @@ def _below_member(row: Operator, item: str, key: str, members: Sql, plain: Sql) 
     opened = f"jsonb_typeof({item})='array'"
     if row.opens_lists:
         opened += f" OR jsonb_typeof({item}->%s)='array'"
-    return Sql(
-        f"CASE WHEN {opened} THEN EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf "
-        f"WHERE {members.text}) ELSE {plain.text} END",
-        (*[key] * row.opens_lists, text_array([key]), *members.params, *plain.params),
+    head = Sql(
+        f"CASE WHEN {opened} THEN EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf WHERE ",
+        (*[key] * row.opens_lists, text_array([key])),
     )
+    return concat(head, members, ") ELSE ", plain, " END")
 
 
 def _contained_postgresql(field: Field, members: Sql) -> Sql:
@@ -239,32 +219,32 @@ def _contained_postgresql(field: Field, members: Sql) -> Sql:
     A JSON path finds the value itself and members of a list, also along the way. Deeper values are
     only in the few rows that have nested lists.
     """
-    return Sql(
+    head = Sql(
         "data@@%s::jsonpath OR (nested AND EXISTS(SELECT 1 FROM "
-        f"rowkeeper_walk(data,%s::text[]) AS leaf WHERE {members.text}))",
-        (equals_path(field, field.path), _path_array(field.path), *members.params),
+        "rowkeeper_walk(data,%s::text[]) AS leaf WHERE ",
+        (equals_path(field, field.path), _path_array(field.path)),
     )
+    return concat(head, members, "))")
 
 
 def _on_path_postgresql(row: Operator, field: Field, item: str) -> Sql:
-    test = filled(row.as_postgresql(field.operand), _LEAF_POSTGRESQL)
+    test = row.as_postgresql(field.operand).filled(_LEAF_POSTGRESQL)
     if item == "data" and has_equals(field):
         return _contained_postgresql(field, test)
     walk = "rowkeeper_walk" if row.opens_lists else "rowkeeper_ends"
-    return Sql(
-        f"EXISTS(SELECT 1 FROM {walk}({item},%s::text[]) AS leaf WHERE {test.text})",
-        (_path_array(field.path), *test.params),
-    )
+    path = Sql("%s::text[]", (_path_array(field.path),))
+    return concat(f"EXISTS(SELECT 1 FROM {walk}({item},", path, ") AS leaf WHERE ", test, ")")
 
 
 def _elem_postgresql(node: ElemMatch, item: str, depth: int) -> Sql:
     inside = _sql(node.item, POSTGRESQL, False, f"member{depth}.v", depth + 1)
-    return Sql(
+    head = Sql(
         f"EXISTS(SELECT 1 FROM rowkeeper_ends({item},%s::text[]) AS list{depth},"
         f"jsonb_array_elements(CASE jsonb_typeof(list{depth}.v) WHEN 'array' THEN list{depth}.v "
-        f"ELSE '[]' END) AS member{depth}(v) WHERE {inside.text})",
-        (_path_array(node.path), *inside.params),
+        f"ELSE '[]' END) AS member{depth}(v) WHERE ",
+        (_path_array(node.path),),
     )
+    return concat(head, inside, ")")
 
 
 # -- paths, which thousands of conditions can share

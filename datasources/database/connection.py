@@ -20,6 +20,7 @@ from django.db.models import Model
 
 from ..caching import memoize
 from ..conf import setting
+from .features import Features, features_of
 from .sqlite_writers import writing_in_turn
 
 _OWN_LABELS = frozenset({"rowkeeper_datasources", "rowkeeper_accounts", "rowkeeper_rules"})
@@ -41,6 +42,12 @@ def alias() -> str:
 def database() -> BaseDatabaseWrapper:
     """Return this thread's connection, for several uses; `connection` looks it up each time."""
     return connections[setting("DATABASE")]
+
+
+@memoize(1)
+def features() -> Features:
+    """Return the features of the database in use, which is constant in a process."""
+    return features_of(database())
 
 
 class _Connection:

@@ -14,7 +14,8 @@ from typing import Any
 from django.db import Error, InterfaceError, OperationalError
 
 from ..errors import Busy
-from .connection import connection, database
+from .connection import database, features
+from .features import features_of
 
 # PostgreSQL's SQLSTATEs: deadlock, serialization failure, lock not available, too many connections.
 _BUSY = ("40P01", "40001", "55P03", "53300")
@@ -74,7 +75,7 @@ def _is_busy(error: Error) -> bool:
 
 
 def _has_failed(error: Error) -> bool:
-    if connection.vendor == "sqlite":
+    if not features().is_server:
         text = str(error).lower()
         return isinstance(error, OperationalError) and any(part in text for part in _SQLITE_FAILED)
     state = _state(error)
@@ -93,7 +94,7 @@ def is_lost(error: BaseException) -> bool:
     This is false for a connection that could not be opened, because a new attempt right away would
     fail as well.
     """
-    if not isinstance(error, OperationalError | InterfaceError) or connection.vendor == "sqlite":
+    if not isinstance(error, OperationalError | InterfaceError) or not features().is_server:
         return False
     if type(error.__cause__).__name__ in ("PoolTimeout", "TooManyRequests", "ConnectionTimeout"):
         return False
@@ -119,7 +120,7 @@ def replace_broken() -> None:
     """
     using = database()
     held: Any = using.connection
-    if held is None or using.vendor == "sqlite" or using.in_atomic_block:
+    if held is None or not features_of(using).is_server or using.in_atomic_block:
         return
     if _has_something(held) and not using.is_usable():
         using.close()

@@ -12,6 +12,7 @@ from typing import Any
 from django.core.signals import request_finished, request_started
 from django.db.backends.signals import connection_created
 
+from .features import POSTGRESQL, SQLITE, features_of
 from .health import replace_broken
 from .waiting import begin, bound, end
 
@@ -28,9 +29,9 @@ def install(prepare_sqlite: Callable[[Any], None], after_request: Callable[[], N
         after_request()
 
     def connected(connection: Any, **kwargs: object) -> None:
-        if connection.vendor == "sqlite":
+        if features_of(connection) is SQLITE:
             prepare_sqlite(connection)
-        elif connection.vendor == "postgresql":
+        elif features_of(connection) is POSTGRESQL:
             bound(connection)
 
     request_started.connect(started, dispatch_uid="rowkeeper-started")

@@ -19,6 +19,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from ..errors import Busy
+from .features import features_of
 from .queue import Queue
 
 try:
@@ -94,7 +95,7 @@ def writing_in_turn(database: Any) -> Iterator[None]:
     for itself. On other databases, there is no wait. Raises `Busy` if the turn does not come in
     time.
     """
-    if database.vendor != "sqlite" or database.in_atomic_block or _mine.held:
+    if not features_of(database).has_one_writer or database.in_atomic_block or _mine.held:
         yield
         return
     seconds = float(database.settings_dict.get("OPTIONS", {}).get("timeout", PATIENCE))

@@ -17,7 +17,8 @@ from typing import Any
 from django.db import DatabaseError, transaction
 
 from ..conf import setting
-from ..database.connection import alias, atomic, connection
+from ..database.connection import alias, atomic, connection, features
+from ..database.features import POSTGRESQL, SQLITE
 from ..models import DataSource, Entry
 from ..query.where.ranges import KeyRange
 from ..values.validation import KIND_TEXT
@@ -61,7 +62,7 @@ def build(source_id: int, again: bool = False) -> None:
             ready = state == READY and all(there.get(name, False) for name in names)
             if not ready and (state != FAILED or again):
                 made |= _make(source_id, column)
-        if made and connection.vendor == "postgresql":
+        if made and features() is POSTGRESQL:
             # Until then, the planner has no statistics on the values in a new index.
             _run(f"ANALYZE {TABLE}")
 
@@ -103,7 +104,7 @@ def _build_in_background(source_id: int) -> None:
 def existing() -> dict[str, bool]:
     """Return the existing indexes of marked columns: {name: whether it can be used}."""
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
+        if features() is SQLITE:
             cursor.execute(
                 "SELECT name,1 FROM sqlite_master WHERE type='index' AND substr(name,1,%s)=%s",
                 [len(NAMES), NAMES],
@@ -123,7 +124,7 @@ def invalid() -> list[str]:
 
     Their build was interrupted, for example by a crash.
     """
-    if connection.vendor != "postgresql":
+    if not features().builds_concurrently:
         return []
     with connection.cursor() as cursor:
         cursor.execute(
@@ -179,7 +180,7 @@ def after_delete(sender: object, instance: DataSource, **kwargs: object) -> None
 
 def is_at_work() -> bool:
     """Whether indexes are being built at the moment."""
-    if connection.vendor == "sqlite":
+    if not features().builds_concurrently:
         return _here.locked()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -196,7 +197,7 @@ def _alone() -> Iterator[None]:
     if not _here.acquire(blocking=False):
         raise BuilderAtWork
     try:
-        if connection.vendor != "postgresql" or connection.in_atomic_block:
+        if not features().builds_concurrently or connection.in_atomic_block:
             yield
             return
         with connection.cursor() as cursor:
@@ -238,7 +239,7 @@ def _make(source_id: int, column: str) -> bool:
     _set_state(source_id, column, {"state": BUILDING})
     try:
         pieces = _has_pieces()
-        keys = keys_of(connection.vendor, source_id, column, pieces)
+        keys = keys_of(features().name, source_id, column, pieces)
         for name, text in _statements(keys):
             _drop(name)
             _run(text)
@@ -252,7 +253,7 @@ def _make(source_id: int, column: str) -> bool:
 
 def _has_pieces() -> bool:
     """Whether the database supports a trigram index."""
-    if connection.vendor != "postgresql":
+    if features() is not POSTGRESQL:
         return False
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_extension WHERE extname='pg_trgm'")
@@ -273,7 +274,7 @@ def _statements(keys: Keys) -> Iterator[tuple[str, str]]:
 
 def _in_background() -> str:
     """Return `CONCURRENTLY`, except in a transaction, where PostgreSQL does not allow it."""
-    if connection.vendor != "postgresql":
+    if not features().builds_concurrently:
         return ""
     if connection.in_atomic_block:
         connection.check_constraints()

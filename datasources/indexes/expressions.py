@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from ..query.where.ranges import KeyRange
-from ..sql import Sql
+from ..sql import Sql, concat, separated
 from ..values.codec import path_of
 from ..values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, kind
 
@@ -136,10 +136,7 @@ def _bounds(span: KeyRange, column: str, given: str) -> list[Sql]:
 
 
 def _all(parts: Sequence[Sql]) -> Sql:
-    return Sql(
-        " AND ".join(part.text for part in parts),
-        tuple(param for part in parts for param in part.params),
-    )
+    return separated(" AND ", parts)
 
 
 # -- PostgreSQL: a numeric for the kind, or for the number itself; then the text.
@@ -193,8 +190,8 @@ class _PostgreSQL:
             return _all([Sql(f"{keys.first}={_TEXT}"), *_bounds(span, keys.second, "%s")])
         if span.points is None:
             return self._between(keys, span)
-        found = _all(_bounds(span, keys.first, "%s::numeric"))
-        return Sql(found.text, tuple(map(repr, found.params)))
+        text, numbers = _all(_bounds(span, keys.first, "%s::numeric"))
+        return Sql(text, tuple(map(repr, numbers)))
 
     def _between(self, keys: Keys, span: KeyRange) -> Sql:
         """Compare both keys as a pair.
@@ -230,8 +227,7 @@ class _PostgreSQL:
             text = f"{keys.first}={_TEXT} AND {keys.second}>=%s AND {keys.second}<=%s"
             return Sql(text, (value, value)), order
         place = Sql(self._place(value)) if _is_placed(value) else Sql("%s::numeric", (repr(value),))
-        text = f"{keys.first}>={place.text} AND {keys.first}<={place.text}"
-        return Sql(text, place.params * 2), order
+        return concat(f"{keys.first}>=", place, f" AND {keys.first}<=", place), order
 
     def _boolean(self, keys: Keys, span: KeyRange) -> Sql:
         if span.is_point():

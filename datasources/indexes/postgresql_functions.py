@@ -16,6 +16,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..caching import memoize
+from ..database.features import features_of
 from ..models import Entry
 
 _WALK = r"""
@@ -195,7 +196,7 @@ def different(database: BaseDatabaseWrapper) -> dict[str, bool]:
 
     The result is empty on SQLite, and before the table of entries exists.
     """
-    if database.vendor != "postgresql":
+    if not features_of(database).stores_functions:
         return {}
     with database.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s)", [Entry._meta.db_table])

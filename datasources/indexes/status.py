@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..database.connection import connection
+from ..database.connection import connection, features
+from ..database.features import POSTGRESQL
 from ..models import DataSource
 from .build import existing, is_at_work
 from .expressions import name_of, pieces_name_of
@@ -47,7 +48,7 @@ def _status(source: DataSource, column: str, there: dict[str, bool], at_work: bo
 
 
 def _size(source_id: int, column: str) -> int | None:
-    if connection.vendor != "postgresql":
+    if features() is not POSTGRESQL:
         return None
     names = [name_of(source_id, column), pieces_name_of(source_id, column)]
     with connection.cursor() as cursor:

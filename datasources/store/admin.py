@@ -13,11 +13,13 @@ from django.db.models import Count
 
 from ..catalog.registry import Source
 from ..compiler.projection import order_sql, row_text
-from ..database.connection import connection
+from ..database.connection import connection, features
+from ..database.features import POSTGRESQL, SQLITE
 from ..models import Entry
 from ..query.select import OrderTerm, Projection
 from ..query.where import Node, any_of
 from ..query.where.nodes import column_is
+from ..sql import Sql, concat
 from ..values.codec import path_of
 from .read import fetch
 from .statements import TABLE, StoredEntry, condition_of, dialect, run, stored
@@ -54,14 +56,15 @@ def admin_page(
     source: Source, where: Node, order: Sequence[OrderTerm], limit: int, offset: int
 ) -> list[StoredEntry]:
     """Return a page of entries without asking the rules; secret columns are left out."""
-    condition = condition_of(source.id, where)
-    sorting = order_sql(dialect(), order)
-    text = row_text(dialect(), Projection(drop=source.secret))
-    rows = run(
-        f'SELECT id,{text.text},created_at,updated_at,"order" FROM {TABLE} '
-        f"WHERE {condition.text}{sorting.text} LIMIT %s OFFSET %s",
-        (*text.params, *condition.params, *sorting.params, limit, offset),
+    sql = concat(
+        "SELECT id,",
+        row_text(dialect(), Projection(drop=source.secret)),
+        f',created_at,updated_at,"order" FROM {TABLE} WHERE ',
+        condition_of(source.id, where),
+        order_sql(dialect(), order),
+        Sql(" LIMIT %s OFFSET %s", (limit, offset)),
     )
+    rows = run(sql)
     return [stored(row) for row in rows]
 
 
@@ -85,12 +88,14 @@ def column_counts(source_id: int, names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for at in range(0, len(names), _MOST_COUNTED):
         part = names[at : at + _MOST_COUNTED]
-        if connection.vendor == "sqlite":
+        if features() is SQLITE:
             holds, params = "json_type(data,%s) IS NOT NULL", [path_of(name) for name in part]
         else:
             holds, params = "data ? %s", list(part)
         counted = ",".join(f"count(*) FILTER (WHERE {holds})" for _ in part)
-        row = run(f"SELECT {counted} FROM {TABLE} WHERE data_source_id=%s", (*params, source_id))[0]
+        row = run(
+            Sql(f"SELECT {counted} FROM {TABLE} WHERE data_source_id=%s", (*params, source_id))
+        )[0]
         found |= {name: count for name, count in zip(part, row, strict=True) if count}
     return found
 
@@ -104,20 +109,20 @@ def text_counts(source_id: int | None, names: Sequence[str]) -> tuple[int, dict[
         return 0, dict.fromkeys(names, 0)
     params: list[str] = []
     for name in names:
-        params += [path_of(name)] * 2 if connection.vendor == "sqlite" else [name] * 2
-    if connection.vendor == "sqlite":
+        params += [path_of(name)] * 2 if features() is SQLITE else [name] * 2
+    if features() is SQLITE:
         holds = "json_type(data,%s)='text' AND json_extract(data,%s)<>''"
     else:
         holds = "jsonb_typeof(data->(%s::text))='string' AND data->>(%s::text)<>''"
     counted = "".join(f",count(*) FILTER (WHERE {holds})" for _ in names)
     sql = f"SELECT count(*){counted} FROM {TABLE} WHERE data_source_id=%s"
-    total, *found = run(sql, (*params, source_id))[0]
+    total, *found = run(Sql(sql, (*params, source_id)))[0]
     return int(total), {name: int(count) for name, count in zip(names, found, strict=True)}
 
 
 def column_names(source: Source) -> list[str]:
     """Return every column that a row has, without secrets: the declared ones first, in order."""
-    if connection.vendor == "sqlite":
+    if features() is SQLITE:
         keys = "SELECT DISTINCT k.key FROM {entries} e, json_each(e.data) k WHERE e."
     else:
         keys = "SELECT DISTINCT jsonb_object_keys(e.data) FROM {entries} e WHERE e."
@@ -140,10 +145,10 @@ def state(source: Source, lock: bool = False) -> str:
     With `lock`, nobody else can write these entries until the transaction ends. On SQLite, the
     write lock of the transaction already ensures that.
     """
-    wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
+    wait = features().for_update if lock else ""
     listed = f"SELECT id,updated_at FROM {TABLE} WHERE data_source_id=%s ORDER BY id{wait}"
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+        if features() is POSTGRESQL:
             each = "hashtextextended(id::text||' '||extract(epoch FROM updated_at)::text,0)"
             summed = f"SELECT count(*)::text||' '||coalesce(sum({each}::numeric),0)::text"
             cursor.execute(f"{summed} FROM ({listed}) AS e", [source.id])

@@ -7,7 +7,7 @@ from ..compiler.projection import order_sql
 from ..indexes import advice
 from ..query.select import Projection, Select
 from ..query.where import Node
-from ..sql import Sql
+from ..sql import Sql, concat
 from ..values.codec import restore_large_doubles
 from ..values.validation import MAX_INTEGER
 from .attempts import ENDED, is_complete, remember
@@ -43,22 +43,19 @@ def embedded_sql(
     text = entry_text_of(query.attributes, shown)
     order = order_sql(dialect(), query.order)
     # An array keeps the order of its subquery; an aggregate need not.
-    found = f"ARRAY(SELECT {text.text} FROM {rows.sql.text}{order.text} LIMIT %s OFFSET %s)"
-    params = (*text.params, *rows.sql.params, *order.params, limit, query.offset)
+    part = Sql(" LIMIT %s OFFSET %s)", (limit, query.offset))
+    found = concat("ARRAY(SELECT ", text, " FROM ", rows.sql, order, part)
     if rows.hits is not None:
-        opening = rows.opening
-        found = (
-            f"({opening.text}SELECT (SELECT count(*) FROM hits)||':'||array_to_string({found},','))"
-        )
-        return Sql(found, (*opening.params, *params)), rows
-    number, on = "cardinality(a)", rows.goes_on
-    if on is not None:
+        counted = "SELECT (SELECT count(*) FROM hits)||':'||array_to_string("
+        return concat("(", rows.opening, counted, found, ",','))"), rows
+    number = Sql("cardinality(a)")
+    if rows.goes_on is not None:
         # A walk that has passed every row has found everything.
-        number = f"CASE WHEN cardinality(a)<%s AND NOT {on.text} THEN {ENDED} ELSE {number} END"
-        params = (limit, *on.params, *params)
+        fewer = Sql("CASE WHEN cardinality(a)<%s AND NOT ", (limit,))
+        number = concat(fewer, rows.goes_on, f" THEN {ENDED} ELSE cardinality(a) END")
     # Without the OFFSET, the planner inlines the array in both places and builds it twice.
-    counted = f"SELECT {number}||':'||array_to_string(a,',') FROM (SELECT {found} AS a OFFSET 0)"
-    return Sql(f"({counted} AS found)", params), rows
+    texts = "||':'||array_to_string(a,',') FROM (SELECT "
+    return concat("(SELECT ", number, texts, found, " AS a OFFSET 0) AS found)"), rows
 
 
 def parse_embedded(text: str, source: Source, query: Select, rows: Scan) -> str | None:

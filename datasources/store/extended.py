@@ -22,7 +22,7 @@ from ..query.joins import Join, TooMuchJoined
 from ..query.select import Projection, Select
 from ..query.where import Node, all_of
 from ..query.where.nodes import column_is
-from ..sql import Sql
+from ..sql import Sql, concat
 from ..values.codec import loads, path_of, restore_large_doubles
 from ..values.validation import MAX_INTEGER
 
@@ -65,12 +65,12 @@ def select_aggregate(source: Source, query: Select, where: Node, shown: Projecti
     total = _count(rows) if query.count_only or query.with_total else None
     if query.count_only:
         return store.Found([], total)
-    found = store.run(*rows.rows(store.part(query)))
+    found = store.run(rows.rows(store.part(query)))
     return store.Found(store.restore_numbers([row[0] for row in found]), total)
 
 
 def _count(rows: Rows) -> int:
-    return int(store.run(*rows.count())[0][0])
+    return int(store.run(rows.count())[0][0])
 
 
 # -- entries, with joins and cursors
@@ -126,7 +126,7 @@ def _total(source: Source, where: Node, needed: tuple[Sql, ...], reads_entries: 
     entries = store.plan_scan(
         store.ScanRequest(source, where, more=needed, is_repeated=reads_entries)
     ).sql
-    return int(store.run(f"SELECT count(*) FROM {entries.text}", entries.params)[0][0])
+    return int(store.run(concat("SELECT count(*) FROM ", entries))[0][0])
 
 
 def _part(
@@ -161,8 +161,7 @@ def _rows(
     request: store.ScanRequest, columns: Sequence[Sql], some: Sql, limit: int | None
 ) -> list[tuple[Any, ...]]:
     """Read the rows of a request. `some`: LIMIT and OFFSET; `limit`: the value of that LIMIT."""
-    order = order_sql(store.dialect(), request.order)
-    tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
+    tail = concat(order_sql(store.dialect(), request.order), some)
     return store.read_rows(request, listed(columns), tail, limit)
 
 
@@ -226,7 +225,7 @@ def _find(joined: Joined, keys: Sequence[Key]) -> list[tuple[int, str]]:
         ]
         where = all_of([where, *among])
     rows = store.plan_scan(store.ScanRequest(joined.source, where)).sql
-    found = store.run(*joined_sql(store.dialect(), join, store.TABLE, rows, joined.shown, keys))
+    found = store.run(joined_sql(store.dialect(), join, store.TABLE, rows, joined.shown, keys))
     if join.kind != "entries":
         texts = store.restore_numbers([str(row[1]) for row in found])
         return [(row[0], text) for row, text in zip(found, texts, strict=True)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..sql import Sql
+from ..sql import Sql, concat, separated
 from . import statistics
 from .statements import TABLE, run
 from .statistics import Key
@@ -44,12 +44,9 @@ def is_still_chosen(key: Key, name: str) -> bool:
 def _counted(lookups: Mapping[str, Sql]) -> str:
     most = FIRST
     while most <= LAST:
-        counts = [
-            f"(SELECT count(*) FROM (SELECT 1 FROM {TABLE} WHERE {one.text} LIMIT {most:d}) AS c)"
-            for one in lookups.values()
-        ]
-        params = tuple(param for one in lookups.values() for param in one.params)
-        (row,) = run(f"SELECT {','.join(counts)}", params)
+        head = f"(SELECT count(*) FROM (SELECT 1 FROM {TABLE} WHERE "
+        counts = [concat(head, one, f" LIMIT {most:d}) AS c)") for one in lookups.values()]
+        (row,) = run(concat("SELECT ", separated(",", counts)))
         fewest, name = min(zip(row, lookups, strict=True), key=lambda pair: int(pair[0]))
         if fewest < most:
             return name

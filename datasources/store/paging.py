@@ -7,7 +7,7 @@ pages is answered with its new data, or left out if it no longer matches; no ent
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,11 +15,10 @@ from typing import Any
 from ..catalog.registry import Source
 from ..compiler.projection import order_sql
 from ..compiler.where import where_sql
-from ..database.connection import atomic, connection
+from ..database.connection import atomic, connection, features
 from ..query.select import Projection, Select
 from ..query.where import Node
-from ..sql import Sql
-from ..values.codec import dumps
+from ..sql import Sql, concat, separated
 from ..values.validation import MAX_INTEGER
 from .planner import following, plan_scan
 from .read import entry_text_of, hits_of, is_all, part, read_rows, select
@@ -66,7 +65,7 @@ def _by_id(
     last, offset, left, full = 0, query.offset, query.limit, True
     while full:
         text = entry_text_of(query.attributes, shown)
-        columns = Sql(f"id,{text.text}", text.params)
+        columns = concat("id,", text)
         size = PAGE if left is None else min(PAGE, left)
         first = min(size + offset, MAX_INTEGER)
         some = ScanRequest(
@@ -129,7 +128,7 @@ def _ids(source: Source, query: Select, where: Node, last: int | None = None) ->
     place = None if last is None else (last,)
     rows = plan_scan(ScanRequest(source, where, query.order, first, place=place))
     order, some = order_sql(dialect(), query.order), part(query)
-    tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
+    tail = concat(order, some)
     while True:
         keys, note = _ids_of(rows, tail)
         if is_all(rows, len(keys), query.limit, note):
@@ -143,9 +142,8 @@ def _ids_of(rows: Scan, tail: Sql) -> tuple[array[int], int]:
     counter = "(SELECT count(*) FROM hits)" if rows.hits is not None else "part"
     columns = f"id,{counter if rows.hits is not None or rows.has_parts else 0}"
     note = None
-    opening, (text, params) = rows.opening, rows.sql
-    statement = f"{opening.text}SELECT {columns} FROM {text}{tail.text}"
-    with _reading(statement, (*opening.params, *params, *tail.params)) as cursor:
+    statement = concat(rows.opening, f"SELECT {columns} FROM ", rows.sql, tail)
+    with _reading(statement) as cursor:
         while found := cursor.fetchmany(_KEYS):
             keys.extend(row[0] for row in found)
             note = found[-1][1]
@@ -153,34 +151,26 @@ def _ids_of(rows: Scan, tail: Sql) -> tuple[array[int], int]:
 
 
 @contextmanager
-def _reading(sql: str, params: Sequence[Any]) -> Iterator[Any]:
+def _reading(sql: Sql) -> Iterator[Any]:
     """Open a cursor on the rows of a statement, so that the driver does not hold them all.
 
     On PostgreSQL the cursor is in a transaction, because the time limit does not cover a cursor
     that outlives one.
     """
-    if connection.vendor != "postgresql":
+    if not features().is_server:
         with connection.cursor() as cursor, sqlite_time_limit():
-            cursor.execute(sql, params)
+            cursor.execute(*sql)
             yield cursor
         return
     with atomic(), connection.chunked_cursor() as cursor:
-        cursor.execute(sql, params)
+        cursor.execute(*sql)
         yield cursor
 
 
 def _of_ids(source: Source, page: array[int], text: Sql, exact: Sql) -> Iterable[tuple[int, str]]:
     """Return (id, JSON text) of the entries with these ids that still match."""
-    if connection.vendor == "sqlite":
-        among = Sql("id IN (SELECT value FROM json_each(%s))", (dumps(page.tolist()),))
-    else:
-        among = Sql("id=ANY(%s)", (page.tolist(),))
-    of_this = of_source(source.id)
+    fitting = separated(" AND ", (features().ids_in(page), of_source(source.id), exact))
     with connection.cursor() as cursor, sqlite_time_limit():
-        cursor.execute(
-            f"SELECT id,{text.text} FROM {TABLE} "
-            f"WHERE {among.text} AND {of_this.text} AND {exact.text}",
-            (*text.params, *among.params, *of_this.params, *exact.params),
-        )
+        cursor.execute(*concat("SELECT id,", text, f" FROM {TABLE} WHERE ", fitting))
         rows: list[tuple[int, str]] = cursor.fetchall()
     return rows

@@ -27,7 +27,7 @@ from ..query.where import Field, Node
 from ..query.where.containment import containment_sql, is_indexable, is_wholly_indexable
 from ..query.where.ranges import KeyRange, conjuncts, key_ranges
 from ..query.where.trigrams import trigram_patterns
-from ..sql import ALWAYS, Sql
+from ..sql import ALWAYS, Sql, concat, separated
 from ..values.validation import KIND_BOOLEAN, KIND_TEXT, is_scalar
 from . import attempts
 from .index_choice import narrowest
@@ -120,11 +120,10 @@ class _Planner:
             if len(parts) == 1:
                 return replace(_table(parts), request=request, attempt=number, goes_on=goes_on)
             marked = [
-                f"SELECT *,{int(at == 0)} AS part FROM ({part.text}) AS part{at}"
+                concat(f"SELECT *,{int(at == 0)} AS part FROM (", part, f") AS part{at}")
                 for at, part in enumerate(parts)
             ]
-            params = tuple(param for part in parts for param in part.params)
-            sql = Sql(f"({' UNION ALL '.join(marked)}) AS e WHERE 1=1", params)
+            sql = concat("(", separated(" UNION ALL ", marked), ") AS e WHERE 1=1")
             return Scan(sql, request, number, has_parts=True, goes_on=goes_on)
         inside, exact = self._lookup(name)
         found, span = [self._select([condition]) for condition in inside], self.spans.get(name)
@@ -136,10 +135,10 @@ class _Planner:
         # Rows before the cursor count as read, so the cursor's condition is applied to the hits.
         outside = self._where([exact, *self._extra_conditions])
         return Scan(
-            Sql(f"hits AS e WHERE {outside.text}", outside.params),
+            concat("hits AS e WHERE ", outside),
             request,
             number,
-            Sql(f"{hits.text} LIMIT {bound + 1:d}", hits.params),
+            concat(hits, f" LIMIT {bound + 1:d}"),
             is_unbounded=name == WHOLE,
             all_fit=outside == ALWAYS,
         )
@@ -150,7 +149,7 @@ class _Planner:
         if name is None or name == WHOLE:
             condition = condition_of(request.source.id, request.where, name == WHOLE)
             rows = self._where([condition, *self._extra_conditions])
-            return Scan(Sql(f"{TABLE} WHERE {rows.text}", rows.params))
+            return Scan(concat(f"{TABLE} WHERE ", rows))
         inside, _ = self._lookup(name)
         first, *others = inside
         parts = [self._select([first, self._exact, *self._extra_conditions])]
@@ -240,18 +239,17 @@ class _Planner:
         if self._is_wholly_indexable:
             return condition_of(request.source.id, request.where, True)
         found = containment_sql(request.where, request.source.id)
-        return Sql(f"data_source_id+0=%s AND {found.text}", (request.source.id, *found.params))
+        return concat(Sql("data_source_id+0=%s AND ", (request.source.id,)), found)
 
     def _within(self, name: str) -> Sql:
         """Return the condition by which a column's index finds rows."""
         keys = self._keys(name)
         if name in self.pieces and name not in self.spans:
-            text = keys.within(KeyRange(KIND_TEXT))
-            like = f'{keys.pieces} LIKE %s COLLATE "C"'
-            found = Sql(f"{text.text} AND {like}", (*text.params, self.pieces[name]))
+            like = Sql(f' AND {keys.pieces} LIKE %s COLLATE "C"', (self.pieces[name],))
+            found = concat(keys.within(KeyRange(KIND_TEXT)), like)
         else:
             found = keys.within(self.spans[name])
-        return Sql(f"{keys.of_source()} AND {found.text}", found.params)
+        return concat(f"{keys.of_source()} AND ", found)
 
     def _lookup(self, name: str) -> tuple[list[Sql], Sql]:
         """Return the conditions that find the rows of a lookup, and the one to test on each hit."""
@@ -265,7 +263,7 @@ class _Planner:
         rest = keys.rest if span is None else keys.unkeyed(span)
         indexable = request.source.id if is_indexable(request.where, dialect().name) else None
         where = where_sql(request.where, dialect(), indexable)
-        return Sql(f"{keys.of_source()} AND {rest} AND {where.text}", where.params)
+        return concat(f"{keys.of_source()} AND {rest} AND ", where)
 
     def _unkeyed(self, name: str) -> Sql:
         return self._select([self._unkeyed_condition(name), *self._extra_conditions])
@@ -285,7 +283,7 @@ class _Planner:
             return [self._first([within], order, self._exact, bound)]
         term, *others = request.order
         rest = order_sql(dialect(), others)
-        then = Sql(rest.text.replace(" ORDER BY ", ",", 1), rest.params)
+        then = rest._replace(text=rest.text.replace(" ORDER BY ", ",", 1))
         parts = [
             self._first(
                 [Sql(keys.of_source()), stretch],
@@ -327,7 +325,7 @@ class _Planner:
             return [(within, alike)]
         value = self.request.place[0]
         return [
-            (Sql(f"{behind.text} AND {within.text}", (*behind.params, *within.params)), one_kind)
+            (concat(behind, " AND ", within), one_kind)
             for behind, one_kind in (
                 (keys.level(value, sign), True),
                 (keys.beyond(value, sign), alike),
@@ -352,12 +350,10 @@ class _Planner:
     def _where(self, conditions: Sequence[Sql]) -> Sql:
         if len(conditions) == 1:
             return conditions[0]
-        text = " AND ".join(one.text for one in conditions)
-        return Sql(text, tuple(param for one in conditions for param in one.params))
+        return separated(" AND ", conditions)
 
     def _select(self, conditions: Sequence[Sql]) -> Sql:
-        where = self._where(conditions)
-        return Sql(f"SELECT {CARRIED} FROM {TABLE} WHERE {where.text}", where.params)
+        return concat(f"SELECT {CARRIED} FROM {TABLE} WHERE ", self._where(conditions))
 
     def _first(
         self,
@@ -373,20 +369,14 @@ class _Planner:
         that has a limit.
         """
         rests = [rest, *self._extra_conditions]
-        whole_order, first = (
-            Sql(f"{order}{then.text}", then.params),
-            Sql("%s", (self.request.first,)),
-        )
+        whole_order, first = concat(order, then), Sql("%s", (self.request.first,))
         if bound is None:
             return _ordered(self._select([*within, *rests]), whole_order, first)
         stretch, where = self._where(within), self._where(rests)
         # Without this ORDER BY, PostgreSQL searches the rows of all data sources.
-        self._passed.append(Sql(f"{TABLE} WHERE {stretch.text} ORDER BY {order}", stretch.params))
+        self._passed.append(concat(f"{TABLE} WHERE ", stretch, f" ORDER BY {order}"))
         passed = _ordered(self._select(within), whole_order, Sql(f"{bound:d}"))
-        return Sql(
-            f"SELECT * FROM ({passed.text}) AS passed WHERE {where.text} LIMIT {first.text}",
-            (*passed.params, *where.params, *first.params),
-        )
+        return concat("SELECT * FROM (", passed, ") AS passed WHERE ", where, " LIMIT ", first)
 
 
 _NO_SPAN = KeyRange(KIND_TEXT)
@@ -407,23 +397,20 @@ def _is_equality(where: Node) -> bool:
 
 def _goes_on(passed: Sequence[Sql], bound: int) -> Sql:
     """Return the condition that any of these ranges has more rows than the bound."""
-    texts = [f"EXISTS(SELECT 1 FROM {one.text} LIMIT 1 OFFSET {bound:d})" for one in passed]
-    params = tuple(param for one in passed for param in one.params)
-    return Sql(f"({' OR '.join(texts)})", params)
+    texts = [concat("EXISTS(SELECT 1 FROM ", one, f" LIMIT 1 OFFSET {bound:d})") for one in passed]
+    return concat("(", separated(" OR ", texts), ")")
 
 
 def _ordered(rows: Sql, order: Sql, limit: Sql) -> Sql:
     """Return the first rows in an order."""
-    text = f"SELECT * FROM ({rows.text} ORDER BY {order.text} LIMIT {limit.text}) AS first"
-    return Sql(text, (*rows.params, *order.params, *limit.params))
+    return concat("SELECT * FROM (", rows, " ORDER BY ", order, " LIMIT ", limit, ") AS first")
 
 
 def _union(parts: Sequence[Sql]) -> Sql:
     """Concatenate the parts with UNION ALL."""
     if len(parts) == 1:
         return parts[0]
-    text = " UNION ALL ".join(f"SELECT * FROM ({part.text}) AS part" for part in parts)
-    return Sql(text, tuple(param for part in parts for param in part.params))
+    return separated(" UNION ALL ", [concat("SELECT * FROM (", one, ") AS part") for one in parts])
 
 
 def _table(parts: Sequence[Sql], whole: bool = False) -> Scan:
@@ -431,4 +418,4 @@ def _table(parts: Sequence[Sql], whole: bool = False) -> Scan:
     # Without this limit, SQLite sorts each part separately if the order is by id, and for the last
     # part it reads all rows of the data source instead of an index of a column.
     end = " LIMIT -1" if len(parts) > 1 and dialect().name == "sqlite" else ""
-    return Scan(Sql(f"({found.text}{end}) AS e WHERE 1=1", found.params), whole=whole)
+    return Scan(concat("(", found, f"{end}) AS e WHERE 1=1"), whole=whole)

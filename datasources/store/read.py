@@ -9,11 +9,11 @@ from typing import Any
 from ..catalog.registry import Source
 from ..compiler.projection import distinct_texts, entry_text, order_sql, row_text
 from ..compiler.where import where_sql
-from ..database.connection import connection
+from ..database.connection import connection, features
 from ..query.select import Attributes, Projection, Select
 from ..query.where import Node
 from ..query.where.containment import is_indexable
-from ..sql import Sql
+from ..sql import Sql, concat
 from ..values.codec import dumps, loads
 from ..values.validation import MAX_INTEGER
 from .attempts import is_complete, remember
@@ -57,7 +57,7 @@ def select(source: Source, query: Select, where: Node, shown: Projection) -> Fou
     wanted = ScanRequest(source, where, query.order, first)
     text = entry_text_of(query.attributes, shown)
     order, some = order_sql(dialect(), query.order), part(query)
-    tail = Sql(f"{order.text}{some.text}", (*order.params, *some.params))
+    tail = concat(order, some)
     if query.offset > DEEP:
         texts = _far_down(wanted, text, order, tail, query)
     else:
@@ -80,7 +80,7 @@ def _total(source: Source, query: Select, where: Node, found: int) -> int:
 def _reaches(source: Source, where: Node, offset: int) -> Sql:
     """Return the condition that more rows match than are skipped; cheaper than a sort."""
     rows = plan_scan(ScanRequest(source, where, is_repeated=True)).sql
-    return Sql(f"EXISTS(SELECT 1 FROM {rows.text} LIMIT 1 OFFSET %s)", (*rows.params, offset))
+    return concat("EXISTS(SELECT 1 FROM ", rows, Sql(" LIMIT 1 OFFSET %s)", (offset,)))
 
 
 def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, query: Select) -> list[str]:
@@ -89,11 +89,7 @@ def _far_down(wanted: ScanRequest, text: Sql, order: Sql, tail: Sql, query: Sele
         # This is evaluated once, before any row is sorted.
         wanted = replace(wanted, more=(_reaches(wanted.source, wanted.where, query.offset),))
     ids = [row[0] for row in read_rows(wanted, Sql("id"), tail, query.limit)]
-    among = _among(ids)
-    answer = run(
-        f"SELECT {text.text} FROM {TABLE} WHERE {among.text}{order.text}",
-        (*text.params, *among.params, *order.params),
-    )
+    answer = run(concat("SELECT ", text, f" FROM {TABLE} WHERE ", features().ids_in(ids), order))
     return [row[0] for row in answer]
 
 
@@ -119,10 +115,7 @@ def _attempted(
     extra = ",(SELECT count(*) FROM hits)" if rows.hits is not None else ",part"
     if rows.hits is None and not rows.has_parts:
         extra = ""
-    found = run(
-        f"{rows.opening.text}SELECT {columns.text}{extra} FROM {rows.sql.text}{tail.text}",
-        (*rows.opening.params, *columns.params, *rows.sql.params, *tail.params),
-    )
+    found = run(concat(rows.opening, "SELECT ", columns, f"{extra} FROM ", rows.sql, tail))
     note: int | None = None
     if extra:
         note = found[-1][-1] if found else hits_of(rows)
@@ -138,7 +131,7 @@ def is_all(rows: Scan, found: int, wanted: int | None, note: int | None) -> bool
     """
     complete = is_complete(rows, found, wanted, note)
     if not complete and rows.goes_on is not None:
-        complete = not run(f"SELECT {rows.goes_on.text}", rows.goes_on.params)[0][0]
+        complete = not run(concat("SELECT ", rows.goes_on))[0][0]
     remember(rows, complete, note)
     return complete
 
@@ -147,14 +140,7 @@ def hits_of(rows: Scan) -> int:
     """Return how many rows the index finds in a lookup that returned none; 0 for a walk."""
     if rows.hits is None or rows.all_fit:
         return 0
-    text, params = rows.opening
-    return int(run(f"{text}SELECT count(*) FROM hits", params)[0][0])
-
-
-def _among(ids: list[int]) -> Sql:
-    if connection.vendor == "sqlite":
-        return Sql("id IN (SELECT value FROM json_each(%s))", (dumps(ids),))
-    return Sql("id=ANY(%s)", (ids,))
+    return int(run(concat(rows.opening, "SELECT count(*) FROM hits"))[0][0])
 
 
 def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
@@ -171,21 +157,15 @@ def part(query: Select) -> Sql:
         return Sql(" LIMIT %s OFFSET %s", (query.limit, query.offset))
     if not query.offset:
         return Sql("")
-    limit = "-1" if connection.vendor == "sqlite" else "ALL"
-    return Sql(f" LIMIT {limit} OFFSET %s", (query.offset,))
+    return Sql(f" LIMIT {features().no_limit} OFFSET %s", (query.offset,))
 
 
 def holds_others(source: Source, ids: Iterable[int]) -> bool:
     """Whether the data source has any entry except these."""
     kept = dumps(sorted(set(ids)))
-    among = "SELECT value FROM json_each(%s)"
-    if connection.vendor == "postgresql":
-        among = "SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb) AS kept(value)"
-    found = run(
-        f"SELECT 1 FROM {TABLE} WHERE data_source_id=%s AND id NOT IN ({among}) LIMIT 1",
-        (source.id, kept),
-    )
-    return bool(found)
+    among = features().ids_in_json
+    text = f"SELECT 1 FROM {TABLE} WHERE data_source_id=%s AND id NOT IN ({among}) LIMIT 1"
+    return bool(run(Sql(text, (source.id, kept))))
 
 
 def count(source: Source, where: Node) -> int:
@@ -195,17 +175,14 @@ def count(source: Source, where: Node) -> int:
 
 def _counted(source: Source, where: Node, is_repeated: bool) -> int:
     rows = plan_scan(ScanRequest(source, where, is_repeated=is_repeated)).sql
-    found = run(f"SELECT count(*) FROM {rows.text}", rows.params)
-    return int(found[0][0])
+    return int(run(concat("SELECT count(*) FROM ", rows))[0][0])
 
 
 def distinct(source: Source, where: Node, column: str) -> list[Any]:
     """Return the distinct scalar values of a column, also those in lists, in sort order."""
     head = distinct_texts(dialect(), column)
-    condition = condition_of(source.id, where)
-    rows = run(
-        f"{head.text.format(entries=TABLE)}{condition.text}", (*head.params, *condition.params)
-    )
+    head = head._replace(text=head.text.format(entries=TABLE))
+    rows = run(concat(head, condition_of(source.id, where)))
     found: dict[Any, Any] = {}
     for text in restore_numbers([row[0] for row in rows]):
         value = loads(text)
@@ -225,7 +202,7 @@ def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, S
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    return fetched(source, _among(wanted), lock)
+    return fetched(source, features().ids_in(wanted), lock)
 
 
 def fetch_where(
@@ -242,9 +219,7 @@ def fetch_where(
     ids = [
         row[0] for row in read_rows(ScanRequest(source, where, first=limit), Sql("id"), tail, limit)
     ]
-    first = _among(ids)
-    params = (*first.params, *exact.params)
-    return fetched(source, Sql(f"{first.text} AND {exact.text}", params), lock)
+    return fetched(source, concat(features().ids_in(ids), " AND ", exact), lock)
 
 
 def fetched(
@@ -256,19 +231,15 @@ def fetched(
 ) -> dict[int, StoredEntry]:
     """Return the entries that meet a condition in SQL, by id; `last`: only those behind this id."""
     of_this, order = by_id(source.id, last=last)
-    params = (*of_this.params, *condition.params)
-    return _fetched(Sql(f"{of_this.text} AND {condition.text}", params), order, lock, limit)
+    return _fetched(concat(of_this, " AND ", condition), order, lock, limit)
 
 
 def _fetched(condition: Sql, order: str, lock: bool, limit: int | None) -> dict[int, StoredEntry]:
     some = "" if limit is None else f" LIMIT {limit:d}"
     data = row_text(dialect(), Projection()).text
-    wait = " FOR UPDATE" if lock and connection.vendor == "postgresql" else ""
+    wait = features().for_update if lock else ""
+    head = f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} WHERE '
     with connection.cursor() as cursor, sqlite_time_limit():
-        cursor.execute(
-            f'SELECT id,{data},created_at,updated_at,"order" FROM {TABLE} '
-            f"WHERE {condition.text} ORDER BY {order}{some}{wait}",
-            condition.params,
-        )
+        cursor.execute(*concat(head, condition, f" ORDER BY {order}{some}{wait}"))
         rows = cursor.fetchall()
     return {row[0]: stored(row) for row in rows}

@@ -11,12 +11,12 @@ from itertools import islice
 from typing import Any, overload
 
 from ..catalog.registry import Source
-from ..database.connection import connection
+from ..database.connection import connection, features
 from ..models import Entry
-from ..sql import Sql
+from ..sql import Sql, concat
 from ..values.codec import dumps
 from .read import fetched
-from .statements import TABLE, StoredEntry, by_id, run
+from .statements import TABLE, StoredEntry, by_id, of_source, run
 
 # The number of rows that are in memory at a time.
 PIECE = 2_000
@@ -39,8 +39,7 @@ class Others(Sequence[dict[str, Any]]):
 
     def __len__(self) -> int:
         if self._count is None:
-            condition = self._condition()
-            found = run(f"SELECT count(*) FROM {TABLE} WHERE {condition.text}", condition.params)
+            found = run(concat(f"SELECT count(*) FROM {TABLE} WHERE ", self._condition()))
             self._count = int(found[0][0])
         return self._count
 
@@ -65,12 +64,8 @@ class Others(Sequence[dict[str, Any]]):
         last = 0
         while True:
             within, order = by_id(self._source.id, last=last)
-            rest = self._not_kept()
-            rows = run(
-                f"SELECT id FROM {TABLE} WHERE {within.text} AND {rest.text} "
-                f"ORDER BY {order} LIMIT {PIECE:d}",
-                (*within.params, *rest.params),
-            )
+            head, tail = f"SELECT id FROM {TABLE} WHERE ", f" ORDER BY {order} LIMIT {PIECE:d}"
+            rows = run(concat(head, within, " AND ", self._not_kept(), tail))
             yield from (row[0] for row in rows)
             if len(rows) < PIECE:
                 return
@@ -82,8 +77,8 @@ class Others(Sequence[dict[str, Any]]):
         for related in Entry._meta.related_objects:
             model = related.related_model
             table, column = model._meta.db_table, related.field.column
-            among = f"SELECT id FROM {TABLE} WHERE {condition.text}"
-            found = run(f"SELECT id FROM {table} WHERE {column} IN ({among})", condition.params)
+            head = f"SELECT id FROM {table} WHERE {column} IN (SELECT id FROM {TABLE} WHERE "
+            found = run(concat(head, condition, ")"))
             ids = [row[0] for row in found]
             for start in range(0, len(ids), PIECE):
                 model._base_manager.filter(pk__in=ids[start : start + PIECE]).delete()
@@ -98,17 +93,16 @@ class Others(Sequence[dict[str, Any]]):
         Returns an id after which there are more entries, or None if there are none.
         """
         within, order = by_id(self._source.id, last=last)
-        rest = self._not_kept()
-        first = f"SELECT id FROM {TABLE} WHERE {within.text} AND {rest.text} ORDER BY {order} LIMIT"
-        params = (*within.params, *rest.params)
+        head, tail = f"SELECT id FROM {TABLE} WHERE ", f" ORDER BY {order} LIMIT"
+        first = concat(head, within, " AND ", self._not_kept(), tail)
         with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {TABLE} WHERE id IN ({first} {DELETED:d})", params)
+            cursor.execute(*concat(f"DELETE FROM {TABLE} WHERE id IN (", first, f" {DELETED:d})"))
             if cursor.rowcount < DELETED:
                 return None
-        if connection.vendor == "postgresql":
+        if features().defers_constraints:
             # If they stayed deferred, `COMMIT` would check them all within one statement's time.
             connection.check_constraints()
-        found = run(f"{first} 1", params)
+        found = run(concat(first, " 1"))
         return found[0][0] - 1 if found else None
 
     def _entries(self) -> Iterator[StoredEntry]:
@@ -121,11 +115,7 @@ class Others(Sequence[dict[str, Any]]):
             last = max(piece)
 
     def _condition(self) -> Sql:
-        rest = self._not_kept()
-        return Sql(f"data_source_id=%s AND {rest.text}", (self._source.id, *rest.params))
+        return concat(of_source(self._source.id), " AND ", self._not_kept())
 
     def _not_kept(self) -> Sql:
-        among = "SELECT value FROM json_each(%s)"
-        if connection.vendor == "postgresql":
-            among = "SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb) AS kept(value)"
-        return Sql(f"id NOT IN ({among})", (self._kept,))
+        return Sql(f"id NOT IN ({features().ids_in_json})", (self._kept,))

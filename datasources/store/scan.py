@@ -8,7 +8,7 @@ from ..catalog.registry import Source
 from ..query.cursors import Place
 from ..query.select import OrderTerm
 from ..query.where import Node
-from ..sql import Sql
+from ..sql import Sql, concat
 from .statistics import Key
 
 
@@ -62,4 +62,4 @@ class Scan:
         """The WITH clause that a statement on these rows begins with, if it needs one."""
         if self.hits is None:
             return Sql("")
-        return Sql(f"WITH hits AS MATERIALIZED ({self.hits.text}) ", self.hits.params)
+        return concat("WITH hits AS MATERIALIZED (", self.hits, ") ")

@@ -16,13 +16,14 @@ from ..caching import memoize
 from ..compiler import sqlite_functions
 from ..compiler.where import DIALECTS, Dialect, where_sql
 from ..conf import setting
-from ..database.connection import alias, atomic, connection
+from ..database.connection import alias, atomic, connection, features
+from ..database.features import SQLITE
 from ..database.health import was_cancelled
 from ..errors import Busy, Malformed
 from ..models import Entry
 from ..query.where import Node
 from ..query.where.containment import is_indexable
-from ..sql import Sql
+from ..sql import Sql, concat
 from ..values.codec import loads, restore_large_doubles
 
 TABLE = Entry._meta.db_table
@@ -47,19 +48,19 @@ def dialect() -> Dialect:
 
     It is cached because it is constant in a process, and a request needs it often.
     """
-    return DIALECTS[connection.vendor]
+    return DIALECTS[features().name]
 
 
-def run(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+def run(sql: Sql) -> list[tuple[Any, ...]]:
     """Return the rows of one statement.
 
     Raises `Busy` if SQLite takes too long, and `Malformed` if a client's long texts are repeated in
     the statement too often, as each join and each part of a plan repeats them.
     """
-    if _repeated(params) > _MAX_REPEATED:
+    if _repeated(sql.params) > _MAX_REPEATED:
         raise Malformed("the request asks for too much together; shorter texts, or fewer joins")
     with connection.cursor() as cursor, sqlite_time_limit():
-        cursor.execute(sql, params)
+        cursor.execute(*sql)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 
@@ -99,7 +100,7 @@ def read_time_limit(seconds: float) -> Iterator[None]:
     The limit is for each statement on PostgreSQL, and for all of them together on SQLite. A
     transaction that is already open continues afterward.
     """
-    if connection.vendor == "sqlite":
+    if not features().is_server:
         _limit.until = monotonic() + seconds
         try:
             yield
@@ -170,10 +171,9 @@ def by_id(source_id: int, descending: bool = False, last: int | None = None) -> 
     """
     sign, opposite = ("<", ">") if descending else (">", "<")
     direction = " DESC" if descending else ""
-    if connection.vendor == "sqlite":
+    if features() is SQLITE:
         behind = Sql("") if last is None else Sql(f" AND id{sign}%s", (last,))
-        within = of_source(source_id)
-        return Sql(within.text + behind.text, within.params + behind.params), f"id{direction}"
+        return concat(of_source(source_id), behind), f"id{direction}"
     order = f"data_source_id{direction},id{direction}"
     if last is None:
         return Sql("data_source_id>=%s AND data_source_id<=%s", (source_id, source_id)), order
@@ -191,9 +191,8 @@ def condition_of(source_id: int, where: Node, indexable: bool | None = None) -> 
     """
     if is_indexable(where, dialect().name) if indexable is None else indexable:
         found = where_sql(where, dialect(), source_id)
-        return Sql(f"data_source_id+0=%s AND {found.text}", (source_id, *found.params))
-    found = where_sql(where, dialect())
-    return Sql(f"{of_source(source_id).text} AND {found.text}", (source_id, *found.params))
+        return concat(Sql("data_source_id+0=%s AND ", (source_id,)), found)
+    return concat(of_source(source_id), " AND ", where_sql(where, dialect()))
 
 
 def restore_numbers(texts: list[str]) -> list[str]:

@@ -14,12 +14,14 @@ from ..catalog.normalization import composed_row
 from ..catalog.registry import Source
 from ..conf import setting
 from ..database import hashing
-from ..database.connection import atomic, connection
+from ..database.connection import atomic, connection, features
+from ..database.features import POSTGRESQL
 from ..database.waiting import writers_turn
 from ..definition import problem_with_more_columns
 from ..errors import Malformed
 from ..models import DataSource, Entry
 from ..query.where import Node
+from ..sql import concat
 from ..values.codec import dumps
 from ..values.validation import holds_nested_list, problem_with_row
 from .statements import TABLE, StoredEntry, condition_of, run
@@ -91,7 +93,7 @@ def insert(source: Source, rows: Sequence[dict[str, Any]]) -> list[StoredEntry]:
     rows = [composed_row(source, row) for row in rows] if source.login else rows
     ready = passwords.hashed(source, [(row, {}) for row in rows]) if source.secret else rows
     now = timezone.now()
-    if connection.vendor != "postgresql":
+    if features() is not POSTGRESQL:
         ids = _create(source, ready, now)
     else:
         ids = (_copy if len(ready) >= _COPY_FROM else _insert)(source, ready, now)
@@ -197,7 +199,7 @@ def _later(now: datetime, times: Iterable[datetime]) -> datetime:
 def _rewrite(source: Source, rows: Sequence[tuple[int, str, bool]], now: datetime) -> None:
     """Rewrite rows of (id, JSON text, whether lists are nested): one statement on PostgreSQL."""
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+        if features() is POSTGRESQL:
             cursor.execute(
                 f"UPDATE {TABLE} AS e SET data=n.data,nested=n.nested,updated_at=%s FROM "
                 "unnest(%s::bigint[],%s::jsonb[],%s::boolean[]) AS n(id,data,nested) "
@@ -234,7 +236,7 @@ def delete_where(source: Source, where: Node, among: Collection[int] | None = No
     `among`: delete only entries with these ids. Returns how many were deleted.
     """
     condition = condition_of(source.id, where)
-    wait = " FOR UPDATE" if connection.vendor == "postgresql" else ""
+    wait = features().for_update
     # By id, as commits do, which prevents deadlocks.
-    rows = run(f"SELECT id FROM {TABLE} WHERE {condition.text} ORDER BY id{wait}", condition.params)
+    rows = run(concat(f"SELECT id FROM {TABLE} WHERE ", condition, f" ORDER BY id{wait}"))
     return delete(source, [row[0] for row in rows if among is None or row[0] in among])

@@ -14,7 +14,7 @@ from rowkeeper.accounts.providers.credential_query import CachedCredential
 from rowkeeper.datasources import store
 from rowkeeper.datasources.errors import Failure
 from rowkeeper.datasources.query.select import Select, is_given, parse_query
-from rowkeeper.datasources.sql import Sql
+from rowkeeper.datasources.sql import concat
 
 from ..access import plan_cache
 from ..access.guard import Guard, guard_of
@@ -94,4 +94,4 @@ def _embedded(plan: SelectPlan) -> EmbeddedSelect | None:
     if few is None or len(few[0].text) > MAX_TEXT or len(few[0].params) > MAX_PARAMS:
         return None
     sql, rows = few
-    return EmbeddedSelect(Sql(f",{sql.text}", sql.params), rows)
+    return EmbeddedSelect(concat(",", sql), rows)

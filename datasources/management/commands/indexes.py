@@ -18,7 +18,7 @@ from rowkeeper.datasources.management.naming import source_named
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.values.validation import printable
 
-from ...database.connection import connection
+from ...database.connection import features
 
 
 class Command(SiteCommand):
@@ -116,7 +116,7 @@ class Command(SiteCommand):
             self.stdout.write(f"  {printable(status.column)}: {status}")
         if not found:
             self.stdout.write("  no column is marked as indexed")
-        if connection.vendor == "postgresql":
+        if features().has_whole_row_index:
             self.stdout.write("  equality has an index for every column")
         wanted = advice(source)
         if wanted:

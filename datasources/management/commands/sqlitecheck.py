@@ -9,6 +9,9 @@ from django.core.management.base import CommandError, CommandParser
 from rowkeeper.datasources.database.connection import connection
 from rowkeeper.datasources.management.base import SiteCommand
 
+from ...database.connection import features
+from ...database.features import SQLITE
+
 
 class Command(SiteCommand):
     """Prints what is wrong with the database; the exit code is 1 if anything is.
@@ -32,7 +35,7 @@ class Command(SiteCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check the database, and then vacuum it. Raises `CommandError`."""
-        if connection.vendor != "sqlite":
+        if features() is not SQLITE:
             raise CommandError(
                 "the database is not SQLite; PostgreSQL has `VACUUM` and the program `pg_amcheck`"
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...sql import ALWAYS, Sql, joined
+from ...sql import ALWAYS, Sql, balanced
 from ...values.codec import dumps
 from ...values.validation import is_scalar
 from .nodes import And, Composite, Field, Node, Or, fields
@@ -91,7 +91,7 @@ def containment_sql(node: Node, source: int) -> Sql:
             (_json_path(node, (str(source),)), source),
         )
     parts = [containment_sql(item, source) for item in _indexable_in(node)]
-    return joined(parts, " AND " if isinstance(node, And) else " OR ", ALWAYS)
+    return balanced(parts, " AND " if isinstance(node, And) else " OR ", ALWAYS)
 
 
 def _values(node: Node) -> int:

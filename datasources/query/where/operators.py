@@ -27,6 +27,7 @@ from ...sql import (
     TEXT_POSTGRESQL,
     TEXT_SQLITE,
     Sql,
+    concat,
     equal_postgresql,
 )
 from ...values.codec import canonical, dumps
@@ -216,7 +217,7 @@ def _long_enough(operand: str, test: Sql) -> Sql:
     if len(operand) <= _LONG_PATTERN:
         return test
     least = len(operand) - operand.count("%")
-    return Sql(f"CASE WHEN length({{v}})>=%s THEN {test.text} END", (least, *test.params))
+    return concat(Sql("CASE WHEN length({v})>=%s THEN ", (least,)), test, " END")
 
 
 def _like_postgresql(operand: Any) -> Sql:
