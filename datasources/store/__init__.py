@@ -43,7 +43,7 @@ from .statements import (
     run,
 )
 from .uniqueness import login_rows, normal_address
-from .write import Confirm, delete, delete_where, insert, update, writing
+from .write import Confirm, WriteTransaction, delete, delete_where, insert, update, writing
 
 __all__ = [
     "EMBED_LIMIT",
@@ -55,6 +55,7 @@ __all__ = [
     "Scan",
     "ScanRequest",
     "StoredEntry",
+    "WriteTransaction",
     "admin_page",
     "admin_save",
     "column_counts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,6 +37,18 @@ _COPY_FROM = 200
 Confirm = Callable[[Source, bool], None]
 
 
+@dataclass(frozen=True, slots=True)
+class WriteTransaction:
+    """A transaction for a write of rows, which makes columns of keys that are none yet."""
+
+    # The keys that become columns at its end.
+    new_columns: list[str]
+
+    def add_columns(self, keys: Iterable[str]) -> None:
+        """Make columns of these keys, too. Only for a transaction that has the whole lock."""
+        self.new_columns.extend(keys)
+
+
 @contextmanager
 def writing(
     source: Source,
@@ -43,10 +56,11 @@ def writing(
     whole: bool = False,
     declares: bool = False,
     confirm: Confirm = registry.check_unchanged,
-) -> Iterator[list[str]]:
-    """Open a transaction for a write of rows with these keys; yield the keys that are not columns.
+) -> Iterator[WriteTransaction]:
+    """Open a transaction for a write of rows with these keys.
 
-    They become columns at the end; if `whole` is set, the caller may add more of them.
+    Keys that are not columns yet become columns at the end. If `whole` is set, the caller may add
+    more of them.
 
     `declares`: an administrator named these keys, so that they count as declared columns. Any
     other write makes columns that are not declared, see `query.column_names`.
@@ -60,9 +74,10 @@ def writing(
         known = source.declared if declares else set(source.columns)
         new = [key for key in keys if key not in known]
         confirm(source, bool(whole or new or source.login))
-        yield new
-        if new:
-            _add_columns(source, new, declares)
+        transaction = WriteTransaction(new)
+        yield transaction
+        if transaction.new_columns:
+            _add_columns(source, transaction.new_columns, declares)
 
 
 def _add_columns(source: Source, keys: Sequence[str], declares: bool) -> None:

@@ -86,9 +86,9 @@ class EntriesAndCommits(Entries):
         try:
             with (
                 refused_addresses(guard, commit.first_operation),
-                store.writing(source, commit.keys, True, confirm=confirm) as columns,
+                store.writing(source, commit.keys, True, confirm=confirm) as transaction,
             ):
-                made = _carry_out(guard, source, commit, columns)
+                made = _carry_out(guard, source, commit, transaction)
                 if idempotent.key is not None:
                     idempotent.keep({"made": runs_of(made)}, guard)
         except Repeated as repeated:
@@ -115,14 +115,17 @@ def _nothing_written(
     return text_answer(_answer(source, commit, see))
 
 
-def _carry_out(guard: Guard, source: Source, commit: Commit, columns: list[str]) -> list[int]:
-    """Decide everything on the state before, then write. `columns` are those that are new. The ids
-    of the new entries, in the order in which they were sent.
+def _carry_out(
+    guard: Guard, source: Source, commit: Commit, transaction: store.WriteTransaction
+) -> list[int]:
+    """Decide everything on the state before, then write.
+
+    Returns the IDs of the new entries, in the order in which they were sent.
     """
     plan = plan_commit(guard, source, commit, lock=True)
     guard.confirm_lookups()
     if guard.ruleset.has_scripts:
-        columns += plan.columns_of_scripts(source)
+        transaction.add_columns(plan.columns_of_scripts(source))
     made = plan.carry_out(source)
     guard.written()
     return made

@@ -309,12 +309,12 @@ def _updated(
     data source, which has to be taken before the lock of any entry.
     """
     for whole in (False, True):
-        with store.writing(source, row, whole, confirm=confirm) as columns:
+        with store.writing(source, row, whole, confirm=confirm) as transaction:
             plan = plan_update(guard, entry_id, row, lock=True)
             precondition.check(entry_tag(plan.before.updated_at))
             new = plan.columns_of_scripts
             if whole or not new:
-                columns += new
+                transaction.add_columns(new)
                 guard.confirm_lookups()
                 after = store.update(source, [(plan.before, plan.row)])[0]
                 idempotent.keep(kept_entry(after), guard)

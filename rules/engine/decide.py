@@ -179,9 +179,10 @@ def _reading(identity: Identity, request: QueryRequest | EntryRequest, deletes: 
         assert isinstance(request, QueryRequest)
         values: Values = []
         if rule.require:
-            reason = unmet_by_where(rule, request.where, user, deletes, values)
-            if reason is not None:
-                return reason
+            found = unmet_by_where(rule, request.where, user, deletes)
+            if isinstance(found, Reason):
+                return found
+            values = found
         name = first_hidden(rule.columns, request, values)
         if name is not None:
             return reasons.hidden(name)

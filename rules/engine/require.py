@@ -91,12 +91,13 @@ Values = list[tuple[Condition, Scalar]]
 
 
 def unmet_by_where(
-    rule: Rule, where: Node, user: Mapping[str, Any] | None, deletes: bool, values: Values
-) -> Reason | None:
-    """The first requirement that the where does not imply, as a reason, or None.
+    rule: Rule, where: Node, user: Mapping[str, Any] | None, deletes: bool
+) -> Reason | Values:
+    """The first requirement that the where does not imply, as a reason.
 
-    If None is returned, `values` has the rendered conditions to be added to the query.
+    If it implies all of them: the rendered conditions to be added to the query.
     """
+    values: Values = []
     provided = equality if deletes else any_condition
     for item in rule.require:
         if item.__class__ is Provided:
@@ -110,7 +111,7 @@ def unmet_by_where(
         if not implied(where, item.column, partial(IMPLIES[item.op], value)):
             return item.unmet
         values.append((item, value))
-    return None
+    return values
 
 
 def is_requirement(field: Field | ElemMatch, values: Values) -> bool:

@@ -90,7 +90,7 @@ def misses(line: Escalation, asked: Request, new: Decision) -> bool:
     if isinstance(asked.ask, QueryRequest):
         deletes = asked.operation == "delete"
         return any(
-            unmet_by_where(rule, asked.ask.where, user, each, []) is not None
+            isinstance(unmet_by_where(rule, asked.ask.where, user, each), Reason)
             for each in {deletes, False}
         )
     if isinstance(asked.ask, EntryRequest):
