@@ -13,6 +13,7 @@ from ..query.cursors import Place
 from ..query.select import OrderTerm
 from ..sql import Sql, concat, separated
 from ..values.codec import loads, restore_large_doubles
+from ..values.ranks import NUMBER, TEXT, rank
 from .json_values import VALUES
 from .projection import FIELD_COLUMNS, order_keys
 from .where import Dialect
@@ -92,27 +93,16 @@ def _by_field(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple
 def _by_column(dialect: Dialect, term: OrderTerm, value: Any, sign: str) -> tuple[Sql, Sql]:
     """Return the conditions (behind the value, equal to the value)."""
     kind, number, text = order_keys(dialect, term.name)
-    rank = _rank(value)
-    beyond, level = concat("(", kind, f"){sign}{rank}"), concat("(", kind, f")={rank}")
-    if rank < 3 or rank > 4:
+    place = rank(value)
+    beyond, level = concat("(", kind, f"){sign}{place}"), concat("(", kind, f")={place}")
+    if place not in (NUMBER, TEXT):
         return beyond, level
-    key = number if rank == 3 else text
+    key = number if place == NUMBER else text
     given = Sql("%s", (value,))
-    if rank == 3 and dialect.name == "postgresql":
+    if place == NUMBER and dialect.name == "postgresql":
         given = Sql("%s::numeric", (repr(value),))
 
     def compared(by: str) -> Sql:
         return concat("(", level, " AND (", key, f"){by}", given, ")")
 
     return concat("(", beyond, " OR ", compared(sign), ")"), compared("=")
-
-
-def _rank(value: Any) -> int:
-    """Return the rank of a value in `order`: null, false, true, numbers, text, the rest."""
-    if value is None:
-        return 0
-    if value.__class__ is bool:
-        return 2 if value else 1
-    if value.__class__ is str:
-        return 4
-    return 5 if value.__class__ is list else 3

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..sql import NEVER, Sql, balanced, concat, separated, text_array
 from ..values.codec import path_of
+from ..values.ranks import rank_postgresql, rank_sqlite
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,7 @@ def _key_sqlite(v: str) -> str:
 
 def _ranks_sqlite(v: str) -> tuple[str, str, str]:
     return (
-        f"CASE json_type({v}) WHEN 'false' THEN 1 WHEN 'true' THEN 2 WHEN 'integer' THEN 3 "
-        "WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 ELSE 0 END",
+        rank_sqlite(f"json_type({v})"),
         f"CASE json_type({v}) WHEN 'integer' THEN json_extract({v},'$') "
         f"WHEN 'real' THEN rowkeeper_real({v}) END",
         f"CASE json_type({v}) WHEN 'text' THEN json_extract({v},'$') END",
@@ -150,9 +150,7 @@ def _key_postgresql(v: str) -> str:
 
 def _ranks_postgresql(v: str) -> tuple[str, str, str]:
     return (
-        f"CASE jsonb_typeof({v}) WHEN 'boolean' THEN CASE WHEN {v}='true' THEN 2 ELSE 1 END "
-        "WHEN 'number' THEN 3 WHEN 'string' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 "
-        "ELSE 0 END",
+        rank_postgresql(f"jsonb_typeof({v})", v),
         _number(v),
         _text(v),
     )

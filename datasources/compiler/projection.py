@@ -12,6 +12,7 @@ from ..caching import memoize
 from ..query.select import OrderTerm, Projection
 from ..sql import NEVER, Sql, balanced, concat, separated, text_array
 from ..values.codec import dumps, path_of
+from ..values.ranks import rank_postgresql, rank_sqlite
 from ..values.validation import BLANKS
 from .where import Dialect
 
@@ -128,18 +129,15 @@ def order_keys(dialect: Dialect, column: str) -> tuple[Sql, ...]:
     return tuple(Sql(text, (key,) * text.count("%s")) for text in keys)
 
 
-# Missing and null, false, true, numbers, text by code point, then the rest.
+# The rank, then numbers by value and text by code point.
 _ORDER_SQLITE = (
-    "CASE json_type(data,%s) WHEN 'false' THEN 1 WHEN 'true' THEN 2 WHEN 'integer' THEN 3 "
-    "WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 ELSE 0 END",
+    rank_sqlite("json_type(data,%s)"),
     "CASE json_type(data,%s) WHEN 'integer' THEN json_extract(data,%s) "
     "WHEN 'real' THEN rowkeeper_real(data->%s) END",
     "CASE json_type(data,%s) WHEN 'text' THEN json_extract(data,%s) END",
 )
 _ORDER_POSTGRESQL = (
-    "CASE jsonb_typeof(data->%s) WHEN 'boolean' THEN CASE WHEN data->%s='true' THEN 2 ELSE 1 END "
-    "WHEN 'number' THEN 3 WHEN 'string' THEN 4 WHEN 'array' THEN 5 WHEN 'object' THEN 5 "
-    "ELSE 0 END",
+    rank_postgresql("jsonb_typeof(data->%s)", "data->%s"),
     "CASE jsonb_typeof(data->%s) WHEN 'number' THEN (data->%s)::numeric END",
     "CASE jsonb_typeof(data->%s) WHEN 'string' THEN data->>%s END COLLATE \"C\"",
 )

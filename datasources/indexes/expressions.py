@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from ..query.where.ranges import KeyRange
 from ..sql import Sql, concat, separated
 from ..values.codec import path_of
-from ..values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT, kind
+from ..values.ranks import FALSE, NULL, NUMBER, OTHER, TEXT, TRUE, rank, rank_sqlite
+from ..values.validation import KIND_BOOLEAN, KIND_NULL, KIND_NUMBER, KIND_TEXT
 
 # The prefix of the names of all these indexes.
 NAMES = "rowkeeper_col_"
@@ -267,22 +268,18 @@ class _PostgreSQL:
 # -- SQLite: a small number for the kind; then the number or the text. The data source is in the
 # index as well, because the planner would otherwise prefer another index that has it.
 
-_RANKS = {KIND_NULL: 0, KIND_NUMBER: 3, KIND_TEXT: 4}
+_RANKS = {KIND_NULL: NULL, KIND_NUMBER: NUMBER, KIND_TEXT: TEXT}
 
 
 def _sqlite_keys(source_id: int, column: str) -> Keys:
     path = _spelled("sqlite", path_of(column))
-    first = (
-        f"(CASE json_type(data,{path}) WHEN 'false' THEN 1 WHEN 'true' THEN 2 "
-        "WHEN 'integer' THEN 3 WHEN 'real' THEN 3 WHEN 'text' THEN 4 WHEN 'array' THEN 5 "
-        "WHEN 'object' THEN 5 ELSE 0 END)"
-    )
+    first = f"({rank_sqlite(f'json_type(data,{path})')})"
     second = (
         f"(CASE json_type(data,{path}) WHEN 'integer' THEN json_extract(data,{path}) "
         f"WHEN 'real' THEN rowkeeper_real(data->{path}) "
         f"WHEN 'text' THEN json_extract(data,{path}) ELSE 0 END)"
     )
-    rest, keyed = f"{first}=5", f"{first}<5"
+    rest, keyed = f"{first}={OTHER}", f"{first}<{OTHER}"
     return Keys(column, source_id, first, second, "", rest, keyed, "data_source_id,", _SQLite())
 
 
@@ -296,28 +293,22 @@ class _SQLite:
         if span.kind == KIND_BOOLEAN:
             if span.is_point():
                 assert span.points is not None
-                return Sql(f"{keys.first}={_rank(span.points[0])}")
-            return Sql(f"{keys.first} IN (1,2)")
+                return Sql(f"{keys.first}={rank(span.points[0])}")
+            return Sql(f"{keys.first} IN ({FALSE},{TRUE})")
         kind_of = Sql(f"{keys.first}={_RANKS[span.kind]}")
         if span.kind == KIND_NULL:
             return kind_of
         return _all([kind_of, *_bounds(span, keys.second, "%s")])
 
     def texts_and_rest(self, keys: Keys) -> str:
-        return f"{keys.first}>=4"
+        return f"{keys.first}>={TEXT}"
 
     def level(self, keys: Keys, value: Any, sign: str) -> Sql:
-        rank = _rank(value)
-        if rank not in (3, 4):
-            return Sql(f"{keys.first}={rank}")
-        return Sql(f"{keys.first}={rank} AND {keys.second}{sign}=%s", (value,))
+        place = rank(value)
+        if place not in (NUMBER, TEXT):
+            return Sql(f"{keys.first}={place}")
+        return Sql(f"{keys.first}={place} AND {keys.second}{sign}=%s", (value,))
 
     def beyond(self, keys: Keys, value: Any, sign: str) -> Sql:
         keyed = f" AND {keys.keyed}" if sign == ">" else ""
-        return Sql(f"{keys.first}{sign}{_rank(value)}{keyed}")
-
-
-def _rank(value: Any) -> int:
-    if value.__class__ is bool:
-        return 2 if value else 1
-    return _RANKS.get(kind(value), 5)
+        return Sql(f"{keys.first}{sign}{rank(value)}{keyed}")

@@ -15,6 +15,7 @@ from ..query.where import Node
 from ..query.where.containment import is_indexable
 from ..sql import Sql, concat
 from ..values.codec import dumps, loads
+from ..values.ranks import rank
 from ..values.validation import MAX_INTEGER
 from .attempts import is_complete, remember
 from .planner import following, plan_scan
@@ -192,9 +193,7 @@ def distinct(source: Source, where: Node, column: str) -> list[Any]:
 
 
 def _place_in_order(value: Any) -> tuple[int, Any]:
-    if isinstance(value, bool):
-        return (1, value)
-    return (3, value) if isinstance(value, int | float) else (4, value)
+    return (rank(value), value)
 
 
 def fetch(source: Source, ids: Iterable[int], lock: bool = False) -> dict[int, StoredEntry]:
