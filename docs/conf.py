@@ -44,7 +44,7 @@ templates_path = ["templates"]
 
 def glossary_of(table: str) -> str:
     """Return the glossary as a MyST directive, from the table of the contributors' glossary."""
-    rows = re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", table, re.M)[2:]
+    rows = re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", table, re.M)[1:]
     terms = [
         "\n".join(term.split(", ")) + f"\n  {meaning}\n"
         for term, meaning in rows
