@@ -23,7 +23,7 @@ RUN_EXTRAS := server,openapi,xlsx$(if $(filter postgres%,$(DATABASE_URL)),$(comm
 RUN_STAMP := $(BIN)/.installed-$(subst $(comma),-,$(RUN_EXTRAS))
 DEV_STAMP := $(BIN)/.installed-dev
 
-.PHONY: help run test test-long install-dev format lint check script-editor clean
+.PHONY: help run test test-long install-dev format lint check docs screenshots script-editor clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,13 @@ format: $(DEV_STAMP) ## format the code, and mend what the linter can mend
 check: lint ## lint, and what Django says of the project
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+docs: $(DEV_STAMP) ## build the documentation site into build/docs
+	$(BIN)/python -m sphinx -c docs -W -n --keep-going -q . build/docs
+	@echo "the documentation site is in build/docs/index.html"
+
+screenshots: $(DEV_STAMP) ## take the screenshots of the documentation (needs Chromium)
+	$(BIN)/python docs/screenshots.py
 
 script-editor: ## build the admin's script editor (needs node and npm)
 	cd script-editor && npm install --no-package-lock --no-audit --no-fund --ignore-scripts

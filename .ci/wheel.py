@@ -3,7 +3,7 @@
     python wheel.py            in a project with an app `accounts` of its own, and django-rules
     python wheel.py again      in the same project, once django-rules is uninstalled
 
-What is added for rowkeeper is what the README tells a user to add.
+What is added for rowkeeper is what `docs/how-to/install.md` tells a user to add.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@
 | DEBUG                | 0                                          |
 | LOG_LEVEL            | `INFO`                                     |
 
-The README describes each variable. Switches are on for `1`, `true`, `yes` and `on`. With
-`HTTPS=1`, your own host names in `ALLOWED_HOSTS`, and a proxy in `TRUSTED_PROXIES`, `manage.py
-check --deploy` does not warn about the settings of this module.
+`docs/reference/settings.md` describes each variable. Switches are on for `1`, `true`, `yes` and
+`on`. With `HTTPS=1`, your own host names in `ALLOWED_HOSTS`, and a proxy in `TRUSTED_PROXIES`,
+`manage.py check --deploy` does not warn about the settings of this module.
 """
 
 from __future__ import annotations

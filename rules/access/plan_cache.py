@@ -48,12 +48,13 @@ class CachedPlan:
 
     def size(self) -> int:
         """The approximate size in bytes."""
-        length = 0
+        operands = [item.operand for item in fields(self.plan.where)]
+        # Those of the rules can be long texts of the user.
+        length = sum(len(operand) for operand in operands if isinstance(operand, str))
         if self.embedded is not None:
             sql = self.embedded.sql
-            length = len(sql.text) + sum(len(str(param)) for param in sql.params)
-        conditions = sum(1 for _ in fields(self.plan.where))
-        return length + A_CONDITION * conditions + A_NOTE * len(self.plan.decision.notes)
+            length += len(sql.text) + sum(len(str(param)) for param in sql.params)
+        return length + A_CONDITION * len(operands) + A_NOTE * len(self.plan.decision.notes)
 
 
 class SelectPlanCache:

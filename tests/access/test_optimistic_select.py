@@ -577,6 +577,15 @@ def test_nothing_long_is_kept(kept: SelectPlanCache, people: DataSource) -> None
         plan = kept_plan(kept, where, body)
         assert (plan is not None) is without_sql
         assert plan is None or (plan.embedded is None and plan.size() <= MAX_REPEATED)
+    # And the texts of a user, which a view can repeat.
+    row = row_of_ann(people)
+    row.data = {**row.data, "Bio": "x" * 3_000}
+    row.save()
+    where = {f"{number}": {"$ne": "{{user.[Bio]}}" * 4} for number in range(4)}
+    far = place([READ], ROWS, name="Far", definition={"views": {"Far": {"where": where}}})
+    for body in ({**BLUE, "view": "Far"}, {**COUNTED, "view": "Far"}):
+        assert len(warm(ann, far, body).entries) == 2
+        assert kept_plan(kept, far, body) is None
     warm(ann, there, BLUE)
     plan = kept_plan(kept, there, BLUE)
     assert plan is not None and plan.embedded is not None

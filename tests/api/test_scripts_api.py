@@ -1,5 +1,5 @@
-"""Script rules over HTTP, in real workers: the scripts of `docs/scripts.md` decide as they say, in
-every way in which entries are read and written.
+"""Script rules over HTTP, in real workers: the scripts of `docs/reference/scripts.md` decide as
+they say, in every way in which entries are read and written.
 """
 
 from __future__ import annotations

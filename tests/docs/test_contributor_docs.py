@@ -81,3 +81,58 @@ def test_docstrings_can_be_read_alone() -> None:
         if re.match(r'\s*"""(The same\b|See above|See `|As above|And )', line)
     ]
     assert found == []
+
+
+DOCS = ROOT / "docs"
+SITE = {
+    path.relative_to(DOCS).with_suffix("").as_posix()
+    for path in DOCS.rglob("*.md")
+    if path.name != "index.md"
+}
+
+
+def test_each_page_is_in_the_navigation_of_the_site() -> None:
+    listed = []
+    for index in DOCS.rglob("index.md"):
+        for toctree in re.findall(
+            r"^```{toctree}\n(.*?)^```", index.read_text("utf-8"), re.M | re.S
+        ):
+            for name in re.findall(r"^/?\w[\w/-]*$", toctree, re.M):
+                page = (ROOT if name.startswith("/") else index.parent) / name.lstrip("/")
+                assert page.with_suffix(".md").exists(), name
+                if DOCS in page.parents and page.name != "index":
+                    listed.append(page.relative_to(DOCS).as_posix())
+    assert sorted(listed) == sorted(SITE)
+
+
+def test_the_index_describes_each_page_for_users() -> None:
+    text = (DOCS / "index.md").read_text("utf-8")
+    described = set(re.findall(r"^- \[[^]]+\]\(([^)]+)\.md\)", text, re.M))
+    assert SITE - described == {name for name in SITE if name.startswith("decisions/")}
+
+
+def test_images_have_alternative_texts_and_are_small() -> None:
+    shown = set()
+    for page in DOCS.rglob("*.md"):
+        for alt, link in re.findall(r"!\[([^]]*)\]\(([^)]+)\)", page.read_text("utf-8")):
+            image = (page.parent / link).resolve()
+            assert len(alt) > 30 and image.stat().st_size < 150_000, (page, link)
+            shown.add(image)
+    assert shown == set((DOCS / "images").iterdir())
+
+
+def test_the_site_has_the_glossary() -> None:
+    spec = importlib.util.spec_from_file_location("docs_conf", DOCS / "conf.py")
+    assert spec and spec.loader
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    table = (DOCS / "development/glossary.md").read_text("utf-8")
+    glossary = conf.glossary_of(table)
+    terms = {
+        term for row in re.findall(r"^\| ([^|]+?) \|", table, re.M)[1:] for term in row.split(", ")
+    }
+    assert terms > conf.INTERNAL
+    found = set(re.findall(r"^(\w.*)$", glossary, re.M))
+    assert found == terms - conf.INTERNAL
+    assert {"access rule", "rule", "app", "where"} < found
+    assert "<!-- glossary -->" in (DOCS / "reference/glossary.md").read_text("utf-8")

@@ -46,7 +46,12 @@ from rowkeeper.rules.scripts.run import Scripts
 from rowkeeper.rules.simulator.run import DECIDE
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PARTS = ("tutorial", "how-to", "reference", "explanation")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "index.md",
+    *(page for part in PARTS for page in sorted((ROOT / "docs" / part).glob("*.md"))),
+]
 FENCE = re.compile(r"^```(\S*) ?(.*)\n((?:.*\n)*?)```$", re.M)
 TABLE = re.compile(r"^\|(.+)\|\n\|[-|]+\|\n((?:\|.*\|\n?)+)", re.M)
 
@@ -246,7 +251,7 @@ def test_queries_find_what_the_page_says(
 def test_every_operator_has_an_example() -> None:
     from rowkeeper.datasources.query.where.operators import LOGICAL, OPERATORS
 
-    page = (ROOT / "docs" / "query-language.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "query-language.md").read_text(encoding="utf-8")
     tables = " ".join(
         row[0] for _, table in below(("json", "entries"), "where finds") for row in table.rows
     )
@@ -274,7 +279,12 @@ def test_refused_queries_are_refused() -> None:
 # -- the API
 
 
-CONSOLES = [page for page in PAGES if any(b.kind[0] == "console" for b in blocks(page))]
+# The tutorial is not about the demo: `test_docs_tutorial.py` follows it.
+CONSOLES = [
+    page
+    for page in PAGES
+    if page.parent.name != "tutorial" and any(b.kind[0] == "console" for b in blocks(page))
+]
 RULE_OF = re.compile(r"rule (\d+) of (\w+)")
 OWN_PAGES = ("README.md", "api.md")
 
@@ -424,14 +434,14 @@ def table(page: Path, head: str) -> list[list[str]]:
 def test_the_table_of_failures_is_whole() -> None:
     from rowkeeper.rules.api.errors import STATUS
 
-    rows = table(ROOT / "docs" / "api.md", "Status `type` Means")
+    rows = table(ROOT / "docs" / "reference" / "api.md", "Status `type` Means")
     assert {row[1].strip("`"): int(row[0]) for row in rows} == STATUS
 
 
 def test_the_table_of_settings_is_whole() -> None:
     from rowkeeper.datasources.conf import DEFAULTS
 
-    rows = table(ROOT / "README.md", "Setting Default Meaning")
+    rows = table(ROOT / "docs" / "reference" / "settings.md", "Setting Default Meaning")
     told = {row[0].strip("`"): eval(row[1].strip("`")) for row in rows}
     assert told == DEFAULTS
 
@@ -439,7 +449,7 @@ def test_the_table_of_settings_is_whole() -> None:
 def test_the_table_of_variables_is_that_of_the_settings() -> None:
     from project import settings
 
-    rows = table(ROOT / "README.md", "Variable Default Meaning")
+    rows = table(ROOT / "docs" / "reference" / "settings.md", "Variable Default Meaning")
     assert settings.__doc__ is not None
     listed = re.findall(r"^\| ([A-Z_]+) +\| (.*?) +\|$", settings.__doc__, re.M)
     assert listed == [(name.strip("`"), default) for name, default, _ in rows]
@@ -448,5 +458,5 @@ def test_the_table_of_variables_is_that_of_the_settings() -> None:
 def test_the_table_of_properties_is_whole() -> None:
     from rowkeeper.rules.engine.parse import PROPERTIES
 
-    rows = table(ROOT / "docs" / "rules.md", "Property Says Where it is absent")
+    rows = table(ROOT / "docs" / "reference" / "rules.md", "Property Says Where it is absent")
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == set(PROPERTIES)

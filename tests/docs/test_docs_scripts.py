@@ -34,7 +34,7 @@ from rowkeeper.rules.scripts.run import Scripts
 from rowkeeper.rules.simulator.run import DECIDE
 from tests.docs.test_docs import ROOT, _like, blocks, identity_of, quoted, table
 
-PAGE = ROOT / "docs" / "scripts.md"
+PAGE = ROOT / "docs" / "reference" / "scripts.md"
 # Found by `DataSources(123)`.
 NUMBERED = {"Offices": 123}
 

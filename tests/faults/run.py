@@ -156,7 +156,7 @@ class Run:
                 rows = other.execute(text.format("data->>'Key'").encode()).fetchall()
         return [row[0] for row in rows]
 
-    # -- a backup, as docs/operations.md has it
+    # -- a backup, as docs/how-to/back-up.md has it
 
     def _back_up_later(self, seconds: float) -> None:
         """While clients write; again where the database is killed meanwhile."""

@@ -103,7 +103,7 @@ def test_cases(api: Api, group: dict[str, Any], case: dict[str, Any]) -> None:
 # -- the page
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "query-language-more.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "query-language-more.md"
 FENCED = re.compile(r"^```json (rows|query|gives)(?: (\w+))?\n(.*?)^```$", re.M | re.S)
 
 

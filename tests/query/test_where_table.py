@@ -19,7 +19,8 @@ from rowkeeper.datasources.query.where.paths import MISSING
 from rowkeeper.datasources.sql import Sql
 from tests.reference.differences import DIFFERENCES, line
 
-PAGE = (Path(__file__).parents[2] / "docs" / "query-language.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "reference" / "query-language.md").read_text(encoding="utf-8")
 CASES: dict[str, list[dict[str, Any]]] = {
     group["operator"]: group["cases"]
     for group in json.loads(

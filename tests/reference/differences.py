@@ -688,7 +688,7 @@ DIFFERENCES = [
 
 
 def line(difference: Difference) -> str:
-    """The difference's line in `docs/query-language.md`."""
+    """The difference's line in `docs/reference/query-language.md`."""
     where = json.dumps(difference.where, ensure_ascii=False)
     row = json.dumps(difference.row, ensure_ascii=False)
     if len(where) > 100:
