@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from rowkeeper.datasources.compiler.where import filled
 from rowkeeper.datasources.errors import Malformed
 from rowkeeper.datasources.query.regex import compile as regex
 from rowkeeper.datasources.query.regex.charsets import any_case, same_case
@@ -277,10 +276,10 @@ def test_looking_first_for_what_it_needs_changes_nothing() -> None:
     for source, options, text in needing:
         operand = [source, options]
         if connection.vendor == "postgresql":
-            sql = filled(row.as_postgresql(operand), Sql("to_jsonb(%s::text)", (text,)))
+            sql = row.as_postgresql(operand).filled(Sql("to_jsonb(%s::text)", (text,)))
             assert "strpos" in sql.text
         else:
-            sql = filled(row.as_sqlite(operand), Sql("json_quote(%s)", (text,)))
+            sql = row.as_sqlite(operand).filled(Sql("json_quote(%s)", (text,)))
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {sql.text}", sql.params)
             found = bool(cursor.fetchone()[0])

@@ -21,6 +21,7 @@ from rowkeeper.datasources.catalog import registry, saving
 from rowkeeper.datasources.errors import Busy
 from rowkeeper.datasources.models import DataSource
 from rowkeeper.datasources.permissions.by_user_id import has_any
+from rowkeeper.datasources.sql import Sql
 from rowkeeper.rules.models import AccessRule
 from rowkeeper.rules.repository.rules import rules_and_writers, save_rules
 from rowkeeper.rules.sandbox import LookupFailed
@@ -213,9 +214,9 @@ def test_a_look_up_ends_with_the_time_and_the_transaction_goes_on(staff: DataSou
     with transaction.atomic():
         DataSource.objects.filter(pk=staff.pk).update(type="before")
         with pytest.raises(Busy), store.read_time_limit(0.05):
-            store.run(slow(), [])
+            store.run(Sql(slow()))
         with store.read_time_limit(3.0):
-            assert store.run("SELECT 1", []) == [(1,)]
+            assert store.run(Sql("SELECT 1")) == [(1,)]
         DataSource.objects.filter(pk=staff.pk, type="before").update(type="after")
     staff.refresh_from_db()
     assert staff.type == "after"
@@ -223,11 +224,11 @@ def test_a_look_up_ends_with_the_time_and_the_transaction_goes_on(staff: DataSou
 
 def test_the_limit_is_of_the_look_up_alone(staff: DataSource) -> None:
     with store.read_time_limit(0.05):
-        store.run("SELECT 1", [])
+        store.run(Sql("SELECT 1"))
     assert store.count(registry.source_of(staff), _everything()) == 2
     if connection.vendor == "postgresql":
-        assert store.run("SHOW statement_timeout", []) == [("0",)]
-        assert store.run("SHOW transaction_read_only", []) == [("off",)]
+        assert store.run(Sql("SHOW statement_timeout")) == [("0",)]
+        assert store.run(Sql("SHOW transaction_read_only")) == [("off",)]
 
 
 def _everything() -> Any:
@@ -246,17 +247,17 @@ def test_nothing_can_be_written_meanwhile(staff: DataSource) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_same_where_nothing_is_open(staff: DataSource) -> None:
     for _ in range(10):
-        store.run("SELECT 1", [])
+        store.run(Sql("SELECT 1"))
     with store.read_time_limit(3.0):
-        assert store.run("SELECT 1", []) == [(1,)]
+        assert store.run(Sql("SELECT 1")) == [(1,)]
     if connection.vendor == "postgresql":
-        assert store.run("SHOW statement_timeout", []) == [("0",)]
+        assert store.run(Sql("SHOW statement_timeout")) == [("0",)]
         # What has been prepared is there still: every statement would be planned anew.
-        assert store.run("SELECT count(*)>0 FROM pg_prepared_statements", []) == [(True,)]
+        assert store.run(Sql("SELECT count(*)>0 FROM pg_prepared_statements")) == [(True,)]
         with pytest.raises(InternalError), store.read_time_limit(3.0):
             DataSource.objects.filter(pk=staff.pk).update(type="x")
     with pytest.raises(Busy), store.read_time_limit(0.05):
-        store.run(slow(), [])
+        store.run(Sql(slow()))
     assert not connection.in_atomic_block
     DataSource.objects.filter(pk=staff.pk).update(type="after")
 

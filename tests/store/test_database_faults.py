@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.test import Client
 
 from rowkeeper.datasources.database import health
+from rowkeeper.datasources.database.features import POSTGRESQL
 from rowkeeper.rules.api.errors import answer, failure_of
 from tests.support.calls import OPEN, data_source
 from tests.support.servers import PostgreSQL, Site, postgresql, postgresql_programs, site
@@ -138,7 +139,7 @@ def test_a_failing_database_is_503_by_one_line(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(type(health.connection), "vendor", "postgresql", raising=False)
+    monkeypatch.setattr(health, "features", lambda: POSTGRESQL)
     response = answer(failure_of(of_postgresql(cause, kind)))
     assert (response.status_code, response["Retry-After"]) == (503, "2")
     assert len(caplog.records) == 1
@@ -146,7 +147,7 @@ def test_a_failing_database_is_503_by_one_line(
 
 
 def test_a_fault_of_the_program_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(health.connection), "vendor", "postgresql", raising=False)
+    monkeypatch.setattr(health, "features", lambda: POSTGRESQL)
     for cause in (
         psycopg.errors.StatementTooComplex("stack depth"),
         psycopg.errors.UndefinedColumn("no"),
