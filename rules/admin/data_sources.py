@@ -40,7 +40,7 @@ from .lint import CheckPages
 from .scripts import ScriptPages
 
 _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
-_HOW = "Tick “Change the name in rules”"
+_HOW = "Select “Change the name in rules”"
 
 
 @admin.register(DataSource)
@@ -153,7 +153,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         except (RulesInvalid, PermissionMissing) as error:
             raise Refused([("name", error.message)]) from None
         if "rules" in form.changed_data:
-            text = "change the name first, and the rules after it"
+            text = "change the name first, and then the rules"
             raise Refused([("rules", text)])
         for each in renamed:
             messages.info(request, code_spans(f"Changed the name in {each}."))

@@ -129,10 +129,10 @@ def _sent(request: HttpRequest) -> dict[str, Any]:
     except RequestDataTooBig:
         data = b" " * (limit + 1)
     if len(data) > limit:
-        raise TooLarge(f"what is to be simulated is over the limit of {limit} bytes")
+        raise TooLarge(f"the request to simulate is larger than the limit of {limit} bytes")
     value = loads(data)
     if not isinstance(value, dict):
-        raise Malformed("the body is a JSON object")
+        raise Malformed("the body must be a JSON object")
     return value
 
 
@@ -143,7 +143,9 @@ def _simulated(user: Any, obj: DataSource, simulated: SimulatedRequest) -> dict[
         return {"problems": problems}
     sees_entries = sees_entries_of(user, source)
     if simulated.needs_entries and not sees_entries:
-        raise PermissionMissing("what the rules say of entries is for those who may see them")
+        raise PermissionMissing(
+            "you need permission to see the entries to simulate a request for one"
+        )
     identity = identity_for(user, simulated.who, source)
     guard = DryRunGuard(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
     outcome = simulate(guard, simulated, user, sees_entries)
@@ -158,7 +160,7 @@ def _rules(
         return [], ruleset_of(source)
     if not may(user, "change_rules", obj):
         raise PermissionMissing(
-            "other rules than those stored are tried by those who may change them"
+            "you need permission to change the rules to try rules that are not stored"
         )
     problems = problems_for(user, obj, simulated.rules)
     if problems:

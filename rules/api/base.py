@@ -268,11 +268,11 @@ class Unknown(Endpoint):
 
     def nothing(self, request: Request, **kwargs: Any) -> HttpResponse:
         """404, in JSON."""
-        raise NotFound("there is nothing at this address")
+        raise NotFound("there is no resource at this URL")
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Whatever the method: there is no address that could take it."""
-        raise NotFound("there is nothing at this address")
+        raise NotFound("there is no resource at this URL")
 
 
 def json_answer(value: Any, status: int = 200) -> HttpResponse:

@@ -151,7 +151,7 @@ def _reader(request: HttpRequest) -> Callable[[int], bytes]:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Malformed("the body is a JSON object")
+        raise Malformed("the body must be a JSON object")
     return value
 
 
@@ -192,11 +192,11 @@ def _check(request: HttpRequest, taken: tuple[str, ...]) -> None:
     """Look at the headers of a body. Raises `Malformed` and `WrongMedia`."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
-        raise Malformed("a body needs a `Content-Length`")
+        raise Malformed("a request with a body needs a `Content-Length`")
     empty = length in ("", "0")
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if not empty and (_media(request) not in taken or charset not in ("utf-8", "utf8")):
-        raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
+        raise WrongMedia(f"the body must be {' or '.join(taken)} in UTF-8")
 
 
 # What the parser would split a text at, again and again, to leave it as it is.
@@ -207,19 +207,21 @@ _MAX_BARE = 1_000
 def _form(data: bytes) -> dict[str, Any]:
     data, bare = _BARE.subn(b"%25", data, count=_MAX_BARE + 1)
     if bare > _MAX_BARE:
-        raise Malformed("the form is no URL-encoded text: a `%` is written `%25`")
+        raise Malformed("the form is not URL-encoded text: write `%` as `%25`")
     try:
         text = data.decode("utf-8")
         return _single(QueryDict(text.encode("ascii"), encoding="utf-8", mutable=False))
     except UnicodeError:
-        raise Malformed("the form is no URL-encoded text") from None
+        raise Malformed("the form is not URL-encoded text") from None
 
 
 def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
     # Django takes what ends early for all there is.
     boundary = (request.content_params or {}).get("boundary", "")
     if not boundary.isascii() or f"--{boundary}--".encode() not in data:
-        raise Malformed("the form has no end; it is multipart/form-data with its last boundary")
+        raise Malformed(
+            "the form is incomplete: the last boundary of multipart/form-data is missing"
+        )
     parts = data.split(f"--{boundary}".encode())
     # One is before the first, and one behind the last.
     if len(parts) > MAX_COLUMNS + 2:
@@ -246,11 +248,11 @@ def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
 def _single(form: MultiValueDict[str, str]) -> dict[str, Any]:
     for key, values in form.lists():
         if len(values) != 1:
-            raise Malformed(f"the key `{printable(key)}` stands twice in the form")
+            raise Malformed(f"the key `{printable(key)}` is in the form twice")
     return {key: str(value) for key, value in form.items()}
 
 
 def entry_id_in(text: str) -> int:
     """The id in an address. Raises `Malformed`."""
     digits = text.isascii() and text.isdigit()
-    return entry_id_of(int(text[:30]) if digits else text, "the entry's id")
+    return entry_id_of(int(text[:30]) if digits else text, "the entry's ID")

@@ -46,7 +46,7 @@ def fill(model: DataSource, body: dict[str, Any]) -> None:
             continue
         value = body[key]
         if key in ("name", "type") and not isinstance(value, str):
-            raise Malformed(f"`{key}` is text")
+            raise Malformed(f"`{key}` must be text")
         if key == "definition" and value is None:
             value = {}
         setattr(model, key, value)
@@ -64,7 +64,7 @@ def save(model: DataSource) -> None:
     except IntegrityError:
         if not is_name_taken(model):
             raise
-        raise Malformed("`name`: there is a data source of that name already") from None
+        raise Malformed("`name`: there is already a data source with that name") from None
 
 
 def save_named(
@@ -134,7 +134,7 @@ def number_of(value: Any, place: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:30])
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"`{place}` is a whole number from 1, not `{printable(value)}`")
+        raise Malformed(f"`{place}` must be a whole number from 1, not `{printable(value)}`")
     return int(value)
 
 
@@ -146,7 +146,8 @@ def fields_of(attributes: str | None) -> tuple[str, ...]:
     for name in names:
         if name not in FIELDS:
             raise Malformed(
-                f"`attributes`: there is no `{printable(name)}`; there are {', '.join(FIELDS)}"
+                f"`attributes`: there is no attribute `{printable(name)}`; the attributes are "
+                f"{', '.join(FIELDS)}"
             )
     return tuple(names)
 

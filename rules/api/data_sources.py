@@ -62,7 +62,7 @@ class DataSources(Endpoint):
             raise LoginRequired(SIGN_IN)
         query = request._request.GET
         if identity.django_user_id is None:
-            raise PermissionMissing("the permission `view` is needed for this")
+            raise PermissionMissing("the permission `view` is required for this request")
         found = permissions.visible_sources(identity).order_by("id")
         if "appId" in query:
             found = found.filter(app_id=number_of(query["appId"], "appId"))
@@ -92,7 +92,7 @@ class DataSources(Endpoint):
         check_rights_to_create(identity, body)
         entries = [] if body.get("entries") is None else body["entries"]
         if not isinstance(entries, list):
-            raise Malformed("`entries` is a list of rows")
+            raise Malformed("`entries` must be a list of rows")
         rows = [row_of(row, f"`entries[{at}]`") for at, row in enumerate(entries)]
         app_id = app_id_of(body.get("appId"), only_value(request._request, "appId"))
         model = DataSource(app_id=app_id, owner_id=identity.django_user_id)
@@ -242,7 +242,7 @@ class DataSources(Endpoint):
 def _refuse(identity: Identity, action: str) -> NoReturn:
     """Raise what a caller gets for a data source that does not exist, or that is none of theirs."""
     permissions.require(identity, action)
-    raise NotFound("there is no such data source")
+    raise NotFound("there is data source not found")
 
 
 def _model(guard: Guard) -> DataSource | None:

@@ -47,9 +47,9 @@ class IdempotentRequest:
         if text is None:
             return cls()
         if not _KEY.match(text):
-            raise Malformed("`Idempotency-Key` is 1 to 255 characters of printable ASCII")
+            raise Malformed("`Idempotency-Key` must be 1 to 255 characters of printable ASCII")
         if identity.is_anonymous:
-            raise Malformed("`Idempotency-Key` needs a login or an API token")
+            raise Malformed("`Idempotency-Key` requires a login or an API token")
         body = digest_of_body(request) if row is None else dumps(row).encode()
         address = f"{request.method} {request.get_full_path()}\n".encode()
         credential = _credential(request, identity)

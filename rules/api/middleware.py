@@ -31,13 +31,13 @@ from .errors import REQUEST_ID, WRONG_HOST, WrongMedia, WrongMethod, answer
 Handler: TypeAlias = Callable[[HttpRequest], HttpResponse]
 _BY_STATUS: dict[int, Failure] = {
     400: Malformed("the request cannot be read"),
-    404: NotFound("there is nothing at this address"),
-    405: WrongMethod("this address does not take that method"),
+    404: NotFound("there is no resource at this URL"),
+    405: WrongMethod("this URL does not support that method"),
     413: TooLarge("the body is too large"),
-    415: WrongMedia("a body of that media type is not read here"),
-    503: Busy("the site is busy; try again in a moment"),
+    415: WrongMedia("this URL does not support that media type"),
+    503: Busy("the site is busy; try again later"),
 }
-_REFUSED = Malformed("the site refused the request")
+_REFUSED = Malformed("the site rejected the request")
 
 
 class JsonErrorMiddleware:
@@ -69,7 +69,7 @@ class JsonErrorMiddleware:
         if response.get("Content-Type", "").startswith("application/json"):
             response.headers.setdefault(REQUEST_ID, trail_of(request).request_id)
             return response
-        fault = Failure("a fault on the server; it has been logged")
+        fault = Failure("an error on the server; it was logged")
         known = _BY_STATUS.get(response.status_code)
         if response.status_code == 400 and not _is_our_host(request):
             known = WRONG_HOST

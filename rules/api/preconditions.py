@@ -34,7 +34,7 @@ class Precondition:
         if text is None or text.strip() == "*":
             return cls()
         if not _LIST.match(text):
-            raise Malformed('`If-Match` is `*` or a list of entity tags, such as `"5f3a"`')
+            raise Malformed('`If-Match` must be `*` or a list of entity tags, such as `"5f3a"`')
         return cls(frozenset(_TAG.findall(text)))
 
     def check(self, tag: str) -> None:
@@ -44,7 +44,7 @@ class Precondition:
         """
         if self.tags is not None and tag not in self.tags:
             raise PreconditionFailed(
-                "this has been changed since you read it, and nothing was written: read it again, "
+                "this was changed after you read it, so nothing was written: read it again, "
                 "and send its new `ETag` as `If-Match`"
             )
 
@@ -56,7 +56,7 @@ def refuse_precondition(request: HttpRequest) -> None:
     """
     if "HTTP_IF_MATCH" in request.META:
         raise Malformed(
-            "`If-Match` is for the PUT and DELETE of one entry or one data source, not for this"
+            "`If-Match` is only supported for the PUT and DELETE of one entry or one data source"
         )
 
 

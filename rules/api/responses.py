@@ -28,7 +28,7 @@ from .base import text_answer
 
 # A thread sends a long answer for as long as its client takes to read it.
 SENDING = "send"
-CHANGED = "who may see what has just been changed; ask again"
+CHANGED = "the access to this data has just changed; send the request again"
 
 
 class Streamed(StreamingHttpResponse):
@@ -139,7 +139,7 @@ def entries_answer(
     if grant is None:
         return Streamed(_joined(first, pages, always), content_type="application/json")
     shares = grant.shares()
-    take(shares, "many long answers are being sent at once")
+    take(shares, "too many long responses are being sent at once")
     response = Streamed(_joined(first, pages, grant.holds), content_type="application/json")
     response.sending = finalize(response, give, shares)
     return response

@@ -61,5 +61,5 @@ class SourcePage:
 def _whole(text: str, name: str) -> int:
     found = whole_number(text)
     if found is None:
-        raise Malformed(f"`{name}` is a whole number from 0, not `{printable(text)}`")
+        raise Malformed(f"`{name}` must be a whole number from 0, not `{printable(text)}`")
     return found

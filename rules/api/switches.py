@@ -50,14 +50,14 @@ def only_value(request: HttpRequest, name: str) -> str | None:
     """The value of a parameter of the query string, or None. Raises `Malformed` for two."""
     values = request.GET.getlist(name) if has_query(request) else []
     if len(values) > 1:
-        raise Malformed(f"the query string has `{name}` {len(values)} times; send it once")
+        raise Malformed(f"the query string has `{name}` {len(values)} times; send it only once")
     return values[0] if values else None
 
 
 def contradiction(name: str) -> Malformed:
     """The error for a value that differs between the body and the query string."""
     return Malformed(
-        f"`{name}` has one value in the body and another in the query string; send it once"
+        f"`{name}` has different values in the body and in the query string; send it only once"
     )
 
 
@@ -65,6 +65,6 @@ def _switch(request: HttpRequest, name: str) -> bool:
     text = only_value(request, name) or ""
     if text not in _VALUES:
         raise Malformed(
-            f"`{name}` in the query string is `true` or `false`, not `{printable(text)}`"
+            f"`{name}` in the query string must be `true` or `false`, not `{printable(text)}`"
         )
     return _VALUES[text]

@@ -149,7 +149,9 @@ class Journal:
         finally:
             dropped, self.dropped = self.dropped, 0
             if dropped:
-                logger.warning("%s decisions were not logged: too many at once", dropped)
+                logger.warning(
+                    "%s decisions were not logged, because there were too many at once", dropped
+                )
 
     def close(self) -> None:
         """Write the pending records before the process ends."""

@@ -452,7 +452,10 @@ def test_a_decision_is_painted_and_changes_are_told(page: Any) -> None:
         ] } }));
     }"""
     )
-    assert page.locator(".rk-paint:visible").all_inner_texts() == ["is not about this", "grants"]
+    assert page.locator(".rk-paint:visible").all_inner_texts() == [
+        "does not apply to this",
+        "grants",
+    ]
     assert page.locator("[data-painted=granted]").count() == 1
     page.get_by_role("button", name="Move rule 1 down").click()
     assert page.evaluate("window.told") == [text_of(page)]

@@ -72,7 +72,7 @@ class Elements:
                 raise _too_much()
             if len(attributes.get("formatCode", "")) > MAX_FORMAT:
                 raise Unreadable(
-                    f"the workbook has a format of numbers of over {MAX_FORMAT} characters"
+                    f"the workbook has a number format of more than {MAX_FORMAT} characters"
                 )
 
     def _ended(self, name: str) -> None:
@@ -83,4 +83,4 @@ class Elements:
 
 
 def _too_much() -> Unreadable:
-    return Unreadable("the workbook unpacks to more than can be held; a CSV file may be larger")
+    return Unreadable("the workbook needs too much memory; a CSV file can be larger")

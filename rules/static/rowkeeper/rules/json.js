@@ -60,7 +60,7 @@ class Reader {
         this.several("}", () => {
             this.blank();
             const key = this.string();
-            if (found.has(key)) this.fail(`the key \`${key}\` stands twice in one object`);
+            if (found.has(key)) this.fail(`the key \`${key}\` is in the same object twice`);
             if (!this.skip(":")) this.fail("`:` is expected");
             found.set(key, this.value());
         });

@@ -61,7 +61,7 @@ export class Row {
         this.position = position;
         this.number.textContent = position;
         this.name.textContent = typeof name === "string" ? name : "";
-        this.words.textContent = told?.words ?? (map ? "…" : "This is no rule: see its JSON.");
+        this.words.textContent = told?.words ?? (map ? "…" : "This is not a rule: see its JSON.");
         this.operations.replaceChildren(...(told?.operations ?? []).filter((o) => OPERATIONS.includes(o))
             .map((operation) => h("span", { class: `rk-badge rk-${operation}` }, DOES[operation])));
         this.toggler.checked = on;
