@@ -46,7 +46,7 @@ class ImportForm(forms.Form):
         "that are in the file; an empty cell removes the value. In a replacement, "
         "entries that are found keep their ID and their secret columns.",
     )
-    recognise = forms.BooleanField(
+    recognize = forms.BooleanField(
         label="Recognize numbers, true and false, null, lists and objects",
         required=False,
         initial=True,
@@ -93,7 +93,7 @@ class ImportForm(forms.Form):
         key = cleaned["key"] or None
         reading = Reading(
             delimiter=cleaned["delimiter"] or None,
-            recognise=cleaned["recognise"],
+            recognize=cleaned["recognize"],
             text_columns=frozenset(cleaned["text_columns"]),
         )
         return job_fields(cleaned["mode"], None if cleaned["mode"] == "append" else key, reading)

@@ -55,7 +55,7 @@ class Projection:
         """Whether a column goes into the answer."""
         return (self.pick is None or column in self.pick) and column not in self.drop
 
-    def narrowed(self, columns: tuple[str, ...] | None) -> Projection:
+    def restricted_to(self, columns: tuple[str, ...] | None) -> Projection:
         """Return this projection, restricted to `columns` unless they are None."""
         if columns is None:
             return self

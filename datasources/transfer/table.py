@@ -36,7 +36,7 @@ class Reading:
     format: str | None = None
     delimiter: str | None = None
     # Recognize numbers, true, false and JSON in text cells; otherwise all of them are text.
-    recognise: bool = True
+    recognize: bool = True
     # Columns whose values are always text.
     text_columns: frozenset[str] = frozenset()
 
@@ -149,7 +149,7 @@ class Table:
             return "secret"
         if name == ID:
             return "any"
-        as_text = not self.reading.recognise or name in self.reading.text_columns
+        as_text = not self.reading.recognize or name in self.reading.text_columns
         return "text" if as_text else "any"
 
     # -- the rows

@@ -175,7 +175,7 @@ def job_fields(mode: str, key: str | None, reading: Reading) -> dict[str, Any]:
         "reading": {
             "format": reading.format,
             "delimiter": reading.delimiter,
-            "recognise": reading.recognise,
+            "recognize": reading.recognize,
             "text_columns": sorted(reading.text_columns),
         },
     }

@@ -72,8 +72,8 @@ class RuledDataSourceForm(DataSourceForm):
         'rule lets signed-in users read: [{"type": ["select"], "allow": "loggedIn"}]',
     )
     # The editor's suggestions. The admin sets them on a subclass for each request.
-    offers: ClassVar[dict[str, Any] | None] = None
-    # The user who saves; set together with `offers`.
+    suggestions: ClassVar[dict[str, Any] | None] = None
+    # The user who saves; set together with `suggestions`.
     user: ClassVar[Any] = None
     note = forms.CharField(
         required=False,
@@ -98,8 +98,8 @@ class RuledDataSourceForm(DataSourceForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "rules" in self.fields and self.offers is not None:
-            self.fields["rules"].widget.attrs["data-rowkeeper-rules"] = dumps(self.offers)
+        if "rules" in self.fields and self.suggestions is not None:
+            self.fields["rules"].widget.attrs["data-rowkeeper-rules"] = dumps(self.suggestions)
         if self.instance.pk is not None and "rules" in self.fields:
             self.initial["rules"] = rules_of(self.instance)
             self.initial["opened_revision"] = self.instance.revision

@@ -209,11 +209,11 @@ def _state_of(found: LoggedDecision) -> dict[str, Any]:
         who |= {"token": found.token_id, "app": found.app_id}
     columns = dict.fromkeys(found.columns)
     by_where = found.operation in ("select", "delete")
-    asks = {"where": columns} if by_where and found.address == "query" else columns
+    sent = {"where": columns} if by_where and found.address == "query" else columns
     return {
         "as": who,
         "operation": found.operation,
         "entry": found.entry_id if found.address == "id" else None,
-        "body": dumps(asks) if columns else "",
+        "body": dumps(sent) if columns else "",
         "logged": True,
     }

@@ -130,6 +130,6 @@ class UnknownColumns:
         if self._guesses <= 0:
             return ""
         self._guesses -= 1
-        folded = {column.casefold(): column for column in sorted(self._columns)}
-        like = get_close_matches(name.casefold(), folded, 1, 0.75)
-        return f"; did you mean `{printable(folded[like[0]])}`?" if like else ""
+        by_folded_name = {column.casefold(): column for column in sorted(self._columns)}
+        like = get_close_matches(name.casefold(), by_folded_name, 1, 0.75)
+        return f"; did you mean `{printable(by_folded_name[like[0]])}`?" if like else ""

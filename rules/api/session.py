@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from rowkeeper.accounts.errors import SIGN_IN, LoginRequired
 from rowkeeper.accounts.identity import Identity
-from rowkeeper.accounts.login.devices import presented_cookie, set_cookie
+from rowkeeper.accounts.login.devices import device_cookie, set_cookie
 from rowkeeper.accounts.login.sign_in import authorize, client_address, sign_out
 from rowkeeper.accounts.profile import user_body, visible_columns
 from rowkeeper.datasources import store
@@ -39,7 +39,7 @@ class SessionViewSet(Endpoint):
         """`POST session/authorize`."""
         body = json_body(request._request)
         signed_in = authorize(
-            body, client_address(request._request), presented_cookie(request._request)
+            body, client_address(request._request), device_cookie(request._request)
         )
         response = json_answer(
             {"session": {"auth_token": signed_in.secret, **_session(signed_in.identity)}}

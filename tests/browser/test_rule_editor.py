@@ -109,7 +109,9 @@ def bob_is_denied(page: Any, source: DataSource) -> None:
     assert "Denied" in verdict and "update: 400" in verdict
     said = page.locator(".rks-trace > li").all_inner_texts()
     assert ["does not let Role be written" in text for text in said] == [False, False, True, False]
-    assert "rule 3 would have granted it without Role" in page.locator(".rks-nearest").inner_text()
+    assert ("rule 3 would have granted the request without Role") in page.locator(
+        ".rks-nearest"
+    ).inner_text()
     # And on the row of the list; nothing was saved, and the page is the one of the rules.
     assert "does not let" in page.locator(".rk-rule").nth(2).locator(".rk-paint").inner_text()
     assert page.url.endswith(f"/datasource/{source.pk}/change/")
@@ -192,7 +194,7 @@ def test_employees_by_mouse_alone(page: Any) -> None:
     mouse.add()
     dialog = mouse.preset("own-rows")
     dialog.get_by_role("checkbox", name="Read").click()
-    mouse.hide(dialog, "Columns to keep from them", "Role", "Admin", "Permissions")
+    mouse.hide(dialog, "Columns to hide from them", "Role", "Admin", "Permissions")
     mouse.add()
     dialog = mouse.preset("signed-in")
     mouse.hide(dialog, "Columns to hide", "Password", "Salary")
@@ -313,7 +315,7 @@ def test_employees_by_keyboard_alone(page: Any) -> None:
     keys.preset("own-rows")
     keys.to("dialog input[value=select]")
     keys.press("Space")
-    keys.fill("Add to: Columns to keep from them", "Role", "Admin", "Permissions")
+    keys.fill("Add to: Columns to hide from them", "Role", "Admin", "Permissions")
     keys.add()
     keys.preset("empty")
     keys.add()

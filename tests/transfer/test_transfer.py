@@ -98,7 +98,7 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
         case = json.loads(json.dumps(case).replace(f"{{{at}}}", str(entry_id)))
     content = bytes.fromhex(case["bytes"]) if "bytes" in case else case["file"]
     reading = Reading(
-        recognise=case.get("recognise", True), text_columns=frozenset(case.get("text", ()))
+        recognize=case.get("recognize", True), text_columns=frozenset(case.get("text", ()))
     )
     path = file_of(tmp_path, content)
     job = Job(path, case.get("mode", "append"), case.get("key"), reading)
@@ -166,7 +166,7 @@ ROWS = st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=6)
 def test_a_cell_says_what_was_written(text: str, value: Any, name: str) -> None:
     for notation in (CSV, XLSX):
         assert notation.read(notation.text(text)) == text
-        assert notation.read(notation.text(text), recognise=False) == text
+        assert notation.read(notation.text(text), recognize=False) == text
         assert notation.text(text)[:1] not in {*"=+-@\t\r\n"}
     assert same(CSV.read(csv_cell(value)), value)
     assert name_of(header_cell(name)) == name
@@ -852,7 +852,7 @@ def own_folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
 def upload(client: Client, source: DataSource, content: str | bytes, **fields: Any) -> Any:
     raw = content if isinstance(content, bytes) else content.encode()
     name = fields.pop("name", "people.csv")
-    sent = {"file": SimpleUploadedFile(name, raw), "mode": "append", "recognise": "on", **fields}
+    sent = {"file": SimpleUploadedFile(name, raw), "mode": "append", "recognize": "on", **fields}
     return client.post(url("import", source.pk), sent)
 
 
@@ -921,7 +921,7 @@ def test_two_confirmations_at_once(boss: Client, own_folder: Path) -> None:
 def test_a_script_is_told_where_to_go(boss: Client) -> None:
     source = make("People")
     headers = {"Accept": "application/json"}
-    sent = {"file": SimpleUploadedFile("p.csv", b"A\n1\n"), "mode": "append", "recognise": "on"}
+    sent = {"file": SimpleUploadedFile("p.csv", b"A\n1\n"), "mode": "append", "recognize": "on"}
     went = boss.post(url("import", source.pk), sent, headers=headers).json()["next"]
     assert boss.get(went, headers=headers).json() == {"next": went}
     token = went.partition("upload=")[2]

@@ -104,7 +104,7 @@ def _reading(options: dict[str, Any]) -> Reading:
     return Reading(
         format=options["format"],
         delimiter=_DELIMITERS.get(options["delimiter"]),
-        recognise=not options["all_text"],
+        recognize=not options["all_text"],
         text_columns=frozenset(options["text"]),
     )
 

@@ -149,8 +149,8 @@ def _grant(decision: Decision) -> list[str]:
     if conditions:
         lines.append(f"  added to the query: {' and '.join(conditions)}")
     for row in decision.rows:
-        told_row = {key: row[key] for key in row if key not in decision.ruleset.secret}
-        lines.append(f"  to be stored: {dumps(told_row)}")
+        visible_row = {key: row[key] for key in row if key not in decision.ruleset.secret}
+        lines.append(f"  to be stored: {dumps(visible_row)}")
     return lines
 
 

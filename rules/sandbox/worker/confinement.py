@@ -119,7 +119,7 @@ class Alarm:
         sys.addaudithook(hook)
 
 
-def settle() -> None:
+def finish() -> None:
     """Freeze all existing objects, so that later collections only scan what scripts make."""
     gc.collect()
     gc.freeze()

@@ -41,7 +41,7 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
         descriptor, options["memory"], options["cpu_seconds"], options["parent"]
     )
     worker = Worker(wire)
-    confinement.settle()
+    confinement.finish()
     wire.send(json.dumps({"walls": [*standing, "audit"]}))
     worker.serve()
 

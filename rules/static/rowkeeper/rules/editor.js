@@ -6,7 +6,7 @@
 
 import { Checks } from "./checks.js";
 import { makeDraggable } from "./drag.js";
-import { button, h, icon, told } from "./dom.js";
+import { button, codeSpans, h, icon } from "./dom.js";
 import { setProperty } from "./form.js";
 import { parseList, write, writeList } from "./json.js";
 import { offersOf } from "./offers.js";
@@ -62,7 +62,7 @@ export class RuleList {
             "div", { class: "rowkeeper-rules", onkeydown: (event) => {
                 if (event.key === "Enter" && event.target.matches("input:not([type=checkbox], [type=radio])")) event.preventDefault();
             } },
-            h("div", { class: "rk-accesses", role: "group", "aria-label": "Who gets in; press one to see its rules alone" }, [...this.chips.values()]),
+            h("div", { class: "rk-accesses", role: "group", "aria-label": "Who gets in; press one to see only its rules" }, [...this.chips.values()]),
             this.notes, this.list, this.empty,
             h("div", { class: "rk-actions" }, this.adder, this.undoer), this.status,
         );
@@ -111,7 +111,7 @@ export class RuleList {
         if (changed) this.changed();
     }
 
-    // Write the text of the list anew: of the items that did not change, the text as it was.
+    // Rewrite the text of the list. Items that did not change keep their text.
     commit(before = this.area.value) {
         const now = Date.now();
         if (!this.past.length || now - this.at > 1000) this.past.push(before);
@@ -136,8 +136,8 @@ export class RuleList {
         this.say(words);
     }
 
-    // A list that the server mended: what it left alone keeps its text.
-    mend(text, words) {
+    // Apply a fix of the server. Rules that it did not change keep their text.
+    applyFix(text, words) {
         const kept = new Map(this.items.map((item) => [write(item.value), item.text]));
         const texts = parseList(text).map((item) => kept.get(write(item.value)) ?? item.text);
         this.replace(writeList(texts), words);
@@ -185,7 +185,7 @@ export class RuleList {
         const shown = this.visible();
         const other = shown[shown.indexOf(item) + by];
         if (other) this.move(item, this.items.indexOf(other));
-        else this.say(`Rule ${this.items.indexOf(item) + 1} is the ${by < 0 ? "first" : "last"} already.`);
+        else this.say(`Rule ${this.items.indexOf(item) + 1} is already the ${by < 0 ? "first" : "last"}.`);
     }
 
     move(item, to) {
@@ -225,7 +225,7 @@ export class RuleList {
         this.at = 0;
         this.commit();
         this.rows.get(copy).opener.focus();
-        this.say(`Rule ${this.items.indexOf(copy) + 1} is a copy of the one before.`);
+        this.say(`Rule ${this.items.indexOf(copy) + 1} is a copy of the previous rule.`);
     }
 
     remove(item) {
@@ -282,13 +282,13 @@ export class RuleList {
             row.element.hidden = Boolean(this.filter) && !this.operationsOf(item).includes(this.filter);
         });
         const shown = this.visible().length;
-        this.empty.textContent = !this.items.length ? "There is no rule: nobody gets in."
-            : shown < this.items.length ? `${plural(this.items.length - shown, "rule")} about something else ${this.items.length - shown === 1 ? "is" : "are"} not shown.` : "";
+        this.empty.textContent = !this.items.length ? "There are no rules: nobody gets in."
+            : shown < this.items.length ? `${plural(this.items.length - shown, "rule")} for other operations ${this.items.length - shown === 1 ? "is" : "are"} not shown.` : "";
     }
 
     operationsOf(item) {
-        const told = this.said.get(item.text)?.operations;
-        if (told?.length) return told;
+        const operations = this.said.get(item.text)?.operations;
+        if (operations?.length) return operations;
         const named = item.value instanceof Map && !item.value.has("script") ? item.value.get("type") : null;
         return Array.isArray(named) ? named : OPERATIONS;
     }
@@ -303,7 +303,7 @@ export class RuleList {
 
     tell(answer, text) {
         if (!answer) {
-            this.note(["The rules could not be checked just now; they are checked when they are saved."], "info", "checks");
+            this.note(["The rules could not be checked at the moment. They will be checked when they are saved."], "info", "checks");
             return;
         }
         if (this.notes.dataset.of === "checks") this.note(null);
@@ -327,8 +327,8 @@ export class RuleList {
         return h(
             "li", { class: `rk-problem rk-${severity}` }, icon(severity),
             h("span", { class: "rowkeeper-hidden" }, `${severity}: `),
-            h("span", {}, path ? h("code", {}, path) : null, path ? " " : null, told(message)),
-            fix ? button(h("span", {}, told(fix.label)), () => this.mend(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
+            h("span", {}, path ? h("code", {}, path) : null, path ? " " : null, codeSpans(message)),
+            fix ? button(h("span", {}, codeSpans(fix.label)), () => this.applyFix(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
         );
     }
 
