@@ -22,7 +22,7 @@ from .providers import api_token, credential_query, django_user, login_session
 from .providers.credential_query import CachedCredential, peek
 from .tokens import API_PREFIX, SESSION_PREFIX
 
-_SOURCE_JOIN = "_rowkeeper_beside"
+_SOURCE_JOIN = "_rowkeeper_source_join"
 
 
 def source_join_of(request: HttpRequest) -> SourceJoin | None:

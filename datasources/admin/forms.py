@@ -243,7 +243,7 @@ class RightsForm(forms.Form):
     """The permissions of one user on one data source, among those of the user who gives them."""
 
     rights = forms.MultipleChoiceField(
-        required=False, widget=forms.CheckboxSelectMultiple, label="Rights"
+        required=False, widget=forms.CheckboxSelectMultiple, label="Permissions"
     )
 
     def __init__(self, *args: Any, choices: Sequence[tuple[str, str]], **kwargs: Any) -> None:

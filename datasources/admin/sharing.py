@@ -55,7 +55,7 @@ class SharingPage(EntryPages):
             request,
             obj,
             "rights",
-            "Rights",
+            "Permissions",
             subtitle=obj.name,
             chosen=chosen,
             person=person,

@@ -195,11 +195,11 @@ def _described(test: ast.expr, operation: Operation) -> bool | None:
         verdict = _described(test.operand, operation)
         return None if verdict is None else not verdict
     if isinstance(test, ast.BoolOp):
-        settles = isinstance(test.op, ast.Or)
+        deciding = isinstance(test.op, ast.Or)
         verdicts = [_described(value, operation) for value in test.values]
-        if settles in verdicts:
-            return settles
-        return None if None in verdicts else not settles
+        if deciding in verdicts:
+            return deciding
+        return None if None in verdicts else not deciding
     return _compared(test, operation) if isinstance(test, ast.Compare) else None
 
 

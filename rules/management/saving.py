@@ -32,8 +32,8 @@ def add_arguments(parser: CommandParser) -> None:
         "--take-over-scripts",
         action="store_true",
         help="print the scripts that the user of --user did not write, and let their look-ups "
-        "use the permissions of that user; without it, each script keeps its author, and "
-        "scripts of an unknown author cannot look anything up",
+        "use the permissions of that user; without it, each script keeps its writer, and "
+        "scripts of an unknown writer cannot look anything up",
     )
 
 

@@ -106,7 +106,7 @@ def without_writer(rules: Sequence[Any], writers: Writers) -> list[Problem]:
 
 
 _UNKNOWN = (
-    "the author of this script is unknown, so its look-ups are rejected; read the script, and "
+    "the writer of this script is unknown, so its look-ups are rejected; read the script, and "
     "take it over on the page `Scripts` of the data source or with `--take-over-scripts`"
 )
 

@@ -27,8 +27,8 @@ from ..sandbox import LookupFailed, Lookups
 # Either of these permissions lets a user see entries in the admin.
 SEEING = ("view", "change")
 NOBODY = (
-    "the author of this script is unknown, so it cannot look anything up; a user who changes "
-    "its text and saves it becomes its author"
+    "the writer of this script is unknown, so it cannot look anything up; a user who changes "
+    "its text and saves it becomes its writer"
 )
 
 
@@ -70,7 +70,7 @@ class LookupsOf:
         source = registry.find(reference) if _is_reference(reference) else None
         if source is None or not self._may_read(source.id, self._writer_id):
             raise LookupFailed(
-                f"there is no data source `{printable(reference)}` that the author of this "
+                f"there is no data source `{printable(reference)}` that the writer of this "
                 "script may view"
             )
         return source

@@ -258,7 +258,7 @@ def test_the_save_warns(boss: Client, source: DataSource) -> None:
     html = boss.get(response.url).content.decode()
     assert 'class="warning"><bdi>Rule 1' in html
     assert EVIL not in html
-    assert "Worth a second look" in boss.get(url("change", source.pk)).content.decode()
+    assert "Please check" in boss.get(url("change", source.pk)).content.decode()
 
 
 def test_no_text_means_no_rules(boss: Client, source: DataSource) -> None:

@@ -232,7 +232,7 @@ def test_employees_by_mouse_alone(page: Any) -> None:
     page.goto(f"/admin/rowkeeper_datasources/datasource/{source.pk}/rules/history/")
     page.get_by_role("link", name=re.compile("^Revision")).last.click()
     page.locator("#id_confirmed").click()
-    page.get_by_role("button", name=re.compile("^Go back to")).click()
+    page.get_by_role("button", name=re.compile("^Restore")).click()
     page.locator(".messagelist .success").wait_for()
     assert rules_of(source) == WANTED
     assert answers(source, users) == BEHAVES

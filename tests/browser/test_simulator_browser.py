@@ -71,7 +71,7 @@ def test_what_is_asked_at_once_waits_for_the_data_sources(page: Any, source: Dat
     page.locator("#rks-name").fill("bob@x")
     page.locator(".rks-ask").click()
     page.locator(".rks-verdict").wait_for()
-    assert "cannot be asked" not in shown(page)
+    assert "cannot be simulated" not in shown(page)
 
 
 def test_rules_that_are_typed_are_asked(page: Any, source: DataSource) -> None:

@@ -120,7 +120,7 @@ def test_an_import(place: Place, tmp_path: Path, forgotten: bool) -> None:
         ScriptWriter.objects.all().delete()
     told = run("importrules", tmp_path, "--user", "root")
     assert writer(place.staff) == (None if forgotten else place.mallory.pk)
-    assert ("author of this script is unknown" in told) is forgotten
+    assert ("writer of this script is unknown" in told) is forgotten
     assert not place.spies()
 
 

@@ -136,7 +136,7 @@ def test_who_is_no_longer_there_or_not_active_reads_nothing(staff: DataSource) -
     key = user.pk
     user.delete()
     assert "may view" in refusal(LookupsOf(key), "Staff")
-    assert "author of this script is unknown" in refusal(LookupsOf(None), "Staff")
+    assert "writer of this script is unknown" in refusal(LookupsOf(None), "Staff")
 
 
 @pytest.mark.parametrize("reference", ["", "x" * 300, "a\0b", "\ud800", 0, -1, 2**63, True, None])

@@ -64,7 +64,7 @@ class Worker:
         self._wire = wire
         # Keyed by the text itself, so that the code that runs was compiled from exactly this text.
         self._codes: OrderedDict[str, CodeType] = OrderedDict()
-        self._alarm = confinement.Alarm(self._tell_end)
+        self._alarm = confinement.Alarm(self._report_end)
 
     def serve(self) -> NoReturn:
         """Serve jobs until the connection is closed."""
@@ -100,14 +100,14 @@ class Worker:
                 self._codes.popitem(last=False)
         return code
 
-    def _tell_end(self, message: str) -> None:
+    def _report_end(self, message: str) -> None:
         self._wire.send(_error(message, ended=True))
 
     def _end(self, message: str) -> NoReturn:
         """Send the reason, if there is memory for it, and end the process."""
         sys.setrecursionlimit(RECURSION_TO_COMPILE)
         try:
-            self._tell_end(message)
+            self._report_end(message)
         finally:
             os._exit(1)
 

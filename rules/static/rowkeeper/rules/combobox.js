@@ -54,7 +54,7 @@ export function combobox({ label, value = "", options, onpick, oninput, placehol
         input.setAttribute("aria-activedescendant", all[active].id);
     }
 
-    function tell() {
+    function report() {
         if (input.value === reported) return;
         reported = input.value;
         onpick?.(reported);
@@ -65,7 +65,7 @@ export function combobox({ label, value = "", options, onpick, oninput, placehol
         input.value = chosen;
         close();
         oninput?.(chosen);
-        if (!clears) { tell(); return; }
+        if (!clears) { report(); return; }
         input.value = reported = "";
         onpick(chosen, left);
     }
@@ -75,7 +75,7 @@ export function combobox({ label, value = "", options, onpick, oninput, placehol
     input.addEventListener("blur", () => {
         close();
         if (clears && input.value.trim()) choose(input.value, true);
-        else if (!clears) tell();
+        else if (!clears) report();
     });
     input.addEventListener("keydown", (event) => {
         if (event.key === "ArrowDown" || event.key === "ArrowUp") point(event.key === "ArrowDown" ? 1 : -1);

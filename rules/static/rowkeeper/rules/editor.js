@@ -1,8 +1,9 @@
-// The list of access rules over the text area that is submitted: what stands there is the truth, and
-// what nobody changes keeps its text to the letter. Without this file the text area works alone.
+// The editor of the access rules, above the text area that is submitted. The text area has the list
+// that counts. Rules that nobody changes keep their exact text. Without this file, the text area
+// still works.
 //
-// On the text area, `rowkeeper:rules` (detail: { text }) tells of every change, and `rowkeeper:paint`
-// (detail: { lines: [{ position, text, granted }] } or null) shows on each row what a decision said.
+// On the text area, `rowkeeper:rules` (detail: { text }) is sent after every change, and `rowkeeper:paint`
+// (detail: { lines: [{ position, text, granted }] } or null) shows the reason of each rule on its row.
 
 import { Checks } from "./checks.js";
 import { makeDraggable } from "./drag.js";
@@ -17,7 +18,7 @@ import { DOES, OPERATIONS } from "./words.js";
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
-// Whether the JSON is folded away, for the next page; a browser may keep nothing.
+// Remembers for the next page whether the JSON is collapsed, if the browser allows it.
 const FOLDED = "rowkeeper-rules-json";
 const folded = {
     get() { try { return localStorage.getItem(FOLDED) === "folded"; } catch { return false; } },
@@ -34,7 +35,7 @@ export class RuleList {
         this.past = [];
         this.filter = "";
         this.offers = offersOf(data, document.getElementById("id_columns"), () => this.items.map((item) => item.value));
-        this.checks = new Checks(data.check, data.dataSource, this.offers.columnNames, area.form, (answer, text) => this.tell(answer, text));
+        this.checks = new Checks(data.check, data.dataSource, this.offers.columnNames, area.form, (answer, text) => this.showAnswer(answer, text));
         this.build();
         this.read();
         this.checks.ask(this.area.value);
@@ -159,7 +160,7 @@ export class RuleList {
         this.commit();
     }
 
-    // The JSON of one rule, as it is typed: it may not be JSON yet, or be several rules by now.
+    // The JSON of one rule while the user types: it can be invalid, or contain several rules.
     typed(item, text, value) {
         let several = null;
         if (value === null) {
@@ -255,7 +256,7 @@ export class RuleList {
 
     // -- what is shown
 
-    // The text area is as high as what stands in it, long lines counted, up to a limit.
+    // The text area grows with its content, including wrapped lines, up to a limit.
     fit() {
         const lines = this.area.value.split("\n").reduce((sum, line) => sum + 1 + Math.floor(line.length / 80), 1);
         this.area.rows = Math.min(Math.max(lines, 5), 14);
@@ -301,7 +302,7 @@ export class RuleList {
         this.say(operation ? `${count} about “${DOES[operation]}”.` : `All rules are shown: ${count}.`);
     }
 
-    tell(answer, text) {
+    showAnswer(answer, text) {
         if (!answer) {
             this.note(["The rules could not be checked at the moment. They will be checked when they are saved."], "info", "checks");
             return;
