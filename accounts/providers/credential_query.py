@@ -153,7 +153,7 @@ def identity_now(
 ) -> Identity | None:
     """The identity that a secret has now, without recording its use; None if it is not valid.
 
-    With `beside.lock`, also None if another transaction has locked the data source.
+    With `source_join.lock`, also None if another transaction has locked the data source.
     """
     found = kind.row(digest(secret), source_join, NOTHING_ELSE)
     if found is None:

@@ -210,7 +210,7 @@ def _others(guard: Guard, source: Source, commit: Commit, lock: bool) -> store.O
 def _changes(
     guard: Guard, commit: Commit, stored: dict[int, StoredEntry]
 ) -> Sequence[tuple[StoredEntry, dict[str, Any]]]:
-    """The rows that are to be written, decided, each beside what was stored."""
+    """The rows to write after the decision, each with the stored row."""
     # Neither before the other decisions nor after them all: that would tell which ids there are.
     if any(entry_id not in stored for entry_id in commit.ids):
         guard.missing("update")

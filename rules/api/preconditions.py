@@ -16,7 +16,7 @@ _LIST = re.compile(rf"\s*{_TAG.pattern}\s*(?:,\s*{_TAG.pattern}\s*)*\Z")
 
 
 class PreconditionFailed(Failure):
-    """`If-Match` names another state than the one that is stored."""
+    """The state in `If-Match` is not the stored one."""
 
     code = "request.precondition"
 
@@ -38,9 +38,9 @@ class Precondition:
         return cls(frozenset(_TAG.findall(text)))
 
     def check(self, tag: str) -> None:
-        """Raises `PreconditionFailed` unless the stored state, which has this tag, is named.
+        """Raise `PreconditionFailed` unless `If-Match` contains the tag of the stored state.
 
-        Call it under the lock of the write, and only once the write is granted.
+        Call it under the lock of the write, after the write is granted.
         """
         if self.tags is not None and tag not in self.tags:
             raise PreconditionFailed(
@@ -50,9 +50,9 @@ class Precondition:
 
 
 def refuse_precondition(request: HttpRequest) -> None:
-    """For a write that is not about one stored entry or data source.
+    """Reject `If-Match` for a write that does not concern one stored entry or data source.
 
-    Raises `Malformed` if the request has `If-Match`, which would otherwise protect nothing.
+    Raises `Malformed` if the request has `If-Match`, which would otherwise have no effect.
     """
     if "HTTP_IF_MATCH" in request.META:
         raise Malformed(

@@ -20,7 +20,7 @@ _VALUES = {"true": True, "false": False}
 
 
 def has_query(request: HttpRequest) -> bool:
-    """Whether the address has a query string at all. Parsing an empty one takes as long."""
+    """Whether the URL has a query string. Checking this is faster than parsing an empty one."""
     return bool(request.META.get("QUERY_STRING"))
 
 
@@ -32,10 +32,10 @@ def names_switch(request: HttpRequest, names: tuple[str, ...]) -> bool:
 def with_switches(
     request: HttpRequest, body: dict[str, Any], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The body, with those of the switches `names` that only the query string has.
+    """The body, with the switches in `names` that only the query string has.
 
-    Raises `Malformed` for a switch that is neither `true` nor `false`, that the query string has
-    twice, or that has another value in the body.
+    Raises `Malformed` for a switch that is neither `true` nor `false`, that is in the query string
+    twice, or that has a different value in the body.
     """
     if not has_query(request):
         return body

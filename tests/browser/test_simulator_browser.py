@@ -49,7 +49,7 @@ def test_bob_raises_his_role_by_keyboard_alone(page: Any, source: DataSource) ->
     text = shown(page)
     assert "Denied" in text and "update: 400" in text
     assert "Nearest miss: rule 3 would have granted the request without Role" in text
-    assert "does not let Role be written" in text
+    assert "does not allow writes to Role" in text
     # Painted on the row of the list, and nothing was saved or sent as a form.
     painted = page.locator(".rk-list > li").nth(2)
     assert "does not let" in painted.inner_text()

@@ -254,7 +254,7 @@ def apply(function: Any, /, *arguments: Any, **named: Any) -> Any:
 def guards(limit_broken: Callable[[str], Any]) -> dict[str, Any]:
     """The guards by the names that rewritten code uses.
 
-    `limit_broken` ends the process, and thereby the run. Scripts cannot catch that.
+    `limit_broken` ends the process and the run. Scripts cannot catch that.
     """
 
     def caught() -> None:
