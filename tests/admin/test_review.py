@@ -194,6 +194,25 @@ def test_the_history_tells_each_change(boss: Client, source: DataSource) -> None
     assert url("rules_history", source.pk) in boss.get(url("change", source.pk)).content.decode()
 
 
+def test_the_page_of_a_revision_shows_who_saved_it_and_its_changes(
+    boss: Client, source: DataSource
+) -> None:
+    user = User.objects.get(username="boss")
+    save_rules(source, [OPEN], user, origin="admin", note="for everyone")
+    save_rules(source, [])
+    older = read(boss.get(url("rules_revision", source.pk, 2)))
+    for text in (
+        "Revision 2",
+        "boss, through the admin",
+        "for everyone",
+        "rule 1 no longer has `exclude`, which was `Salary`",
+        "Restore revision 2",
+    ):
+        assert text in older, text
+    newest = read(boss.get(url("rules_revision", source.pk, 3)))
+    assert "These are the rules in force." in newest and "Restore revision" not in newest
+
+
 def back(client: Client, source: DataSource, number: int, **more: str) -> Any:
     address = url("rules_revision", source.pk, number)
     seen = form_of(client, address).get("seen", "")
