@@ -128,7 +128,7 @@ class ApiTokenAdmin(ShownId, _TokenAdmin):
         secret = vars(request).pop("_made_secret")
         context = {
             **self.admin_site.each_context(request),
-            "title": "API token made",
+            "title": "API token created",
             "opts": self.opts,
             "token": obj,
             "secret": secret,

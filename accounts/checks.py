@@ -62,9 +62,9 @@ def _problems_with_hook(path: object) -> list[CheckMessage]:
 def _unverified_sign_up(names: Iterable[str]) -> list[CheckMessage]:
     return [
         Warning(
-            f"The app `{name}` lets people sign up, and Rowkeeper cannot tell whether their email "
-            "addresses are verified. A rule that compares `{{user.[Email]}}` takes a user for "
-            "whoever owns the address.",
+            f"The app `{name}` lets people sign up, and Rowkeeper cannot determine whether "
+            "their email addresses are verified. A rule that compares `{{user.[Email]}}` "
+            "treats a user as the owner of the address.",
             hint='Set ROWKEEPER["EMAIL_VERIFIED"] to the dotted path of a callable that takes a '
             "Django user and returns True if the user's email address is verified.",
             id="rowkeeper.W030",
@@ -81,8 +81,8 @@ def check_sign_in_of_django_users(app_configs: object, **kwargs: object) -> list
         return []
     return [
         Warning(
-            "Failed sign-ins of Django users are not limited: passwords of the admin can be "
-            "guessed without end.",
+            "Failed sign-ins of Django users are not limited: an attacker can guess passwords "
+            "of the admin without a limit.",
             hint=f'Put "{PATH}" first in AUTHENTICATION_BACKENDS, or install django-axes.',
             id="rowkeeper.W031",
         )
@@ -101,8 +101,9 @@ def check_proxy(app_configs: object, **kwargs: object) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            f'{declared[0]} says that a proxy stands in front, but ROWKEEPER["TRUSTED_PROXIES"] '
-            "is 0: all its clients share one limit of failed sign-ins.",
+            f"{declared[0]} indicates a proxy in front of the site, but "
+            'ROWKEEPER["TRUSTED_PROXIES"] is 0: all clients of the proxy share one limit of '
+            "failed sign-ins.",
             hint="Set it to the number of proxies that append to X-Forwarded-For.",
             id="rowkeeper.W032",
         )
@@ -135,8 +136,8 @@ def check_cache_is_shared(app_configs: object, **kwargs: object) -> list[CheckMe
         return []
     return [
         Warning(
-            f"The cache {setting('CACHE')!r} does not count atomically: of failed sign-ins at the "
-            "same time, some are not counted.",
+            f"The cache {setting('CACHE')!r} does not count atomically: some of the failed "
+            "sign-ins that arrive at the same time are not counted.",
             hint=_ANOTHER_CACHE,
             id="rowkeeper.W034",
         )
@@ -144,7 +145,7 @@ def check_cache_is_shared(app_configs: object, **kwargs: object) -> list[CheckMe
 
 
 _ANOTHER_CACHE = (
-    'Name one in ROWKEEPER["CACHE"] that all processes share, such as Redis or Memcached.'
+    'Name a cache in ROWKEEPER["CACHE"] that all processes share, such as Redis or Memcached.'
 )
 
 
@@ -153,8 +154,8 @@ def _in_each_process() -> CheckMessage:
     workers = os.environ.get("WEB_CONCURRENCY", "").strip()
     kind = Warning if workers.isdigit() and int(workers) > 1 else Info
     return kind(
-        f"The cache {setting('CACHE')!r} is one of each process: with several processes, each "
-        "allows as many failed sign-ins as the limits say.",
+        f"The cache {setting('CACHE')!r} is local to each process: with several processes, each "
+        "process allows the full number of failed sign-ins.",
         hint=_ANOTHER_CACHE,
         id="rowkeeper.W035" if kind is Warning else "rowkeeper.I035",
     )

@@ -59,9 +59,9 @@ def site_of(address: str) -> str | None:
 def _warn_of_undeclared_proxy() -> None:
     """Log this once in each process: otherwise any client could flood the log."""
     logger.warning(
-        "A request has the header X-Forwarded-For, but TRUSTED_PROXIES is 0. If a proxy stands in "
-        "front of this site, all its clients share one limit of failed sign-ins: set "
-        "TRUSTED_PROXIES to the number of proxies. Otherwise a client made the header up."
+        "A request has the header X-Forwarded-For, but TRUSTED_PROXIES is 0. If this site is "
+        "behind a proxy, all clients of the proxy share one limit of failed sign-ins: set "
+        "TRUSTED_PROXIES to the number of proxies. Otherwise, a client sent a forged header."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rowkeeper.datasources.errors import Failure
 
 # The message is the same for everyone who is not signed in, whether or not the object exists.
-SIGN_IN = "this needs a login or an API token"
+SIGN_IN = "this request requires a login or an API token"
 
 
 class CredentialInvalid(Failure):

@@ -37,7 +37,7 @@ class ApiToken(models.Model):
         on_delete=models.CASCADE,
         null=True,
         blank=True,
-        help_text="Whose rights the token carries on the management endpoints.",
+        help_text="The user whose permissions the token has on the management endpoints.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -27,7 +27,7 @@ def may(identity: Identity, action: str, data_source: DataSource | None = None) 
     Raises `ValueError` for an unknown action.
     """
     if action not in ACTIONS:
-        raise ValueError(f"`{action}` is no action on a data source; there are {ACTIONS}")
+        raise ValueError(f"`{action}` is not an action on a data source; the actions are {ACTIONS}")
     return rights.may(user_behind(identity), action, data_source)
 
 
@@ -39,7 +39,7 @@ def require(identity: Identity, action: str, data_source: DataSource | None = No
     if identity.is_anonymous:
         raise LoginRequired(SIGN_IN)
     if not may(identity, action, data_source):
-        raise PermissionMissing(f"the permission `{action}` is needed for this")
+        raise PermissionMissing(f"the permission `{action}` is required for this request")
 
 
 def may_see(identity: Identity, data_source: DataSource) -> bool:

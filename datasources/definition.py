@@ -39,7 +39,7 @@ def declared_of(columns: Sequence[str], written: Sequence[str]) -> list[str]:
 def problem_with_columns(columns: object) -> str | None:
     """Return why a value is not a list of distinct column names, or None."""
     if not isinstance(columns, list):
-        return '`columns` is a list of names, such as ["Email", "Name"]'
+        return '`columns` must be a list of names, such as ["Email", "Name"]'
     if len(columns) > MAX_COLUMNS:
         return f"there are {len(columns)} columns; at most {MAX_COLUMNS} are allowed"
     seen: set[str] = set()
@@ -48,7 +48,7 @@ def problem_with_columns(columns: object) -> str | None:
         if problem:
             return f"the column `{printable(name)}` {problem}"
         if name in seen:
-            return f"the column `{printable(name)}` stands twice"
+            return f"the column `{printable(name)}` is listed twice"
         seen.add(name)
     return None
 
@@ -67,14 +67,14 @@ def problem_with_more_columns(
         return None
     if len(after) > MAX_COLUMNS:
         return (
-            f"the data source would have more than {MAX_COLUMNS} columns; "
-            f"`{printable(new[0])}` is new"
+            f"the data source would have more than {MAX_COLUMNS} columns; the first new one is "
+            f"`{printable(new[0])}`"
         )
     size = _bytes_of(after)
     if size > most_bytes and size > _bytes_of(before):
         return (
-            f"the names of the data source's columns would have {size} bytes together; at most "
-            f"{most_bytes} are allowed; `{printable(new[0])}` is new"
+            f"the names of the data source's columns would have {size} bytes in total; at most "
+            f"{most_bytes} are allowed; the first new one is `{printable(new[0])}`"
         )
     return None
 
@@ -96,16 +96,16 @@ def problem_with_indexed(
         if name not in columns:
             return f"`{printable(name)}` is not one of the columns"
         if name in secret:
-            return f"`{printable(name)}` holds passwords, which nobody can search"
+            return f"`{printable(name)}` contains passwords, which cannot be searched"
     return None
 
 
 def problem_with_definition(definition: object) -> str | None:
     """Return why a value is not a valid definition, or None. Unknown keys are allowed and kept."""
     if not isinstance(definition, dict):
-        return "`definition` is an object"
+        return "`definition` must be an object"
     if nests_deeper(definition, MAX_DEPTH):
-        return f"`definition` nests deeper than {MAX_DEPTH} levels"
+        return f"`definition` is nested deeper than {MAX_DEPTH} levels"
     login, views = definition.get("login"), definition.get("views")
     problem = None if login is None else _problem_with_login(login)
     return problem or (None if views is None else problem_with_views(views))
@@ -113,7 +113,10 @@ def problem_with_definition(definition: object) -> str | None:
 
 def _problem_with_login(login: object) -> str | None:
     if not isinstance(login, dict):
-        return '`login` is an object: {"emailColumn": "Email", "passwordColumn": "Password"}'
+        return (
+            '`login` must be an object such as {"emailColumn": "Email", "passwordColumn": '
+            '"Password"}'
+        )
     unknown = set(login) - {"emailColumn", "passwordColumn", "sessionColumns"}
     if unknown:
         return f"`login` has no property `{printable(min(unknown))}`"

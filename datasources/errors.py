@@ -55,7 +55,7 @@ class Changed(Busy):
     """The data that a write was decided on has changed, so it has to be decided again."""
 
     def __init__(self) -> None:
-        super().__init__("the data source has just been changed; try again")
+        super().__init__("the data source was just changed; try again")
 
 
 class AddressTaken(Failure):

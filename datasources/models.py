@@ -33,7 +33,7 @@ def check_name(name: str) -> None:
         raise ValidationError(f"the name {problem}")
     if lower(name) in RESERVED_NAMES:
         raise ValidationError(
-            f"the name `{printable(name)}` is reserved: in rules, it means another kind of user"
+            f"the name `{printable(name)}` is reserved: in rules, it refers to another kind of user"
         )
 
 
@@ -84,7 +84,7 @@ class DataSource(models.Model):
         null=True,
         blank=True,
         related_name="data_sources",
-        help_text="The app that people who sign in against this data source use.",
+        help_text="The app of the people who sign in against this data source.",
     )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -111,8 +111,8 @@ class DataSource(models.Model):
             ("write_scripts_datasource", "Can put scripts into the access rules of a data source"),
             ("simulate_datasource", "Can try out the access rules of a data source"),
             ("view_log_datasource", "Can see the decision log of a data source"),
-            ("share_datasource", "Can give others rights on a data source"),
-            ("set_login_datasource", "Can say which data sources people sign in against"),
+            ("share_datasource", "Can give others permissions on a data source"),
+            ("set_login_datasource", "Can choose the data sources that people sign in against"),
         ]
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from .warmup import settle
+from .warmup import prepare_process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # Limits the time of statements, which a client's where can make expensive, and of waits for a lock;
@@ -17,4 +17,4 @@ os.environ.setdefault(
 )
 
 application = get_asgi_application()
-settle()
+prepare_process()

@@ -55,7 +55,7 @@ def _number(name: str, default: int, least: int) -> int:
     """The variable as an integer. Raises `ImproperlyConfigured` if it is less than `least`."""
     value = _text(name, str(default))
     if not (value.isascii() and value.isdigit()) or int(value) < least:
-        raise ImproperlyConfigured(f"`{name}` is `{value}`, expected a number from {least} on")
+        raise ImproperlyConfigured(f"`{name}` is `{value}`, expected a number of at least {least}")
     return int(value)
 
 
@@ -203,14 +203,14 @@ def _database(url: str) -> dict[str, Any]:
     given = {name for name, _ in parse_qsl(urlsplit(url).query)}
     if {"currentSchema", "options"} <= given:
         raise ImproperlyConfigured(
-            "`DATABASE_URL` has both `currentSchema` and `options`: write the schema into "
-            "`options`, as `-c search_path=...`"
+            "`DATABASE_URL` has both `currentSchema` and `options`: set the schema in "
+            "`options`, as in `-c search_path=...`"
         )
     config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=0))
     if scheme == "sqlite":
         for name in given - {"timeout"}:
             raise ImproperlyConfigured(
-                f"`DATABASE_URL` has `{name}`: for SQLite the only option is `timeout`, in seconds"
+                f"`DATABASE_URL` has `{name}`: the only option for SQLite is `timeout`, in seconds"
             )
         options = {**_SQLITE["OPTIONS"], **config.get("OPTIONS", {})}
         return {**_SQLITE, "NAME": config["NAME"], "OPTIONS": options}

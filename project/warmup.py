@@ -15,7 +15,7 @@ from rowkeeper.rules.engine.templates import warm_up
 SWITCH_INTERVAL = 0.001
 
 
-def settle() -> None:
+def prepare_process() -> None:
     """Import all code that answers requests, and exempt existing objects from garbage collection.
 
     Also lets threads switch more often.

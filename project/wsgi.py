@@ -6,7 +6,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from .warmup import settle
+from .warmup import prepare_process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # A WSGI server has few threads, which persist: each keeps its own connection.
@@ -19,4 +19,4 @@ os.environ.setdefault(
 )
 
 application = get_wsgi_application()
-settle()
+prepare_process()

@@ -130,9 +130,9 @@ class Revision(models.Model):
         ADMIN = "admin", "the admin"
         API = "api", "the API"
         COMMAND = "command", "a command"
-        CODE = "code", "code, or a shell"
+        CODE = "code", "code or a shell"
         ROWS = "rows", "code, rule by rule"
-        FOUND = "found", "found there, from before there was a history"
+        FOUND = "found", "found when the history began"
 
     data_source = models.ForeignKey(DataSource, on_delete=models.CASCADE, related_name="revisions")
     # `DataSource.revision` after the save.

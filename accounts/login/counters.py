@@ -105,4 +105,4 @@ def _in_cache(work: Callable[[BaseCache], _T]) -> _T:
 
 
 def _busy() -> Busy:
-    return Busy("sign-ins cannot be counted just now; try again in a moment")
+    return Busy("sign-ins cannot be counted at the moment; try again later")

@@ -49,7 +49,7 @@ def cookie_for(account: str, fingerprint: str, device: str | None = None) -> str
     return signing.dumps([mark, device or secrets.token_urlsafe(16)], salt=_SALT)
 
 
-def presented_cookie(request: HttpRequest) -> str:
+def device_cookie(request: HttpRequest) -> str:
     """The value of the cookie in a request, unverified; `""` if there is none."""
     return str(request.COOKIES.get(COOKIE, ""))
 

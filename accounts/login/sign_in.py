@@ -111,9 +111,9 @@ def _signed_in(found: tuple[Source, Login] | None, email: str, password: str) ->
     row = None if found is None else _row(*found, email)
     right = _is_right(password, None if found is None or row is None else _hash_in(found[1], row))
     if found is None:
-        raise _wrong("sign-in: no such data source, or other columns")
+        raise _wrong("sign-in: there is no such data source, or it signs in with other columns")
     if row is None:
-        raise _wrong("sign-in: no row, or several, with that address")
+        raise _wrong("sign-in: no row, or several rows, with that address")
     if not right:
         raise _wrong("sign-in: wrong password")
     return _begin(*found, *row)
@@ -138,7 +138,7 @@ def sign_out(request: HttpRequest) -> None:
 def read_body(body: Any) -> _Attempt:
     """The attempt that a body describes. Raises `Malformed`, which names the property."""
     if not isinstance(body, dict):
-        raise Malformed("the body is an object")
+        raise Malformed("the body must be an object")
     if body.get("passport") != PASSPORT:
         raise Malformed(f"`passport` must be `{PASSPORT}`")
     return _Attempt(_reference(body), _where(body.get("where")))
@@ -147,10 +147,10 @@ def read_body(body: Any) -> _Attempt:
 def _reference(body: dict[str, Any]) -> int | str:
     number, name = body.get("dataSourceId"), body.get("dataSourceName")
     if (number is None) == (name is None):
-        raise Malformed("give `dataSourceId` or `dataSourceName`, one of the two")
+        raise Malformed("send either `dataSourceId` or `dataSourceName`")
     if number is not None:
         if number.__class__ is not int:
-            raise Malformed("`dataSourceId` is a whole number")
+            raise Malformed("`dataSourceId` must be a whole number")
         return int(number)
     return _text(name, "dataSourceName")
 
@@ -158,7 +158,10 @@ def _reference(body: dict[str, Any]) -> int | str:
 def _where(where: Any) -> dict[str, str]:
     # The names of the two columns are not disclosed until somebody has signed in.
     if not isinstance(where, dict) or len(where) != 2:
-        raise Malformed("`where` is an object of two columns, the address and the password")
+        raise Malformed(
+            "`where` must be an object of two columns: the one with the email "
+            "address and the one with the password"
+        )
     return {column: _text(value, f"where.{column}") for column, value in where.items()}
 
 
@@ -214,7 +217,7 @@ def _matches(password: str, encoded: Any) -> bool:
 
 def _wrong(step: str) -> CredentialInvalid:
     """The only failure for everything that can be wrong. `step` is for the log, not the client."""
-    failure = CredentialInvalid("the address or the password is not right")
+    failure = CredentialInvalid("the email address or the password is incorrect")
     failure.step = step
     return failure
 
@@ -236,7 +239,7 @@ def _begin(source: Source, login: Login, entry_id: int, row: dict[str, Any]) -> 
             )
     except IntegrityError:
         # The entry was deleted while its password was being checked.
-        raise _wrong("sign-in: the row was removed meanwhile") from None
+        raise _wrong("sign-in: the row was removed in the meantime") from None
     identity = Identity(
         user=user_of(row, {*source.secret, login.password_column}, entry_id, source.name),
         app_id=source.app_id,

@@ -123,7 +123,8 @@ def _enforce_csrf(request: HttpRequest) -> None:
     check.process_request(request)
     if check.process_view(request, None, (), {}):
         raise CsrfMissing(
-            "the site's own session needs its CSRF token beside it, as the header `X-CSRFToken`"
+            "a request with the site's session cookie must also have its CSRF token, in the "
+            "header `X-CSRFToken`"
         )
 
 

@@ -93,7 +93,7 @@ class GuardedPages(OwnFilters, _ModelAdmin):
         if "view" in held or "change" in held:
             links.append(("Entries", reverse(self.url_name("entries"), args=[obj.pk])))
         if "share" in held:
-            links.append(("Rights", reverse(self.url_name("rights"), args=[obj.pk])))
+            links.append(("Permissions", reverse(self.url_name("rights"), args=[obj.pk])))
         return links
 
     def page(

@@ -22,7 +22,7 @@ from ..values.validation import printable
 # The name of the checkbox.
 FIELD = "meant"
 NOTHING_SAVED = (
-    "nothing was saved yet: read at the top of the page what this change does, and confirm it there"
+    "nothing was saved yet: read what this change does at the top of the page, and confirm it there"
 )
 _DEFINED = ("login", "views")
 # The most names that get a line each.
@@ -66,7 +66,7 @@ def entry_lines(
     known = {*source_columns, *(before or ())}
     new = [name for name in after if name not in known]
     lines = [
-        f"`{printable(name)}` is left out: its value is deleted from this entry."
+        f"`{printable(name)}` is missing from the row: its value will be deleted from this entry."
         for name in lost[:_MAX_NAMES]
     ]
     lines += [_new_column(name, declared) for name in new[:_MAX_NAMES]]
@@ -97,8 +97,10 @@ def _like(name: str, columns: Sequence[str]) -> str | None:
 def _new_column(name: str, declared: frozenset[str]) -> str:
     dots = ""
     if is_path(name, declared):
-        dots = " From then on the name means this column, and no path into another one."
-    return f"`{printable(name)}` is new: it becomes a column of the data source.{dots}"
+        dots = (
+            " From then on, the name refers to this column, and not to a path into another column."
+        )
+    return f"`{printable(name)}` is new: it will become a column of the data source.{dots}"
 
 
 # -- the columns and the definition of a data source
@@ -112,18 +114,17 @@ def column_lines(held: Mapping[str, int], added: Sequence[str]) -> list[str]:
     """
     lines = []
     for name, count in list(held.items())[:_MAX_NAMES]:
-        entries = "1 entry still holds" if count == 1 else f"{count} entries still hold"
+        entries = "1 entry still has" if count == 1 else f"{count} entries still have"
         lines.append(
-            f"`{printable(name)}` is taken out of the columns, but {entries} a value of it and "
-            "will "
-            "keep it. The API still shows it to everyone whose rule shows it; the admin's table "
-            "of entries and “Who can do what” no longer list it."
+            f"`{printable(name)}` is removed from the columns, but {entries} a value for it and "
+            "will keep the value. The API still shows it to everyone whose rule shows it. The "
+            "admin's table of entries and “Who can do what” no longer list it."
         )
     if len(held) > _MAX_NAMES:
         lines.append(f"… and {len(held) - _MAX_NAMES} more columns.")
     if lines and added:
         names = ", ".join(f"`{printable(name)}`" for name in added[:_MAX_NAMES])
-        lines.append(f"No column is renamed: {names} will be empty in all entries.")
+        lines.append(f"This does not rename a column: {names} will be empty in all entries.")
     return lines
 
 
@@ -153,26 +154,27 @@ def _login_lines(
         return []
     if new is None:
         return [
-            f"Nobody can sign in against `{printable(source.name)}` any more, and everybody who is "
-            "signed in against it is signed out."
+            f"Nobody will be able to sign in against `{printable(source.name)}` any more, and "
+            "everybody who is signed in against it will be signed out."
         ]
     email, password = f"`{printable(new.email_column)}`", f"`{printable(new.password_column)}`"
     if old is None:
         return [
-            f"People can sign in against `{printable(source.name)}`: every entry is the account of "
-            f"the address in {email}, with the password in {password}. Passwords in plain text "
-            f"are hashed, and {password} is hidden from everyone.",
+            f"People will be able to sign in against `{printable(source.name)}`: every entry is "
+            f"an account with the email address in {email} and the password in {password}. "
+            f"Passwords in plain text will be hashed, and {password} will be hidden from "
+            "everyone.",
             *_column_effects(source, (new.email_column, new.password_column), columns),
         ]
     lines = _replaced_columns(source, old, new, columns)
     added = [name for name in new.session_columns if name not in old.session_columns]
     if added:
         names = ", ".join(f"`{printable(name)}`" for name in added[:_MAX_NAMES])
-        lines.append(f"The answer of a sign-in has the person's {names}.")
+        lines.append(f"The response to a sign-in will contain the person's {names}.")
     dropped = [name for name in old.session_columns if name not in new.session_columns]
     if dropped:
         names = ", ".join(f"`{printable(name)}`" for name in dropped[:_MAX_NAMES])
-        lines.append(f"The answer of a sign-in no longer has the person's {names}.")
+        lines.append(f"The response to a sign-in will no longer contain the person's {names}.")
     return lines
 
 
@@ -184,23 +186,23 @@ def _replaced_columns(
     if old.email_column != new.email_column:
         changed.append(new.email_column)
         lines.append(
-            f"People sign in with the address in `{printable(new.email_column)}` instead of "
-            f"`{printable(old.email_column)}`."
+            f"People will sign in with the email address in `{printable(new.email_column)}` "
+            f"instead of `{printable(old.email_column)}`."
         )
     if old.password_column != new.password_column:
         changed.append(new.password_column)
         lines.append(
-            f"People sign in with the password in `{printable(new.password_column)}` instead of "
-            f"`{printable(old.password_column)}`. Passwords in plain text are hashed, and "
-            f"`{printable(new.password_column)}` is hidden from everyone."
+            f"People will sign in with the password in `{printable(new.password_column)}` "
+            f"instead of `{printable(old.password_column)}`. Passwords in plain text will be "
+            f"hashed, and `{printable(new.password_column)}` will be hidden from everyone."
         )
     if not changed:
         return []
     return [
         *lines,
         *_column_effects(source, changed, columns),
-        f"Everybody who is signed in against `{printable(source.name)}` is signed out, unless "
-        "the old and the new column have the same value.",
+        f"Everybody who is signed in against `{printable(source.name)}` will be signed out, "
+        "unless the old and the new column have the same value for them.",
     ]
 
 

@@ -165,7 +165,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         """Return the columns, for users who may not change them."""
         return _listed(obj.declared_columns)
 
-    @admin.display(description="Columns made by writers")
+    @admin.display(description="Columns added by writers")
     def written_columns_shown(self, obj: DataSource) -> SafeString:
         """Return the columns that nobody declared, for users who may not change them."""
         return _listed(obj.written_columns)
@@ -230,7 +230,7 @@ class DataSourceAdmin(TransferPages, SharingPage):
         except IntegrityError:
             if not is_name_taken(obj):
                 raise
-            raise Refused([("name", "another data source has just taken this name")]) from None
+            raise Refused([("name", "another data source was just given this name")]) from None
 
     # -- deleting
 

@@ -146,7 +146,7 @@ class EntryPages(GuardedPages):
         chosen = [int(text) for text in parameters.getlist("entry") if _is_id(text)]
         back = reverse(self.url_name("entries"), args=[obj.pk])
         if not chosen:
-            messages.warning(request, "Choose at least one entry first.")
+            messages.warning(request, "Select at least one entry first.")
             return HttpResponseRedirect(back)
         source = registry.source_of(obj)
         if request.method == "POST":
@@ -218,11 +218,11 @@ def _write(obj: DataSource, entry: StoredEntry | None, form: EntryForm) -> str:
         return f"Added entry {made.id}."
     now = store.fetch(source, [entry.id], lock=True).get(entry.id)
     if now is None:
-        raise Malformed("this entry has been deleted meanwhile")
+        raise Malformed("this entry was deleted in the meantime")
     if now.updated_at.isoformat() != typed["opened"]:
         raise Malformed(
-            "this entry has been changed since you opened it, and nothing was saved: open it "
-            "again to see how it is now, then make your change there"
+            "this entry was changed after you opened it, so nothing was saved: open it again "
+            "to see its current state, and repeat your change there"
         )
     if canonical(row) == canonical(_shown_row(source, now)) and order == now.order:
         return ""

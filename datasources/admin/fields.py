@@ -106,5 +106,5 @@ def _name(line: str, number: int) -> Any:
         return loads(line)
     except Malformed:
         raise ValidationError(
-            f'line {number}: a name that begins with `"` is written as a JSON string'
+            f'line {number}: write a name that begins with `"` as a JSON string'
         ) from None

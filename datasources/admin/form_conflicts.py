@@ -15,8 +15,8 @@ from django.core.exceptions import ValidationError
 from ..values.validation import same
 
 MESSAGE = (
-    "somebody else has changed this since you opened the page, and nothing was saved: open the "
-    "page again to see how it is now, then make your change there"
+    "somebody else changed this after you opened the page, so nothing was saved: open the page "
+    "again to see the current state, and repeat your change there"
 )
 
 

@@ -38,21 +38,24 @@ class DataSourceForm(_SourceForm):
 
     columns = ColumnsField(
         required=False,
-        help_text="One name a line, in the order of tables. Entries can bring new ones.",
+        help_text=(
+            "One name per line, in the order in which tables show them. Entries can add new "
+            "columns."
+        ),
     )
     written_columns = ColumnsField(
         required=False,
         rows=4,
-        label="Columns made by writers",
-        help_text="One name a line: columns that entries brought and nobody has declared. Move a "
-        "name to the columns above to declare it. A name with dots means a path until it is "
-        "declared, and that column afterwards.",
+        label="Columns added by writers",
+        help_text="One name per line: columns that entries added and that nobody has declared. "
+        "To declare a column, move its name to the columns above. A name with dots "
+        "refers to a path until it is declared, and to that column afterwards.",
     )
     indexed_columns = ColumnsField(
         required=False,
         rows=4,
-        help_text="One name a line: columns that are ordered by, compared and searched often. "
-        "Each makes writing slower. The indexes are made in the background.",
+        help_text="One name per line: columns that queries often sort by, compare or search. "
+        "Each index makes writes slower. The indexes are built in the background.",
     )
     definition = DefinitionField(
         required=False,
@@ -64,9 +67,7 @@ class DataSourceForm(_SourceForm):
     class Meta:
         model = DataSource
         fields = FIELDS
-        help_texts = {
-            "type": "A word of your own, such as “people”; the API can list data sources by it."
-        }
+        help_texts = {"type": "Any word, such as “people”. The API can list data sources by type."}
 
     # Set by the admin, on a subclass for each request.
     may_set_login: ClassVar[bool] = False
@@ -110,7 +111,7 @@ class DataSourceForm(_SourceForm):
             self._join_columns()
 
     def _join_columns(self) -> None:
-        """Combine the declared columns and the columns made by writers into one list."""
+        """Combine the declared columns and the columns added by writers into one list."""
         stored = self.instance.columns
         declared = self._names_of("columns", self.instance.declared_columns)
         made = self._names_of(WRITTEN, self.instance.written_columns)
@@ -189,8 +190,8 @@ class DataSourceForm(_SourceForm):
         if changes_login(self.instance.definition, self.cleaned_data["definition"]):
             self.add_error(
                 "definition",
-                "`login` can be changed by those alone who hold the site-wide permission "
-                "`set_login_datasource`",
+                "only users with the site-wide permission `set_login_datasource` can change "
+                "`login`",
             )
 
     def _check_indexed(self) -> None:
@@ -216,7 +217,7 @@ class EntryForm(forms.Form):
         initial=0,
         min_value=MIN_INTEGER,
         max_value=MAX_INTEGER,
-        help_text="A number to sort by; entries have 0 unless told otherwise.",
+        help_text="A number to sort by. The default is 0.",
     )
     # The question to confirm before this is saved.
     question: Question | None = None
@@ -242,7 +243,7 @@ class RightsForm(forms.Form):
     """The permissions of one user on one data source, among those of the user who gives them."""
 
     rights = forms.MultipleChoiceField(
-        required=False, widget=forms.CheckboxSelectMultiple, label="Rights"
+        required=False, widget=forms.CheckboxSelectMultiple, label="Permissions"
     )
 
     def __init__(self, *args: Any, choices: Sequence[tuple[str, str]], **kwargs: Any) -> None:

@@ -19,7 +19,7 @@ def index_states(source: DataSource) -> SafeString:
 def _states(source: DataSource) -> SafeString:
     found = statuses(source)
     if not found:
-        equality = " Equality has an index for every column all the same."
+        equality = " Tests for equality can use an index for every column anyway."
         also = equality if features().has_whole_row_index else ""
         return format_html("<p>No column is marked.{}</p>", also)
     rows = format_html_join(
@@ -30,8 +30,9 @@ def _states(source: DataSource) -> SafeString:
     unready = any(status.state != "ready" for status in found)
     hint = (
         format_html(
-            "<p>What is building is ready in a while: load this page again. What failed is tried "
-            "again by saving, or by <code>manage.py indexes {} --build</code>.</p>",
+            "<p>Builds take a while: reload this page to see the current state. To retry a "
+            "failed build, save the data source or run <code>manage.py indexes {} "
+            "--build</code>.</p>",
             source.pk,
         )
         if unready
@@ -50,8 +51,8 @@ def _advice(source: DataSource) -> SafeString:
         ((column, ", ".join(f"{kind} ({n})" for kind, n in kinds)) for column, kinds in found),
     )
     return format_html(
-        "<p>Queries of the last {} days would have wanted:</p>"
-        '<ul class="rowkeeper-indexes">{}</ul>',
+        "<p>Indexes that would have helped queries of the last {} days:</p><ul "
+        'class="rowkeeper-indexes">{}</ul>',
         RECENT_DAYS,
         rows,
     )

@@ -55,7 +55,7 @@ class SharingPage(EntryPages):
             request,
             obj,
             "rights",
-            "Rights",
+            "Permissions",
             subtitle=obj.name,
             chosen=chosen,
             person=person,
@@ -80,8 +80,10 @@ class SharingPage(EntryPages):
             words = [f"gave {name} `{right}`" for right in gained]
             words += [f"took `{right}` from {name}" for right in lost]
             if words:
-                self.log_change(request, obj, f"Rights: {', '.join(words)}.")
-        messages.success(request, f"Rights of {name}: {', '.join(_held(obj, person)) or 'none'}.")
+                self.log_change(request, obj, f"Permissions: {', '.join(words)}.")
+        messages.success(
+            request, f"Permissions of {name}: {', '.join(_held(obj, person)) or 'none'}."
+        )
 
 
 def _person(chosen: PersonForm) -> Any:

@@ -145,7 +145,7 @@ class TransferPages(GuardedPages):
             words = outside_transactions(lambda: self._imported(request, obj, upload))
         except Failure as error:
             upload.release()
-            words = "Look at the preview again." if isinstance(error, Changed) else ""
+            words = "Check the preview again." if isinstance(error, Changed) else ""
             messages.warning(request, f"{_sentence(error.message)} {words}".strip())
             return self._go(request, self._preview_address(obj, upload))
         except BaseException:

@@ -16,11 +16,14 @@ from .fields import ColumnsField, code_area
 from .markup import code_spans
 
 MODES = [
-    ("append", "Add: every row becomes a new entry"),
-    ("update", "Update: the entry with the row's key is changed; a row without one is added"),
-    ("replace", "Replace everything: what the file does not have is deleted"),
+    ("append", "Append: every row becomes a new entry"),
+    (
+        "update",
+        "Update: a row changes the entry with the same key; a row without such an entry is added",
+    ),
+    ("replace", "Replace everything: entries that are not in the file are deleted"),
 ]
-DELIMITERS = [("", "as the file has it"), (",", "comma"), (";", "semicolon"), ("\t", "tab")]
+DELIMITERS = [("", "detect from the file"), (",", "comma"), (";", "semicolon"), ("\t", "tab")]
 FORMATS = [("csv", "CSV"), ("xlsx", "XLSX")]
 _MB = 1_000_000
 
@@ -39,20 +42,23 @@ class ImportForm(forms.Form):
     key = forms.ChoiceField(
         label="Key",
         required=False,
-        help_text="By what a row finds its entry, for an update; for a replacement, entries that "
-        "are found keep their id and what is secret. An update changes the columns that the file "
-        "has; an empty cell takes the value away.",
+        help_text="The column by which a row finds its entry. An update changes the columns "
+        "that are in the file; an empty cell removes the value. In a replacement, "
+        "entries that are found keep their ID and their secret columns.",
     )
-    recognise = forms.BooleanField(
-        label="Recognise numbers, true and false, null, lists and objects",
+    recognize = forms.BooleanField(
+        label="Recognize numbers, true and false, null, lists and objects",
         required=False,
         initial=True,
-        help_text="Else every cell of a CSV file is text.",
+        help_text="Otherwise, every cell of a CSV file is text.",
     )
     text_columns = ColumnsField(
-        label="Columns that are text",
+        label="Text columns",
         required=False,
-        help_text="One name a line: postcodes and numbers of parts look like numbers, and are not.",
+        help_text=(
+            "One name per line: columns whose values are always text, such as postal codes and "
+            "part numbers."
+        ),
     )
     delimiter = forms.ChoiceField(label="Delimiter", choices=DELIMITERS, required=False)
 
@@ -61,7 +67,7 @@ class ImportForm(forms.Form):
         names = [name for name in source.columns if name not in source.secret]
         key, text = self.fields["key"], self.fields["text_columns"]
         assert isinstance(key, forms.ChoiceField)
-        key.choices = [("", f"{ID}, the column of ids that an export can have")] + [
+        key.choices = [("", f"{ID}, the column of IDs that an export can include")] + [
             (name, name) for name in names
         ]
         text.widget = code_area(3)
@@ -76,7 +82,9 @@ class ImportForm(forms.Form):
         file = self.cleaned_data["file"]
         if file.size > setting("MAX_IMPORT_FILE"):
             most = f"{setting('MAX_IMPORT_FILE') / _MB:g} MB"
-            raise forms.ValidationError(f"the file has {file.size} bytes; at most {most} allowed")
+            raise forms.ValidationError(
+                f"the file has {file.size} bytes; at most {most} are allowed"
+            )
         return file
 
     def job_fields(self) -> dict[str, Any]:
@@ -85,7 +93,7 @@ class ImportForm(forms.Form):
         key = cleaned["key"] or None
         reading = Reading(
             delimiter=cleaned["delimiter"] or None,
-            recognise=cleaned["recognise"],
+            recognize=cleaned["recognize"],
             text_columns=frozenset(cleaned["text_columns"]),
         )
         return job_fields(cleaned["mode"], None if cleaned["mode"] == "append" else key, reading)
@@ -96,10 +104,10 @@ class ExportForm(forms.Form):
 
     format = forms.ChoiceField(choices=FORMATS, initial="csv", widget=forms.RadioSelect)
     ids = forms.BooleanField(
-        label="With the ids of entries",
+        label="Include the IDs of entries",
         required=False,
         initial=True,
-        help_text=code_spans(f"In a column `{ID}`, by which an import finds the entries again."),
+        help_text=code_spans(f"In the column `{ID}`. An import can find the entries by it."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

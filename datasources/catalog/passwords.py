@@ -45,7 +45,7 @@ def _password(column: str, password: Any) -> str:
     """Return the text of a password to hash. Raises `Malformed` if it is not a valid one."""
     if not isinstance(password, str) or len(password) > MAX_LENGTH:
         raise Malformed(
-            f"`{printable(column)}`: a password is text of at most {MAX_LENGTH} characters"
+            f"`{printable(column)}`: a password must be text of at most {MAX_LENGTH} characters"
         )
     return composed(password)
 
@@ -117,14 +117,14 @@ def hash_plain(source_id: int, column: str) -> None:
             plain.append(entry)
         elif takes_too_long(value):
             raise Malformed(
-                f"the column `{printable(column)}` holds a password hash, in entry {entry.pk}, "
-                f"that takes more than {MOST_WORK} times the work of a new one; clear it"
+                f"the column `{printable(column)}` has a password hash in entry {entry.pk} that "
+                f"takes more than {MOST_WORK} times the work of a new one; clear the value"
             )
     most: int = setting("MAX_PASSWORDS") if is_counted() else MAX_HASHED_AT_ONCE
     if len(plain) > most:
         raise TooLarge(
-            f"the column `{printable(column)}` holds {len(plain)} passwords in plain text; clear "
-            "it first, save the sign-in, and then import the rows again"
+            f"the column `{printable(column)}` holds {len(plain)} passwords in plain text; "
+            "clear the column first, save the sign-in, and then import the rows again"
         )
     made = hash_all([_password(column, entry.data[column]) for entry in plain])
     for entry, encoded in zip(plain, made, strict=True):

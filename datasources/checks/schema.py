@@ -27,8 +27,8 @@ def check_functions(
     return [
         Warning(
             f"The database `{alias()}` has {'another' if is_there else 'no'} function `{name}`; "
-            "queries that need it fail or find other rows.",
-            hint="Run `manage.py migrate`: it makes what is missing or different.",
+            "queries that need it fail or find wrong rows.",
+            hint="Run `manage.py migrate`: it creates missing functions and replaces changed ones.",
             id="rowkeeper.W020",
         )
         for name, is_there in different(database()).items()
@@ -44,9 +44,9 @@ def check_indexes(
         return []
     return [
         Warning(
-            f"The index `{name}` is invalid: PostgreSQL does not use it, and writes keep it up to "
-            "date all the same. It is left from a crash, or is being built at this moment.",
-            hint="Run `manage.py indexes --build`: it makes the index again.",
+            f"The index `{name}` is invalid: PostgreSQL does not use it, but writes still "
+            "update it. It is left over from a crash, or it is being built at the moment.",
+            hint="Run `manage.py indexes --build`: it rebuilds the index.",
             id="rowkeeper.W021",
         )
         for name in invalid()
@@ -67,10 +67,11 @@ def check_marks(
         return []
     return [
         Warning(
-            f"{found} columns are marked as indexed in all data sources together, more than the "
-            f"{most} of `MAX_INDEXES`; every insert on the site looks at each of their indexes.",
-            hint="Remove marks that are not needed (`manage.py indexes SOURCE --unmark COLUMN`), "
-            "or raise `MAX_INDEXES` in `ROWKEEPER`.",
+            f"{found} columns of all data sources are marked as indexed, more than the limit of "
+            f"{most} (`MAX_INDEXES`). Every insert on the site evaluates the condition of each "
+            "index.",
+            hint="Unmark columns that do not need an index (`manage.py indexes SOURCE --unmark "
+            "COLUMN`), or raise `MAX_INDEXES` in `ROWKEEPER`.",
             id="rowkeeper.W022",
         )
     ]

@@ -22,8 +22,8 @@ def check_settings(app_configs: object, **kwargs: object) -> list[CheckMessage]:
     unknown = sorted(set(getattr(settings, "ROWKEEPER", {})) - set(DEFAULTS))
     return [
         Error(
-            f"`ROWKEEPER` has no setting `{name}`.",
-            hint=f"There are {', '.join(sorted(DEFAULTS))}.",
+            f"`ROWKEEPER` does not have a setting `{name}`.",
+            hint=f"The settings are {', '.join(sorted(DEFAULTS))}.",
             id="rowkeeper.E002",
         )
         for name in unknown
@@ -40,9 +40,12 @@ def check_cache(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            f"The cache of the sign-in limits keeps {kept} entries: whoever has many addresses "
-            "can push counters out of it, and guess on.",
-            hint='Give it OPTIONS {"MAX_ENTRIES": 200000}, or name another in ROWKEEPER["CACHE"].',
+            f"The cache of the sign-in limits holds {kept} entries: an attacker with many "
+            "addresses can evict counters from it and continue to guess passwords.",
+            hint=(
+                'Set its OPTIONS to {"MAX_ENTRIES": 200000}, or name another cache in '
+                'ROWKEEPER["CACHE"].'
+            ),
             id="rowkeeper.W002",
         )
     ]
@@ -55,10 +58,10 @@ def check_database(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     if alias() not in names:
         return [
             Error(
-                f'`ROWKEEPER["DATABASE"]` is `{alias()}`, and `DATABASES` has no database of that '
-                "name.",
-                hint=f"Name one of {', '.join(f'`{name}`' for name in names)}: the one that is "
-                "written to.",
+                f'`ROWKEEPER["DATABASE"]` is `{alias()}`, but `DATABASES` has no database with '
+                "that name.",
+                hint=f"Name one of {', '.join(f'`{name}`' for name in names)}: the one that "
+                "accepts writes.",
                 id="rowkeeper.E004",
             )
         ]
@@ -67,7 +70,7 @@ def check_database(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
         return routed_elsewhere()
     return [
         Error(
-            f"Rowkeeper keeps entries on SQLite or PostgreSQL; this database is `{vendor}`.",
+            f"Rowkeeper requires SQLite or PostgreSQL; this database is `{vendor}`.",
             id="rowkeeper.E003",
         )
     ]
@@ -89,12 +92,16 @@ def routed_elsewhere() -> list[CheckMessage]:
 
 def _elsewhere(model: type[Model], places: set[str]) -> Error:
     where = " and ".join(f"`{place}`" for place in sorted(places))
-    problem = f"to {where}" if places != {alias()} else "to a database that it may not migrate to"
+    problem = (
+        f"to {where}"
+        if places != {alias()}
+        else ("to a database in which its tables are not migrated")
+    )
     return Error(
-        f"The database routers send `{model._meta.label}` {problem}; Rowkeeper's decisions are "
-        f"read from `{alias()}`.",
-        hint='Name the database that is written to in ROWKEEPER["DATABASE"], and keep users and '
-        "permissions there.",
+        f"The database routers send `{model._meta.label}` {problem}; Rowkeeper reads its rules "
+        f"from `{alias()}`.",
+        hint='Set ROWKEEPER["DATABASE"] to the database that accepts writes, and keep users '
+        "and permissions there.",
         id="rowkeeper.E005",
     )
 
@@ -120,9 +127,9 @@ def check_dotted_columns(
         Info(
             f"The data source `{printable(source.name)}` declares columns with dots in their "
             f"names: {join_some([f'`{printable(name)}`' for name in dotted])}.",
-            hint="Such a name means that column, and never a path into the value of another. "
-            "If no administrator wanted this column, move it to the columns made by writers "
-            "on the data source's page in the admin.",
+            hint="Such a name refers to that column, and never to a path into the value of "
+            "another column. If no administrator intended this, move the name to the "
+            "columns added by writers on the data source's page in the admin.",
             id="rowkeeper.I001",
         )
         for source in sources
@@ -137,7 +144,7 @@ def check_time_zones(app_configs: object, **kwargs: object) -> list[CheckMessage
         return []
     return [
         Error(
-            "`USE_TZ` is `False`: times would be stored as local times and answered as UTC.",
+            "`USE_TZ` is `False`: times would be stored as local times but returned as UTC.",
             hint="Set `USE_TZ = True`. `TIME_ZONE` may be any zone.",
             id="rowkeeper.E006",
         )
@@ -153,9 +160,9 @@ def check_requests_are_buffered(app_configs: object, **kwargs: object) -> list[C
         Warning(
             "No proxy is declared. A client that sends its request slowly holds a thread or a "
             "process of most servers, and a few such clients stop the site.",
-            hint="Put a proxy that buffers requests, such as nginx, in front, and set "
-            'ROWKEEPER["TRUSTED_PROXIES"]. If your server buffers requests itself, as waitress '
-            "does, silence this check.",
+            hint="Put the site behind a proxy that buffers requests, such as nginx, and set "
+            'ROWKEEPER["TRUSTED_PROXIES"]. If your server buffers requests itself, as '
+            "waitress does, silence this check.",
             id="rowkeeper.W006",
         )
     ]

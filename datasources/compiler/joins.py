@@ -190,7 +190,10 @@ def _answer(dialect: Dialect, join: Join, both: str, shown: Projection) -> Sql:
     order = order_sql(dialect, join.order)
     columns = join.attributes.columns
     text = entry_text(
-        dialect, shown.narrowed(columns), join.attributes.fields, columns is None or columns != ()
+        dialect,
+        shown.restricted_to(columns),
+        join.attributes.fields,
+        columns is None or columns != (),
     )
     limit = Sql("") if join.limit is None else Sql(" WHERE n<=%s", (join.limit,))
     return concat(

@@ -86,10 +86,10 @@ class Worker:
             self._work(last)
         except DatabaseError as error:
             logger.info(
-                "%s: the database did not take it after %.1f s, next try later: %s",
+                "%s: could not write to the database within %.1f s; will retry later: %s",
                 self._name,
                 monotonic() - began,
                 error,
             )
         except Exception:
-            logger.exception("%s: a fault", self._name)
+            logger.exception("%s: an error", self._name)

@@ -32,7 +32,7 @@ class NotHashed(Exception):
     """These passwords have to be hashed before they can be written. Rolls back a transaction."""
 
     def __init__(self, passwords: Sequence[str]) -> None:
-        super().__init__("passwords have to be hashed outside of the transaction")
+        super().__init__("passwords must be hashed outside of the transaction")
         self.passwords = passwords
 
 
@@ -129,7 +129,7 @@ def _hash(password: str, waits: bool) -> str:
     if not waits:
         return make_password(password)
     if not _turn.acquire(timeout=WAIT):
-        raise Busy("too many passwords are being hashed just now; try again in a moment")
+        raise Busy("too many passwords are being hashed at the moment; try again later")
     try:
         return make_password(password)
     finally:

@@ -51,11 +51,11 @@ def failure_of_database(error: BaseException) -> Busy | None:
     if not isinstance(error, Error):
         return None
     if was_cancelled(error):
-        return Busy("the database took too long; ask for less, or try again in a moment")
+        return Busy("the database took too long; send a smaller query, or try again later")
     if _is_busy(error):
-        return Busy("the database is busy; try again in a moment")
+        return Busy("the database is busy; try again later")
     if _has_failed(error):
-        return Unavailable("the database is not available; try again in a moment")
+        return Unavailable("the database is not available; try again later")
     return None
 
 

@@ -1,4 +1,4 @@
-"""The receivers before and after each request of the site, and for new connections.
+"""The receivers both before and after the change each request of the site, and for new connections.
 
 Each signal has one receiver here, because each receiver costs every request. `connection_created`
 is also sent for a connection from a pool.

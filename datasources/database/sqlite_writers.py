@@ -31,7 +31,7 @@ except ImportError:  # pragma: no cover  (not on Windows)
 PATIENCE = 5.0
 # Seconds between two attempts to lock a file, at first and at most.
 _SHORT, _LONG = 0.0001, 0.0005
-LOCKED = "the database is locked by other writers; try again in a moment"
+LOCKED = "the database is locked by other writers; try again later"
 
 
 class Files:

@@ -97,7 +97,7 @@ class Watch:
 
     def _end(self, wait: _Wait, late: bool) -> None:
         if late:
-            _log.warning("the database did not answer in time; its connection is closed")
+            _log.warning("the database did not respond in time; the connection was closed")
             _shut(wait.database)
             return
         wait.cancelled = True
@@ -252,7 +252,7 @@ def writers_turn(source_id: int) -> Iterator[None]:
         WRITING: most,
         (WRITING, source_id): max(1, min(count // 2, most - 1)),
     }
-    take(shares, "there are many writers at once")
+    take(shares, "too many writes are waiting")
     _serving.writes = True
     try:
         yield
@@ -298,7 +298,7 @@ def _wait(waiter: _Waiter, what: str) -> None:
             full = [_moved[key] for key, most in waiter.shares.items() if _taken[key] >= most]
             left = min([until, *(moved + patience for moved in full)]) - monotonic()
         if not waiter.granted.wait(max(left, 0)) and left <= 0:
-            raise Busy(f"{what}; try again in a moment")
+            raise Busy(f"{what}; try again later")
 
 
 def give(shares: Mapping[object, int]) -> None:

@@ -25,7 +25,7 @@ from ..query.where import Node
 from ..query.where.ranges import key_ranges
 from ..query.where.trigrams import trigram_patterns
 
-EQUALITY, RANGE, ORDER, PART = "equality", "range", "order", "part of a text"
+EQUALITY, RANGE, ORDER, PART = "equality", "range", "order", "text search"
 KINDS = (EQUALITY, RANGE, ORDER, PART)
 RECENT_DAYS = 30
 _MAX_COUNTED = 1_000
@@ -82,7 +82,9 @@ def flush() -> None:
             _written = monotonic()
             _write()
         except DatabaseError as error:
-            _log.warning("what recent queries would have wanted is lost: %s", error)
+            _log.warning(
+                "the record of indexes that recent queries would have used was lost: %s", error
+            )
         finally:
             _lock.release()
 

@@ -94,7 +94,7 @@ def _build_in_background(source_id: int) -> None:
     try:
         build_in_turn(source_id, _PATIENCE)
     except BuilderAtWork:
-        _log.warning("indexes of data source %s: others were at work all the time", source_id)
+        _log.warning("indexes of data source %s: other builds held the lock too long", source_id)
     except Exception:
         _log.exception("indexes of data source %s", source_id)
     finally:

@@ -31,6 +31,7 @@ def problem_with_marks(source_id: int | None, before: list[str], after: list[str
         return None
     return (
         f"the site would have {elsewhere + len(after)} indexed columns, {elsewhere} of them in "
-        f"other data sources; at most {most} are allowed, because every insert on the site looks "
-        "at each of them: remove marks that are not needed, or raise `MAX_INDEXES` in `ROWKEEPER`"
+        f"other data sources; at most {most} are allowed, because every insert on the site "
+        "evaluates the condition of each index: unmark columns that do not need an index, or "
+        "raise `MAX_INDEXES` in `ROWKEEPER`"
     )

@@ -39,9 +39,9 @@ def _status(source: DataSource, column: str, there: dict[str, bool], at_work: bo
     state = index.get("state", WANTED)
     usable = there.get(name_of(source.pk, column), False)
     if state == BUILDING and not at_work:
-        return Status(column, FAILED, "the work was interrupted")
+        return Status(column, FAILED, "the build was interrupted")
     if state == READY and not usable:
-        return Status(column, FAILED, "the database has no such index any more")
+        return Status(column, FAILED, "the index no longer exists in the database")
     if state == READY:
         return Status(column, READY, "", _size(source.pk, column))
     return Status(column, state, index.get("problem", ""))

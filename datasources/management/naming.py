@@ -18,5 +18,5 @@ def source_named(text: str) -> Source:
     if found is None and isinstance(reference, int):
         found = find(text)
     if found is None:
-        raise CommandError(f"there is no data source `{text}`, expected its number or its name")
+        raise CommandError(f"there is no data source `{text}`, expected its ID or its name")
     return found

@@ -21,10 +21,10 @@ OBJECT_RIGHTS = {
     "change": "change the data source and its entries",
     "delete": "delete the data source",
     "change_rules": "see and change the access rules and the definition",
-    "write_scripts": "put scripts into the access rules, and switch them on",
-    "simulate": "try out the access rules, and see why they grant or deny",
-    "view_log": "see the decision log: who was denied what, and why",
-    "share": "give others the rights that one has oneself",
+    "write_scripts": "add scripts to the access rules, and enable them",
+    "simulate": "try the access rules, and see why they grant or deny",
+    "view_log": "see the decision log: who was denied, what and why",
+    "share": "give others the permissions that you have yourself",
 }
 
 # As in Django's admin, change includes view. The other permissions only show the name.

@@ -177,7 +177,7 @@ def _expressions(stage: Stage) -> Iterator[Expression]:
 def parse_aggregate(value: Any, columns: Container[str]) -> Pipeline:
     """Parse a list of stages. Raises `Malformed`, with the place in the body."""
     if not isinstance(value, list) or len(value) > MAX_STAGES:
-        raise Malformed(f"`aggregate` is a list of at most {MAX_STAGES} stages")
+        raise Malformed(f"`aggregate` must be a list of at most {MAX_STAGES} stages")
     parser = _Parser(columns)
     stages = tuple(parser.stage(item, f"aggregate[{at}]") for at, item in enumerate(value))
     return Pipeline(stages, parser.fields)
@@ -209,15 +209,15 @@ class _Parser:
     def stage(self, value: Any, place: str) -> Stage:
         """Parse one stage: an object whose one key is the stage's name. Raises `Malformed`."""
         if not isinstance(value, dict) or len(value) != 1:
-            raise Malformed(f"`{place}` is an object with one stage: {', '.join(STAGES)}")
+            raise Malformed(f"`{place}` must be an object with one stage: {', '.join(STAGES)}")
         ((name, body),) = value.items()
         if name not in STAGES:
             raise Malformed(
-                f"`{place}`: `{printable(name)}` is no stage; there are {', '.join(STAGES)}"
+                f"`{place}`: `{printable(name)}` is not a stage; the stages are {', '.join(STAGES)}"
             )
         here = f"{place}.{name}"
         if not isinstance(body, dict) or not 1 <= len(body) <= MAX_FIELDS:
-            raise Malformed(f"`{here}` is an object of 1 to {MAX_FIELDS} fields")
+            raise Malformed(f"`{here}` must be an object of 1 to {MAX_FIELDS} fields")
         read: dict[str, Callable[[dict[str, Any], str], Stage]] = {
             "$project": self._project,
             "$group": self._group,
@@ -232,12 +232,13 @@ class _Parser:
         whole = _together(made)
         if whole.values > MAX_VALUES:
             raise Malformed(
-                f"`{place}`: a result would hold {whole.values} values; at most {MAX_VALUES} do"
+                f"`{place}`: a result would have {whole.values} values; at most {MAX_VALUES} "
+                "are allowed"
             )
         if whole.given > MAX_GIVEN:
             raise Malformed(
-                f"`{place}`: the names and texts in a result have {whole.given} characters; "
-                f"at most {MAX_GIVEN} are taken"
+                f"`{place}`: the names and texts in a result have {whole.given} characters; at "
+                f"most {MAX_GIVEN} are allowed"
             )
         self.fields = tuple(name for name, _ in made)
         self._sizes = tuple(size for _, size in made)
@@ -260,7 +261,7 @@ class _Parser:
     def _without(self, body: dict[str, Any], place: str) -> tuple[tuple[str, Expression], ...]:
         """Return all fields except these."""
         if self.fields is None:
-            raise Malformed(f'`{place}`: name the columns that are wanted, such as {{"Name": 1}}')
+            raise Malformed(f'`{place}`: name the columns to include, such as {{"Name": 1}}')
         for name in body:
             if name not in self.fields:
                 raise self._unknown(name, f"{place}.{printable(name)}")
@@ -277,7 +278,7 @@ class _Parser:
             here = f"{place}.{printable(name)}"
             switched = _switched(value)
             if switched == 0 and name != "_id":
-                raise Malformed(f"`{here}`: 0 stands beside fields that are wanted")
+                raise Malformed(f"`{here}`: 0 cannot be combined with fields to include")
             if switched == 0:
                 continue
             _check_field(name, here)
@@ -310,7 +311,7 @@ class _Parser:
         if not isinstance(value, dict) or any(key.startswith("$") for key in value):
             return (self.expression(value, place),), None
         if not 1 <= len(value) <= MAX_KEYS:
-            raise Malformed(f"`{place}` is an object of 1 to {MAX_KEYS} fields")
+            raise Malformed(f"`{place}` must be an object of 1 to {MAX_KEYS} fields")
         for name in value:
             _check_field(name, f"{place}.{printable(name)}")
         keys = tuple(
@@ -322,14 +323,14 @@ class _Parser:
         _check_field(name, place)
         if not isinstance(value, dict) or len(value) != 1:
             raise Malformed(
-                f"`{place}` is an object with one of {', '.join(ACCUMULATORS)}, "
-                'such as {"$sum": 1}'
+                f"`{place}` must be an object with one of {', '.join(ACCUMULATORS)}, such as "
+                '{"$sum": 1}'
             )
         ((accumulator, operand),) = value.items()
         if accumulator not in ACCUMULATORS:
             raise Malformed(
-                f"`{place}`: `{printable(accumulator)}` is no accumulator; "
-                f"there are {', '.join(ACCUMULATORS)}"
+                f"`{place}`: `{printable(accumulator)}` is not an accumulator; the accumulators "
+                f"are {', '.join(ACCUMULATORS)}"
             )
         return Total(name, accumulator, self.expression(operand, f"{place}.{accumulator}"))
 
@@ -340,7 +341,7 @@ class _Parser:
         for name, direction in body.items():
             here = f"{place}.{printable(name)}"
             if direction.__class__ is bool or direction not in (1, -1):
-                raise Malformed(f"`{here}` is 1 or -1")
+                raise Malformed(f"`{here}` must be 1 or -1")
             terms.append((self._reference(name, here), direction == -1))
         return Sort(tuple(terms))
 
@@ -349,7 +350,7 @@ class _Parser:
     def expression(self, value: Any, place: str, depth: int = 1) -> Expression:
         """Parse `"$Name"`, `{"$convertToNumber": …}`, or a literal text, number or null."""
         if depth > 4:
-            raise Malformed(f"`{printable(place)}` nests too deep")
+            raise Malformed(f"`{printable(place)}` is nested too deeply")
         if isinstance(value, str) and value.startswith("$"):
             return self._reference(value[1:], place)
         if value is None or (value.__class__ in (str, int, float)):
@@ -363,17 +364,15 @@ class _Parser:
                 inner = self.expression(operand, f"{place}.{TO_NUMBER}", depth + 1)
                 # Converting twice is the same as converting once.
                 return inner if isinstance(inner, ToNumber) else ToNumber(inner)
-            raise Malformed(
-                f"`{place}`: `{printable(name)}` is not known here; there is {TO_NUMBER}"
-            )
+            raise Malformed(f"`{place}`: `{printable(name)}` is unknown; use {TO_NUMBER}")
         raise Malformed(
-            f'`{place}` is a column such as "$Name", {{"{TO_NUMBER}": "$Age"}}, '
-            "a text, a number or null"
+            f'`{place}` must be a column such as "$Name", {{"{TO_NUMBER}": "$Age"}}, text, a '
+            "number or null"
         )
 
     def _reference(self, name: str, place: str) -> Reference:
         if not name or name.startswith("$"):
-            raise Malformed(f"`{place}`: `{printable(f'${name}')}` names no column")
+            raise Malformed(f"`{place}`: `{printable(f'${name}')}` does not name a column")
         if self.fields is None:
             if name in ENTRY_FIELDS:
                 return OfEntry(name)
@@ -386,7 +385,8 @@ class _Parser:
     def _unknown(self, name: str, place: str) -> Malformed:
         there = ", ".join(printable(known, 30) for known in (self.fields or ())[:20])
         return Malformed(
-            f"`{place}`: the stage before makes no field `{printable(name)}`; there are {there}"
+            f"`{place}`: the previous stage has no field `{printable(name)}`; its fields are "
+            f"{there}"
         )
 
 
@@ -406,5 +406,5 @@ def _check_field(name: str, place: str) -> None:
         raise Malformed(f"`{place}`: the field {problem}")
     if "." in name:
         raise Malformed(
-            f'`{place}`: the name of a field has no dots; write {{"Name": "$data.Name"}}'
+            f'`{place}`: a field name cannot contain dots; write {{"Name": "$data.Name"}}'
         )

@@ -51,7 +51,7 @@ def cursor_of(order: Sequence[Any], place: Place) -> str:
     content = dumps([fingerprint(order), *place]).encode()
     text = urlsafe_b64encode(content).decode().rstrip("=")
     if len(text) > MAX_LENGTH:
-        raise Malformed("`after`: the texts of this order are too long for a cursor")
+        raise Malformed("`after`: the values of `order` are too long for a cursor")
     return text
 
 
@@ -60,9 +60,9 @@ def parse_after(value: Any, order: Sequence[Any]) -> After | None:
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > MAX_LENGTH:
-        raise Malformed('`after` is "" for the first page, or the `next` of the page before')
+        raise Malformed('`after` must be "" for the first page, or the `next` of the previous page')
     if len(order) > MAX_TERMS:
-        raise Malformed(f"`after` takes an order of at most {MAX_TERMS} terms")
+        raise Malformed(f"`after` requires an `order` of at most {MAX_TERMS} terms")
     if not value:
         return After()
     content = _content(value)
@@ -80,7 +80,7 @@ def parse_after(value: Any, order: Sequence[Any]) -> After | None:
 
 
 def _unknown() -> Malformed:
-    return Malformed("`after` is no cursor of this API")
+    return Malformed("`after` is not a cursor of this API")
 
 
 def _content(text: str) -> Any:

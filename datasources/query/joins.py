@@ -37,8 +37,8 @@ class TooMuchJoined(Malformed):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"`join.{printable(name)}` joins too much for one answer: ask for fewer entries, or "
-            "give the join a `limit`"
+            f"`join.{printable(name)}` has too many results for one response: request fewer "
+            "entries, or give the join a `limit`"
         )
 
 
@@ -97,7 +97,9 @@ def parse_joins(
     if value is None:
         return ()
     if not isinstance(value, dict) or len(value) > MAX_JOINS:
-        raise Malformed(f"`join` is an object of at most {MAX_JOINS} joins, by their names")
+        raise Malformed(
+            f"`join` must be an object of at most {MAX_JOINS} joins, with their names as keys"
+        )
     return tuple(_join(name, item, columns, columns_of, budget) for name, item in value.items())
 
 
@@ -109,7 +111,7 @@ def _join(
     if problem:
         raise Malformed(f"`{place}`: the name {problem}")
     if not isinstance(value, dict):
-        raise Malformed(f'`{place}` is an object such as {{"dataSourceId": 1, "on": {{…}}}}')
+        raise Malformed(f'`{place}` must be an object such as {{"dataSourceId": 1, "on": {{…}}}}')
     reference = _reference(value, place)
     theirs = columns_of(reference)
     try:
@@ -127,7 +129,7 @@ def _join(
             value.get("where"),
         )
         if not join.on and (join.required or join.kind != "entries"):
-            raise Malformed("`on` is missing; only a join that adds entries goes without")
+            raise Malformed("`on` is missing; it is required unless the join adds entries")
     except Malformed as error:
         raise Malformed(f"in `{place}`: {error.message}") from None
     return join
@@ -136,15 +138,15 @@ def _join(
 def _reference(value: dict[str, Any], place: str) -> Reference:
     number, name = value.get("dataSourceId"), value.get("dataSourceName")
     if (number is None) == (name is None):
-        raise Malformed(f"`{place}` needs `dataSourceId` or `dataSourceName`, one of them")
+        raise Malformed(f"`{place}` needs either `dataSourceId` or `dataSourceName`")
     if name is not None:
         if not isinstance(name, str) or problem_with_text(name):
-            raise Malformed(f"`{place}.dataSourceName` is text")
+            raise Malformed(f"`{place}.dataSourceName` must be text")
         return name
     if isinstance(number, str) and number.isascii() and number.isdigit():
         number = int(number[:30])
     if number.__class__ is not int or not 0 < number <= MAX_INTEGER:
-        raise Malformed(f"`{place}.dataSourceId` is a whole number from 1")
+        raise Malformed(f"`{place}.dataSourceId` must be a whole number from 1")
     return int(number)
 
 
@@ -153,13 +155,13 @@ def _pairs(value: Any, ours: Container[str], theirs: Container[str]) -> tuple[Pa
         return ()
     if not isinstance(value, dict) or not 1 <= len(value) <= MAX_PAIRS:
         raise Malformed(
-            f"`on` is an object of 1 to {MAX_PAIRS} columns of the entry, each with the column "
-            "of the joined data source that it equals"
+            f"`on` must be an object of 1 to {MAX_PAIRS} columns of the entry, each with the "
+            "column of the joined data source to compare it with"
         )
     pairs = []
     for left, right in value.items():
         if not isinstance(right, str):
-            raise Malformed(f"`on.{printable(left)}` is the name of a column, as text")
+            raise Malformed(f"`on.{printable(left)}` must be the name of a column, as text")
         here = f"on.{printable(left)}"
         pairs.append(Pair(column_of(left, here, ours), column_of(right, here, theirs)))
     return tuple(pairs)
@@ -174,7 +176,7 @@ def _kind(value: dict[str, Any]) -> Kind:
     if value.get("sum") is not None:
         kinds.append("sum")
     if len(kinds) > 1:
-        raise Malformed("`has`, `count` and `sum`: one of them")
+        raise Malformed("use only one of `has`, `count` and `sum`")
     return kinds[0] if kinds else "entries"
 
 
@@ -182,7 +184,7 @@ def _sum(value: Any, theirs: Container[str]) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Malformed("`sum` is the name of a column, as text")
+        raise Malformed("`sum` must be the name of a column, as text")
     return column_of(value, "sum", theirs)
 
 

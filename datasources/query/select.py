@@ -55,7 +55,7 @@ class Projection:
         """Whether a column goes into the answer."""
         return (self.pick is None or column in self.pick) and column not in self.drop
 
-    def narrowed(self, columns: tuple[str, ...] | None) -> Projection:
+    def restricted_to(self, columns: tuple[str, ...] | None) -> Projection:
         """Return this projection, restricted to `columns` unless they are None."""
         if columns is None:
             return self
@@ -122,21 +122,21 @@ def parse_query(
     `budget` is shared with its joins, which are parsed afterward.
     """
     if not isinstance(body, dict):
-        raise Malformed('the body is an object, such as {"type": "select", "where": {}}')
+        raise Malformed('the body must be an object, such as {"type": "select", "where": {}}')
     kind = body.get("type", "select")
     if kind == "delete":
         if body.get("where") is None:
-            raise Malformed("a delete by query needs `where`; {} means every entry")
+            raise Malformed("a delete by query needs `where`; use {} for every entry")
         for key in _SELECT_ONLY:
             if is_given(body, key):
-                raise Malformed(f"`{key}` is for a select, not for a delete")
+                raise Malformed(f"`{key}` is only for a select, not for a delete")
         # These change nothing about a delete, but still have to be well-formed.
         parse_order(body.get("order"), columns)
         parse_attributes(body.get("attributes"), columns)
         parse_bool(body, "includePagination")
         return Delete(parse_where(body["where"], columns), parse_views(body), body["where"])
     if kind != "select":
-        raise Malformed(f'`type` is "select" or "delete", not `{printable(kind)}`')
+        raise Malformed(f'`type` must be "select" or "delete", not `{printable(kind)}`')
     order = parse_order(body.get("order"), columns)
     query = Select(
         where=parse_where(body.get("where"), columns, budget=budget),
@@ -176,16 +176,18 @@ def parse_views(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     if one is None and several is None:
         return ()
     if one is not None and not isinstance(one, str):
-        raise Malformed("`view` is the name of one view, as text; `views` is a list of names")
+        raise Malformed(
+            "`view` must be the name of one view, as text; use `views` for a list of names"
+        )
     if several is None:
         several = []
     if not isinstance(several, list) or not all(isinstance(name, str) for name in several):
-        raise Malformed('`views` is a list of names of views, such as ["Mine"]')
+        raise Malformed('`views` must be a list of names of views, such as ["Mine"]')
     places = {} if one is None else {one: "view"}
     for at, name in enumerate(several):
         places.setdefault(name, f"views[{at}]")
     if len(places) > MAX_NAMED_VIEWS:
-        raise Malformed(f"`views` has at most {MAX_NAMED_VIEWS} names")
+        raise Malformed(f"`views` can have at most {MAX_NAMED_VIEWS} names")
     return tuple((place, name) for name, place in places.items())
 
 
@@ -197,22 +199,25 @@ def is_given(body: dict[str, Any], key: str) -> bool:
 def _refuse_with(body: dict[str, Any], what: str, others: tuple[str, ...]) -> None:
     for key in others:
         if is_given(body, key):
-            raise Malformed(f"`{key}` cannot stand beside `{what}`")
+            raise Malformed(f"`{key}` cannot be combined with `{what}`")
 
 
 def _check_distinct(query: Select) -> None:
     """Check that `distinct` has columns and nothing else. Raises `Malformed`."""
     columns = query.attributes.columns
     if not columns or query.attributes.named_fields:
-        raise Malformed("`distinct` needs `attributes` with at least one column, and no others")
+        raise Malformed("`distinct` needs `attributes` with at least one column, and only columns")
     if len(columns) > MAX_DISTINCT:
-        raise Malformed(f"`distinct` takes at most {MAX_DISTINCT} columns")
+        raise Malformed(f"`distinct` allows at most {MAX_DISTINCT} columns")
     # Each combination has the names of all columns, also of those that no row has.
     if given_by(columns) > MAX_GIVEN:
-        raise Malformed(f"`distinct` takes columns whose names have {MAX_GIVEN} characters at most")
+        raise Malformed(
+            f"with `distinct`, the names of columns can have at most {MAX_GIVEN} "
+            "characters in total"
+        )
     for at, term in enumerate(query.order):
         if not term.is_column or term.name not in columns:
-            raise Malformed(f"`order[{at}]`: with `distinct` it is one of the `attributes`")
+            raise Malformed(f"`order[{at}]`: with `distinct`, it must be one of the `attributes`")
 
 
 def parse_order(value: Any, columns: Container[str]) -> tuple[OrderTerm, ...]:
@@ -221,17 +226,17 @@ def parse_order(value: Any, columns: Container[str]) -> tuple[OrderTerm, ...]:
         return ()
     if not isinstance(value, list) or len(value) > MAX_ORDER:
         raise Malformed(
-            f"`order` is a list of at most {MAX_ORDER} pairs of a column and ASC or DESC"
+            f"`order` must be a list of at most {MAX_ORDER} pairs of a column and ASC or DESC"
         )
     return tuple(_order_term(term, f"order[{at}]", columns) for at, term in enumerate(value))
 
 
 def _order_term(term: Any, place: str, columns: Container[str]) -> OrderTerm:
     if not isinstance(term, list) or not 1 <= len(term) <= 2 or not isinstance(term[0], str):
-        raise Malformed(f'`{place}` is a pair such as ["data.Name", "ASC"]')
+        raise Malformed(f'`{place}` must be a pair such as ["data.Name", "ASC"]')
     direction = term[1] if len(term) == 2 else "ASC"
     if not isinstance(direction, str) or direction.upper() not in ("ASC", "DESC"):
-        raise Malformed(f'`{place}[1]` is "ASC" or "DESC"')
+        raise Malformed(f'`{place}[1]` must be "ASC" or "DESC"')
     descending = direction.upper() == "DESC"
     if term[0] in ENTRY_FIELDS:
         return OrderTerm(term[0], False, descending)
@@ -247,12 +252,12 @@ def parse_attributes(value: Any, columns: Container[str]) -> Attributes:
     if value is None:
         return Attributes()
     if not isinstance(value, list) or len(value) > MAX_ATTRIBUTES:
-        raise Malformed(f"`attributes` is a list of at most {MAX_ATTRIBUTES} names")
+        raise Malformed(f"`attributes` must be a list of at most {MAX_ATTRIBUTES} names")
     kept: list[str] = []
     picked: list[str] = []
     for at, name in enumerate(value):
         if not isinstance(name, str):
-            raise Malformed(f"`attributes[{at}]` is the name of a column or field, as text")
+            raise Malformed(f"`attributes[{at}]` must be the name of a column or field, as text")
         if name in (*ENTRY_FIELDS, "dataSourceId"):
             kept.append(name)
         else:
@@ -276,7 +281,7 @@ def parse_natural(body: dict[str, Any], key: str) -> int | None:
     if value is None:
         return None
     if value.__class__ is not int or not 0 <= value <= MAX_INTEGER:
-        raise Malformed(f"`{key}` is a whole number from 0, or null")
+        raise Malformed(f"`{key}` must be a whole number from 0, or null")
     return int(value)
 
 
@@ -286,5 +291,5 @@ def parse_bool(body: dict[str, Any], key: str, default: bool = False) -> bool:
     if value is None:
         return default
     if value.__class__ is not bool:
-        raise Malformed(f"`{key}` is true or false, not `{printable(value)}`")
+        raise Malformed(f"`{key}` must be true or false, not `{printable(value)}`")
     return bool(value)

@@ -72,7 +72,8 @@ def problem_with_views(views: object) -> str | None:
             together += _check(view).share()
             if together > TOGETHER:
                 return (
-                    f"the filters of `views` are too large together, as of `{printable(view.name)}`"
+                    "the filters of `views` are too large in total, including "
+                    f"`{printable(view.name)}`"
                 )
     except Malformed as error:
         return error.message
@@ -98,7 +99,7 @@ def _read(views: object) -> tuple[View, ...]:
     if len(read) > MAX_VIEWS:
         raise Malformed(f"`views` has more than {MAX_VIEWS} views")
     if len({view.name for view in read}) != len(read):
-        raise Malformed("`views` has two views of one name")
+        raise Malformed("`views` has two views with the same name")
     return read
 
 
@@ -111,12 +112,14 @@ def _each(views: object) -> Iterator[View]:
             name = view.get("name") if isinstance(view, dict) else None
             yield _view(name, view, "filter", f"views[{at}]")
     else:
-        raise Malformed('`views` is an object: {"Mine": {"where": {"Owner": "session.Email"}}}')
+        raise Malformed(
+            '`views` must be an object such as {"Mine": {"where": {"Owner": "session.Email"}}}'
+        )
 
 
 def _view(name: object, view: object, key: str, place: str) -> View:
     if not isinstance(view, dict) or not isinstance(view.get(key), dict):
-        raise Malformed(f"`{place}.{key}` is an object of columns and conditions")
+        raise Malformed(f"`{place}.{key}` must be an object of columns and conditions")
     problem = problem_with_name(name)
     if problem:
         raise Malformed(f"`{place}`: the name {problem}")
@@ -136,12 +139,14 @@ def _check(view: View) -> Budget:
         parse_where(view.filter, budget=budget)
         for place, text in _unbound(view.filter, "where"):
             raise Malformed(
-                f"`{place}`: `{printable(text)}` does not stand here; a value of the session "
-                f"stands under a column, or under one of {', '.join(sorted(_COMPARE))}"
+                f"`{place}`: `{printable(text)}` is not allowed here; a value of the session "
+                f"can only be used under a column, or under one of {', '.join(sorted(_COMPARE))}"
             )
         for text in _texts(view.filter):
             if text == SESSION:
-                raise Malformed("`session.` names no column; it is such as `session.Email`")
+                raise Malformed(
+                    "`session.` must be followed by the name of a column, as in `session.Email`"
+                )
     except Malformed as error:
         raise Malformed(f"the view `{printable(view.name)}`: {error.message}") from None
     return budget

@@ -148,7 +148,7 @@ def entry_text_of(attributes: Attributes, shown: Projection) -> Sql:
     """Return the text of an entry: the attributes that `attributes` requests, if they are shown."""
     columns = attributes.columns
     return entry_text(
-        dialect(), shown.narrowed(columns), attributes.fields, columns is None or columns != ()
+        dialect(), shown.restricted_to(columns), attributes.fields, columns is None or columns != ()
     )
 
 

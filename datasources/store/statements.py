@@ -58,7 +58,7 @@ def run(sql: Sql) -> list[tuple[Any, ...]]:
     the statement too often, as each join and each part of a plan repeats them.
     """
     if _repeated(sql.params) > _MAX_REPEATED:
-        raise Malformed("the request asks for too much together; shorter texts, or fewer joins")
+        raise Malformed("the request is too complex; use shorter texts or fewer joins")
     with connection.cursor() as cursor, sqlite_time_limit():
         cursor.execute(*sql)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -90,7 +90,7 @@ class _Limit(threading.local):
 
 
 _limit = _Limit()
-TOO_LONG = "the query took too long; ask for less"
+TOO_LONG = "the query took too long; send a smaller query"
 
 
 @contextmanager

@@ -57,4 +57,4 @@ def check_unique(source: Source, written: Sequence[Mapping[str, Any]]) -> None:
             seen[address] = seen.get(address, 0) + 1
         counts = [seen.get(address, 0) for address in wanted]
     if max(counts) > 1:
-        raise AddressTaken("another row has that address")
+        raise AddressTaken("another row has that email address")

@@ -50,11 +50,9 @@ def _carried_out(job: Job, source_id: int, seen: str | None, progress: Progress)
         registry.lock(source_id)
         source = registry.find(source_id)
         if source is None:
-            raise NotFound("the data source is gone")
+            raise NotFound("the data source does not exist any more")
         if seen is not None and job.seen(source, lock=True) != seen:
-            raise Changed(
-                "entries or columns have changed since the preview, so nothing was imported"
-            )
+            raise Changed("entries or columns changed after the preview, so nothing was imported")
         plan = job.plan(source, lock=True)
         with store.writing(source, plan.table.columns, whole=True, declares=True):
             try:

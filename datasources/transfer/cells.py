@@ -68,15 +68,15 @@ class Notation:
         cell = f"'{text}" if self._poses(text) else text
         return guarded(cell) if self.delimited else cell
 
-    def read(self, cell: str, recognise: bool = True) -> Json | Missing:
-        """Return the value of a cell; without `recognise` it is always text or missing."""
+    def read(self, cell: str, recognize: bool = True) -> Json | Missing:
+        """Return the value of a cell; without `recognize` it is always text or missing."""
         if not cell:
             return MISSING
         if self.delimited:
             cell = bare(cell)
         if cell[0] == "'":
             return cell[1:] if self._poses(cell[1:]) else cell
-        if not recognise:
+        if not recognize:
             return MISSING if cell == NOTHING else cell
         value = self.value_of(cell)
         return cell if value is _TEXT else value

@@ -14,7 +14,7 @@ from .problems import Problem, Unreadable
 DELIMITERS = (",", ";", "\t")
 _SAMPLE = 65_536
 _SAMPLE_LINES = 20
-_WAY_OUT = "save the file as `CSV UTF-8`, which every spreadsheet can"
+_WAY_OUT = "save the file as `CSV UTF-8` in the spreadsheet program"
 
 
 class _NoUtf8(Exception):
@@ -63,7 +63,7 @@ class CsvFile:
                 continue
             except _NoUtf8 as error:
                 yield Problem(
-                    reader.line_num + 1, f"is no UTF-8 text ({error}): {_WAY_OUT}", fatal=True
+                    reader.line_num + 1, f"is not UTF-8 text ({error}): {_WAY_OUT}", fatal=True
                 )
                 return
             if cells and number > self._skipped:
@@ -86,12 +86,12 @@ def _check_utf8(text: str) -> None:
 
 def _problem(line: int, message: str) -> Problem:
     if "unexpected end" in message:
-        return Problem(line, "a quote is opened and never closed", fatal=True)
+        return Problem(line, "a quote is not closed", fatal=True)
     if "field limit" in message:
         return Problem(
             line, f"a cell has over {MAX_CELL} characters, or a quote is not closed", fatal=True
         )
-    return Problem(line, "text follows a closing quote; inside of quotes a quote is written twice")
+    return Problem(line, "text follows a closing quote; write a quote inside quotes twice")
 
 
 def _sample(path: Path) -> str:

@@ -51,7 +51,7 @@ class Job:
             self.key,
             self.reading.format,
             self.reading.delimiter,
-            self.reading.recognise,
+            self.reading.recognize,
             sorted(self.reading.text_columns),
             source.id,
             source.columns,

@@ -48,13 +48,13 @@ class Keys:
         """Return the id of a row's entry; None if no entry has its key, or the row's problem."""
         value = row.values.get(self.column)
         if value is None or not is_scalar(value):
-            message = "the key is empty" if value is None else "a list or an object is no key"
+            message = "the key is empty" if value is None else "a list or an object cannot be a key"
             return Problem(row.line, message, self.column)
         key = key_of(value)
         first = self._lines.setdefault(key, row.line)
         if first != row.line:
             return Problem(
-                row.line, f"line {first} has the key `{printable(value)}` too", self.column
+                row.line, f"line {first} also has the key `{printable(value)}`", self.column
             )
         if key in self._several:
             message = f"{self._several[key]} entries have the key `{printable(value)}`"
@@ -85,7 +85,7 @@ class Passwords:
                 yield Problem(change.line, message, column, fatal=True)
             elif len(new) > MAX_LENGTH:
                 yield Problem(
-                    change.line, f"a password has at most {MAX_LENGTH} characters", column
+                    change.line, f"a password can have at most {MAX_LENGTH} characters", column
                 )
 
 
@@ -124,4 +124,4 @@ class Addresses:
             first = lines.setdefault(address, line)
             if address in held or first != line:
                 whose = f"line {first}" if first != line else "another entry"
-                yield Problem(line, f"{whose} has this address too", self._column)
+                yield Problem(line, f"{whose} also has this email address", self._column)

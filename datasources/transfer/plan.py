@@ -30,23 +30,24 @@ _BATCH = 1_000
 def check_mode(table: Table, mode: str, key: str | None) -> None:
     """Raise `Unreadable` if mode, key and file do not fit together."""
     if mode not in MODES:
-        raise Unreadable(f"`{printable(mode)}` is no mode, expected {', '.join(MODES)}")
+        raise Unreadable(f"`{printable(mode)}` is not a mode, expected {', '.join(MODES)}")
     if table.header_problems:
         return
     if mode == "append":
         if key is not None:
-            raise Unreadable("a key finds entries, and append looks for none: choose update")
+            raise Unreadable("`append` does not use a key: remove it, or choose `update`")
         if table.has_id:
             raise Unreadable(
-                f"the file has the column `{ID}`, which names entries, and append would add all "
-                "of them again: choose update or replace, or export without it"
+                f"the file has the column `{ID}`, which identifies entries, and `append` would "
+                "add all of them again: choose `update` or `replace`, or export the file "
+                "without it"
             )
     if key is not None and key in table.source.secret:
-        raise Unreadable(f"`{printable(key)}` is secret, and no key")
+        raise Unreadable(f"`{printable(key)}` is secret and cannot be the key")
     if key is not None and key not in table.columns:
-        raise Unreadable(f"the file has no column `{printable(key)}`, the key")
+        raise Unreadable(f"the file has no column `{printable(key)}`, which is the key")
     if mode == "update" and key is None and not table.has_id:
-        raise Unreadable(f"an update needs a key: a column of the file, or the column `{ID}`")
+        raise Unreadable(f"an update requires a key: a column of the file, or the column `{ID}`")
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class Plan:
         if isinstance(entry_id, int):
             first = self._matched.setdefault(entry_id, row.line)
             if first != row.line:
-                return Problem(row.line, f"is for entry {entry_id}, as line {first} is")
+                return Problem(row.line, f"is for entry {entry_id}, like line {first}")
         return entry_id
 
     def _change(

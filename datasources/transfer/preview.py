@@ -164,7 +164,7 @@ def _shown(row: dict[str, Any], name: str) -> Cell:
 
 def _notes(plan: Plan) -> list[str]:
     if plan.key is not None and plan.table.has_id:
-        return [f"`{ID}` is not looked at: entries are found by `{printable(plan.key)}`."]
+        return [f"`{ID}` is ignored: entries are found by `{printable(plan.key)}`."]
     return []
 
 
@@ -191,8 +191,8 @@ class _Kinds:
     def notes(self) -> list[str]:
         """Return a note for each of these columns."""
         return [
-            f"`{printable(name)}` has been text so far; in {count} "
-            f"row{'' if count == 1 else 's'} of "
-            "this file it is not. If it should be, name it among the columns that are text."
+            f"`{printable(name)}` has only had text so far; in {count} "
+            f"row{'' if count == 1 else 's'} of this file, it is not. If it should be, add it "
+            "to the text columns."
             for name, count in self._found.items()
         ]

@@ -36,7 +36,7 @@ class Reading:
     format: str | None = None
     delimiter: str | None = None
     # Recognize numbers, true, false and JSON in text cells; otherwise all of them are text.
-    recognise: bool = True
+    recognize: bool = True
     # Columns whose values are always text.
     text_columns: frozenset[str] = frozenset()
 
@@ -133,7 +133,7 @@ class Table:
     def _read_header(self) -> None:
         first = next(self._lines, None)
         if first is None:
-            raise Unreadable("the file is empty; its first line is to name the columns")
+            raise Unreadable("the file is empty; its first line must name the columns")
         if isinstance(first, Problem):
             self.header_problems.append(first)
             return
@@ -149,7 +149,7 @@ class Table:
             return "secret"
         if name == ID:
             return "any"
-        as_text = not self.reading.recognise or name in self.reading.text_columns
+        as_text = not self.reading.recognize or name in self.reading.text_columns
         return "text" if as_text else "any"
 
     # -- the rows
@@ -163,7 +163,7 @@ class Table:
         for count, line in enumerate(self._lines, 1):
             if count > setting("MAX_IMPORT_ROWS") and isinstance(line, Line):
                 most = setting("MAX_IMPORT_ROWS")
-                yield Problem(line.number, f"a file has at most {most} rows", fatal=True)
+                yield Problem(line.number, f"a file can have at most {most} rows", fatal=True)
                 return
             for item in [line] if isinstance(line, Problem) else self._row(line):
                 yield item
@@ -181,7 +181,7 @@ class Table:
         if not cells:
             return []
         if len(cells) > width:
-            return [Problem(number, f"has {len(cells)} cells, the header {width}")]
+            return [Problem(number, f"has {len(cells)} cells, but the header has {width}")]
         problems: list[FileRow | Problem] = []
         values: dict[str, Json] = {}
         notation = self._notation
@@ -195,7 +195,7 @@ class Table:
     def _checked(self, number: int, values: dict[str, Json]) -> FileRow | Problem:
         entry_id = values.pop(ID, None)
         if entry_id is not None and not _is_id(entry_id):
-            return Problem(number, f"`{printable(entry_id)}` is no id of an entry", ID)
+            return Problem(number, f"`{printable(entry_id)}` is not the ID of an entry", ID)
         for name, value in values.items():
             # The names are from the header, which was checked.
             if value.__class__ is str:
@@ -224,7 +224,7 @@ def _trimmed(cells: Sequence[Any]) -> Sequence[Any]:
 
 def _problems_with_header(line: int, names: list[str]) -> Iterator[Problem]:
     if not names:
-        yield Problem(line, "names no column", fatal=True)
+        yield Problem(line, "does not name a column", fatal=True)
     if len(names) > MAX_COLUMNS:
         yield Problem(
             line, f"names {len(names)} columns; at most {MAX_COLUMNS} are allowed", fatal=True
@@ -237,7 +237,7 @@ def _problems_with_header(line: int, names: list[str]) -> Iterator[Problem]:
             yield Problem(line, problem, name)
     for name, times in Counter(name for name in names if name).items():
         if times > 1:
-            yield Problem(line, f"stands {times} times in the header", name)
+            yield Problem(line, f"is {times} times in the header", name)
 
 
 def _ordinal(number: int) -> str:

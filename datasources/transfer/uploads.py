@@ -35,7 +35,7 @@ class Gone(NotFound):
     """The upload does not exist, belongs to another user, or has expired; all look the same."""
 
     def __init__(self) -> None:
-        super().__init__("this upload is not kept any more: upload the file again")
+        super().__init__("this upload has expired: upload the file again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def keep(
         _replace(path.with_suffix(".json"), about)
     except OSError:
         _forget(upload_id)
-        raise Unreadable("there is no room to keep the file just now") from None
+        raise Unreadable("there is not enough space to store the file at the moment") from None
     return Upload(upload_id, name, _job(path, job_fields))
 
 
@@ -156,7 +156,8 @@ def folder() -> Path:
     foreign = hasattr(os, "geteuid") and (found.st_uid != user or found.st_mode & 0o077)
     if not stat.S_ISDIR(found.st_mode) or foreign:
         raise Unreadable(
-            f"`{path}` is not private to this server; set `IMPORT_DIR` to a folder that is"
+            f"`{path}` is accessible to other users of this machine; set `IMPORT_DIR` to a "
+            "folder that is not"
         )
     return path
 
@@ -174,7 +175,7 @@ def job_fields(mode: str, key: str | None, reading: Reading) -> dict[str, Any]:
         "reading": {
             "format": reading.format,
             "delimiter": reading.delimiter,
-            "recognise": reading.recognise,
+            "recognize": reading.recognize,
             "text_columns": sorted(reading.text_columns),
         },
     }

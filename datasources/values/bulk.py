@@ -66,7 +66,7 @@ def loads_bulk(read: Callable[[int], bytes], limits: Limits) -> Any:
         error.lineno += text.lines
         raise not_json(error, "the body") from None
     except RecursionError:
-        raise Malformed("the body nests too deep") from None
+        raise Malformed("the body is nested too deeply") from None
     if text.has_escapes:
         refuse_unstorable(value)
     return value
@@ -78,7 +78,7 @@ def _scan_key(text: str, at: int) -> tuple[str, int]:
 
 
 class _Text:
-    """The part of a text that is being parsed: `text` from `at` on; it reads more when needed."""
+    """The text search that is being parsed: `text` from `at` on; it reads more when needed."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read, self._decoder = read, getincrementaldecoder("utf-8")()
@@ -99,7 +99,7 @@ class _Text:
             new = self._decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
             place = self._bytes - pending + error.start
-            raise Malformed(f"the body is no UTF-8 text (byte {place})") from None
+            raise Malformed(f"the body is not UTF-8 text (byte {place})") from None
         self._bytes += len(data)
         # An escape may begin in the held text. To find one character is faster than to find two.
         seen = self.text[-1:] + new
@@ -216,7 +216,7 @@ class _Text:
 
 
 def _marks(text: str, at: int, end: int) -> int:
-    """Return the maximum number of values inside the lists and objects of a part of a text.
+    """Return the maximum number of values inside the lists and objects of a text search.
 
     Each value follows a comma or a bracket. Some commas and brackets are inside strings.
     """
@@ -277,8 +277,8 @@ class _Values:
 
     def _raise(self) -> NoReturn:
         raise TooLarge(
-            f"the rows have more than {self._most} values, those inside of lists and objects "
-            "included; send them in several requests"
+            f"the rows have more than {self._most} values, including those inside lists and "
+            "objects; split the rows over several requests"
         )
 
 
@@ -340,7 +340,7 @@ class _Reader:
         self.left -= rows
         if self.left < 0:
             raise TooLarge(
-                f"the request has more than {self.most} rows; send them in several requests"
+                f"the request has more than {self.most} rows; split them over several requests"
             )
 
     def _count(self, rows: list[Json], length: int) -> None:

@@ -27,7 +27,7 @@ def loads(text: str | bytes, subject: str = "the body") -> Any:
     except json.JSONDecodeError as error:
         raise not_json(error, subject) from None
     except RecursionError:
-        raise Malformed(f"{subject} nests too deep") from None
+        raise Malformed(f"{subject} is nested too deeply") from None
     if "\\u" in decoded or not isinstance(text, bytes):
         refuse_unstorable(value)
     return value
@@ -112,14 +112,14 @@ def _decoded(data: bytes, subject: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Malformed(f"{subject} is no UTF-8 text (byte {error.start})") from None
+        raise Malformed(f"{subject} is not UTF-8 text (byte {error.start})") from None
 
 
 def not_json(error: json.JSONDecodeError, subject: str) -> NotJson:
     """Return the error for a text that is not JSON, with its place."""
     place = f"line {error.lineno}, column {error.colno}"
     why = error.msg.lower().removesuffix(" at")
-    return NotJson(f"{subject} is no JSON: {why} at {place}", error.lineno, error.colno)
+    return NotJson(f"{subject} is not valid JSON: {why} at {place}", error.lineno, error.colno)
 
 
 def refuse_unstorable(value: object) -> None:
@@ -137,7 +137,7 @@ def object_of(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise Malformed(f"the key `{printable(key)}` stands twice in one object")
+                raise Malformed(f"the key `{printable(key)}` is in the same object twice")
             seen.add(key)
     return value
 
@@ -145,7 +145,7 @@ def object_of(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 def _integer(digits: str) -> int:
     number = int(digits) if len(digits) <= 20 else MAX_INTEGER + 1
     if not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise Malformed(f"the integer `{printable(digits)}` is beyond 64 bits")
+        raise Malformed(f"the integer `{printable(digits)}` does not fit in 64 bits")
     return number
 
 
@@ -158,7 +158,7 @@ def _double(digits: str) -> float:
 
 
 def _constant(name: str) -> NoReturn:
-    raise Malformed(f"`{name}` is no JSON value")
+    raise Malformed(f"`{name}` is not a JSON value")
 
 
 _decoder = json.JSONDecoder(

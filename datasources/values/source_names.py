@@ -38,7 +38,7 @@ def problem_with_source_name(name: str) -> str | None:
         if problem:
             return problem
     if "/" in name:
-        return "holds a `/`, which no address of the API can carry"
+        return "contains a `/`, which is not possible in a URL of the API"
     return None
 
 
@@ -51,17 +51,19 @@ def _problem_with(name: str, at: int, character: str) -> str | None:
         if _is_joined(name[at - 1 :: -1]) and _is_joined(name[at + 1 :]):
             return None
         return (
-            f"holds {_called(character)}, which nobody sees in this place, so that another name "
+            f"contains {_called(character)}, which is invisible here, so that another name "
             "could look the same; leave it out"
         )
     kind = unicodedata.category(character)
     if kind == "Zs":
-        return f"holds {_called(character)}, which looks like an ordinary blank; write one"
+        return f"contains {_called(character)}, which looks like a space; use a space instead"
     if kind in ("Cc", "Zl", "Zp"):
-        return f"holds the control character {_called(character)}; leave it out"
+        return f"contains the control character {_called(character)}; leave it out"
     if kind == "Cf":
-        return f"holds {_called(character)}, which nobody sees; leave it out"
-    return f"holds {_called(character)}, which stands for no character that is known here"
+        return f"contains {_called(character)}, which is invisible; leave it out"
+    return (
+        f"contains {_called(character)}, which is not a character of the supported Unicode version"
+    )
 
 
 def _is_behind_virama(name: str, at: int) -> bool:

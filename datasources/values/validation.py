@@ -125,33 +125,33 @@ def nests_deeper(value: object, levels: int) -> bool:
 def problem_with_text(text: str) -> str | None:
     """Return why a text cannot be stored on every database, or None."""
     if "\x00" in text:
-        return "holds the character NUL, which cannot be stored"
+        return "contains the character NUL, which cannot be stored"
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            return "holds a lone surrogate, which is no Unicode text"
+            return "contains a lone surrogate, which is not valid Unicode text"
     return None
 
 
 def problem_with_name(name: object) -> str | None:
     """Return why a value cannot be the name of a column or a key inside a row, or None."""
     if name.__class__ is not str:
-        return "is no text; a column name is text of 1 to 255 characters"
+        return "is not text; a column name must be text of 1 to 255 characters"
     assert isinstance(name, str)
     if not name:
-        return f"is empty; a column name has 1 to {MAX_NAME} characters"
+        return f"is empty; a column name must have 1 to {MAX_NAME} characters"
     if len(name) > MAX_NAME:
-        return f"has {len(name)} characters; a column name has 1 to {MAX_NAME}"
+        return f"has {len(name)} characters; a column name can have at most {MAX_NAME}"
     if name[0] == "$":
-        return "begins with `$`, which is kept for operators"
+        return "begins with `$`, which is reserved for operators"
     return problem_with_text(name)
 
 
 def problem_with_row(row: object) -> str | None:
     """Return why a value cannot be stored as a row, with the place in it, or None."""
     if row.__class__ is not dict:
-        return "a row is an object of columns and values"
+        return "a row must be an object of columns and values"
     assert isinstance(row, dict)
     if len(row) > MAX_COLUMNS:
         return f"the row has {len(row)} columns; at most {MAX_COLUMNS} are allowed"
@@ -185,7 +185,7 @@ def _in_value(value: object, depth: int) -> _Found | None:
         problem = _problem_with_scalar(value)
         return ([], f"{{it}} {problem}") if problem else None
     if depth >= MAX_DEPTH:
-        return [], f"the row nests deeper than {MAX_DEPTH} levels"
+        return [], f"the row is nested deeper than {MAX_DEPTH} levels"
     if value.__class__ is dict:
         return _in_object(value, depth + 1)
     for index, item in enumerate(value):
@@ -201,15 +201,15 @@ def _problem_with_scalar(value: object) -> str | None:
         return problem_with_text(value)
     if value.__class__ is int:
         if not MIN_INTEGER <= value <= MAX_INTEGER:
-            return "is an integer beyond 64 bits"
+            return "is an integer that does not fit in 64 bits"
         return None
     if value.__class__ is float:
         if value != value or value in (float("inf"), float("-inf")):
-            return "is NaN or infinite, which JSON cannot hold"
+            return "is NaN or infinite, which JSON cannot represent"
         return None
     if value is None or value.__class__ is bool:
         return None
-    return f"is a {value.__class__.__name__}, which is no JSON value"
+    return f"is a {value.__class__.__name__}, which is not a JSON value"
 
 
 def join_some(texts: Sequence[str]) -> str:

@@ -122,7 +122,7 @@ def parse_commit(body: dict[str, Any]) -> Commit:
     entries = tuple(_sent(item, f"entries[{at}]") for at, item in enumerate(_entries(body)))
     delete = body.get("delete")
     if delete is not None and not isinstance(delete, list):
-        raise Malformed("`delete` is a list of ids")
+        raise Malformed("`delete` must be a list of IDs")
     ids = tuple(entry_id_of(item, f"`delete[{at}]`") for at, item in enumerate(delete or ()))
     commit = Commit(
         entries,
@@ -137,23 +137,23 @@ def parse_commit(body: dict[str, Any]) -> Commit:
 
 def _entries(body: dict[str, Any]) -> list[Any]:
     if "entries" not in body:
-        raise Malformed("`entries` is missing; it is a list, which may be empty")
+        raise Malformed("`entries` is missing; it must be a list, which can be empty")
     if not isinstance(body["entries"], list):
-        raise Malformed("`entries` is a list")
+        raise Malformed("`entries` must be a list")
     return body["entries"]
 
 
 def _sent(item: Any, place: str) -> Sent:
     if not isinstance(item, dict):
-        raise Malformed(f'`{place}` is an object such as {{"data": {{…}}}}')
+        raise Malformed(f'`{place}` must be an object such as {{"data": {{…}}}}')
     if "data" not in item:
-        raise Malformed(f"`{place}.data` is missing; it is the row")
+        raise Malformed(f"`{place}.data` is missing; it must be the row")
     row = row_of(item["data"], f"`{place}.data`")
     raw_id = item.get("id")
     entry_id = None if raw_id is None else entry_id_of(raw_id, f"`{place}.id`")
     client_id = item.get("clientId")
     if isinstance(client_id, dict | list):
-        raise Malformed(f"`{place}.clientId` is text or a number")
+        raise Malformed(f"`{place}.clientId` must be text or a number")
     return Sent(row, entry_id, client_id)
 
 
@@ -161,7 +161,7 @@ def _refuse_twice(ids: Iterable[int]) -> None:
     seen: set[int] = set()
     for entry_id in ids:
         if entry_id in seen:
-            raise Malformed(f"the id `{entry_id}` is named twice")
+            raise Malformed(f"the ID `{entry_id}` is listed twice")
         seen.add(entry_id)
 
 
@@ -210,7 +210,7 @@ def _others(guard: Guard, source: Source, commit: Commit, lock: bool) -> store.O
 def _changes(
     guard: Guard, commit: Commit, stored: dict[int, StoredEntry]
 ) -> Sequence[tuple[StoredEntry, dict[str, Any]]]:
-    """The rows that are to be written, decided, each beside what was stored."""
+    """The rows to write after the decision, each with the stored row."""
     # Neither before the other decisions nor after them all: that would tell which ids there are.
     if any(entry_id not in stored for entry_id in commit.ids):
         guard.missing("update")

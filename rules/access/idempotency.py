@@ -45,7 +45,7 @@ class Repeated(Exception):
     """The request was carried out before. `outcome` is the part of its answer that was stored."""
 
     def __init__(self, outcome: dict[str, Any], state: str) -> None:
-        super().__init__("the request was carried out before")
+        super().__init__("the request has already been executed")
         self.outcome, self.state = outcome, state
 
 
@@ -74,19 +74,19 @@ class KeptKey:
 
         A concurrent request with the same key waits here until that transaction ends.
 
-        Raises `Repeated` if the request was carried out before, and `KeyReused` if the key was
+        Raises `Repeated` if the request has already been executed, and `KeyReused` if the key was
         sent with another one.
         """
         if self._insert():
             return
         found = self._row()
         if found is None:
-            raise Busy("the same request is being carried out; try again in a moment")
+            raise Busy("the same request is already in progress; try again later")
         if not _is_over(found):
             raise self._repeated(found)
         mine = IdempotencyKey.objects.filter(pk=found.pk, made_at=found.made_at)
         if not mine.update(request=self.request, made_at=timezone.now(), outcome="", state=""):
-            raise Busy("the same request is being carried out; try again in a moment")
+            raise Busy("the same request is already in progress; try again later")
 
     def keep(self, outcome: dict[str, Any], state: str) -> None:
         """Store what a repeated request is answered with, in the transaction of the write.
@@ -118,8 +118,8 @@ class KeptKey:
         # it is safe; carrying it out could do it twice.
         if found.request not in (self.request, *self.earlier):
             raise KeyReused(
-                "this `Idempotency-Key` was sent with another request before; each request needs "
-                "a key of its own"
+                "this `Idempotency-Key` was already used for another request; each request "
+                "needs its own key"
             )
         return Repeated(loads(found.outcome or "{}"), found.state)
 

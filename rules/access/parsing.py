@@ -20,5 +20,5 @@ def row_of(value: Any, place: str) -> dict[str, Any]:
 def entry_id_of(value: Any, place: str) -> int:
     """An ID: an integer from 1 to 2^63-1. Raises `Malformed`, naming the place."""
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"{place} is a whole number from 1, not `{printable(value)}`")
+        raise Malformed(f"{place} must be a whole number from 1, not `{printable(value)}`")
     return int(value)

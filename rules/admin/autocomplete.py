@@ -24,7 +24,7 @@ _SERVER_FIELDS = {"ID": "every user", "Source": "every user"}
 _SITE_FIELDS = tuple(field for field in FIELDS if field not in _SERVER_FIELDS)
 
 
-def offers_for(user: Any, source: DataSource | None) -> dict[str, Any]:
+def suggestions_for(user: Any, source: DataSource | None) -> dict[str, Any]:
     """The suggestions as JSON for the page, with a fixed number of queries."""
     seen = rights.having(user, rights.SEEING, DataSource.objects.all())
     people = [

@@ -32,7 +32,7 @@ from ..repository.authorship import without_writer
 from ..repository.naming import Tested, check_rename, rename_in_rules, tested
 from ..repository.rules import RulesInvalid, problems_with, rules_and_writers, rules_of, save_rules
 from .access import AccessPages
-from .autocomplete import offers_for
+from .autocomplete import suggestions_for
 from .decision_log import DecisionLogPages
 from .forms import RuledDataSourceForm, rule_errors
 from .history import HistoryPages
@@ -40,7 +40,7 @@ from .lint import CheckPages
 from .scripts import ScriptPages
 
 _TEMPLATE = "admin/rowkeeper_datasources/datasource/rules.html"
-_HOW = "Tick “Change the name in rules”"
+_HOW = "Select “Change the name in rules”"
 
 
 @admin.register(DataSource)
@@ -102,7 +102,9 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         if form.declared_fields.get("rules") is None:
             return form
         return type(form)(
-            form.__name__, (form,), {"offers": offers_for(request.user, obj), "user": request.user}
+            form.__name__,
+            (form,),
+            {"suggestions": suggestions_for(request.user, obj), "user": request.user},
         )
 
     def save_model(self, request: HttpRequest, obj: DataSource, form: Any, change: bool) -> None:
@@ -153,7 +155,7 @@ class RuledDataSourceAdmin(ScriptPages, HistoryPages, DecisionLogPages, AccessPa
         except (RulesInvalid, PermissionMissing) as error:
             raise Refused([("name", error.message)]) from None
         if "rules" in form.changed_data:
-            text = "change the name first, and the rules after it"
+            text = "change the name first, and then the rules"
             raise Refused([("rules", text)])
         for each in renamed:
             messages.info(request, code_spans(f"Changed the name in {each}."))

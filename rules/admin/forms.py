@@ -46,7 +46,7 @@ class RulesField(JsonField):
         """Parse the list. Raises `Malformed` for anything else, such as `null`."""
         found = super().read(text)
         if not isinstance(found, list):
-            raise Malformed("the rules are a list of objects: [{…}, {…}]")
+            raise Malformed("the rules must be a list of objects: [{…}, {…}]")
         return found
 
     def to_python(self, value: Any) -> Any:
@@ -67,18 +67,18 @@ class RuledDataSourceForm(DataSourceForm):
         rows=24,
         opened=2,
         label="Rules",
-        help_text="A list of rules, tried from top to bottom: the first that grants is used, and "
-        "where none does, access is denied. No rule at all: nobody gets in. For example, those who "
-        'are signed in may read: [{"type": ["select"], "allow": "loggedIn"}]',
+        help_text="A list of rules, evaluated from top to bottom. The first rule that grants a "
+        "request is used. If no rule grants it, access is denied. For example, this "
+        'rule lets signed-in users read: [{"type": ["select"], "allow": "loggedIn"}]',
     )
     # The editor's suggestions. The admin sets them on a subclass for each request.
-    offers: ClassVar[dict[str, Any] | None] = None
-    # The user who saves; set together with `offers`.
+    suggestions: ClassVar[dict[str, Any] | None] = None
+    # The user who saves; set together with `suggestions`.
     user: ClassVar[Any] = None
     note = forms.CharField(
         required=False,
         max_length=MAX_NOTE,
-        help_text="Why the rules are changed, for their history. May be left out.",
+        help_text="Why you change the rules. The note is shown in their history. Optional.",
         widget=forms.TextInput({"class": "vTextField"}),
     )
     rename_in_rules = forms.BooleanField(
@@ -98,8 +98,8 @@ class RuledDataSourceForm(DataSourceForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "rules" in self.fields and self.offers is not None:
-            self.fields["rules"].widget.attrs["data-rowkeeper-rules"] = dumps(self.offers)
+        if "rules" in self.fields and self.suggestions is not None:
+            self.fields["rules"].widget.attrs["data-rowkeeper-rules"] = dumps(self.suggestions)
         if self.instance.pk is not None and "rules" in self.fields:
             self.initial["rules"] = rules_of(self.instance)
             self.initial["opened_revision"] = self.instance.revision
@@ -152,9 +152,9 @@ class RuledDataSourceForm(DataSourceForm):
         self.conflict = Conflict.of(self.instance, base, typed)
         self.add_error(
             "rules",
-            f"somebody else has changed the rules meanwhile (they are now at revision {now}), and "
-            "nothing was saved: what they changed is shown on top, and this field has what you "
-            "typed",
+            f"somebody else changed the rules in the meantime (they are now at revision {now}), "
+            "so nothing was saved: their changes are shown at the top, and this field still "
+            "has your text",
         )
 
     def _ask_for_confirmation(self, rules: list[Any], columns: Sequence[str]) -> None:
@@ -165,8 +165,8 @@ class RuledDataSourceForm(DataSourceForm):
             self.widens = widens
             self.add_error(
                 "rules",
-                "these rules let people do more than those in force, and nothing was saved yet: "
-                "look at what is new, on top, and say that it is meant",
+                "these rules let people do more than the rules in force, so nothing was saved "
+                "yet: check the new access at the top, and confirm it",
             )
 
 

@@ -117,19 +117,21 @@ class HistoryPages(DataSourceAdmin):
             registry.lock(obj.pk)
             obj.refresh_from_db()
             if request.POST.get("seen") != digest(obj, revision.rules):
-                text = "The rules have been changed meanwhile. Look at it again, as it is now."
+                text = "The rules were changed in the meantime. Check the differences again."
                 messages.warning(request, text)
                 return None
             if review(obj, revision.rules) and "confirmed" not in request.POST:
-                messages.warning(request, "This lets people do more than now: confirm it below.")
+                messages.warning(
+                    request, "This lets people do more than the rules in force: confirm it below."
+                )
                 return None
             note = request.POST.get("note", "").strip()[:1000]
             problem = _saved(request, obj, revision, note)
             if problem:
                 messages.error(request, problem)
                 return None
-            self.log_change(request, obj, f"Rules: went back to revision {revision.number}.")
-        messages.success(request, f"The rules are those of revision {revision.number} again.")
+            self.log_change(request, obj, f"Rules: reverted to revision {revision.number}.")
+        messages.success(request, f"The rules of revision {revision.number} are in force again.")
         for text in in_lines(without_writer(*rules_and_writers(obj.pk)[:2])):
             messages.warning(request, code_spans(f"{text[:1].upper()}{text[1:]}"))
         return HttpResponseRedirect(reverse(self.url_name("rules_history"), args=[obj.pk]))
@@ -159,7 +161,7 @@ def _saved(request: HttpRequest, obj: DataSource, revision: Revision, note: str)
             reverts=revision.number,
         )
     except RulesInvalid as error:
-        return f"These rules are not valid any more: {error.message}"
+        return f"These rules are no longer valid: {error.message}"
     except PermissionMissing as error:
         return error.message
     return None

@@ -60,7 +60,7 @@ class CheckPages(DataSourceAdmin):
                 raise PermissionDenied
             return None
         if reference.__class__ is not int or not 0 < reference <= MAX_INTEGER:
-            raise Malformed("`dataSource` is the number of a data source, or null")
+            raise Malformed("`dataSource` must be the ID of a data source, or null")
         return self.own_source(request, reference, "change_rules")
 
 
@@ -70,14 +70,16 @@ def _body(request: HttpRequest) -> dict[str, Any]:
     try:
         body = loads(request.body)
     except RequestDataTooBig:
-        raise TooLarge("the body is too large for this site") from None
+        raise TooLarge("the body is larger than this site allows") from None
     except RawPostDataException:
         # Django has parsed the body as a form already.
-        raise Malformed("the body is JSON, not a form") from None
+        raise Malformed("the body must be JSON, not a form") from None
     if not isinstance(body, dict):
-        raise Malformed('the body is an object: {"dataSource": 1, "columns": [], "rules": "[]"}')
+        raise Malformed(
+            'the body must be an object such as {"dataSource": 1, "columns": [], "rules": "[]"}'
+        )
     if not isinstance(body.get("rules"), str):
-        raise Malformed("`rules` is the text of a list of rules")
+        raise Malformed("`rules` must be the text of a list of rules")
     columns = body.get("columns")
     if columns is not None:
         problem = problem_with_columns(columns)

@@ -28,8 +28,8 @@ from ..models import Revision
 from ..repository.authorship import digest
 from ..repository.rules import RulesInvalid, rules_and_writers, save_rules
 
-_NOT_TICKED = "Nothing was changed: tick the box above the button first."
-_GONE = "Nothing was changed: no rule has this script any more."
+_NOT_TICKED = "Nothing was changed: select the checkbox above the button first."
+_GONE = "Nothing was changed: no rule contains this script any more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class ScriptPages(DataSourceAdmin):
                 messages.error(request, error.message)
                 return
         self.log_change(request, obj, "Rules: took over a script.")
-        messages.success(request, "The look-ups of the script have your rights from now on.")
+        messages.success(request, "From now on, the look-ups of the script have your permissions.")
 
 
 def script_rows(user: Any, obj: DataSource) -> list[ScriptRow]:

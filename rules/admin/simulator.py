@@ -129,10 +129,10 @@ def _sent(request: HttpRequest) -> dict[str, Any]:
     except RequestDataTooBig:
         data = b" " * (limit + 1)
     if len(data) > limit:
-        raise TooLarge(f"what is to be simulated is over the limit of {limit} bytes")
+        raise TooLarge(f"the request to simulate is larger than the limit of {limit} bytes")
     value = loads(data)
     if not isinstance(value, dict):
-        raise Malformed("the body is a JSON object")
+        raise Malformed("the body must be a JSON object")
     return value
 
 
@@ -143,7 +143,9 @@ def _simulated(user: Any, obj: DataSource, simulated: SimulatedRequest) -> dict[
         return {"problems": problems}
     sees_entries = sees_entries_of(user, source)
     if simulated.needs_entries and not sees_entries:
-        raise PermissionMissing("what the rules say of entries is for those who may see them")
+        raise PermissionMissing(
+            "you need permission to see the entries to simulate a request for one"
+        )
     identity = identity_for(user, simulated.who, source)
     guard = DryRunGuard(source.id, source, ruleset, identity, scripts_for(user, source.id, ruleset))
     outcome = simulate(guard, simulated, user, sees_entries)
@@ -158,7 +160,7 @@ def _rules(
         return [], ruleset_of(source)
     if not may(user, "change_rules", obj):
         raise PermissionMissing(
-            "other rules than those stored are tried by those who may change them"
+            "you need permission to change the rules to try rules that are not stored"
         )
     problems = problems_for(user, obj, simulated.rules)
     if problems:
@@ -207,11 +209,11 @@ def _state_of(found: LoggedDecision) -> dict[str, Any]:
         who |= {"token": found.token_id, "app": found.app_id}
     columns = dict.fromkeys(found.columns)
     by_where = found.operation in ("select", "delete")
-    asks = {"where": columns} if by_where and found.address == "query" else columns
+    sent = {"where": columns} if by_where and found.address == "query" else columns
     return {
         "as": who,
         "operation": found.operation,
         "entry": found.entry_id if found.address == "id" else None,
-        "body": dumps(asks) if columns else "",
+        "body": dumps(sent) if columns else "",
         "logged": True,
     }

@@ -30,8 +30,8 @@ def credential_problems(rules: Sequence[Rule], place: LintContext) -> Iterator[P
             yield Problem(
                 rule.position,
                 "allow.tokens",
-                f"{join_some(texts)}: no request comes in with it; remove the number, or write "
-                "that of a token in use",
+                f"{join_some(texts)}: no request can use it; remove the ID, or replace it with "
+                "the ID of a token in use",
                 "token-not-in-use",
                 "warning",
             )

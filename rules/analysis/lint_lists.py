@@ -28,7 +28,7 @@ def list_problems(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
             rule,
             "exclude",
             "both-lists",
-            "`include` stands beside it, and counts alone: this list hides nothing",
+            "the rule also has `include`, which takes precedence: this list hides nothing",
             fix=_dropped(raw, rule, "exclude"),
         )
     elif raw.get("exclude") == []:
@@ -36,18 +36,18 @@ def list_problems(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
             rule,
             "exclude",
             "empty-list",
-            "is empty, and hides nothing",
+            "is empty and hides nothing",
             "info",
             _dropped(raw, rule, "exclude"),
         )
     if raw.get("include") == []:
-        yield _problem(rule, "include", "empty-list", "is empty, and opens no column")
+        yield _problem(rule, "include", "empty-list", "is empty, so the rule shows no column")
     if raw.get("require") == []:
         yield _problem(
             rule,
             "require",
             "empty-list",
-            "is empty, and requires nothing",
+            "is empty and requires nothing",
             "info",
             _dropped(raw, rule, "require"),
         )
@@ -58,15 +58,19 @@ def _no_app(raw: dict[str, Any], rule: Rule) -> Iterator[Problem]:
     if raw.get("appId") == []:
         fix = Fix(f"remove rule {rule.position}", rule.position, None)
         yield _problem(
-            rule, "appId", "empty-list", "is empty, and fits no app: nobody gets in by it", fix=fix
+            rule,
+            "appId",
+            "empty-list",
+            "is empty and matches no app, so the rule never grants a request",
+            fix=fix,
         )
     elif rule.script is None and rule.app_ids is not None and rule.allow.kind == "all":
         yield _problem(
             rule,
             "appId",
             "app-without-login",
-            "no request without a login or an API token can reach this rule, since such a request "
-            "belongs to no app; write whom you mean in `allow`, or remove `appId`",
+            "a request without a login or an API token does not belong to an app, so this rule "
+            "never applies to it; name other callers in `allow`, or remove `appId`",
         )
 
 
@@ -126,6 +130,6 @@ class UnknownColumns:
         if self._guesses <= 0:
             return ""
         self._guesses -= 1
-        folded = {column.casefold(): column for column in sorted(self._columns)}
-        like = get_close_matches(name.casefold(), folded, 1, 0.75)
-        return f"; did you mean `{printable(folded[like[0]])}`?" if like else ""
+        by_folded_name = {column.casefold(): column for column in sorted(self._columns)}
+        like = get_close_matches(name.casefold(), by_folded_name, 1, 0.75)
+        return f"; did you mean `{printable(by_folded_name[like[0]])}`?" if like else ""

@@ -42,8 +42,8 @@ def _unreachable(
     yield Problem(
         late.rule.position,
         "" if len(decided) == len(late.rule.operations) else "type",
-        f"{_scope(late.rule, decided)}no request gets as far as this rule: "
-        f"{_deciders(decided)} it first",
+        f"{_scope(late.rule, decided)}no request reaches this rule: {_deciders(decided)} all of "
+        "them first",
         "unreachable",
         "warning",
         _without(raw, late.rule, decided),
@@ -63,8 +63,8 @@ def _scope(rule: Rule, decided: dict[Operation, int]) -> str:
 def _deciders(decided: dict[Operation, int]) -> str:
     numbers = sorted(set(decided.values()))
     if len(numbers) == 1:
-        return f"rule {numbers[0]} settles"
-    return f"rules {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} settle"
+        return f"rule {numbers[0]} decides"
+    return f"rules {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} decide"
 
 
 def _without(raw: Sequence[Any], rule: Rule, decided: dict[Operation, int]) -> Fix | None:
@@ -95,8 +95,9 @@ def _stops_later(first: RuleFacts, later: Sequence[RuleFacts]) -> Iterator[Probl
             yield Problem(
                 first.rule.position,
                 path or "",
-                f"an {operation} that this rule is about and that does not meet it is denied at "
-                f"once: {_named(stopped)} not tried for it, which reads would be",
+                f"an {operation} that this rule applies to but that does not meet the "
+                f"requirement is denied immediately: {_named(stopped)} not evaluated for it, "
+                "unlike for reads",
                 "stops-later",
                 "warning",
             )
@@ -143,9 +144,9 @@ def _left_to_nobody(facts: Sequence[RuleFacts]) -> Iterator[Problem]:
     }
     missing = [f"`{operation}`" for operation in OPERATIONS if operation not in covered]
     if not facts:
-        text = "no rule is switched on: nobody gets in"
+        text = "no rule is enabled: nobody gets in"
     elif missing:
-        text = f"no rule is about {_or(missing)}: nobody may do that"
+        text = f"no rule allows {_or(missing)}: nobody can do that"
     else:
         return
     yield Problem(0, "", text, "nobody", "info")

@@ -54,16 +54,16 @@ def _said(rule: Rule, column: str, unfit: Sequence[Operation], sent_back: bool) 
     never = [operation for operation in unfit if not (sent_back and operation == "update")]
     if never:
         what = " and no ".join(dict.fromkeys(_PATHS[operation] for operation in never))
-        return f"{name} is required, and this rule does not open it: no {what} fits this rule"
+        return f"{name} is required, but this rule does not show it: no {what} matches this rule"
     if sent_back:
         return (
-            f"{name} is required, and may not be written: an update fits this rule only if it "
-            "sends back the stored value"
+            f"{name} is required, but cannot be written: this rule grants an update only if it "
+            "sends the stored value"
         )
     if _READS & rule.operations and rule.columns.hides_column(column):
         return (
-            f"{name} is required and hidden: it stays hidden, and a request may name it only to "
-            "say just what the requirement says"
+            f"{name} is required and hidden: a request may use it only in the same condition as "
+            "the requirement"
         )
     return None
 

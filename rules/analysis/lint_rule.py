@@ -48,8 +48,8 @@ def _any_record(rule: Rule) -> Iterator[Problem]:
     yield Problem(
         rule.position,
         "require" if rule.require else "",
-        "every record can be updated: no condition is on what is stored; add one with a template, "
-        'a `notequals`, or `"on": "both"`',
+        "every entry can be updated, because no condition tests the stored entry; add one with "
+        'a template, a `notequals`, or `"on": "both"`',
         "any-record",
         # It is plausible that certain users, or a program, are meant to change everything.
         "info" if rule.allow.kind in ("user", "tokens") and not rule.require else "warning",
@@ -68,8 +68,8 @@ def _any_kind(rule: Rule) -> Iterator[Problem]:
     yield Problem(
         rule.position,
         "allow",
-        "the user is tested without `Source`, while users of more than one kind can sign in: "
-        f"{_with_source(rule)}, or the users of another data source may pass for these",
+        "the user is tested without `Source`, but more than one kind of user can sign in: "
+        f"{_with_source(rule)}; otherwise, users of another data source can match as well",
         "any-kind-of-user",
         "warning",
     )

@@ -30,22 +30,25 @@ def script_problems(rule: Rule) -> Iterator[Problem]:
     if len(never) == len(OPERATIONS):
         yield _problem(
             rule,
-            "returns nothing, and so never grants; it grants by `return {'granted': True}`",
+            "does not return a value, so it never grants; to grant, use `return {'granted': True}`",
             "warning",
         )
     elif never:
-        yield _problem(rule, f"returns nothing for {', '.join(never)}, and so does not grant it")
+        yield _problem(
+            rule, f"does not return a value for {', '.join(never)}, so it does not grant it"
+        )
     if some:
         yield _problem(
-            rule, f"can end without a `return` for {', '.join(some)}, and then does not grant it"
+            rule,
+            f"can end without a `return` for {', '.join(some)}; in this case, it does not grant it",
         )
     if blind:
         yield Problem(
             rule.position,
             "script",
-            f"can grant {' and '.join(blind)} without looking at what is stored, so people may "
+            f"can grant {' and '.join(blind)} without checking the stored entry, so people can "
             f"{' or '.join(_VERBS[name] for name in blind)} the entries of others: compare "
-            "`entry`, and each of `entries` where `query` is a list",
+            "`entry`, and each of `entries` if `query` is a list",
             "script-ignores-entry",
             "warning",
         )
@@ -192,11 +195,11 @@ def _described(test: ast.expr, operation: Operation) -> bool | None:
         verdict = _described(test.operand, operation)
         return None if verdict is None else not verdict
     if isinstance(test, ast.BoolOp):
-        settles = isinstance(test.op, ast.Or)
+        deciding = isinstance(test.op, ast.Or)
         verdicts = [_described(value, operation) for value in test.values]
-        if settles in verdicts:
-            return settles
-        return None if None in verdicts else not settles
+        if deciding in verdicts:
+            return deciding
+        return None if None in verdicts else not deciding
     return _compared(test, operation) if isinstance(test, ast.Compare) else None
 
 

@@ -48,11 +48,11 @@ def _tests_themselves(rule: Rule) -> Iterator[Problem]:
             continue
         column = printable(test.column)
         if test.op == "notequals":
-            text = f"compares `{column}` of the user with itself, so that it holds for nobody"
+            text = f"compares `{column}` of the user with itself, so it is true for nobody"
         else:
             text = (
-                f"compares `{column}` of the user with itself, and so lets in everyone who has "
-                "one; write a value, or say in `require` which entries are meant"
+                f"compares `{column}` of the user with itself, so it lets in everyone who has a "
+                "value; compare it with a value, or use `require` to restrict the entries"
             )
         path = f"allow.user.{column}.{test.op}"
         yield Problem(rule.position, path, text, "template-in-allow", "warning")
@@ -89,7 +89,7 @@ def _promotes(
                     writer.rule.position,
                     "exclude" if writer.rule.columns.include is None else "include",
                     f"`{printable(column)}` can be written by the people whom {tested.by} tests "
-                    "for it, so that they can give themselves that right",
+                    "for it, so they can give themselves that access",
                     "self-promotion",
                     "warning",
                     closing(raw, writer, [column], facts),

@@ -126,7 +126,7 @@ class _Fitter:
                 self.steps.append(f"to API token {min(allow.tokens)}")
         elif allow.kind == "loggedIn" and self.identity.user is None:
             self._sign_in()
-            self.steps.append("to somebody who is signed in")
+            self.steps.append("to a signed-in user")
         for condition in allow.conditions:
             if self.identity.user is None:
                 self._sign_in()

@@ -84,8 +84,8 @@ def _unfit_in_query(rule: Rule, operation: Operation) -> Iterator[str]:
     for item in rule.require:
         hidden = rule.columns.hides_column(item.column)
         if isinstance(item, Provided):
-            ways = [each for each in conditions if each.column == item.column]
-            if hidden and not any(_provides(each, operation) for each in ways):
+            tests = [each for each in conditions if each.column == item.column]
+            if hidden and not any(_provides(each, operation) for each in tests):
                 yield item.column
         elif item.op == "contains" and not isinstance(item.operand, Template):
             # A query implies `contains` of text only; a hidden column can only be named by `$like`.

@@ -30,9 +30,9 @@ def dead_tokens(user: Any, numbers: frozenset[int]) -> Mapping[int, str]:
     stored = ApiToken.objects.filter(pk__in=_storable(numbers)).select_related("user")
     found = {token.pk: token for token in stored}
     states = {number: state_of(found.get(number)) for number in numbers}
-    tells = user is None or any(user.has_perm(permission) for permission in _VIEW)
+    can_see = user is None or any(user.has_perm(permission) for permission in _VIEW)
     return {
-        number: _said(found.get(number), state) if tells else "does not exist or is not in use"
+        number: _said(found.get(number), state) if can_see else "does not exist or is not in use"
         for number, state in states.items()
         if state
     }

@@ -31,5 +31,5 @@ def after_write(read: Callable[[], Found]) -> Found | None:
     except Exception:
         if connection.in_atomic_block and connection.needs_rollback:
             raise
-        logger.warning("a write is stored, but its answer could not be read", exc_info=True)
+        logger.warning("the write was stored, but the response could not be read", exc_info=True)
         return None

@@ -1,4 +1,4 @@
-"""The base of all endpoints: authentication, handling of failures, JSON text as the answer."""
+"""The base of all endpoints: authentication, error handling, and JSON responses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from .bodies import bulk_body, is_large, receive, release
 from .errors import ACCESS, REQUEST_ID, STATUS, WrongMethod, answer, failure_of
 
 _TRAIL = "_rowkeeper_trail"
-# An id that a proxy may give a request.
+# A valid ID of a request in a header of a proxy.
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 # How often a write is decided again, at most, while its caller changes.
 ATTEMPTS = 5
@@ -51,7 +51,7 @@ Answered = TypeVar("Answered")
 
 
 class AlwaysJson(BaseContentNegotiation):
-    """There is one kind of answer, whatever the client would rather have."""
+    """Always answers in JSON, and ignores the `Accept` header."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         """Bodies are read in `bodies`."""
@@ -65,7 +65,9 @@ class AlwaysJson(BaseContentNegotiation):
 
 
 class Endpoint(ViewSet):
-    """The base of every viewset. `request.auth` is a Session; a bad credential comes first."""
+    """The base of every viewset. `request.auth` is a Session; an invalid credential is rejected
+    first.
+    """
 
     authentication_classes = (SessionAuthentication,)
     permission_classes = ()
@@ -80,14 +82,14 @@ class Endpoint(ViewSet):
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """None: `finalize_response` sets the headers, and what the address takes is only listed
-        where a method is refused.
+        """Return None: `finalize_response` sets the headers, and the allowed methods are only
+        listed when a method is rejected.
         """
         return {}
 
     # Whether a write is decided under the lock of its data source from the beginning.
     is_locked = False
-    # Whether the request can be answered anew if the connection breaks: nothing was written so far.
+    # Whether the request can be repeated if the connection breaks: nothing has been written yet.
     repeatable = True
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -130,7 +132,7 @@ class Endpoint(ViewSet):
     def finalize_response(
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> Any:
-        """Answers hold people's data: no cache keeps them. The body is not needed any more."""
+        """Forbid caches to store the response, which contains personal data, and drop the body."""
         release(request._request)
         headers = response.headers
         if "Cache-Control" not in headers:
@@ -149,7 +151,7 @@ class Endpoint(ViewSet):
         return self.current_session(request).identity
 
     def identify_again(self, request: Request) -> None:
-        """Look up again who is asking. Raises `CredentialInvalid` if the credential has ended."""
+        """Identify the caller again. Raises `CredentialInvalid` if the credential has ended."""
         read_again(request._request)
         authenticators: Any = request.authenticators
         for authenticator in authenticators:
@@ -177,7 +179,7 @@ class Endpoint(ViewSet):
         return body
 
     def confirm(self, request: Request) -> store.Confirm:
-        """For `store.writing`: checks that the caller and the data source are as decided."""
+        """Check that the caller and the data source are as decided, for `store.writing`."""
         return partial(confirm, request._request, self.identity(request))
 
     def run_write(
@@ -225,9 +227,9 @@ class Endpoint(ViewSet):
 
 
 def allow_passwords(request: Request, count: int, before: int) -> None:
-    """Whether a request may set so many passwords, besides those before.
+    """Count the passwords that a request sets against its limits.
 
-    Raises `TooLarge` for more than a request may set, and `TooMany` for more than its network may.
+    Raises `TooLarge` for more than a request can set, and `TooMany` for more than its network can.
     """
     most: int = setting("MAX_PASSWORDS")
     if count + before > most:
@@ -236,7 +238,7 @@ def allow_passwords(request: Request, count: int, before: int) -> None:
 
 
 def hashes_outside(action: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """An action of an endpoint that is run again once the passwords that it sets are hashed."""
+    """Decorate an action so that it runs again once the passwords that it sets are hashed."""
 
     @wraps(action)
     def run(self: Endpoint, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -247,7 +249,7 @@ def hashes_outside(action: Callable[..., HttpResponse]) -> Callable[..., HttpRes
 
 
 def trail_of(request: HttpRequest) -> RequestLog:
-    """What the request leaves behind: one for all that it asks."""
+    """The entry of the request in the decision log: one for all decisions of the request."""
     trail: RequestLog | None = request.__dict__.get(_TRAIL)
     if trail is None:
         trail = request.__dict__[_TRAIL] = RequestLog(client=partial(client_address, request))
@@ -258,7 +260,7 @@ def trail_of(request: HttpRequest) -> RequestLog:
 
 
 class Unknown(Endpoint):
-    """Every address under the API that is none."""
+    """Answers requests to URLs under the API that do not exist."""
 
     http_method_names = [
         "get",
@@ -273,11 +275,11 @@ class Unknown(Endpoint):
 
     def nothing(self, request: Request, **kwargs: Any) -> HttpResponse:
         """404, in JSON."""
-        raise NotFound("there is nothing at this address")
+        raise NotFound("there is no resource at this URL")
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Whatever the method: there is no address that could take it."""
-        raise NotFound("there is nothing at this address")
+        """Answer 404 to every method, because there is no resource that could support it."""
+        raise NotFound("there is no resource at this URL")
 
 
 def json_answer(value: Any, status: int = 200) -> HttpResponse:
@@ -286,5 +288,5 @@ def json_answer(value: Any, status: int = 200) -> HttpResponse:
 
 
 def text_answer(text: str, status: int = 200) -> HttpResponse:
-    """JSON text as the answer, which is UTF-8 whatever the charset of the project's pages."""
+    """A JSON response. It is UTF-8, even if the project's pages have another charset."""
     return HttpResponse(text.encode(), status=status, content_type="application/json")

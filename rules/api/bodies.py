@@ -29,30 +29,32 @@ from .switches import QUERY_SWITCHES, names_switch
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-# The body, for whoever asks for it a second time.
+# The cached body, for further reads.
 _READ, _PARSED = "_rowkeeper_body", "_rowkeeper_parsed_body"
-# The digest of a body that is parsed as it arrives, and not held.
+# The digest of a body that is parsed while it arrives, and not kept in memory.
 _DIGEST = "_rowkeeper_body_digest"
 # The header that makes a request happen once: only then is the digest of its body asked for.
 IDEMPOTENCY_KEY = "HTTP_IDEMPOTENCY_KEY"
 # The longest body of a query, in bytes, whose plan is made before the credential is looked up. A
 # longer one is hardly a select of a few entries, and would take its time to be parsed twice.
 MAX_REPEATABLE = 8_192
-# Of the headers of a part of a form: `name`, and as many as there may be beside it.
+# The limit of parameters in a header of a form part, including `name`.
 _MAX_PARAMETERS = 20
 
 
 def is_large(request: HttpRequest) -> bool:
-    """Whether the body is longer than the limit for everything but bulk writes."""
+    """Whether the body is longer than the limit for requests that are not bulk writes."""
     limit: int = setting("MAX_BODY")
     return _length(request) > limit
 
 
 def receive(request: HttpRequest) -> None:
-    """Read the body of a POST or PUT, unless it is over the limit for others than bulk writes.
+    """Read the body of a POST or PUT, unless it is over the limit for requests that are not bulk
+    writes.
 
-    This comes before the caller is identified: a client can take its time to send a body, and lose
-    a right meanwhile. What is wrong with the body is said by the functions that parse it.
+    This comes before the caller is identified, because a client can take its time to send a body,
+    and lose a permission in the meantime. The functions that parse the body report what is wrong
+    with it.
     """
     if _READ in request.__dict__ or request.method not in ("POST", "PUT"):
         return
@@ -69,17 +71,15 @@ def receive(request: HttpRequest) -> None:
 def release(request: HttpRequest) -> None:
     """Drop the body of a request that is answered.
 
-    Django's request refers to itself, by its messages for one, so that it stays in memory until the
-    collector comes by, which is seldom after `gc.freeze`.
+    Django's request refers to itself, for example by its messages. It stays in memory until the
+    next garbage collection, which is rare after `gc.freeze`.
     """
     for name in (_READ, _PARSED, _DIGEST):
         request.__dict__.pop(name, None)
 
 
 def digest_of_body(request: HttpRequest) -> bytes:
-    """The SHA-256 digest of the body, once it has been read to its end; that of an empty one for a
-    request whose body is not read.
-    """
+    """The SHA-256 digest of the complete body, or of an empty one if the body was not read."""
     streamed: Any = request.__dict__.get(_DIGEST)
     if streamed is not None:
         return bytes(streamed.digest())
@@ -87,13 +87,13 @@ def digest_of_body(request: HttpRequest) -> bytes:
 
 
 def _length(request: HttpRequest) -> int:
-    """The length of the body as its header says; 0 where there is none."""
+    """The length of the body according to its header, or 0 if there is none."""
     length = str(request.META.get("CONTENT_LENGTH") or "")
     return int(length[:30]) if length.isascii() and length.isdigit() else 0
 
 
 def json_bytes(request: HttpRequest) -> bytes:
-    """The body of a request that is to be JSON, as it was sent. Raises `WrongMedia`, `TooLarge`."""
+    """The body of a JSON request, as bytes. Raises `WrongMedia` and `TooLarge`."""
     return _read(request, (JSON,))
 
 
@@ -122,9 +122,10 @@ def json_in(data: bytes) -> dict[str, Any]:
 
 
 def bulk_body(request: HttpRequest, large: bool, identity: Identity) -> dict[str, Any]:
-    """The body of a bulk write. `large`: whether it may be over the usual limit.
+    """The body of a bulk write. `large`: whether it can be over the usual limit.
 
-    Raises as `json_body`, and `TooLarge` for more rows or values than the caller may send.
+    Raises the exceptions of `json_body`, and `TooLarge` for more rows or values than the caller can
+    send.
     """
     found: dict[str, Any] | None = request.__dict__.get(_PARSED)
     if found is None:
@@ -151,7 +152,7 @@ def _limits(identity: Identity) -> Limits:
 
 
 def _reader(request: HttpRequest) -> Callable[[int], bytes]:
-    """`request.read`, which also makes the digest of what it gives, if that will be asked for."""
+    """A `request.read` that also computes the digest of the body, if it will be needed."""
     if IDEMPOTENCY_KEY not in request.META:
         return request.read
     digest = request.__dict__[_DIGEST] = sha256()
@@ -166,12 +167,12 @@ def _reader(request: HttpRequest) -> Callable[[int], bytes]:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Malformed("the body is a JSON object")
+        raise Malformed("the body must be a JSON object")
     return value
 
 
 def row_body(request: HttpRequest) -> dict[str, Any]:
-    """The body as a row: JSON, or a form, whose values arrive as text. Raises as `json_body`."""
+    """The body as a row, from JSON or from a form, whose values are text. Raises as `json_body`."""
     media = _media(request)
     if media == JSON or not media:
         return row_of(json_body(request), "the body")
@@ -204,14 +205,14 @@ def _too_large(limit: int) -> TooLarge:
 
 
 def _check(request: HttpRequest, taken: tuple[str, ...]) -> None:
-    """Look at the headers of a body. Raises `Malformed` and `WrongMedia`."""
+    """Check the headers of a body. Raises `Malformed` and `WrongMedia`."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
-        raise Malformed("a body needs a `Content-Length`")
+        raise Malformed("a request with a body needs a `Content-Length`")
     empty = length in ("", "0")
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if not empty and (_media(request) not in taken or charset not in ("utf-8", "utf8")):
-        raise WrongMedia(f"a body here is {' or '.join(taken)} in UTF-8")
+        raise WrongMedia(f"the body must be {' or '.join(taken)} in UTF-8")
 
 
 # What the parser would split a text at, again and again, to leave it as it is.
@@ -222,21 +223,23 @@ _MAX_BARE = 1_000
 def _form(data: bytes) -> dict[str, Any]:
     data, bare = _BARE.subn(b"%25", data, count=_MAX_BARE + 1)
     if bare > _MAX_BARE:
-        raise Malformed("the form is no URL-encoded text: a `%` is written `%25`")
+        raise Malformed("the form is not URL-encoded text: write `%` as `%25`")
     try:
         text = data.decode("utf-8")
         return _single(QueryDict(text.encode("ascii"), encoding="utf-8", mutable=False))
     except UnicodeError:
-        raise Malformed("the form is no URL-encoded text") from None
+        raise Malformed("the form is not URL-encoded text") from None
 
 
 def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
-    # Django takes what ends early for all there is.
+    # Django does not report a form that ends early.
     boundary = (request.content_params or {}).get("boundary", "")
     if not boundary.isascii() or f"--{boundary}--".encode() not in data:
-        raise Malformed("the form has no end; it is multipart/form-data with its last boundary")
+        raise Malformed(
+            "the form is incomplete: the last boundary of multipart/form-data is missing"
+        )
     parts = data.split(f"--{boundary}".encode())
-    # One is before the first, and one behind the last.
+    # There is one separator before the first field and one after the last.
     if len(parts) > MAX_COLUMNS + 2:
         raise Malformed(f"the form has more than {MAX_COLUMNS} fields")
     for part in parts:
@@ -261,11 +264,11 @@ def _multipart(request: HttpRequest, data: bytes) -> dict[str, Any]:
 def _single(form: MultiValueDict[str, str]) -> dict[str, Any]:
     for key, values in form.lists():
         if len(values) != 1:
-            raise Malformed(f"the key `{printable(key)}` stands twice in the form")
+            raise Malformed(f"the key `{printable(key)}` is in the form twice")
     return {key: str(value) for key, value in form.items()}
 
 
 def entry_id_in(text: str) -> int:
-    """The id in an address. Raises `Malformed`."""
+    """The ID in a URL. Raises `Malformed`."""
     digits = text.isascii() and text.isdigit()
-    return entry_id_of(int(text[:30]) if digits else text, "the entry's id")
+    return entry_id_of(int(text[:30]) if digits else text, "the entry's ID")

@@ -50,8 +50,9 @@ def check_api_middleware(app_configs: object, **kwargs: object) -> list[CheckMes
         found.append(
             Warning(
                 f"API requests with a token skip {', '.join(f'`{name}`' for name in skipped)}.",
-                hint='List what is to run for them in `ROWKEEPER["API_MIDDLEWARE"]`, or put it '
-                "before `TokenApiMiddleware`. Silence this warning if the API does not need it.",
+                hint='Add the middleware that the API needs to `ROWKEEPER["API_MIDDLEWARE"]`, '
+                "or place it before `TokenApiMiddleware`. If the API does not need it, "
+                "silence this warning.",
                 id="rowkeeper.W040",
             )
         )

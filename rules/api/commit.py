@@ -35,10 +35,10 @@ See: TypeAlias = Callable[[], Decision]
 
 
 class EntriesAndCommits(Entries):
-    """One entry at a time, and many."""
+    """Endpoints that write single entries and several entries."""
 
     def bulk(self, request: Request, reference: str) -> HttpResponse:
-        """`POST data`: rows; without `append` they replace everything."""
+        """`POST data`: add rows. Without `append`, they replace all entries."""
         refuse_precondition(request._request)
         body = self._body(request, reference, ("insert",))
         body = with_switches(request._request, body, BULK_SWITCHES)
@@ -49,7 +49,7 @@ class EntriesAndCommits(Entries):
         )
 
     def commit(self, request: Request, reference: str) -> HttpResponse:
-        """`POST commit`: inserts, updates and deletes together."""
+        """`POST commit`: inserts, updates and deletes in one transaction."""
         refuse_precondition(request._request)
         body = self._body(request, reference, ("insert", "update", "delete"))
         commit = parse_commit(with_switches(request._request, body, COMMIT_SWITCHES))
@@ -61,8 +61,8 @@ class EntriesAndCommits(Entries):
     def _body(
         self, request: Request, reference: str, operations: tuple[Operation, ...]
     ) -> dict[str, Any]:
-        """The body. One over the usual limit is read from those who have a credential, and whom a
-        rule of one of these operations could let in.
+        """The body. It can be over the usual limit if the caller has a credential and a rule of one
+        of these operations could let them in.
         """
 
         def fits() -> bool:
@@ -103,8 +103,8 @@ class EntriesAndCommits(Entries):
 def _nothing_written(
     guard: Guard, source: Source, commit: Commit, idempotent: IdempotentRequest
 ) -> HttpResponse:
-    """Answer a commit that writes nothing. Readers may send it, so it takes no lock and stores no
-    key. Raises `KeyReused`.
+    """Answer a commit that writes nothing. Callers who can read may send it, so it takes no lock
+    and stores no key. Raises `KeyReused`.
     """
     idempotent.seen()
     see = partial(_seen, guard)
@@ -136,9 +136,9 @@ def _seen(guard: Guard) -> Decision:
 
 
 def _answer(source: Source, commit: Commit, see: See, made: Sequence[int] = ()) -> str:
-    """What a select without a where shows the caller, and which new entry got which id.
+    """The result of a select without a where, and the IDs of the new entries by `clientId`.
 
-    It says so if the entries could not be read, as all of it is stored by now.
+    The response says if the entries could not be read, because everything is stored by then.
     """
     news = [sent for sent in commit.entries if sent.id is None]
     pairs = [

@@ -40,13 +40,13 @@ SETTABLE = ("name", "type", "columns", "definition")
 
 
 def fill(model: DataSource, body: dict[str, Any]) -> None:
-    """Set the fields that a body has. Raises `Malformed`."""
+    """Set the fields that are in the body. Raises `Malformed`."""
     for key in SETTABLE:
         if key not in body:
             continue
         value = body[key]
         if key in ("name", "type") and not isinstance(value, str):
-            raise Malformed(f"`{key}` is text")
+            raise Malformed(f"`{key}` must be text")
         if key == "definition" and value is None:
             value = {}
         setattr(model, key, value)
@@ -64,7 +64,7 @@ def save(model: DataSource) -> None:
     except IntegrityError:
         if not is_name_taken(model):
             raise
-        raise Malformed("`name`: there is a data source of that name already") from None
+        raise Malformed("`name`: there is already a data source with that name") from None
 
 
 def save_named(
@@ -72,8 +72,9 @@ def save_named(
 ) -> None:
     """Save a data source together with the rules that test its name.
 
-    `old` is the name that it had, None if nobody signs in against it. With `renameInRules` the
-    rules that test that name are changed along with it. Raises `Malformed` where they have to be.
+    `old` is the previous name, or None if nobody signs in against the data source. With
+    `renameInRules`, the rules that test that name are changed as well. Raises `Malformed` if they
+    must be changed first.
     """
     agreed = parse_bool(body, "renameInRules", False)
     if old is None or model.name == old:
@@ -97,13 +98,13 @@ def _words(error: ValidationError) -> str:
 
 
 def check_rights_to_create(identity: Identity, body: dict[str, Any]) -> None:
-    """Raises `PermissionMissing` unless the caller may make such a data source."""
+    """Raise `PermissionMissing` unless the caller may create such a data source."""
     permissions.require(identity, "add")
     check_right_to_set_login(identity, {}, body.get("definition"))
 
 
 def check_rights_to_change(identity: Identity, model: DataSource, body: dict[str, Any]) -> None:
-    """Raises `PermissionMissing` unless the caller may set everything that the body has."""
+    """Raise `PermissionMissing` unless the caller may set everything that is in the body."""
     if any(key in body for key in SETTABLE):
         permissions.require(identity, "change", model)
     if "accessRules" in body or "definition" in body or body.get("revision") is not None:
@@ -111,13 +112,13 @@ def check_rights_to_change(identity: Identity, model: DataSource, body: dict[str
 
 
 def check_right_to_set_login(identity: Identity, before: Any, after: Any) -> None:
-    """Raises `PermissionMissing` if a change of the definition is about who can sign in."""
+    """Raise `PermissionMissing` if the body changes the sign-in and the caller may not."""
     if changes_login(before, after):
         permissions.require(identity, "set_login")
 
 
 def app_id_of(in_body: Any, in_query: str | None) -> int | None:
-    """The id of the app from the body or the query string, or None. Raises `Malformed`."""
+    """The ID of the app from the body or the query string, or None. Raises `Malformed`."""
     numbers = {number_of(value, "appId") for value in (in_body, in_query) if value is not None}
     if not numbers:
         return None
@@ -130,23 +131,24 @@ def app_id_of(in_body: Any, in_query: str | None) -> int | None:
 
 
 def number_of(value: Any, place: str) -> int:
-    """An id, as a number or as digits. Raises `Malformed`."""
+    """An ID, as a number or as digits. Raises `Malformed`."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:30])
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"`{place}` is a whole number from 1, not `{printable(value)}`")
+        raise Malformed(f"`{place}` must be a whole number from 1, not `{printable(value)}`")
     return int(value)
 
 
 def fields_of(attributes: str | None) -> tuple[str, ...]:
-    """The fields that `?attributes=` names; all of them without it. Raises `Malformed`."""
+    """The fields in `?attributes=`, or all fields without it. Raises `Malformed`."""
     if attributes is None:
         return FIELDS
     names = attributes.split(",")
     for name in names:
         if name not in FIELDS:
             raise Malformed(
-                f"`attributes`: there is no `{printable(name)}`; there are {', '.join(FIELDS)}"
+                f"`attributes`: there is no attribute `{printable(name)}`; the attributes are "
+                f"{', '.join(FIELDS)}"
             )
     return tuple(names)
 
@@ -155,7 +157,7 @@ def fields_of(attributes: str | None) -> tuple[str, ...]:
 
 
 def body_of(model: DataSource, fields: tuple[str, ...]) -> dict[str, Any]:
-    """These fields of a data source."""
+    """The given fields of a data source."""
     everything = {
         "id": model.pk,
         "name": model.name,
@@ -174,12 +176,12 @@ def _rules_of(model: DataSource) -> dict[str, Any]:
 
 
 def new_of(model: DataSource) -> dict[str, Any]:
-    """A data source that the caller has just made, and so may see as a whole."""
+    """All fields of a data source that the caller has just created, and so can see."""
     return {**body_of(model, FIELDS), **_rules_of(model)}
 
 
 def whole_of(identity: Identity, model: DataSource) -> dict[str, Any]:
-    """All fields, and the rules for those who may change them."""
+    """All fields, and the rules for callers who may change them."""
     rules = _rules_of(model) if permissions.may(identity, "change_rules", model) else {}
     return {**body_of(model, FIELDS), **rules}
 
@@ -190,7 +192,7 @@ def set_rules(identity: Identity, model: DataSource, rules: Any) -> None:
 
 
 def warnings_of(identity: Identity, model: DataSource, body: dict[str, Any]) -> dict[str, Any]:
-    """What the checks say about the rules that were set, if any were. They are stored by now."""
+    """The warnings about the rules that the request set. The rules are already stored."""
     if body.get("accessRules") is None:
         return {}
     found = after_write(lambda: _found(identity, model))
@@ -206,7 +208,7 @@ def _found(identity: Identity, model: DataSource) -> list[Problem]:
 
 
 def short_of(guard: Guard) -> dict[str, Any]:
-    """For those whom some rule could let in: the columns that such a rule opens."""
+    """The short form for callers whom a rule could let in: the columns that such a rule shows."""
     assert guard.source is not None
     opened = [
         rule

@@ -53,16 +53,16 @@ from .switches import only_value
 
 
 class DataSources(Endpoint):
-    """Data sources themselves; their entries are guarded elsewhere."""
+    """Endpoints for data sources. Their entries have endpoints of their own."""
 
     def list(self, request: Request) -> HttpResponse:
-        """`GET data-sources`: those that the caller may see."""
+        """`GET data-sources`: the data sources that the caller may see."""
         identity = self.identity(request)
         if identity.is_anonymous:
             raise LoginRequired(SIGN_IN)
         query = request._request.GET
         if identity.django_user_id is None:
-            raise PermissionMissing("the permission `view` is needed for this")
+            raise PermissionMissing("the permission `view` is required for this request")
         found = permissions.visible_sources(identity).order_by("id")
         if "appId" in query:
             found = found.filter(app_id=number_of(query["appId"], "appId"))
@@ -83,7 +83,7 @@ class DataSources(Endpoint):
 
     @hashes_outside
     def create(self, request: Request) -> HttpResponse:
-        """`POST data-sources`: who makes one gets every right on it."""
+        """`POST data-sources`: create a data source. The caller gets every permission on it."""
         refuse_precondition(request._request)
         if self.identity(request).is_anonymous:
             raise LoginRequired(SIGN_IN)
@@ -92,7 +92,7 @@ class DataSources(Endpoint):
         check_rights_to_create(identity, body)
         entries = [] if body.get("entries") is None else body["entries"]
         if not isinstance(entries, list):
-            raise Malformed("`entries` is a list of rows")
+            raise Malformed("`entries` must be a list of rows")
         rows = [row_of(row, f"`entries[{at}]`") for at, row in enumerate(entries)]
         app_id = app_id_of(body.get("appId"), only_value(request._request, "appId"))
         model = DataSource(app_id=app_id, owner_id=identity.django_user_id)
@@ -117,7 +117,7 @@ class DataSources(Endpoint):
         rows: Sequence[dict[str, Any]],
         body: dict[str, Any],
     ) -> dict[str, Any]:
-        """Save a new data source with its rows and rules, in a transaction; the answer."""
+        """Save a new data source with its rows and rules in a transaction. Returns the response."""
         save(model)
         identity = self.caller_now(request)
         check_rights_to_create(identity, body)
@@ -133,7 +133,9 @@ class DataSources(Endpoint):
         return new_of(model)
 
     def retrieve(self, request: Request, reference: str) -> HttpResponse:
-        """`GET data-sources/:id`: whole for those who may view it, short for those let in."""
+        """`GET data-sources/:id`: complete for callers who may view it, short for callers whom a
+        rule lets in.
+        """
         identity = self.identity(request)
         guard = self.guard(request, reference)
         model = _model(guard)
@@ -145,7 +147,7 @@ class DataSources(Endpoint):
 
     @hashes_outside
     def update(self, request: Request, reference: str) -> HttpResponse:
-        """`PUT data-sources/:id`: what is absent stays."""
+        """`PUT data-sources/:id`: change the properties that are in the body."""
         identity = self.identity(request)
         body = json_body(request._request)
         idempotent = IdempotentRequest.of(request._request, identity)
@@ -170,10 +172,10 @@ class DataSources(Endpoint):
         body: dict[str, Any],
         idempotent: IdempotentRequest,
     ) -> dict[str, Any]:
-        """Change a data source under its lock; the answer."""
+        """Change a data source under its lock, and return the response."""
         precondition = Precondition.of(request._request)
         revision = whole_number(body, "revision")
-        # Counts only with a new name, but has to be a switch in any case.
+        # Only has an effect with a new name, but must be a valid switch in any case.
         parse_bool(body, "renameInRules")
         check_rights_to_change(self.identity(request), model, body)
         with atomic():
@@ -211,7 +213,7 @@ class DataSources(Endpoint):
         try:
             with atomic():
                 registry.lock(model.pk)
-                # Whoever adds an entry waits; else that entry would have no data source.
+                # Inserts wait for this. Otherwise, their entries would have no data source.
                 DataSource.objects.select_for_update().filter(pk=model.pk).first()
                 permissions.require(self.caller_now(request), "delete", model)
                 idempotent.take()
@@ -225,8 +227,9 @@ class DataSources(Endpoint):
         return json_answer({})
 
     def _managed(self, request: Request, reference: str, action: str) -> DataSource:
-        """The data source, for a caller who may see it or do this to it; who may not is told that
-        the right is missing, whether it exists or not.
+        """The data source, if the caller may see it or do this to it.
+
+        Other callers get the same error whether it exists or not: the permission is missing.
         """
         identity = self.identity(request)
         if identity.is_anonymous:
@@ -240,9 +243,11 @@ class DataSources(Endpoint):
 
 
 def _refuse(identity: Identity, action: str) -> NoReturn:
-    """Raise what a caller gets for a data source that does not exist, or that is none of theirs."""
+    """Raise the same exception for a data source that does not exist and one that is hidden from
+    the caller.
+    """
     permissions.require(identity, action)
-    raise NotFound("there is no such data source")
+    raise NotFound("there is data source not found")
 
 
 def _model(guard: Guard) -> DataSource | None:
@@ -252,7 +257,7 @@ def _model(guard: Guard) -> DataSource | None:
 
 
 def _model_of(repeated: Repeated, identity: Identity) -> DataSource:
-    """The data source of an earlier request, if it is there and the caller may still see it."""
+    """The data source of an earlier request, if it exists and the caller may still see it."""
     model = DataSource.objects.filter(pk=repeated.outcome["id"]).first()
     if model is None or not permissions.may_see(identity, model):
         _refuse(identity, "view")

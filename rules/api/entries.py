@@ -346,7 +346,7 @@ def _index_columns(names: str) -> list[str]:
     """`A,B`; the URL has been decoded once, and a comma inside a name was encoded twice."""
     columns = [re.sub("%2[Cc]", ",", name) for name in names.split(",")]
     if len(columns) > MAX_INDEXES:
-        raise Malformed(f"{len(columns)} columns are named; at most {MAX_INDEXES} are answered")
+        raise Malformed(f"{len(columns)} columns are named; at most {MAX_INDEXES} are allowed")
     for name in columns:
         problem = problem_with_name(name)
         if problem:

@@ -1,4 +1,4 @@
-"""The answer for one entry, also for a write that was carried out before."""
+"""The response for one entry, also for a write that was executed before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def entry_answer(source: Source, stored: StoredEntry, shown_columns: Projection)
 
 
 def entry_value(source: Source, stored: StoredEntry, shown_columns: Projection) -> dict[str, Any]:
-    """An entry as it is answered."""
+    """An entry as the API returns it."""
     return {
         "id": stored.id,
         "data": shown_columns.of(stored.data),
@@ -41,7 +41,7 @@ def entry_value(source: Source, stored: StoredEntry, shown_columns: Projection) 
 
 
 def entry_text(source: Source, stored: StoredEntry, shown_columns: Projection) -> str:
-    """An entry as the JSON text of an answer."""
+    """An entry as JSON text."""
     return dumps(entry_value(source, stored, shown_columns))
 
 
@@ -54,7 +54,7 @@ def iso_time(moment: datetime) -> str:
 
 
 def kept_entry(stored: StoredEntry) -> dict[str, Any]:
-    """What is kept of an entry that was written, to answer the same request again."""
+    """The data that is stored about a written entry, to answer the same request again."""
     return {
         "id": stored.id,
         "createdAt": stored.created_at.isoformat(),
@@ -63,15 +63,15 @@ def kept_entry(stored: StoredEntry) -> dict[str, Any]:
 
 
 def inserted_before(guard: Guard, plan: InsertPlan, repeated: Repeated) -> HttpResponse:
-    """The answer of an insert that was carried out before and has been decided again."""
+    """The response for an insert that was executed before and has been decided again."""
     return entry_answer(plan.source, _as_written(repeated, plan.row), plan.shown(guard))
 
 
 def updated_before(
     guard: Guard, entry_id: int, sent: dict[str, Any], repeated: Repeated
 ) -> HttpResponse:
-    """The answer of an update that was carried out before: what was sent, and what a select of
-    the entry shows the caller now.
+    """The response for an update that was executed before: the submitted columns, and what a select
+    of the entry shows the caller now.
 
     Raises the denial if the update would no longer be granted.
     """

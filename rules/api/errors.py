@@ -56,12 +56,12 @@ class WrongMethod(Failure):
 
 
 class WrongMedia(Failure):
-    """The body is of a media type that is not read here."""
+    """The URL does not support this media type."""
 
     code = "request.media"
 
 
-WRONG_HOST: Final = Malformed("this site does not answer to that host name (`ALLOWED_HOSTS`)")
+WRONG_HOST: Final = Malformed("this site does not serve that host name (`ALLOWED_HOSTS`)")
 
 
 def answer(failure: Failure) -> HttpResponse:
@@ -94,36 +94,36 @@ def failure_of(error: Exception) -> Failure:
     """Any exception as a failure; what nobody foresaw is a fault, logged and told as no more."""
     if isinstance(error, AddressTaken):
         # Of a creation with entries; where rules decide, it has become the ordinary denial.
-        return Malformed("`entries`: two rows have the same address")
+        return Malformed("`entries`: two rows have the same email address")
     if isinstance(error, Failure):
         return error
     if isinstance(error, exceptions.MethodNotAllowed):
-        return WrongMethod("this address does not take that method")
+        return WrongMethod("this URL does not support that method")
     if isinstance(error, exceptions.UnsupportedMediaType):
-        return WrongMedia("a body of that media type is not read here")
+        return WrongMedia("this URL does not support that media type")
     if isinstance(error, Http404 | exceptions.NotFound):
-        return NotFound("there is nothing at this address")
+        return NotFound("there is no resource at this URL")
     if isinstance(error, RequestDataTooBig):
         return TooLarge("the body is too large")
     if isinstance(error, UnreadablePostError):
-        return Malformed("the body could not be read to its end")
+        return Malformed("the body is incomplete")
     if isinstance(error, DisallowedHost):
         return WRONG_HOST
     if isinstance(error, SuspiciousOperation | MultiPartParserError | exceptions.ParseError):
         return Malformed("the request cannot be read")
     if isinstance(error, PermissionDenied):
-        return Malformed("the request is not taken")
+        return Malformed("the request was rejected")
     if isinstance(error, RecursionError):
-        return Malformed("the body nests too deep")
+        return Malformed("the body is nested too deeply")
     failed = failure_of_database(error)
     if failed is not None:
         if isinstance(failed, Unavailable):
             logger.warning("the database is not available: %s", str(error).split("\n")[0])
         return failed
     if isinstance(error, DataSource.DoesNotExist) or _is_orphan(error):
-        return Busy("the data source was removed meanwhile; try again")
-    logger.exception("a fault while answering", exc_info=error)
-    return Failure("a fault on the server; it has been logged")
+        return Busy("the data source was removed in the meantime")
+    logger.exception("an error while handling a request", exc_info=error)
+    return Failure("an error on the server; it was logged")
 
 
 def _is_orphan(error: Exception) -> bool:

@@ -25,31 +25,31 @@ from .bodies import IDEMPOTENCY_KEY, digest_of_body
 
 REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?\Z")
-# One in so many requests with a key cleans up.
+# On average, one of this many requests with a key deletes old keys.
 _CLEAN_UP_EVERY = 50
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """What makes one request happen once; it does nothing if the request has no key."""
+    """Makes sure that one request is executed once. Does nothing if the request has no key."""
 
     key: KeptKey | None = None
 
     @classmethod
     def of(cls, request: HttpRequest, identity: Identity, row: Any = None) -> IdempotentRequest:
-        """Read the header. `row` is the parsed body of a request whose body may be a form: its
-        text differs each time that a client sends it.
+        """Read the header. `row` is the parsed body if the body may be a form: the text of a form
+        differs each time a client sends it.
 
-        Raises `Malformed` for a key that is none, and for a caller without a credential: others
+        Raises `Malformed` for an invalid key, and for a caller without a credential, because others
         could send the same key.
         """
         text = request.META.get(IDEMPOTENCY_KEY)
         if text is None:
             return cls()
         if not _KEY.match(text):
-            raise Malformed("`Idempotency-Key` is 1 to 255 characters of printable ASCII")
+            raise Malformed("`Idempotency-Key` must be 1 to 255 characters of printable ASCII")
         if identity.is_anonymous:
-            raise Malformed("`Idempotency-Key` needs a login or an API token")
+            raise Malformed("`Idempotency-Key` requires a login or an API token")
         body = digest_of_body(request) if row is None else dumps(row).encode()
         address = f"{request.method} {request.get_full_path()}\n".encode()
         credential = _credential(request, identity)
@@ -58,7 +58,7 @@ class IdempotentRequest:
         return cls(KeptKey(_digest(credential), _digest(text), current, tuple(earlier)))
 
     def confirm(self, inner: store.Confirm) -> store.Confirm:
-        """For `store.writing`: confirms the write, and then claims the key."""
+        """Confirm the write and then claim the key, for `store.writing`."""
         if self.key is None:
             return inner
 
@@ -74,38 +74,39 @@ class IdempotentRequest:
             self.key.take()
 
     def seen(self) -> Repeated | None:
-        """The earlier request with this key, if there is one. Raises `KeyReused`."""
+        """The earlier request with this key, or None. Raises `KeyReused`."""
         return None if self.key is None else self.key.seen()
 
     def keep(self, outcome: dict[str, Any], guard: Guard | None = None) -> None:
-        """Store what a repetition is answered with, in the transaction of the write. `guard`
-        decided the write; None: a repetition is always decided again.
+        """Store the response for a repetition, in the transaction of the write.
+
+        `guard` decided the write. If it is None, a repetition is always decided again.
         """
         if self.key is not None:
             self.key.keep(outcome, "" if guard is None else _state(guard))
 
     def clean_up(self) -> None:
-        """Now and then, once a request is carried out: delete old keys."""
+        """Delete old keys from time to time, after a request."""
         key = self.key
         if key is not None and key.is_kept and not secrets.randbelow(_CLEAN_UP_EVERY):
             after_write(lambda: clean_up(key.credential))
 
 
 def is_unchanged(repeated: Repeated, guard: Guard) -> bool:
-    """Whether the decision of the earlier request would be the same: nothing has changed that it
-    rested on. Otherwise it has to be made again, on what is stored now.
+    """Whether the earlier decision still applies, because nothing that it depends on has changed.
+    Otherwise, the request must be decided again on the current state.
     """
     return bool(repeated.state) and repeated.state == _state(guard)
 
 
 def replayed(response: HttpResponse) -> HttpResponse:
-    """The response, marked as that of an earlier request."""
+    """The response, marked as the response of an earlier request."""
     response[REPLAYED] = "true"
     return response
 
 
 def runs_of(ids: Iterable[int]) -> list[list[int]]:
-    """Ids as runs of consecutive ones: [first, how many]."""
+    """IDs as runs of consecutive numbers: [first, count]."""
     runs: list[list[int]] = []
     for number in ids:
         if runs and number == sum(runs[-1]):
@@ -122,18 +123,18 @@ def ids_of(runs: Iterable[list[int]]) -> Iterator[int]:
 
 
 def _state(guard: Guard) -> str:
-    """Scripts look at other data sources as well, so what they decide is always asked again."""
+    """The state that a decision depends on. Empty with scripts, which must always decide again."""
     if guard.source is None or guard.ruleset.has_scripts:
         return ""
     return state_of(guard.identity, guard.source.rules_tag)
 
 
 def _credential(request: HttpRequest, identity: Identity) -> str:
-    """A token, by its text; for a session of the site, its user."""
+    """What identifies the credential: the text of a token, or the user of a session of the site."""
     tokens = sorted(extract_secrets(request))
     return f"token {tokens[0]}" if tokens else f"user {identity.django_user_id}"
 
 
 def _digest(text: str) -> str:
-    """What finds a key again, whatever the secret key is by then."""
+    """The digest by which a key is found again. It does not depend on the secret key."""
     return sha256(text.encode()).hexdigest()

@@ -31,17 +31,17 @@ from .errors import REQUEST_ID, WRONG_HOST, WrongMedia, WrongMethod, answer
 Handler: TypeAlias = Callable[[HttpRequest], HttpResponse]
 _BY_STATUS: dict[int, Failure] = {
     400: Malformed("the request cannot be read"),
-    404: NotFound("there is nothing at this address"),
-    405: WrongMethod("this address does not take that method"),
+    404: NotFound("there is no resource at this URL"),
+    405: WrongMethod("this URL does not support that method"),
     413: TooLarge("the body is too large"),
-    415: WrongMedia("a body of that media type is not read here"),
-    503: Busy("the site is busy; try again in a moment"),
+    415: WrongMedia("this URL does not support that media type"),
+    503: Busy("the site is busy; try again later"),
 }
-_REFUSED = Malformed("the site refused the request")
+_REFUSED = Malformed("the site rejected the request")
 
 
 class JsonErrorMiddleware:
-    """First in `MIDDLEWARE`. Answers that tell of an error and are no JSON become JSON."""
+    """Turns error responses that are not JSON into JSON. Place it first in `MIDDLEWARE`."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -49,8 +49,9 @@ class JsonErrorMiddleware:
     def process_view(
         self, request: HttpRequest, view: object, args: object, kwargs: object
     ) -> None:
-        """Read what is sent to an admin page of ours, and then who has signed in, if a middleware
-        has asked before: a client can take its time to send it, and lose a right meanwhile.
+        """Read the body of a request to one of our admin pages before the user is loaded, if a
+        middleware has already loaded it: a client can take its time to send the body, and lose a
+        permission in the meantime.
         """
         match = request.resolver_match
         if request.method != "POST" or match is None or match.app_name != "admin":
@@ -62,21 +63,21 @@ class JsonErrorMiddleware:
                 read_again(request)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The response, in JSON where it tells of an error under the API."""
+        """The response, converted to JSON if it is an error under the API."""
         response = self.get_response(request)
         if response.status_code < 400 or not _is_ours(request):
             return response
         if response.get("Content-Type", "").startswith("application/json"):
             response.headers.setdefault(REQUEST_ID, trail_of(request).request_id)
             return response
-        fault = Failure("a fault on the server; it has been logged")
+        fault = Failure("an error on the server; it was logged")
         known = _BY_STATUS.get(response.status_code)
         if response.status_code == 400 and not _is_our_host(request):
             known = WRONG_HOST
         refused = known is None and response.status_code < 500
         replacement = answer(_REFUSED if refused else known or fault)
         if refused:
-            # By a middleware of the site, which has its reasons for the status.
+            # Sent by a middleware of the site: its status is kept.
             replacement.status_code = response.status_code
         replacement[REQUEST_ID] = trail_of(request).request_id
         return replacement
@@ -98,12 +99,12 @@ def _is_ours(request: HttpRequest) -> bool:
 
 
 class TokenApiMiddleware:
-    """Directly after `SecurityMiddleware`. A request under the API with a token passes the API's
-    own middleware, `ROWKEEPER["API_MIDDLEWARE"]`, and then its view: sessions, CSRF and messages
-    are for browsers, and mean nothing for a token.
+    """Passes API requests with a token through `ROWKEEPER["API_MIDDLEWARE"]` and then to their
+    view. Place it directly after `SecurityMiddleware`.
 
-    All other requests pass the rest of `MIDDLEWARE`. So do those with a host, a token or an address
-    that is not valid, and all requests if a database has `ATOMIC_REQUESTS`.
+    Sessions, CSRF protection and messages are for browsers, so requests with a token do not need
+    them. All other requests pass the rest of `MIDDLEWARE`. So do requests with an invalid host,
+    token or URL, and all requests if a database has `ATOMIC_REQUESTS`.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -114,7 +115,7 @@ class TokenApiMiddleware:
             raise MiddlewareNotUsed
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The response of the view, with the headers that the rest would have given it."""
+        """The response of the view, with the headers that the skipped middleware would have set."""
         match = _match_with_token(request)
         if match is None:
             return self.get_response(request)
@@ -151,7 +152,7 @@ def _handler_of(names: Iterable[str]) -> Handler:
 
 
 def _match_with_token(request: HttpRequest) -> ResolverMatch | None:
-    """The view of ours that a request with a token is for, or None."""
+    """The view of the API for a request with a token, or None."""
     try:
         if not extract_secrets(request):
             return None
@@ -163,7 +164,7 @@ def _match_with_token(request: HttpRequest) -> ResolverMatch | None:
 
 @memoize(1_000)
 def _match(urlconf: str | None, path: str) -> ResolverMatch | None:
-    """The view of an address, if it is ours: found once, as the addresses do not change."""
+    """The view of a URL, if it belongs to the API. It is cached, because the URLs do not change."""
     if not path.startswith(reverse("rowkeeper-api-root", urlconf)):
         return None
     found = resolve(path, urlconf)

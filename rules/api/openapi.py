@@ -49,15 +49,15 @@ _ORDER_TERM: Json = {
     "items": TEXT,
     "minItems": 1,
     "maxItems": 2,
-    "description": "What to order by, and `ASC` (where absent) or `DESC`.",
+    "description": "The column or field to sort by, and `ASC` (the default) or `DESC`.",
 }
 _OBJECT: Json = {"type": "object", "additionalProperties": True}
-_VIEW: Json = {"type": ["string", "null"], "description": "The name of one view."}
+_VIEW: Json = {"type": ["string", "null"], "description": "The name of a view."}
 _VIEWS: Json = {
     "type": ["array", "null"],
     "items": TEXT,
     "maxItems": MAX_NAMED_VIEWS,
-    "description": "Names of views. The filters of all of them hold.",
+    "description": "Names of views. Entries must match the filters of all of them.",
 }
 
 _ENTRY: Json = {
@@ -79,7 +79,7 @@ _DATA_SOURCE: Json = {
     "accessRules": _list(ref("AccessRule")),
     "revision": {
         "type": "integer",
-        "description": "Grows with each change of the rules; only with `accessRules`.",
+        "description": "Increases with each change of the rules. Only present with `accessRules`.",
     },
 }
 _CONDITION: Json = {
@@ -103,21 +103,25 @@ _SETTABLE: Json = {
         "type": ["array", "null"],
         "items": ref("AccessRule"),
         "maxItems": MAX_RULES,
-        "description": "Replaces the whole list. null and [] both mean that nobody gets in.",
+        "description": "Replaces the whole list. With null or [], nobody has access.",
     },
 }
 _SESSION: Json = {
     "user": ref("User"),
     "entries": _object(
         {"dataSource": _object({"id": ID, "dataSourceId": ID, "data": ref("Row")})},
-        description="The row that was signed in with, as far as the client is told of it.",
+        description=(
+            "The row of the user who signed in, without the columns that the client must not see."
+        ),
     ),
 }
 
 SCHEMAS: dict[str, Json] = {
     "Row": {
         "type": "object",
-        "description": "Columns and values. Any JSON; columns that are new are appended.",
+        "description": (
+            "Columns and values. Values can be any JSON. New columns are added to the data source."
+        ),
         "maxProperties": MAX_COLUMNS,
         "propertyNames": COLUMN,
         "additionalProperties": True,
@@ -126,8 +130,8 @@ SCHEMAS: dict[str, Json] = {
     "EntryPart": _object(
         {**_ENTRY, "order": {"type": "integer"}, "joins": _OBJECT},
         additionalProperties=True,
-        description="An entry, with what `attributes` and `join` asked for. With `aggregate`, "
-        "what its last stage makes.",
+        description="An entry, with the properties that `attributes` and `join` select. With "
+        "`aggregate`, a result of its last stage.",
     ),
     "Where": {
         "type": "object",
@@ -161,7 +165,9 @@ SCHEMAS: dict[str, Json] = {
             "views": _VIEWS,
             "after": {
                 "type": ["string", "null"],
-                "description": "Empty for the first page, then the `next` of the page before.",
+                "description": (
+                    "Empty for the first page, and then the `next` of the previous page."
+                ),
             },
         }
     ),
@@ -172,7 +178,10 @@ SCHEMAS: dict[str, Json] = {
             "on": {
                 "type": "object",
                 "additionalProperties": TEXT,
-                "description": "A column of the entry, and the one that equals it.",
+                "description": (
+                    "Columns of the entry, each with the column of the joined data source to "
+                    "compare it with."
+                ),
             },
             "required": SWITCH,
             "has": SWITCH,
@@ -209,14 +218,17 @@ SCHEMAS: dict[str, Json] = {
             "count": {"type": "integer"},
             "deletedCount": {"type": "integer"},
         },
-        description="`entries` of a select, with `pagination` where it was asked for; `count` of "
-        "a select with `countOnly`; `deletedCount` of a delete.",
+        description="`entries` for a select, with `pagination` if it was requested; `count` "
+        "for a select with `countOnly`; `deletedCount` for a delete.",
     ),
     "Entries": _object({"entries": _list(ref("Entry"))}, "entries"),
     "Bulk": _object(
         {
             "entries": _list(ref("Row")),
-            "append": {**SWITCH, "description": "Without it, the rows replace everything."},
+            "append": {
+                **SWITCH,
+                "description": ("If absent or false, the rows replace all entries."),
+            },
         },
         "entries",
     ),
@@ -225,7 +237,10 @@ SCHEMAS: dict[str, Json] = {
             "entries": _list(
                 _object(
                     {
-                        "id": {**MAYBE_ID, "description": "null or absent: a new entry."},
+                        "id": {
+                            **MAYBE_ID,
+                            "description": ("If null or absent, a new entry is created."),
+                        },
                         "data": ref("Row"),
                         "clientId": {"type": ["string", "number", "boolean", "null"]},
                     },
@@ -233,9 +248,15 @@ SCHEMAS: dict[str, Json] = {
                 )
             ),
             "delete": {"type": ["array", "null"], "items": ID},
-            "append": {**SWITCH, "description": "Without it, entries that are not sent go."},
-            "extend": {**SWITCH, "description": "Merge the columns, rather than replace the row."},
-            "returnEntries": {**SWITCH, "description": "True where absent."},
+            "append": {
+                **SWITCH,
+                "description": ("If absent or false, entries that are not sent are deleted."),
+            },
+            "extend": {
+                **SWITCH,
+                "description": ("Merges the columns, instead of replacing the row."),
+            },
+            "returnEntries": {**SWITCH, "description": "The default is true."},
         },
         "entries",
     ),
@@ -245,7 +266,7 @@ SCHEMAS: dict[str, Json] = {
             "clientIds": _list(_object({"clientId": {}, "id": ID}, "clientId", "id")),
             "entriesOmitted": {
                 "type": "boolean",
-                "description": "True if all is stored, but the entries could not be read.",
+                "description": "True if everything was stored, but the entries could not be read.",
             },
         },
         "entries",
@@ -257,7 +278,7 @@ SCHEMAS: dict[str, Json] = {
     "Definition": _object(
         {
             "login": {
-                "description": "Makes it a data source that people sign in against.",
+                "description": "Makes this a data source that people sign in against.",
                 "anyOf": [
                     _object(
                         {
@@ -278,7 +299,7 @@ SCHEMAS: dict[str, Json] = {
     "AccessRule": _object(
         {
             "name": {"type": "string", "maxLength": MAX_RULE_NAME},
-            "enabled": {**SWITCH, "description": "True where absent."},
+            "enabled": {**SWITCH, "description": "The default is true."},
             "type": _list({**TEXT, "enum": list(OPERATIONS)}, minItems=1),
             "allow": {
                 "oneOf": [
@@ -307,19 +328,20 @@ SCHEMAS: dict[str, Json] = {
     ),
     "DataSource": _object(
         _DATA_SOURCE,
-        description="`accessRules` only for those who may change them; of `attributes` or a "
-        "short answer, only some of the properties.",
+        description="`accessRules` is only present for callers who may change them. With "
+        "`attributes`, or for callers who get a short response, only some of the "
+        "properties are present.",
     ),
     "OneDataSource": _object(
         {
             "dataSource": ref("DataSource"),
             "warnings": {
                 **_list(ref("RuleProblem")),
-                "description": "What may not be meant in the rules that the request has set.",
+                "description": "Warnings about the rules that the request set.",
             },
             "warningsOmitted": {
                 "type": "boolean",
-                "description": "True if all is stored, but the rules could not be checked.",
+                "description": "True if everything was stored, but the rules could not be checked.",
             },
         },
         "dataSource",
@@ -329,7 +351,9 @@ SCHEMAS: dict[str, Json] = {
             "rule": {
                 "type": "integer",
                 "minimum": 0,
-                "description": "Its place in the list; 0: the list as a whole.",
+                "description": (
+                    "The position of the rule in the list, or 0 for the list as a whole."
+                ),
             },
             "path": TEXT,
             "severity": {**TEXT, "enum": ["warning", "info"]},
@@ -367,14 +391,17 @@ SCHEMAS: dict[str, Json] = {
             **_SETTABLE,
             "renameInRules": {
                 "type": "boolean",
-                "description": "Change the name in the rules that test it as `Source`, too.",
+                "description": "Also change the name in the rules that test it as `Source`.",
             },
             "revision": {
                 **WHOLE,
-                "description": "The revision that the change is based on; another one is a 409.",
+                "description": (
+                    "The revision that the change is based on. If it is not the current one, "
+                    "the response is 409."
+                ),
             },
         },
-        description="What is absent stays as it is.",
+        description="Properties that are absent keep their values.",
     ),
     "User": _object(
         {
@@ -400,7 +427,9 @@ SCHEMAS: dict[str, Json] = {
             "dataSourceName": TEXT,
             "where": {
                 "type": "object",
-                "description": "The address and the password, under their columns.",
+                "description": (
+                    "The email address and the password, with the names of their columns as keys."
+                ),
                 "additionalProperties": TEXT,
                 "minProperties": 2,
                 "maxProperties": 2,
@@ -443,22 +472,22 @@ SCHEMAS["Malformed"] = _error("request.invalid")
 
 SAYS = {
     400: "The request is malformed, or the access rules deny it.",
-    401: "A credential is not valid, or there is none and one could help.",
-    403: "The permission is missing, or the site's session came without its CSRF token.",
-    404: "There is nothing at this address.",
-    405: "The address does not take this method.",
-    409: "The rules are not those of the `revision` that was sent (`payload` says what changed), "
-    "or the `Idempotency-Key` was sent with another request.",
-    412: "The state is not the one that `If-Match` names.",
+    401: "A credential is not valid, or the request has no credential but needs one.",
+    403: "A permission is missing, or a request with the site's session cookie has no CSRF token.",
+    404: "There is no resource at this URL.",
+    405: "The URL does not support this method.",
+    409: "The rules have changed since the `revision` that was sent (`payload` lists the "
+    "changes), or the `Idempotency-Key` was already used for another request.",
+    412: "The state does not match `If-Match`.",
     413: "The body is too large.",
-    415: "The body is of a media type that is not read here.",
+    415: "The URL does not support this media type.",
     429: "Too many attempts.",
-    500: "A fault on the server.",
-    503: "No capacity just now.",
+    500: "An error on the server.",
+    503: "The server does not have enough capacity at the moment.",
 }
 _HEADERS = {
     401: ("WWW-Authenticate", TEXT, "The scheme, `Bearer`."),
-    405: ("Allow", TEXT, "The methods that the address takes."),
+    405: ("Allow", TEXT, "The methods that the URL supports."),
     429: ("Retry-After", {"type": "integer"}, "Seconds."),
     503: ("Retry-After", {"type": "integer"}, "Seconds."),
 }
@@ -495,12 +524,14 @@ SECURITY: dict[str, Json] = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "The same token; raw, or in base64.",
+        "description": "The same token, raw or encoded as base64.",
     },
     "siteSession": {
         "type": "apiKey",
         "in": "cookie",
         "name": "sessionid",
-        "description": "The site's own session. Other methods than GET need `X-CSRFToken`, too.",
+        "description": (
+            "The session cookie of the site. Methods other than GET also need `X-CSRFToken`."
+        ),
     },
 }

@@ -36,23 +36,30 @@ class Operation:
 
 ONCE = "Idempotency-Key"
 HEADERS: dict[str, str] = {
-    "Idempotency-Key": "A text of your own for one request: sent again within a day, it is "
-    "carried out once.",
-    "If-Match": "The `ETag` of the state that this is meant for, or several of them; else 412.",
+    "Idempotency-Key": "A unique key for one request. If the request is sent again within a "
+    "day, it is not executed a second time.",
+    "If-Match": (
+        "The `ETag` of the expected state, or a list of them. If none of them matches, the "
+        "response is 412."
+    ),
 }
 _LIST_QUERY = (
-    ("appId", ID, "Only those of this app."),
-    ("type", TEXT, "Only those of this type."),
-    ("excludeTypes", TEXT, "None of these types, divided by commas."),
-    ("attributes", TEXT, "Only these properties, divided by commas."),
-    ("limit", {"type": "integer", "minimum": 0}, "At most so many, in the order of `id`."),
-    ("after", TEXT, "Those after this `next` of the page before; empty for the first page."),
+    ("appId", ID, "Only data sources of this app."),
+    ("type", TEXT, "Only data sources of this type."),
+    ("excludeTypes", TEXT, "Types to exclude, separated by commas."),
+    ("attributes", TEXT, "The properties to include, separated by commas."),
+    (
+        "limit",
+        {"type": "integer", "minimum": 0},
+        "The maximum number of data sources, in the order of `id`.",
+    ),
+    ("after", TEXT, "The `next` of the previous page, or empty for the first page."),
 )
 
 
 def _switches(names: tuple[str, ...]) -> tuple[tuple[str, Json, str], ...]:
     """The switches of a body as parameters of the query string."""
-    text = "The same switch as in the body; the two must not differ."
+    text = "The same as in the body. If both are present, they must be equal."
     return tuple((name, {"type": "boolean"}, text) for name in names)
 
 
@@ -72,7 +79,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("DataSources", "list"): Operation(
         "listDataSources",
         "data sources",
-        "The data sources that the caller may see",
+        "The data sources that the caller can see",
         "DataSources",
         query=_LIST_QUERY,
         elevated=True,
@@ -80,11 +87,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("DataSources", "create"): Operation(
         "createDataSource",
         "data sources",
-        "Make a data source",
+        "Create a data source",
         "OneDataSource",
         "NewDataSource",
         status=201,
-        query=(("appId", ID, "The same as in the body; the two must not differ."),),
+        query=(("appId", ID, "The same as in the body. If both are present, they must be equal."),),
         tagged=True,
         elevated=True,
         errors=(409,),
@@ -112,7 +119,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("DataSources", "destroy"): Operation(
         "deleteDataSource",
         "data sources",
-        "Delete a data source with all that is in it",
+        "Delete a data source and everything in it",
         "Nothing",
         elevated=True,
         errors=(409, 412),
@@ -129,7 +136,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         headers=(ONCE,),
     ),
     ("EntriesAndCommits", "list"): Operation(
-        "listEntries", "entries", "Every entry that may be seen", "Entries"
+        "listEntries", "entries", "All entries that the caller can see", "Entries"
     ),
     ("EntriesAndCommits", "insert"): Operation(
         "insertEntry",
@@ -145,7 +152,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("EntriesAndCommits", "bulk"): Operation(
         "insertEntries",
         "entries",
-        "Insert rows, or replace everything",
+        "Insert rows, or replace all entries",
         "Committed",
         "Bulk",
         query=_switches(BULK_SWITCHES),
@@ -175,7 +182,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("EntriesAndCommits", "commit"): Operation(
         "commit",
         "entries",
-        "Inserts, updates and deletes, all or nothing",
+        "Insert, update and delete entries in one transaction",
         "Committed",
         "Commit",
         query=_switches(COMMIT_SWITCHES),
@@ -190,12 +197,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "schema",
         "This document",
         "Document",
-        query=(("format", {**TEXT, "enum": ["json", "yaml"]}, "JSON where absent."),),
+        query=(("format", {**TEXT, "enum": ["json", "yaml"]}, "The default is JSON."),),
         open=True,
     ),
 }
 PATH_PARAMETERS: dict[str, tuple[Json, str]] = {
-    "reference": (TEXT, "The number of the data source, or its URL-encoded name."),
-    "entry_id": (ID, "The number of the entry."),
-    "names": (TEXT, "Columns, divided by commas; a comma in a name is encoded twice."),
+    "reference": (TEXT, "The ID of the data source, or its URL-encoded name."),
+    "entry_id": (ID, "The ID of the entry."),
+    "names": (TEXT, "Columns, separated by commas. A comma in a name is encoded twice."),
 }

@@ -29,7 +29,9 @@ class _Reader:
         self._read, self._is_long, self._has_turn = read, False, False
 
     def read(self, size: int) -> bytes:
-        """The next piece. No turn is held meanwhile: a client takes its time to send."""
+        """The next piece. No turn is held while it arrives, because a client can take its time to
+        send.
+        """
         self.leave()
         data = self._read(size)
         self._is_long = self._is_long or len(data) >= LONG
@@ -38,7 +40,7 @@ class _Reader:
         return data
 
     def leave(self) -> None:
-        """Give the turn back, if there is one."""
+        """Give the turn back, if one is held."""
         if self._has_turn:
             self._has_turn = False
             _queue.leave()
@@ -46,7 +48,7 @@ class _Reader:
 
 @contextmanager
 def in_turn(read: Callable[[int], bytes]) -> Iterator[Callable[[int], bytes]]:
-    """The function that reads a body, for a parser that is called inside."""
+    """The function that reads a body, for use with a parser."""
     reader = _Reader(read)
     try:
         yield reader.read
@@ -55,7 +57,7 @@ def in_turn(read: Callable[[int], bytes]) -> Iterator[Callable[[int], bytes]]:
 
 
 def _forked() -> None:
-    """A process that is forked shares no turn with its parent."""
+    """Give a forked process turns of its own."""
     global _queue
     _queue = Queue()
 

@@ -16,7 +16,7 @@ _LIST = re.compile(rf"\s*{_TAG.pattern}\s*(?:,\s*{_TAG.pattern}\s*)*\Z")
 
 
 class PreconditionFailed(Failure):
-    """`If-Match` names another state than the one that is stored."""
+    """The state in `If-Match` is not the stored one."""
 
     code = "request.precondition"
 
@@ -34,29 +34,29 @@ class Precondition:
         if text is None or text.strip() == "*":
             return cls()
         if not _LIST.match(text):
-            raise Malformed('`If-Match` is `*` or a list of entity tags, such as `"5f3a"`')
+            raise Malformed('`If-Match` must be `*` or a list of entity tags, such as `"5f3a"`')
         return cls(frozenset(_TAG.findall(text)))
 
     def check(self, tag: str) -> None:
-        """Raises `PreconditionFailed` unless the stored state, which has this tag, is named.
+        """Raise `PreconditionFailed` unless `If-Match` contains the tag of the stored state.
 
-        Call it under the lock of the write, and only once the write is granted.
+        Call it under the lock of the write, after the write is granted.
         """
         if self.tags is not None and tag not in self.tags:
             raise PreconditionFailed(
-                "this has been changed since you read it, and nothing was written: read it again, "
+                "this was changed after you read it, so nothing was written: read it again, "
                 "and send its new `ETag` as `If-Match`"
             )
 
 
 def refuse_precondition(request: HttpRequest) -> None:
-    """For a write that is not about one stored entry or data source.
+    """Reject `If-Match` for a write that does not concern one stored entry or data source.
 
-    Raises `Malformed` if the request has `If-Match`, which would otherwise protect nothing.
+    Raises `Malformed` if the request has `If-Match`, which would otherwise have no effect.
     """
     if "HTTP_IF_MATCH" in request.META:
         raise Malformed(
-            "`If-Match` is for the PUT and DELETE of one entry or one data source, not for this"
+            "`If-Match` is only supported for the PUT and DELETE of one entry or one data source"
         )
 
 

@@ -1,4 +1,4 @@
-"""Entries as an answer: in one piece if they are one page, streamed if they are more."""
+"""Responses with entries: in one piece if they are one page, streamed if they are more."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from .base import text_answer
 
 # A thread sends a long answer for as long as its client takes to read it.
 SENDING = "send"
-CHANGED = "who may see what has just been changed; ask again"
+CHANGED = "the access to this data has just changed; send the request again"
 
 
 class Streamed(StreamingHttpResponse):
-    """JSON text, sent as it is read, under ASGI as well: Django would hold all of it there first,
-    as what is read comes from an iterator that waits.
+    """JSON text that is sent while it is read, under ASGI as well. Django would read all of a
+    synchronous iterator into memory first.
     """
 
     # Gives back one of the turns of long answers, once.
     sending: finalize[..., Streamed] | None = None
 
     def close(self) -> None:
-        """The server calls this once the answer was sent, or its client has gone."""
+        """Release resources. Called by the server after the response, or if the client has gone."""
         if self.sending is not None:
             self.sending()
         super().close()
@@ -57,7 +57,7 @@ class Streamed(StreamingHttpResponse):
 
 @dataclass(slots=True)
 class Grant:
-    """What an answer rests on that is sent for as long as its client likes to take."""
+    """The authorization behind a streamed response, which is checked again before each page."""
 
     request: HttpRequest
     guard: Guard
@@ -65,8 +65,8 @@ class Grant:
     decision: Decision
 
     def again(self) -> tuple[Node, Projection]:
-        """The where and the columns of the next page. Scripts decide for each page, as what they
-        look up can change while the rules do not.
+        """The where and the columns of the next page. Scripts decide for each page, because the
+        data that they look up can change while the rules do not.
 
         Raises `Busy` if they no longer grant.
         """
@@ -79,9 +79,9 @@ class Grant:
         return self.decision.where(self.query.where), self.decision.shown
 
     def shares(self) -> dict[object, int]:
-        """The turns that a long answer takes: of all, of those from the data source, and of those
-        to the client's network, so that no client and no data source has all of them. The /48
-        around the network may be one client, or many: it has three quarters.
+        """The turns that a long response takes: one of all, one of the data source and one of the
+        client's network, so that no client and no data source can take all of them. The /48
+        around the network, which can be one client or many, has three quarters.
         """
         source, most = self.guard.source, max(1, threads() // 2)
         assert source is not None
@@ -98,8 +98,8 @@ class Grant:
         return shares
 
     def holds(self) -> bool:
-        """Whether the same is granted now. Rules are asked again only where they, or the columns,
-        are others than before.
+        """Whether the request would still be granted. The rules are evaluated again only if they or
+        the columns have changed.
         """
         source = self.guard.source
         assert source is not None
@@ -122,16 +122,18 @@ class Grant:
 
 
 def always() -> bool:
-    """For an answer that nobody waits for."""
+    """An iterator for a response that nobody waits for."""
     return True
 
 
 def entries_answer(
     pages: Iterator[list[str]], grant: Grant | None = None
 ) -> HttpResponse | Streamed:
-    """`{"entries": [...]}` of the pages of `store.pages`. The first one is read before there is an
-    answer, so that what is wrong with the whole is told in its place; each further one is sent if
-    `grant` holds still. Raises what reading raises, and `Busy` for one of too many long answers.
+    """Stream `{"entries": [...]}` from the pages of `store.pages`.
+
+    The first page is read before the response begins, so that an error can be returned instead.
+    Each further page is sent only if `grant` is still valid. Raises the exceptions of the read, and
+    `Busy` for too many long responses.
     """
     first = next(pages)
     if len(first) < PAGE:
@@ -139,7 +141,7 @@ def entries_answer(
     if grant is None:
         return Streamed(_joined(first, pages, always), content_type="application/json")
     shares = grant.shares()
-    take(shares, "many long answers are being sent at once")
+    take(shares, "too many long responses are being sent at once")
     response = Streamed(_joined(first, pages, grant.holds), content_type="application/json")
     response.sending = finalize(response, give, shares)
     return response
@@ -148,11 +150,11 @@ def entries_answer(
 def _joined(
     first: list[str], pages: Iterator[list[str]], holds: Callable[[], bool]
 ) -> Iterator[str]:
-    # A client may take its time with each part: nobody is to wait for its connection meanwhile.
+    # A client may read slowly: its database connection is released in the meantime.
     release_connection()
     yield '{"entries":[' + ",".join(first)
     for page in pages:
-        # Asked after the page was read, so that nothing can have changed between.
+        # Checked after the page was read, so that nothing can change in between.
         if not holds():
             raise Busy(CHANGED)
         release_connection()

@@ -128,7 +128,7 @@ def _path_parameters(path: str) -> list[Json]:
 def _query_parameters(operation: Operation, path: str) -> list[Json]:
     query = list(operation.query)
     if "{reference}" in path:
-        query.append(("dsn", TEXT, "Digits are a name, not a number."))
+        query.append(("dsn", TEXT, "Treat digits as a name, not as an ID."))
     return [
         {"name": name, "in": "query", "schema": schema, "description": text}
         for name, schema, text in query
@@ -149,7 +149,7 @@ class Schema(Endpoint):
         """`GET schema`, in JSON, or with `?format=yaml` in YAML where PyYAML is installed."""
         wanted = request._request.GET.get("format", "json")
         if wanted not in ("json", "yaml"):
-            raise Malformed(f'`format` is "json" or "yaml", not `{printable(wanted)}`')
+            raise Malformed(f'`format` must be "json" or "yaml", not `{printable(wanted)}`')
         text = _text(reverse("rowkeeper-api-root"), wanted)
         return HttpResponse(text, content_type=f"application/{wanted}")
 
@@ -162,7 +162,7 @@ def _text(prefix: str, wanted: str) -> str:
     try:
         import yaml
     except ImportError:
-        raise Malformed('`format` can only be "json" here: YAML is not installed') from None
+        raise Malformed('`format` must be "json", because PyYAML is not installed') from None
 
     class Dumper(yaml.SafeDumper):
         """Writes repeated parts out, where the safe dumper writes anchors."""

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from rowkeeper.accounts.errors import SIGN_IN, LoginRequired
 from rowkeeper.accounts.identity import Identity
-from rowkeeper.accounts.login.devices import presented_cookie, set_cookie
+from rowkeeper.accounts.login.devices import device_cookie, set_cookie
 from rowkeeper.accounts.login.sign_in import authorize, client_address, sign_out
 from rowkeeper.accounts.profile import user_body, visible_columns
 from rowkeeper.datasources import store
@@ -23,7 +23,7 @@ from .bodies import json_body
 
 
 class SessionViewSet(Endpoint):
-    """The one who asks, about themselves."""
+    """Endpoints about the caller."""
 
     def user(self, request: Request) -> HttpResponse:
         """`GET user`."""
@@ -39,7 +39,7 @@ class SessionViewSet(Endpoint):
         """`POST session/authorize`."""
         body = json_body(request._request)
         signed_in = authorize(
-            body, client_address(request._request), presented_cookie(request._request)
+            body, client_address(request._request), device_cookie(request._request)
         )
         response = json_answer(
             {"session": {"auth_token": signed_in.secret, **_session(signed_in.identity)}}
@@ -48,7 +48,7 @@ class SessionViewSet(Endpoint):
         return response
 
     def logout(self, request: Request) -> HttpResponse:
-        """`POST session/logout`: the session that was presented ends."""
+        """`POST session/logout`: end the session of the credential."""
         _somebody(self.identity(request))
         sign_out(request._request)
         return json_answer({})
@@ -61,7 +61,9 @@ def _somebody(identity: Identity) -> Identity:
 
 
 def _own_row(identity: Identity) -> tuple[Login | None, Mapping[str, Any]]:
-    """How the session's source signs in, and what a select shows the user of their own entry."""
+    """How the sign-in data source is configured, and what a select shows the user of their own
+    entry.
+    """
     source = _source(identity)
     if source is None or identity.entry_id is None:
         return None, {}
@@ -76,7 +78,7 @@ def _source(identity: Identity) -> Source | None:
 
 
 def _session(identity: Identity) -> dict[str, Any]:
-    """The session without its token. Rules may see more of the user than the client is told."""
+    """The session without its token. Rules can use columns that the client does not see."""
     login, visible = _own_row(identity)
     body: dict[str, Any] = {"user": user_body(identity, login, visible)}
     if login is not None:

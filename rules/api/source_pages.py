@@ -21,7 +21,7 @@ MAX_LIMIT = 2**31
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """At most `limit` data sources (None: all) whose id is greater than `after`."""
+    """At most `limit` data sources (None: all) whose ID is greater than `after`."""
 
     limit: int | None = None
     after: int = 0
@@ -39,7 +39,7 @@ class SourcePage:
         )
 
     def read(self, sources: QuerySet[DataSource]) -> tuple[Sequence[DataSource], dict[str, Any]]:
-        """The data sources of the page, and the `pagination` of the answer, if it was asked for.
+        """The data sources of the page, and the `pagination` of the response, if it was requested.
 
         `sources` are in the order of `id`.
         """
@@ -61,5 +61,5 @@ class SourcePage:
 def _whole(text: str, name: str) -> int:
     found = whole_number(text)
     if found is None:
-        raise Malformed(f"`{name}` is a whole number from 0, not `{printable(text)}`")
+        raise Malformed(f"`{name}` must be a whole number from 0, not `{printable(text)}`")
     return found

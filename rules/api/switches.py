@@ -20,7 +20,7 @@ _VALUES = {"true": True, "false": False}
 
 
 def has_query(request: HttpRequest) -> bool:
-    """Whether the address has a query string at all. Parsing an empty one takes as long."""
+    """Whether the URL has a query string. Checking this is faster than parsing an empty one."""
     return bool(request.META.get("QUERY_STRING"))
 
 
@@ -32,10 +32,10 @@ def names_switch(request: HttpRequest, names: tuple[str, ...]) -> bool:
 def with_switches(
     request: HttpRequest, body: dict[str, Any], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The body, with those of the switches `names` that only the query string has.
+    """The body, with the switches in `names` that only the query string has.
 
-    Raises `Malformed` for a switch that is neither `true` nor `false`, that the query string has
-    twice, or that has another value in the body.
+    Raises `Malformed` for a switch that is neither `true` nor `false`, that is in the query string
+    twice, or that has a different value in the body.
     """
     if not has_query(request):
         return body
@@ -50,14 +50,14 @@ def only_value(request: HttpRequest, name: str) -> str | None:
     """The value of a parameter of the query string, or None. Raises `Malformed` for two."""
     values = request.GET.getlist(name) if has_query(request) else []
     if len(values) > 1:
-        raise Malformed(f"the query string has `{name}` {len(values)} times; send it once")
+        raise Malformed(f"the query string has `{name}` {len(values)} times; send it only once")
     return values[0] if values else None
 
 
 def contradiction(name: str) -> Malformed:
     """The error for a value that differs between the body and the query string."""
     return Malformed(
-        f"`{name}` has one value in the body and another in the query string; send it once"
+        f"`{name}` has different values in the body and in the query string; send it only once"
     )
 
 
@@ -65,6 +65,6 @@ def _switch(request: HttpRequest, name: str) -> bool:
     text = only_value(request, name) or ""
     if text not in _VALUES:
         raise Malformed(
-            f"`{name}` in the query string is `true` or `false`, not `{printable(text)}`"
+            f"`{name}` in the query string must be `true` or `false`, not `{printable(text)}`"
         )
     return _VALUES[text]

@@ -31,7 +31,7 @@ STEPS = {
     "auth.required": "no credential",
     "auth.forbidden": "the permission",
     "auth.csrf": "the CSRF token of the site's session",
-    "datasource.access": "no such data source",
+    "datasource.access": "data source not found",
 }
 STATUS = {"auth.required": 401, "datasource.access": 400}
 

@@ -74,7 +74,7 @@ class Journal:
     def _taken(self, record: Record, counted: Record) -> str:
         minute = int(record.at.timestamp()) // 60
         if minute != self._minute:
-            self._settle()
+            self._close_minute()
             self._minute = minute
         # A flood of requests without a credential takes no room from callers who have one.
         share = counted.source_id, counted.granted, counted.kind == "anonymous"
@@ -107,7 +107,7 @@ class Journal:
         self._counted[key] = _counted(record)
         return record.request_id
 
-    def _settle(self) -> None:
+    def _close_minute(self) -> None:
         """Turn the counts of a finished minute into records."""
         self._listed.clear()
         room = MAX_WAITING * 3 - len(self._waiting)
@@ -125,7 +125,7 @@ class Journal:
         """
         with self._lock:
             if everything or self._minute != _this_minute():
-                self._settle()
+                self._close_minute()
             waiting, self._waiting = self._waiting, []
         while waiting:
             try:
@@ -149,7 +149,9 @@ class Journal:
         finally:
             dropped, self.dropped = self.dropped, 0
             if dropped:
-                logger.warning("%s decisions were not logged: too many at once", dropped)
+                logger.warning(
+                    "%s decisions were not logged, because there were too many at once", dropped
+                )
 
     def close(self) -> None:
         """Write the pending records before the process ends."""

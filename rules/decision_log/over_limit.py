@@ -35,6 +35,6 @@ def over_limit(data_source: DataSource) -> list[Problem]:
 def _text(times: int) -> str:
     return (
         f"broke a limit of scripts {'once' if times == 1 else f'{times} times'} within the last "
-        "hour, such as the limit of time; a script that does so again and again is run after all "
-        "others, and its requests are answered 503 while workers are busy"
+        "hour, such as the time limit; a script that does so repeatedly runs after all others, "
+        "and its requests are answered with 503 while the workers are busy"
     )

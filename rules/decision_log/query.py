@@ -32,7 +32,7 @@ PER_PAGE = 50
 _MANY_SOURCES = 20
 KINDS = {
     "anonymous": "nobody signed in",
-    "session": "people of a data source",
+    "session": "users of a data source",
     "token": "API tokens",
     "django": "users of this site",
 }
@@ -48,7 +48,7 @@ class LogFilter(forms.Form):
         required=False,
         max_length=254,
         label="Who",
-        help_text="An address, a user name, the name or number of an API token",
+        help_text="An email address, a user name, or the name or ID of an API token",
     )
     kind = forms.ChoiceField(
         required=False, label="Kind", choices=[("", "anybody"), *KINDS.items()]
@@ -57,8 +57,8 @@ class LogFilter(forms.Form):
         required=False, choices=[("", "any"), *((name, name) for name in OPERATIONS)]
     )
     outcome = forms.ChoiceField(required=False, choices=[("", "any"), *OUTCOMES.items()])
-    rule = forms.IntegerField(required=False, min_value=1, max_value=1_000, label="Settled by rule")
-    request = forms.CharField(required=False, max_length=64, label="Request id")
+    rule = forms.IntegerField(required=False, min_value=1, max_value=1_000, label="Decided by rule")
+    request = forms.CharField(required=False, max_length=64, label="Request ID")
     since = forms.DateTimeField(
         required=False, label="From", widget=forms.DateTimeInput({"type": "datetime-local"})
     )
@@ -92,7 +92,7 @@ class LogFilter(forms.Form):
 class RefusalFilter(forms.Form):
     """Filters the refusals of the site."""
 
-    request = forms.CharField(required=False, max_length=64, label="Request id")
+    request = forms.CharField(required=False, max_length=64, label="Request ID")
     code = forms.ChoiceField(
         required=False,
         label="Answer",

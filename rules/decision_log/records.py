@@ -194,7 +194,7 @@ def without_message(code: str, text: str) -> str:
         return text
     line = _LINE.search(text)
     where = f" in line {line[1]}" if line else ""
-    return f"is a script that failed{where}, and ends the evaluation"
+    return f"is a script that failed{where}, which ends the evaluation"
 
 
 def clean(text: str, most: int) -> str:

@@ -27,7 +27,7 @@ def differences(before: Sequence[Any], after: Sequence[Any]) -> list[str]:
     went = [at for at in range(len(before)) if at not in pairs.values()]
     still = _in_order([pairs[at] for at in sorted(pairs)])
     words = [sentence(each) for each in summaries(before)]
-    lines = [f"rule {at + 1} is gone: {words[at]}" for at in went]
+    lines = [f"rule {at + 1} was removed: {words[at]}" for at in went]
     words = [sentence(each) for each in summaries(after)]
     for at in range(len(after)):
         if at in came:
@@ -36,7 +36,7 @@ def differences(before: Sequence[Any], after: Sequence[Any]) -> list[str]:
         if pairs[at] not in still:
             lines.append(f"rule {pairs[at] + 1} moved to {at + 1}")
         if canonical(before[pairs[at]]) != canonical(after[at]):
-            changed = list(_changes(before[pairs[at]], after[at])) or ["is written in another way"]
+            changed = list(_changes(before[pairs[at]], after[at])) or ["is written differently"]
             lines.extend(f"rule {at + 1} {text}" for text in changed)
     return lines
 
@@ -108,12 +108,16 @@ def _in_order(places: list[int]) -> set[int]:
 
 def _changes(old: Any, new: Any) -> Iterator[str]:
     if not isinstance(old, dict) or not isinstance(new, dict):
-        yield "is another"
+        yield "was replaced"
         return
     if _is_on(old) != _is_on(new):
-        yield f"is switched {'on' if _is_on(new) else 'off'}"
+        yield f"is {'enabled' if _is_on(new) else 'disabled'}"
     if old.get("name") != new.get("name"):
-        yield f"is called “{printable(new['name'])}”" if new.get("name") else "has no name any more"
+        yield (
+            (f"is now named “{printable(new['name'])}”")
+            if new.get("name")
+            else "no longer has a name"
+        )
     yield from _list_changes("type", old, new, "is now also for", "is no longer for")
     if _differs("allow", old, new) or _differs("appId", old, new):
         yield f"is now for {allowed_in_words(new)}; before, for {allowed_in_words(old)}"
@@ -124,7 +128,7 @@ def _changes(old: Any, new: Any) -> Iterator[str]:
         yield _script_change(old.get("script"), new.get("script"))
     others = {*old, *new} - _KNOWN
     yield from (
-        f"has another `{printable(key)}`" for key in sorted(others) if _differs(key, old, new)
+        f"has a different `{printable(key)}`" for key in sorted(others) if _differs(key, old, new)
     )
 
 
@@ -162,14 +166,14 @@ def _list_changes(
     if removed:
         yield f"{less} {join_some(removed)}"
     if _differs(key, old, new) and not added and not removed:
-        yield f"has its `{key}` written in another way"
+        yield f"has its `{key}` written differently"
 
 
 def _column_changes(key: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     if key in old and key not in new:
-        yield f"has no `{key}` any more; it was {_names(old[key])}"
+        yield f"no longer has `{key}`, which was {_names(old[key])}"
     elif key in new and key not in old:
-        yield f"now has an `{key}`: {_names(new[key])}"
+        yield f"now has `{key}`: {_names(new[key])}"
     else:
         yield from _list_changes(key, old, new, f"now has in `{key}`", f"no longer has in `{key}`")
 
@@ -183,15 +187,15 @@ def _requirement_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[s
     yield from (f"now requires that {text}" for text in now if text not in was)
     yield from (f"no longer requires that {text}" for text in was if text not in now)
     if _differs("require", old, new) and sorted(was) == sorted(now):
-        yield "has its `require` written in another way"
+        yield "has its `require` written differently"
 
 
 def _script_change(old: Any, new: Any) -> str:
     if new is None:
-        return "has no script any more"
+        return "no longer has a script"
     lines = str(new).strip().count("\n") + 1
     now = f"of {lines} {'line' if lines == 1 else 'lines'}"
-    return f"has a script now, {now}" if old is None else f"has another script, {now}"
+    return f"now has a script, {now}" if old is None else f"has a different script, {now}"
 
 
 def _texts(value: Any) -> list[str]:

@@ -110,9 +110,9 @@ def _problems(
         line, column = places[problem.rule - 1] if 0 < problem.rule <= len(places) else (None, None)
         fix = None
         if problem.fix is not None and left > 0:
-            mended = pretty(problem.fix.applied(rules), 2)
-            left -= len(mended)
-            fix = {"label": problem.fix.label, "rules": mended}
+            fixed = pretty(problem.fix.applied(rules), 2)
+            left -= len(fixed)
+            fix = {"label": problem.fix.label, "rules": fixed}
         shown.append({**as_json(problem), "line": line, "column": column, "fix": fix})
     if len(found) > MAX_PROBLEMS:
         more = Problem(

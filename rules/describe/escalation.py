@@ -63,7 +63,8 @@ def _in_words(each: Escalation, rules: Sequence[Any], can: str = "can") -> str:
     rule, raw = each.rule, rules[each.rule.position - 1]
     if each.kind == "script":
         return (
-            f"rule {rule.position} is a script: whom it lets in, and to what, cannot be told here"
+            f"rule {rule.position} is a script: this page cannot show whom it lets in, or what "
+            "it allows"
         )
     who = as_subject(allowed_in_words(raw))
     what = f"{_does(each, raw)}{_condition(raw)} (rule {rule.position})"
@@ -76,7 +77,7 @@ def _does(each: Escalation, raw: Any) -> str:
     if each.kind == "columns" and each.operations == ("delete",):
         return f"choose entries to delete by {_names(each)}"
     if each.kind == "named":
-        return f"choose entries to {does} by {_names(each)}, which they do not see"
+        return f"choose entries to {does} by {_names(each)}, which they cannot see"
     if each.kind == "columns":
         return f"{does} {_names(each)}"
     if each.kind == "conditions":
@@ -91,7 +92,7 @@ def _names(each: Escalation) -> str:
     names = [f"`{printable(name)}`" for name in sorted(each.columns.names)]
     names = [*names[:MAX_NAMES], *(["…"] if len(names) > MAX_NAMES else [])]
     return ", ".join(
-        [*names, *(["every column that is added later"] if each.columns.others else [])]
+        [*names, *(["all columns that are added later"] if each.columns.others else [])]
     )
 
 
@@ -101,7 +102,7 @@ def _compared(each: Escalation) -> str:
         return ""
     old = f"rule {each.instead_of.position} of the old rules"
     if each.kind == "unblocked":
-        return f", without the script that was asked first ({old})"
+        return f", without the script that was evaluated before ({old})"
     return f", where {old} decided first"
 
 

@@ -41,7 +41,7 @@ def change(
 ) -> list[str]:
     """The differences between two lists of a data source's rules, and their consequences."""
     if before is None:
-        return ["the first that is known"]
+        return ["the first recorded revision"]
     before, after = plain(list(before)), plain(list(after))
     return [*differences(before, after), *_followed(data_source, before, after)]
 

@@ -68,10 +68,10 @@ class Overview:
         raw = self.raw[grant.rule.position - 1]
         words = [] if grant.rule.script is not None else requirements_in_words(raw)
         if column is not None and grant.in_own_row(column):
-            words.append("the row is the user's own")
+            words.append("the row belongs to the user")
         if grant.rule.app_ids is not None:
             apps = " or ".join(map(str, sorted(grant.rule.app_ids)))
-            words.append(f"in app {apps} alone")
+            words.append(f"only in app {apps}")
         if column is not None and (earlier := grant.unless(column)):
             rules = " or ".join(map(str, earlier))
             words.append(f"rule {rules} does not decide first")
@@ -107,16 +107,16 @@ def _who(caller: Caller, raw: Sequence[Any]) -> str:
     if caller.allow.kind == "nobody":
         return "nobody signed in"
     if caller.allow.kind == "loggedIn":
-        return "anybody signed in"
+        return "anyone signed in"
     if caller.allow.kind == "tokens":
         return f"API token {min(caller.allow.tokens)}"
     words = allowed_in_words({"allow": raw[caller.named_by - 1]["allow"]})
-    return words.replace("whoever is signed in and whose ", "signed in, ", 1)
+    return words.replace("anyone who is signed in and whose ", "signed in, ", 1)
 
 
 def _in_words(found: Overview, grant: Grant) -> str:
     if grant.rule.script is not None:
-        return f"as its script says (rule {grant.rule.position})"
+        return f"as decided by its script (rule {grant.rule.position})"
     raw = found.raw[grant.rule.position - 1]
     columns = "entries" if grant.operation == "delete" else columns_in_words(raw)
     condition = found.condition(grant)

@@ -18,13 +18,13 @@ from ..engine.rule import OPERATIONS, Rule
 
 _WORDS = {"equals": "is", "notequals": "is not", "contains": "contains"}
 _SIDES = {
-    "stored": "in the stored record",
-    "submitted": "in what is sent",
-    "both": "before and after",
+    "stored": "in the stored entry",
+    "submitted": "in the submitted data",
+    "both": "both before and after the change",
 }
 _MAY = {"select": "read", "insert": "add", "update": "change", "delete": "delete"}
 _COLUMNS = {"all": "everything", "none": "no column"}
-_BY_SCRIPT = "whom its script lets in"
+_BY_SCRIPT = "the callers that its script lets in"
 _DOES = {"select": "Read", "insert": "Add", "update": "Change", "delete": "Delete"}
 
 
@@ -81,7 +81,7 @@ def _lines(
         if reached is not None and rule.number not in reached and not rule.problems:
             continue
         if rule.problems:
-            yield f"nobody from here on: rule {rule.number} is not valid"
+            yield f"nobody from this rule on: rule {rule.number} is not valid"
             return
         condition = f", if {' and '.join(rule.requirements)}" if rule.requirements else ""
         yield f"{rule.who} (rule {rule.number}){condition}"
@@ -90,9 +90,9 @@ def _lines(
 def sentence(rule: Summary) -> str:
     """One rule as a sentence: "Everyone who is signed in may read all columns but Salary"."""
     if not rule.who:
-        return "This is no rule"
-    who = as_subject(f"whoever {rule.who[4:]}" if rule.who.startswith("who is ") else rule.who)
-    may = f"{who[:1].upper()}{who[1:]} may {_and([_MAY.get(o, o) for o in rule.operations])}"
+        return "This is not a rule"
+    who = as_subject(f"anyone {rule.who}" if rule.who.startswith("who is ") else rule.who)
+    may = f"{who[:1].upper()}{who[1:]} can {_and([_MAY.get(o, o) for o in rule.operations])}"
     if not rule.operations:
         return f"A script decides{rule.who.removeprefix(_BY_SCRIPT)}"
     columns = "" if set(rule.operations) == {"delete"} else _COLUMNS.get(rule.columns, rule.columns)
@@ -112,7 +112,7 @@ def as_subject(who: str) -> str:
 def allowed_in_words(rule: Any) -> str:
     """The people whom a rule lets in: `everyone who is signed in`."""
     who = _who(rule, "script" in rule)
-    return f"whoever {who[4:]}" if who.startswith("who is ") else who
+    return f"anyone {who}" if who.startswith("who is ") else who
 
 
 def columns_in_words(rule: Any) -> str:
@@ -137,7 +137,7 @@ def _summary(number: int, rule: Any, problems: tuple[str, ...]) -> Summary:
         on=rule.get("enabled") is not False,
         operations=() if scripted else tuple(map(_text, _list(rule.get("type")))),
         who=_who(rule, scripted),
-        columns="as the script says" if scripted else _columns(rule),
+        columns="as decided by the script" if scripted else _columns(rule),
         requirements=() if scripted else tuple(_requirements(rule.get("require"))),
         problems=problems,
     )
@@ -151,7 +151,7 @@ def _who(rule: dict[str, Any], scripted: bool) -> str:
     if not scripted and rule.get("allow") == "all" and apps:
         # A request without a credential belongs to no app.
         return f"users and API tokens of app {apps}"
-    return f"{who}, in app {apps} alone" if apps else f"{who}, in no app"
+    return f"{who}, only in app {apps}" if apps else f"{who}, in no app"
 
 
 def _allowed(allow: Any) -> str:

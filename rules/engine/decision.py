@@ -52,9 +52,9 @@ class Decision:
     # For a select, the where that a script put in place of the client's.
     rewritten: Node | None = None
 
-    def where(self, asked: Node) -> Node:
-        """The where that runs, for a request that asked for `asked`."""
-        return conjoin(asked if self.rewritten is None else self.rewritten, self.conditions)
+    def where(self, query: Node) -> Node:
+        """The where that runs, for a request with the where `query`."""
+        return conjoin(query if self.rewritten is None else self.rewritten, self.conditions)
 
     @property
     def trace(self) -> list[TraceLine]:

@@ -67,7 +67,7 @@ class _Reader:
     def text(self, raw: dict[str, Any], key: str, limit: int) -> str:
         value = raw.get(key, "")
         if not isinstance(value, str):
-            self.note(key, f"is text, not {_what(value)}")
+            self.note(key, f"must be text, not {_what(value)}")
             return ""
         problem = problem_with_text(value)
         if problem:
@@ -84,8 +84,8 @@ class _Reader:
         if declared and "." in name and name not in self.columns:
             self.note(
                 path,
-                f"there is no column `{printable(name)}`; a name with a dot means the declared "
-                "column of exactly that name",
+                f"there is no column `{printable(name)}`; a name with a dot refers to the "
+                "declared column with exactly that name",
             )
             return None
         return str(name)
@@ -95,7 +95,7 @@ class _Reader:
             return None
         value = raw[key]
         if not isinstance(value, list):
-            self.note(key, f'is a list of columns, such as ["Email"], not {_what(value)}')
+            self.note(key, f'must be a list of columns, such as ["Email"], not {_what(value)}')
             return None
         names = [self.column(name, f"{key}[{at}]") for at, name in enumerate(value)]
         return [name for name in names if name is not None]
@@ -103,17 +103,19 @@ class _Reader:
     def numbers(self, value: Any, path: str) -> frozenset[int] | None:
         """The ids in a list. Notes a problem and returns None if it is not a list of ids."""
         if not isinstance(value, list):
-            self.note(path, f"is a list of ids, such as [7], not {_what(value)}")
+            self.note(path, f"must be a list of IDs, such as [7], not {_what(value)}")
             return None
         for at, item in enumerate(value):
             if item.__class__ is not int or not 0 < item <= MAX_INTEGER:
-                self.note(f"{path}[{at}]", f"is an id, a whole number from 1, not {_what(item)}")
+                self.note(
+                    f"{path}[{at}]", f"must be an ID, a whole number from 1, not {_what(item)}"
+                )
                 return None
         return frozenset(value)
 
     def script(self, source: str) -> None:
         if not source.strip():
-            self.note("script", "is empty; leave it out where the rule is no script")
+            self.note("script", "is empty; remove it if the rule is not a script")
         elif len(source) <= MAX_SCRIPT:
             for problem in check(source):
                 self.note("script", str(problem))
@@ -122,12 +124,13 @@ class _Reader:
 
     def rule(self, raw: Any) -> Rule | None:
         if not isinstance(raw, dict):
-            self.note("", f"a rule is an object of properties, not {_what(raw)}")
+            self.note("", f"a rule must be an object of properties, not {_what(raw)}")
             return None
         for key in raw:
             if key not in PROPERTIES:
                 self.note(
-                    printable(key), f"there is no such property; there are {', '.join(PROPERTIES)}"
+                    printable(key),
+                    f"there is no such property; the properties are {', '.join(PROPERTIES)}",
                 )
         scripted = "script" in raw
         script = self.text(raw, "script", MAX_SCRIPT) if scripted else None
@@ -135,7 +138,7 @@ class _Reader:
             self.script(script)
         enabled = raw.get("enabled", True)
         if enabled.__class__ is not bool:
-            self.note("enabled", f"is true or false, not {_what(enabled)}")
+            self.note("enabled", f"must be true or false, not {_what(enabled)}")
         app_ids = self.numbers(raw["appId"], "appId") if "appId" in raw else None
         require = self.require(raw)
         conditions = [item for item in require if item.__class__ is Condition]
@@ -161,15 +164,17 @@ class _Reader:
         everything: frozenset[Any] = frozenset(OPERATIONS)
         if "type" not in raw:
             if not scripted:
-                self.note("type", f"is missing; it is a list of {', '.join(OPERATIONS)}")
+                self.note("type", f"is missing; it must be a list of {', '.join(OPERATIONS)}")
             return everything
         value = raw["type"]
         if not isinstance(value, list) or not value:
-            self.note("type", f'is a list such as ["select"], not {_what(value)}')
+            self.note("type", f'must be a list such as ["select"], not {_what(value)}')
             return everything
         for at, item in enumerate(value):
             if not isinstance(item, str) or item not in OPERATIONS:
-                self.note(f"type[{at}]", f"is one of {', '.join(OPERATIONS)}, not {_what(item)}")
+                self.note(
+                    f"type[{at}]", f"must be one of {', '.join(OPERATIONS)}, not {_what(item)}"
+                )
                 return everything
         return everything if scripted else frozenset(value)
 
@@ -177,7 +182,8 @@ class _Reader:
         if "allow" not in raw:
             if not scripted:
                 self.note(
-                    "allow", 'is missing; it is "all", "loggedIn", {"user": …} or {"tokens": […]}'
+                    "allow",
+                    'is missing; it must be "all", "loggedIn", {"user": …} or {"tokens": […]}',
                 )
             return _NOBODY
         value = raw["allow"]
@@ -189,20 +195,21 @@ class _Reader:
             return self.tokens(value["tokens"])
         self.note(
             "allow",
-            f'is "all", "loggedIn", {{"user": …}} or {{"tokens": […]}}, not {_what(value)}',
+            f'must be "all", "loggedIn", {{"user": …}} or {{"tokens": […]}}, not {_what(value)}',
         )
         return _NOBODY
 
     def tokens(self, value: Any) -> Allow:
         ids = self.numbers(value, "allow.tokens")
         if ids is not None and not ids:
-            self.note("allow.tokens", "is empty, so that it would let nobody in")
+            self.note("allow.tokens", "is empty, so it would let nobody in")
         return Allow("tokens", tokens=ids or frozenset())
 
     def user(self, value: Any) -> tuple[Condition, ...]:
         if not isinstance(value, dict) or not value:
             self.note(
-                "allow.user", 'is an object such as {"Role": {"equals": "Admin"}}, and not empty'
+                "allow.user",
+                'must be an object such as {"Role": {"equals": "Admin"}}, and must not be empty',
             )
             return ()
         return tuple(
@@ -214,7 +221,7 @@ class _Reader:
     def require(self, raw: dict[str, Any]) -> tuple[Requirement, ...]:
         value = raw.get("require", [])
         if not isinstance(value, list):
-            self.note("require", f"is a list of columns and conditions, not {_what(value)}")
+            self.note("require", f"must be a list of columns and conditions, not {_what(value)}")
             return ()
         found: list[Requirement] = []
         for at, item in enumerate(value):
@@ -229,8 +236,8 @@ class _Reader:
         if not isinstance(item, dict) or not item:
             self.note(
                 path,
-                'is a column, or an object such as {"Email": {"equals": "…"}}, '
-                f"not {_what(item)}",
+                'must be a column, or an object such as {"Email": {"equals": "…"}}, not '
+                f"{_what(item)}",
             )
             return []
         return [
@@ -245,7 +252,7 @@ class _Reader:
         path = f"{path}.{printable(name)}"
         operators = sorted(NODE_OPERATORS)
         if not isinstance(tests, dict) or not set(tests) - {"on"}:
-            self.note(path, f"is an object of at least one of {', '.join(operators)}")
+            self.note(path, f"must be an object of at least one of {', '.join(operators)}")
             return []
         side = self.side(tests["on"], path) if declared and "on" in tests else None
         found: list[Condition] = []
@@ -255,12 +262,12 @@ class _Reader:
             if op not in NODE_OPERATORS:
                 self.note(
                     f"{path}.{printable(op)}",
-                    f"there is no such operator; there are {', '.join(operators)}",
+                    f"there is no such operator; the operators are {', '.join(operators)}",
                 )
                 continue
             if declared and column in self.secret:
                 # Otherwise users who can change rules could find out the hashes, guess by guess.
-                self.note(f"{path}.{op}", "tests a password column, which no rule can do")
+                self.note(f"{path}.{op}", "tests a password column, which is not allowed in rules")
                 continue
             operand = self.operand(op, value, f"{path}.{op}")
             if operand is not None and column is not None:
@@ -288,15 +295,15 @@ class _Reader:
     def side(self, value: Any, path: str) -> tuple[bool, bool] | None:
         if isinstance(value, str) and value in _SIDES:
             return _SIDES[value]
-        self.note(f"{path}.on", f"is one of {', '.join(_SIDES)}, not {_what(value)}")
+        self.note(f"{path}.on", f"must be one of {', '.join(_SIDES)}, not {_what(value)}")
         return None
 
     def operand(self, op: str, value: Any, path: str) -> Scalar | Template | None:
         if not is_scalar(value) or problem_with_row({"value": value}):
-            self.note(path, f"is text, a number, true or false, not {_what(value)}")
+            self.note(path, f"must be text, a number, true or false, not {_what(value)}")
             return None
         if op == "contains" and value == "":
-            self.note(path, "is empty, which every text contains")
+            self.note(path, "is empty, but every text contains the empty text")
             return None
         if not isinstance(value, str) or not is_template(value):
             return value  # type: ignore[no-any-return]
@@ -353,7 +360,7 @@ def parse_rules(
     with. A rule with problems is returned with `broken` set.
     """
     if not isinstance(raw, list):
-        return [], [Problem(0, "", "the rules are a list of objects")]
+        return [], [Problem(0, "", "the rules must be a list of objects")]
     problems = [Problem(0, "", text) for text in too_much(raw)]
     rules = []
     for position, item in enumerate(raw, 1):

@@ -52,8 +52,8 @@ class Fix:
 
     def applied(self, rules: Sequence[Any]) -> list[Any]:
         """The list of rules after the change."""
-        mended = [] if self.becomes is None else [self.becomes]
-        return [*rules[: self.rule - 1], *mended, *rules[self.rule :]]
+        replacement = [] if self.becomes is None else [self.becomes]
+        return [*rules[: self.rule - 1], *replacement, *rules[self.rule :]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,24 +56,26 @@ class TraceLine:
 
 
 GRANTED: Final = Reason("granted", "grants")
-DISABLED: Final = Reason("disabled", "is switched off")
-OTHER_TYPE: Final = Reason("type", "is not about this operation")
-NOT_REACHED: Final = Reason("unreached", "was not reached")
-OTHER_APP: Final = Reason("app", "is for other apps")
-NOBODY: Final = Reason("allow", "wants somebody who is signed in; nobody is")
-OTHER_TOKEN: Final = Reason("allow", "is for other API tokens")
-SCRIPT: Final = Reason("script", "is a script, and did not grant")
-NOT_ON_ENTRY: Final = Reason("script", "is a script, and its condition does not hold on the entry")
+DISABLED: Final = Reason("disabled", "is disabled")
+OTHER_TYPE: Final = Reason("type", "does not apply to this operation")
+NOT_REACHED: Final = Reason("unreached", "was not evaluated")
+OTHER_APP: Final = Reason("app", "applies to other apps")
+NOBODY: Final = Reason("allow", "applies to signed-in users; the request is anonymous")
+OTHER_TOKEN: Final = Reason("allow", "applies to other API tokens")
+SCRIPT: Final = Reason("script", "is a script and did not grant the request")
+NOT_ON_ENTRY: Final = Reason("script", "is a script, and the entry does not meet its condition")
 
 # Reasons if no rule was evaluated, for each rule that is for the caller.
-ABSENT: Final = Reason("absent", "is for the caller; the entry does not exist")
-ADDRESS: Final = Reason("address", "is for the caller; another row has the address that is sent")
-JOIN: Final = Reason("join", "is for the caller; a data source that is joined denies them")
+ABSENT: Final = Reason("absent", "applies to the caller, but the entry does not exist")
+ADDRESS: Final = Reason(
+    "address", "applies to the caller, but another row has the email address that was sent"
+)
+JOIN: Final = Reason("join", "applies to the caller, but a joined data source denies them")
 
 
 def broken(problem: str) -> Reason:
     """The stored rule is not valid."""
-    return Reason("invalid", f"is not valid and ends the evaluation: {problem}", final=True)
+    return Reason("invalid", f"is not valid, which ends the evaluation: {problem}", final=True)
 
 
 def does_not_grant(note: str) -> Reason:
@@ -84,7 +86,7 @@ def does_not_grant(note: str) -> Reason:
 def failed(error: str, busy: bool = False, broke_limit: bool = False) -> Reason:
     """The script raised, broke a limit, found no free worker, or left a query that cannot run."""
     code = "busy" if busy else "script-limit" if broke_limit else "script-error"
-    return Reason(code, f"is a script that failed, and ends the evaluation: {error}", final=True)
+    return Reason(code, f"is a script that failed, which ends the evaluation: {error}", final=True)
 
 
 def hidden(name: str) -> Reason:
@@ -94,15 +96,15 @@ def hidden(name: str) -> Reason:
 
 def closed(column: str) -> Reason:
     """The data has a column that the rule does not open for writing."""
-    return Reason("column", f"does not let `{column}` be written; the request is denied", True)
+    return Reason("column", f"does not allow writes to `{column}`; the request is denied", True)
 
 
 def new_column(column: str) -> Reason:
     """A caller without a credential would create a column."""
     return Reason(
         "column",
-        f"there is no column `{column}`, and callers without a credential cannot make one; the "
-        "request is denied",
+        f"there is no column `{column}`, and callers without a credential cannot add columns; "
+        "the request is denied",
         final=True,
     )
 
@@ -121,10 +123,10 @@ def rejected(reason: Reason) -> Reason:
 
 NOT_ALONE: Final = Reason(
     "batch",
-    "would grant all entries together, but an earlier rule decides otherwise about one of them; "
-    "the request is denied",
+    "would grant the request for all entries, but an earlier rule decides differently for one "
+    "of them; the request is denied",
     final=True,
 )
 UNREADABLE: Final = Reason(
-    "select", "would grant, but no select with the same where is granted to the caller"
+    "select", "would grant the request, but the caller is not granted a select with the same where"
 )

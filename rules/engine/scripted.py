@@ -88,7 +88,7 @@ class ScriptContext:
         try:
             found = outcome(columns, verdict.query)
         except Malformed as error:
-            return reasons.failed(f"it left in `query`: {error.message}").of(ran)
+            return reasons.failed(f"the script left an invalid `query`: {error.message}").of(ran)
         if isinstance(found, Reason):
             return found.of(ran)
         return replace(found, note=reasons.GRANTED.of(ran))
@@ -114,11 +114,11 @@ class ScriptContext:
     def where(self, left: Any) -> Node:
         """Parse a where that a script left. Raises `Malformed`."""
         if not isinstance(left, dict):
-            raise Malformed("a where is an object of columns and conditions")
+            raise Malformed("a where must be an object of columns and conditions")
         try:
             text = dumps(left)
         except (TypeError, ValueError, RecursionError):
-            raise Malformed("the where is no JSON") from None
+            raise Malformed("the where is not JSON") from None
         node = parse_where(loads(text, "the where"), self.ruleset.declared)
         secret = Columns.of(secret=self.ruleset.secret)
         for item in fields(node):
@@ -170,7 +170,7 @@ def select(
     written = request.written
     if written is None:
         if request.where != EVERYTHING:
-            return reasons.failed("the where that was asked is not at hand as JSON")
+            return reasons.failed("the where of the request is not available as JSON")
         written = {}
 
     def outcome(columns: Columns, left: Any) -> Reason | Granted:
@@ -219,14 +219,14 @@ def _stored(request: QueryRequest | EntryRequest) -> Sequence[Data] | Reason:
         if len(rows) < len(request.stored):
             return reasons.SCRIPT
     elif request.rows is None:
-        return reasons.failed("the stored rows are not at hand")
+        return reasons.failed("the stored rows are not available")
     else:
         rows = request.rows(MAX_ROWS + 1)
     return _too_many() if len(rows) > MAX_ROWS else rows
 
 
 def _too_many() -> Reason:
-    return reasons.failed(f"the delete is of more than {MAX_ROWS:,} entries")
+    return reasons.failed(f"the delete affects more than {MAX_ROWS:,} entries")
 
 
 # -- writes
@@ -285,7 +285,7 @@ def _rows(
     if not batch:
         return [caller.whole(left, sent[0], "")]
     if not isinstance(left, list) or len(left) != len(sent):
-        raise Malformed(f"a list of {len(sent)} rows was sent, and their number stays")
+        raise Malformed(f"the number of rows must stay {len(sent)}, as in the request")
     return [
         caller.whole(row, before, f"[{at}]: ")
         for at, (row, before) in enumerate(zip(left, sent, strict=True))

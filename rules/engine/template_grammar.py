@@ -22,7 +22,7 @@ UNSUPPORTED = {
     ">": "a partial",
     "!": "a comment",
     "~": "white-space control",
-    "&": "an unescaped expression with `&` (nothing is escaped here anyway)",
+    "&": "an unescaped expression with `&` (templates never escape values)",
     "(": "a sub-expression",
     "@": "a data variable",
     ".": "a path relative to something other than the user",
@@ -63,10 +63,10 @@ def read_template(text: str) -> list[str | Path]:
 def _add_literal(parts: list[str | Path], text: str, at: int, end: int) -> None:
     stray = text.find("}}", at, end)
     if stray >= 0:
-        _refuse(text, stray, "closes nothing")
+        _refuse(text, stray, "does not close an expression")
     # In Handlebars a backslash escapes the braces, so that they are printed as text.
     if end < len(text) and text.endswith("\\", at, end):
-        _refuse(text, end - 1, "is an escape of Handlebars, which is not supported")
+        _refuse(text, end - 1, "is an escape sequence of Handlebars, which is not supported")
     if end > at:
         parts.append(text[at:end])
 
@@ -89,7 +89,7 @@ def _read_expression(text: str, start: int) -> tuple[Path, int]:
         _refuse(text, start, f"opens with {braces} braces and closes with {closing}")
     if text.find("}}", at) < 0:
         _refuse(text, start, "is not closed")
-    _refuse(text, at, "does not belong in an expression")
+    _refuse(text, at, "is not allowed in an expression")
 
 
 def _read_path(text: str, start: int, at: int) -> tuple[Path, int]:
@@ -112,10 +112,11 @@ def _read_segment(text: str, start: int, at: int) -> tuple[str, int]:
         _refuse(
             text,
             start,
-            "has an empty or unquoted name in its path; names with blanks or signs go in brackets",
+            "has an empty or unquoted name in its path; write names with spaces or special "
+            "characters in brackets",
         )
     if text[at:end] == "this":
-        _refuse(text, start, "has `this` in its path; a column of that name goes in brackets")
+        _refuse(text, start, "has `this` in its path; write a column with that name in brackets")
     return text[at:end], end
 
 
@@ -130,8 +131,8 @@ def _read_bracket(text: str, start: int, at: int) -> tuple[str, int]:
             _refuse(
                 text,
                 start,
-                f"has {_shown(text[place])} in brackets; `[`, `\\` and control "
-                "characters may not stand there",
+                f"has {_shown(text[place])} in brackets; `[`, `\\` and control characters are "
+                "not allowed there",
             )
     return text[at:end], end + 1
 
@@ -162,8 +163,8 @@ def _why_not_user(text: str, start: int, at: int) -> str:
     if kind:
         return f"is {kind}, which is not supported"
     if text.startswith("user", at) and text[at + 4] in " }":
-        return "names the whole user, expected a column of it"
-    return "is no value of the user"
+        return "refers to the whole user, expected one of its columns"
+    return "is not a value of the user"
 
 
 def _refuse(text: str, at: int, problem: str) -> NoReturn:

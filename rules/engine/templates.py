@@ -32,7 +32,7 @@ class Unmet(Enum):
 
 
 UNMET: Final = Unmet.UNMET
-"""The template could not be rendered: the condition that holds it is not met."""
+"""The template could not be rendered, so the condition that contains it is not met."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def data_source(reference: str) -> DataSource:
     found = found or DataSource.objects.filter(name=reference).first()
     if found is None:
         raise CommandError(
-            f"there is no data source `{reference}`, expected a number or a name: {_existing()}"
+            f"there is no data source `{reference}`, expected an ID or a name: {_existing()}"
         )
     return found
 
@@ -39,5 +39,5 @@ def json_object(option: str, text: str) -> dict[str, Any]:
     except Malformed as error:
         raise CommandError(f"{option}: {error.message}") from None
     if not isinstance(value, dict):
-        raise CommandError(f"{option} is a JSON object, such as {{}}")
+        raise CommandError(f"{option} must be a JSON object, such as {{}}")
     return value

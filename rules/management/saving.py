@@ -19,19 +19,21 @@ from rowkeeper.rules.repository.rules import rules_and_writers, rules_of
 
 def add_arguments(parser: CommandParser) -> None:
     """Add `--check`, `--note`, `--user` and `--take-over-scripts`."""
-    parser.add_argument("--check", action="store_true", help="say what would change; save nothing")
-    parser.add_argument("--note", default="", help="why, for the history")
+    parser.add_argument(
+        "--check", action="store_true", help=("print what would change, without saving anything")
+    )
+    parser.add_argument("--note", default="", help="a note for the history")
     parser.add_argument(
         "--user",
         metavar="USERNAME",
-        help="who saves; without it, the operator of the site",
+        help="the user who saves; the default is the operator of the site",
     )
     parser.add_argument(
         "--take-over-scripts",
         action="store_true",
-        help="print the scripts whose writer is not the user of --user, and let them look things "
-        "up with that user's rights; without it, each keeps its writer, and one that is not known "
-        "looks nothing up",
+        help="print the scripts that the user of --user did not write, and let their look-ups "
+        "use the permissions of that user; without it, each script keeps its writer, and "
+        "scripts of an unknown writer cannot look anything up",
     )
 
 
@@ -63,7 +65,10 @@ def scripts_to_take_over(
     if not options["take_over_scripts"]:
         return []
     if by is None:
-        raise CommandError("--take-over-scripts needs --user: whose rights the scripts then have")
+        raise CommandError(
+            "--take-over-scripts requires --user, because the scripts get the "
+            "permissions of that user"
+        )
     writers = rules_and_writers(source.pk)[1]
     texts = [text for text in scripts_of(rules) if writers.get(text) != by.pk]
     for number, text in enumerate(texts, 1):

@@ -106,8 +106,8 @@ def without_writer(rules: Sequence[Any], writers: Writers) -> list[Problem]:
 
 
 _UNKNOWN = (
-    "it is not known who wrote this script, so its look-ups are refused; read it, and take it "
-    "over on the page `Scripts` of the data source or by `--take-over-scripts`"
+    "the writer of this script is unknown, so its look-ups are rejected; read the script, and "
+    "take it over on the page `Scripts` of the data source or with `--take-over-scripts`"
 )
 
 

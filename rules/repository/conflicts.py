@@ -26,12 +26,12 @@ class RulesChanged(Failure):
     def __init__(self, expected: int, stored: int, changes: list[str]) -> None:
         if 0 < expected <= stored:
             message = (
-                f"the rules have been changed since revision {expected}, and nothing was saved: "
-                f"they are now at revision {stored}"
+                f"the rules have changed since revision {expected}, so nothing was saved: they "
+                f"are now at revision {stored}"
             )
         else:
             message = (
-                f"there is no revision {expected}, and nothing was saved: the rules are at "
+                f"there is no revision {expected}, so nothing was saved: the rules are at "
                 f"revision {stored}"
             )
         super().__init__(message)

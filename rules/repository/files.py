@@ -71,7 +71,9 @@ class NameIndex:
             raise Malformed(f"{problem} {self.kind} `{printable(name)}`")
         if name.__class__ is int and name not in self.names:
             return int(name)
-        raise Malformed(f"an {self.kind} is named here, and its number is of this site alone")
+        raise Malformed(
+            f"an {self.kind} must be given by name here, because its ID is only valid on this site"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +170,16 @@ def from_text(text: str, directory: Directory) -> RulesFile:
     """Parse the text of a file. Raises `Malformed` if it is not a rules file."""
     found = read(text)
     if not isinstance(found, dict) or not set(_KEYS) <= set(found):
-        raise Malformed('the file is an object: {"dataSource": "…", "rules": […]}')
+        raise Malformed('the file must be an object such as {"dataSource": "…", "rules": […]}')
     keys = (*_KEYS, _REVISION)
     unknown = set(found) - set(keys)
     if unknown:
-        raise Malformed(f"there is no `{printable(min(unknown))}`; there are {', '.join(keys)}")
+        raise Malformed(
+            f"there is no property `{printable(min(unknown))}`; the properties are "
+            f"{', '.join(keys)}"
+        )
     if not isinstance(found["dataSource"], str) or not isinstance(found["rules"], list):
-        raise Malformed("`dataSource` is a name, and `rules` a list of rules")
+        raise Malformed("`dataSource` must be a name, and `rules` must be a list of rules")
     revision = parse_natural(found, _REVISION)
     problems: list[Problem] = []
     rules = [

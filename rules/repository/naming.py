@@ -110,14 +110,14 @@ def check_rename(
     mine = [each for each in found if user is None or may(user, "change_rules", each.data_source)]
     if len(mine) < len(found):
         raise ValidationError(
-            {"name": "you may not change this name; ask somebody who may change all rules"}
+            {"name": "you cannot change this name; ask a user with permission to change all rules"}
         )
     scripts = [str(each) for each in found if each.scripts or _only_contains(each, old)]
     if scripts:
         raise ValidationError(
             {
                 "name": f"rules test the name `{printable(old)}` as `Source` in a way that you "
-                f"have to change first: {join_some(scripts)}"
+                f"must change first: {join_some(scripts)}"
             }
         )
     if not change_rules:

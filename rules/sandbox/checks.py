@@ -29,8 +29,8 @@ def check_scripts(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
     if find_spec("resource") is None:
         return [
             Warning(
-                f"Scripts do not run here: `{sys.platform}` has no limits for processes. Rules "
-                "that are scripts deny.",
+                f"Scripts cannot run on `{sys.platform}`, which has no limits for processes. "
+                "Requests that need a script rule are answered with 503.",
                 id="rowkeeper.W010",
             )
         ]
@@ -50,8 +50,8 @@ def check_walls(app_configs: object, **kwargs: Any) -> list[CheckMessage]:
         return [
             Error(
                 f"No worker for scripts could be started: {error}.",
-                hint="Rules that are scripts are answered 503. The interpreter can be named in "
-                'ROWKEEPER["SCRIPTS"]["PYTHON"].',
+                hint="Requests that need a script rule are answered with 503. To use another "
+                'interpreter, set ROWKEEPER["SCRIPTS"]["PYTHON"].',
                 id="rowkeeper.E011",
             )
         ]
@@ -73,14 +73,16 @@ def messages_of_walls(standing: set[str]) -> list[CheckMessage]:
     stand = [said for name, said in WALLS.items() if name in standing]
     missing = [said for name, said in WALLS.items() if name not in standing]
     found: list[CheckMessage] = [
-        Info(f"Walls round the workers of scripts: {'; '.join(stand)}.", id="rowkeeper.I010")
+        Info(
+            f"Protection of the workers that run scripts: {'; '.join(stand)}.", id="rowkeeper.I010"
+        )
     ]
     if missing:
         found.append(
             Warning(
-                f"Walls that workers of scripts do without here: {'; '.join(missing)}.",
-                hint="All of them stand on Linux on x86-64 and ARM64, where the kernel lets a "
-                "process filter its own system calls.",
+                f"Protection that the workers lack on this machine: {'; '.join(missing)}.",
+                hint="All of it is available on Linux on x86-64 and ARM64, where a process can "
+                "filter its own system calls.",
                 id="rowkeeper.W011",
             )
         )

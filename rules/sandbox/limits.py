@@ -59,7 +59,8 @@ def limits_from(given: dict[str, Any]) -> Limits:
     for name, value in given.items():
         if name not in known:
             raise ImproperlyConfigured(
-                f"`ROWKEEPER['SCRIPTS']` has no `{name}`, only {', '.join(sorted(known))}"
+                f"`ROWKEEPER['SCRIPTS']` has no setting `{name}`; the settings are "
+                f"{', '.join(sorted(known))}"
             )
         if name != "PYTHON" and not _is_number(value, whole="int" in str(known[name].type)):
             raise ImproperlyConfigured(

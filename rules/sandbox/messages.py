@@ -64,7 +64,7 @@ def _plain(value: object) -> Any:
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return list(value)
-    raise TypeError(f"`{type(value).__name__}` is no value of JSON")
+    raise TypeError(f"`{type(value).__name__}` is not a JSON value")
 
 
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain)
@@ -75,7 +75,7 @@ def read(message: bytes, limits: Limits) -> dict[str, Any]:
     try:
         said = _DECODER.decode(_bounded(message.decode("utf-8"), limits))
     except (ValueError, RecursionError) as error:
-        raise Breach("sent what is no message") from error
+        raise Breach("sent an invalid message") from error
     if not isinstance(said, dict):
         raise _malformed()
     return said
@@ -162,9 +162,12 @@ def read_value(text: str, limits: Limits) -> Any:
     try:
         value = _DECODER.decode(_bounded(text, limits))
     except (ValueError, RecursionError) as error:
-        raise Breach("sent what is no JSON") from error
+        raise Breach("sent invalid JSON") from error
     if not is_sound(value):
-        raise Breach("left in `query` what is nested too deeply, or no number of JSON")
+        raise Breach(
+            "left a value in `query` that is nested too deeply, or a number that is not valid in "
+            "JSON"
+        )
     return value
 
 
@@ -201,7 +204,7 @@ def _is_within(value: object, most: int) -> bool:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"`{name}` is no JSON")
+    raise ValueError(f"`{name}` is not valid JSON")
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_number)

@@ -151,9 +151,12 @@ class Pool:
             self._refuse_after_failure()
             while (has_share := self._has_share(claim)) or not self._idle:
                 if self._closed:
-                    raise NoWorker("the server is going down")
+                    raise NoWorker("the server is shutting down")
                 if claim.last and (has_share or self._number() >= self.limits.workers):
-                    raise NoWorker("the script broke its limits again and again, and waits last")
+                    raise NoWorker(
+                        "the script repeatedly broke its limits, so it waits until "
+                        "other scripts have finished"
+                    )
                 if not has_share:
                     self._request_worker()
                 self._wait(arrived, claim, has_share)
@@ -188,10 +191,10 @@ class Pool:
             left = arrived + self.limits.start_seconds - now
         else:
             if self._all_stuck(now, claim, has_share):
-                raise NoWorker("all workers are busy with scripts that take long")
+                raise NoWorker("all workers are busy with slow scripts")
             left = arrived + self.limits.wait_seconds - now
         if left <= 0:
-            raise NoWorker("no worker became free in time")
+            raise NoWorker("no worker was free in time")
         self._waiting[claim.source_id] += 1
         self._expecting += not has_share
         try:
@@ -208,7 +211,7 @@ class Pool:
         most = self.limits.queue
         own = most if claim.source_id is None else max(min(1, most), most // 2)
         if self._waiting.total() >= most or self._waiting[claim.source_id] >= own:
-            raise NoWorker("too many requests wait for a worker")
+            raise NoWorker("too many requests are waiting for a worker")
 
     def _all_stuck(self, now: float, claim: Claim, has_share: bool) -> bool:
         """Whether waiting is useless: all workers for this claim have been running for too long.

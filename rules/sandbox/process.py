@@ -88,9 +88,9 @@ class Worker:
         try:
             hello = json.loads(self.receive(_HELLO_BYTES, deadline))
         except (Breach, ValueError) as error:
-            raise NotStarted(f"a worker did not begin: {error}") from error
+            raise NotStarted(f"a worker did not start: {error}") from error
         if "walls" not in hello:
-            raise NotStarted(f"a worker did not begin: {hello.get('failed')}")
+            raise NotStarted(f"a worker did not start: {hello.get('failed')}")
         self.walls = tuple(map(str, hello["walls"]))
 
     def is_silent(self) -> bool:
@@ -131,7 +131,7 @@ class Worker:
             except TimeoutError:
                 self._too_late()
             except OSError as error:
-                raise Lost(f"the worker is gone ({error.strerror})") from error
+                raise Lost(f"the worker has ended ({error.strerror})") from error
             if not part:
                 raise self._why_gone()
             parts.append(part)
@@ -145,19 +145,19 @@ class Worker:
         self._socket.settimeout(left)
 
     def _too_late(self) -> NoReturn:
-        raise TooLate("took longer than it may")
+        raise TooLate("took longer than allowed")
 
     def _why_gone(self) -> Breach:
         """The reason why a worker closed its connection, as far as it is known."""
         try:
             code = self._process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
-            return Lost("the worker has hung up")
+            return Lost("the worker closed the connection")
         if code >= 0:
             return Lost(f"the worker ended (exit code {code})")
         reasons = {
-            int(signal.SIGXCPU): "used more CPU time than it may",
-            int(getattr(signal, "SIGSYS", 0)): "reached for the operating system",
+            int(signal.SIGXCPU): "used more CPU time than allowed",
+            int(getattr(signal, "SIGSYS", 0)): "tried to use the operating system",
             int(signal.SIGSEGV): "crashed the worker",
         }
         if -code in reasons:

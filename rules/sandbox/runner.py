@@ -51,7 +51,9 @@ def run_script(
         verdict = ScriptVerdict(False, error=messages.one_line(str(error)), busy=True)
     except Exception:
         logger.exception("a script could not be run")
-        verdict = ScriptVerdict(False, error="could not be run: a fault of the server, see its log")
+        verdict = ScriptVerdict(
+            False, error=("could not be run: an error on the server, see its log")
+        )
     return replace(verdict, milliseconds=(time.monotonic() - started) * 1_000)
 
 
@@ -71,9 +73,9 @@ def _run(
     try:
         job = messages.job(call, limits)
     except (TypeError, ValueError, RecursionError) as error:
-        return ScriptVerdict(False, error=f"what the script is to see is no JSON: {error}")
+        return ScriptVerdict(False, error=f"the input of the script is not valid JSON: {error}")
     if len(job) > limits.input_bytes:
-        return ScriptVerdict(False, error="what the script is to see is too large")
+        return ScriptVerdict(False, error="the input of the script is too large")
     pool = pool_for(limits)
     claim = Claim(source_id, strikes.is_last(source_id, call.source))
     for _ in range(_ATTEMPTS):
@@ -92,7 +94,7 @@ def _run(
         finally:
             budget.used += time.monotonic() - began
             (pool.release if healthy else pool.discard)(worker)
-    raise NoWorker("the workers end before they begin")
+    raise NoWorker("the workers end before they have started")
 
 
 class _Exchange:
@@ -144,7 +146,7 @@ class _Exchange:
             try:
                 self._worker.send(answer, self._deadline)
             except Gone as error:
-                raise Lost("the worker is gone") from error
+                raise Lost("the worker has ended") from error
 
     def _answer(self, question: messages.Question) -> str:
         """The answer to a look-up, as a message. Raises `Breach` beyond the limits."""
@@ -158,7 +160,7 @@ class _Exchange:
         answer = messages.encoded({"found": found})
         if len(answer) > self._limits.input_bytes:
             self._lines.append(question.line("too large"))
-            return messages.encoded({"error": "the answer is too large; ask for less"})
+            return messages.encoded({"error": "the result is too large; request fewer rows"})
         return answer
 
     def _look_up(self, question: messages.Question) -> Any:
@@ -173,14 +175,14 @@ class _Exchange:
             question.source, question.where, question.limit, question.offset, left
         )
         if len(records) > question.limit:
-            raise RuntimeError("a look-up gave more than was asked for")
+            raise RuntimeError("a look-up returned more than was requested")
         self._lines.append(question.line(f"{len(records)} found"))
         return records
 
 
 def used_up(seconds: float) -> str:
     """The error of a script that has no time left."""
-    return f"the scripts of the request took longer than {seconds:g} seconds together"
+    return f"the scripts of the request took longer than {seconds:g} seconds in total"
 
 
 # -- scripts that are not run
@@ -198,7 +200,7 @@ def _unfit(call: ScriptCall, limits: Limits) -> str | None:
     number = len(call.query) if call.operation == "delete" else 0
     if isinstance(call.query, list) and number > limits.delete_entries:
         most = limits.delete_entries
-        return f"would delete {number:,} entries; a script is asked for {most:,} at most"
+        return f"would delete {number:,} entries; scripts can decide on at most {most:,}"
     return None
 
 

@@ -47,8 +47,8 @@ class Strikes:
                 self._found.popitem(last=False)
         if before < ENOUGH <= after:
             logger.warning(
-                "a script of data source %s (SHA-256 %s) broke its limits again and again; it runs "
-                "only when no other script needs the worker",
+                "a script of data source %s (SHA-256 %s) repeatedly broke its limits; it now "
+                "runs only when no other script needs the worker",
                 source_id,
                 key[1].hex()[:16],
             )

@@ -27,8 +27,8 @@ from ..sandbox import LookupFailed, Lookups
 # Either of these permissions lets a user see entries in the admin.
 SEEING = ("view", "change")
 NOBODY = (
-    "it is not known who wrote this script, and so nothing may be looked up; who changes its text "
-    "and saves it has written it"
+    "the writer of this script is unknown, so it cannot look anything up; a user who changes "
+    "its text and saves it becomes its writer"
 )
 
 
@@ -151,7 +151,7 @@ def _where(source: Source, value: dict[str, Any]) -> Node:
     secret = Columns.of(secret=source.secret)
     for item in fields(where):
         if secret.hides_field(item):
-            raise Malformed(f"`{printable(item.name)}` is a password column, which nobody reads")
+            raise Malformed(f"`{printable(item.name)}` is a password column, which nobody can read")
     return where
 
 

@@ -33,12 +33,12 @@ def require_right_to_scripts(
     if user is None:
         return
     if take_over and not may(user, "write_scripts", source):
-        raise PermissionMissing("the permission `write_scripts` is needed to take over a script")
+        raise PermissionMissing("the permission `write_scripts` is required to take over a script")
     new = new_scripts(before, after)
     if new and not may(user, "write_scripts", source):
         raise PermissionMissing(
-            f"the permission `write_scripts` is needed for the script of {_named(new)}: it is new, "
-            "changed, switched on, or for other apps than before"
+            f"the permission `write_scripts` is required for the script of {_named(new)}: it is "
+            "new, changed, newly enabled, or for different apps"
         )
 
 

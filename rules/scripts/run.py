@@ -81,5 +81,5 @@ class Scripts:
         # none.
         if verdict.busy and not self._has_written:
             # Without a worker there is no decision, and the client can try again later.
-            raise Busy("the server is busy; try again in a moment")
+            raise Busy("the server is busy; try again later")
         return verdict

@@ -45,13 +45,17 @@ def _row(user: Any, who: Who) -> Identity:
     model = having(user, SEEING_PEOPLE, wanted).first()
     source = None if model is None else registry.source_of(model)
     if source is None or source.login is None:
-        raise Malformed("there is no such data source that people sign in against")
+        raise Malformed("there is no such sign-in data source")
     if not who.name:
-        raise Malformed(f"say who of `{source.name}`: by address, or by the number of the row")
+        raise Malformed(
+            f"name the user of `{source.name}`: by email address, or by the ID of the row"
+        )
     found = _rows(source, who.name)
     if len(found) != 1:
         many = "several rows have" if found else "no row has"
-        raise Malformed(f"{many} the address or number `{printable(who.name)}` in `{source.name}`")
+        raise Malformed(
+            f"{many} the email address or ID `{printable(who.name)}` in `{source.name}`"
+        )
     [(entry_id, row)] = found
     if login_session.fingerprint(source.login, row) is None:
         raise Malformed(f"row {entry_id} of `{source.name}` cannot sign in: it has no password")
@@ -93,7 +97,7 @@ def session_identity(data: dict[str, Any], app_id: int | None, source: Source) -
 
 def _token(user: Any, who: Who) -> Identity:
     if who.token_id is None:
-        raise Malformed("`token` is missing: the number of an API token")
+        raise Malformed("`token` is missing: enter the ID of an API token")
     app_id = who.app_id
     if app_id is None and user.has_perm("rowkeeper_accounts.view_apitoken"):
         found = ApiToken.objects.filter(pk=who.token_id).values_list("app_id", flat=True)
@@ -107,5 +111,5 @@ def _django(user: Any, who: Who) -> Identity:
         people = people.filter(pk=user.pk)
     found = people.filter(**{get_user_model().USERNAME_FIELD: who.name}).first()
     if found is None:
-        raise Malformed(f"there is no active user of the name `{printable(who.name)}`")
+        raise Malformed(f"there is no active user with the name `{printable(who.name)}`")
     return django_user.identity_for(found)

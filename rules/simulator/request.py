@@ -69,7 +69,7 @@ def rules_of_text(text: str) -> list[Any]:
     """The rules as the form accepts them: empty text means none. Raises `Malformed`."""
     found = read(text) if text.strip() else []
     if not isinstance(found, list):
-        raise Malformed("the rules are a list of objects: [{…}, {…}]")
+        raise Malformed("the rules must be a list of objects: [{…}, {…}]")
     return found
 
 
@@ -77,13 +77,13 @@ def object_of(text: str, what: str) -> dict[str, Any]:
     """Parse a JSON object; empty text is `{}`, as in the API. Raises `Malformed`."""
     value = loads(text, what) if text.strip() else {}
     if not isinstance(value, dict):
-        raise Malformed(f"{what} is a JSON object")
+        raise Malformed(f"{what} must be a JSON object")
     return value
 
 
 def _who(sent: Any) -> Who:
     if not isinstance(sent, dict):
-        raise Malformed("`as` is an object")
+        raise Malformed("`as` must be an object")
     return Who(
         _one_of(sent, "kind", KINDS),
         _number(sent, "source"),
@@ -97,7 +97,7 @@ def _who(sent: Any) -> Who:
 def _one_of(sent: dict[str, Any], key: str, names: tuple[str, ...]) -> str:
     value = sent.get(key)
     if not isinstance(value, str) or value not in names:
-        raise Malformed(f"`{key}` is one of {', '.join(names)}, not `{printable(value)}`")
+        raise Malformed(f"`{key}` must be one of {', '.join(names)}, not `{printable(value)}`")
     return value
 
 
@@ -106,7 +106,7 @@ def _text(sent: dict[str, Any], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Malformed(f"`{key}` is text")
+        raise Malformed(f"`{key}` must be text")
     return value
 
 
@@ -117,5 +117,5 @@ def _number(sent: dict[str, Any], key: str) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:30])
     if value.__class__ is not int or not 0 < value <= MAX_INTEGER:
-        raise Malformed(f"`{key}` is a whole number from 1, not `{printable(value)}`")
+        raise Malformed(f"`{key}` must be a whole number from 1, not `{printable(value)}`")
     return int(value)

@@ -111,7 +111,7 @@ def _line(
         "position": position,
         "name": name,
         "code": "granted" if granted else spoken[0][1].code if spoken else "unreached",
-        "text": "; ".join(dict.fromkeys(texts)) or "was not reached",
+        "text": "; ".join(dict.fromkeys(texts)) or "was not evaluated",
         "granted": bool(granted),
         "script": [] if ran is None else script_in_words(ran),
     }

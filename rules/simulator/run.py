@@ -246,7 +246,10 @@ class _Action:
         request = parse_query({**self._body(), "type": "delete"}, columns_of(self.guard))
         assert isinstance(request, Delete)
         if self.guard.ruleset.scripted("delete") and not self.sees_entries:
-            raise Malformed("a script sees the rows of a delete: you may not see the entries")
+            raise Malformed(
+                "a script receives the rows of a delete, and you do not have "
+                "permission to see the entries"
+            )
         plan = plan_delete_by_query(self.guard, request)
         if self.sees_entries and self.reads:
             self.outcome.gone = store.count(plan.source, plan.where)
@@ -264,7 +267,7 @@ class _Action:
 
     def _entry_id(self) -> int:
         if self.simulated.entry_id is None:
-            raise Malformed("an update is of an entry: its id is missing")
+            raise Malformed("an update needs the ID of an entry")
         return self.simulated.entry_id
 
     def _stored(self, entry_id: int) -> StoredEntry | None:

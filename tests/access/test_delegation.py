@@ -118,7 +118,7 @@ def theirs() -> DataSource:
         columns=["ZebraColumn"],
         kind="anonymous",
         took=1,
-        trace=[[1, "zebra rule", "allow", "is for other API tokens"]],
+        trace=[[1, "zebra rule", "allow", "applies to other API tokens"]],
     )
     return source
 

@@ -114,7 +114,7 @@ def test_the_form_says_what_is_missing() -> None:
     source = make("People", rules=[SCRIPT])
     client = staff("ann", source, "change_rules")
     said = errors(save(client, source, rules=json.dumps([SCRIPT, OTHER])))
-    assert "`write_scripts` is needed for the script of rule 2" in said
+    assert "the permission `write_scripts` is required for the script of rule 2" in said
     assert rules_of(source) == [SCRIPT]
     assert save(client, source, rules=json.dumps([OPEN, SCRIPT])).status_code == 302
     source.refresh_from_db()

@@ -309,7 +309,7 @@ def test_the_pages_do_not_list_a_rule_for_an_app_as_open() -> None:
     rules = [{"type": ["select"], "allow": "all", "appId": [3]}]
     parsed = parse_rules(rules, frozenset(COLUMNS))[0]
     assert access_in_short(parsed)["select"] == "users and API tokens of app 3"
-    assert sentence(summaries(rules)[0]) == "Users and API tokens of app 3 may read everything"
+    assert sentence(summaries(rules)[0]) == "Users and API tokens of app 3 can read everything"
     source = DataSource.objects.create(name="Staff", columns=list(COLUMNS))
     save_rules(source, rules)
     (nobody, *_) = overviews([source])[0].lines

@@ -347,5 +347,5 @@ def test_the_user_is_read_once(source: DataSource, ann: User) -> None:
 
 
 def test_an_unknown_action_is_a_mistake_of_ours(source: DataSource) -> None:
-    with pytest.raises(ValueError, match="no action"):
+    with pytest.raises(ValueError, match="not an action"):
         may(ANONYMOUS, "see", source)

@@ -183,4 +183,4 @@ def test_a_worker_survives_a_fault_and_does_its_last_round(
     assert done.wait(5)
     mine.close()
     assert rounds[-1] is True and len(rounds) >= 2
-    assert "mine: a fault" in caplog.text
+    assert "mine: an error" in caplog.text

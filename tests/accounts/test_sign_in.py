@@ -294,7 +294,7 @@ def test_whatever_is_wrong_answers_alike_in_the_same_time(
     hashes.clear()
     with pytest.raises(CredentialInvalid) as failure:
         authorize(sent, "1.2.3.4")
-    assert failure.value.message == "the address or the password is not right"
+    assert failure.value.message == "the email address or the password is incorrect"
     assert len(hashes) == 1
     assert not LoginSession.objects.exists()
 

@@ -403,7 +403,7 @@ def test_a_hash_does_not_say_how_long_a_sign_in_takes(
     there = place([OPEN], [{"Email": "a@b", "Password": planted}])
     answer = calls.superuser()("PUT", there.url, {"definition": LOGIN})
     assert answer.failure == (400, "request.invalid")
-    assert f"in entry {there.ids[0]}, that takes more than 8 times" in answer.json["message"]
+    assert f"in entry {there.ids[0]} that takes more than 8 times" in answer.json["message"]
     assert secret(there) == planted
     # And one that was there in some other way is never right.
     people = users()

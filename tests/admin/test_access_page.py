@@ -123,7 +123,7 @@ def test_the_employees(boss: Client) -> None:
     html = unescape(boss.get(address(source=source.pk)).content.decode())
     for text in (
         "nobody signed in",
-        "anybody signed in",
+        "anyone signed in",
         "signed in, Role is “Admin”",
         "everything (rule 1)",
         "all but Password, Salary (rule 2)",
@@ -132,11 +132,11 @@ def test_the_employees(boss: Client) -> None:
     ):
         assert text in html, text
     rows = {tuple(row[2:5]): row[5:] for row in csv_rows(boss)[1:]}
-    assert rows["anybody signed in", "read", "Salary"] == ["no", "", ""]
-    assert rows["anybody signed in", "read", "Email"] == ["yes", "", "2"]
-    assert rows["anybody signed in", "change", "Email"] == ["if", "Email is the user's Email", "3"]
-    assert rows["anybody signed in", "change", "Role"] == ["no", "", ""]
-    assert rows["anybody signed in", "delete", ""] == ["no", "", ""]
+    assert rows["anyone signed in", "read", "Salary"] == ["no", "", ""]
+    assert rows["anyone signed in", "read", "Email"] == ["yes", "", "2"]
+    assert rows["anyone signed in", "change", "Email"] == ["if", "Email is the user's Email", "3"]
+    assert rows["anyone signed in", "change", "Role"] == ["no", "", ""]
+    assert rows["anyone signed in", "delete", ""] == ["no", "", ""]
     assert rows["signed in, Role is “Admin”", "read", "Salary"] == ["yes", "", "1"]
     assert rows["signed in, Role is “Admin”", "delete", ""] == ["yes", "", "1"]
     assert rows["nobody signed in", "read", "Email"] == ["no", "", ""]
@@ -152,7 +152,7 @@ def test_tokens_apps_and_scripts(boss: Client) -> None:
     ]
     make("Staff", rules=rules)
     rows = {tuple(row[2:5]): row[5:] for row in csv_rows(boss)[1:]}
-    assert rows["API token 7", "read", "Email"] == ["if", "in app 3 alone", "1"]
+    assert rows["API token 7", "read", "Email"] == ["if", "only in app 3", "1"]
     assert rows["API token 9", "read", "Salary"] == ["script", "", "2"]
     assert rows["nobody signed in", "delete", ""] == ["script", "", "2"]
 

@@ -258,7 +258,7 @@ def test_the_save_warns(boss: Client, source: DataSource) -> None:
     html = boss.get(response.url).content.decode()
     assert 'class="warning"><bdi>Rule 1' in html
     assert EVIL not in html
-    assert "Worth a second look" in boss.get(url("change", source.pk)).content.decode()
+    assert "Please check" in boss.get(url("change", source.pk)).content.decode()
 
 
 def test_no_text_means_no_rules(boss: Client, source: DataSource) -> None:
@@ -277,7 +277,10 @@ def test_no_text_means_no_rules(boss: Client, source: DataSource) -> None:
             '[{"type": ["select"], "allow": "all", "require": [{"A": {"is": 1}}]}]',
             "`require[0].A.is`",
         ),
-        ('[{"type": ["select"], "allow": "all", "allow": "all"}]', "`allow` stands twice"),
+        (
+            '[{"type": ["select"], "allow": "all", "allow": "all"}]',
+            "`allow` is in the same object twice",
+        ),
         ('[{"type": ["select"],\r\n "allow": all}]', "line 2, column 11"),
         ('{"type": ["select"]}', "a list of objects"),
         ('[{"type": ["select"], "allow": "all", "enabled": 1}]', "`enabled`"),
@@ -300,7 +303,7 @@ def test_rules_that_are_none_are_refused(
 def test_the_page_of_a_new_data_source_explains_itself(boss: Client) -> None:
     html = unescape(boss.get(url("add")).content.decode())
     assert '[{"type": ["select"], "allow": "loggedIn"}]' in html
-    assert "A word of your own" in html
+    assert "Any word, such as" in html
     assert ">View site<" not in html
 
 
@@ -326,7 +329,7 @@ def test_rules_that_changed_meanwhile_are_not_overwritten(boss: Client, source: 
     save_rules(source, RULES[:1])
     typed = json.dumps([RULES[1]])
     response = boss.post(address, {**opened, "name": "Renamed", "rules": typed})
-    assert "somebody else has changed the rules" in errors(response)
+    assert "somebody else changed the rules" in errors(response)
     assert typed in unescape(response.content.decode())
     source.refresh_from_db()
     assert (source.name, rules_of(source)) == ("People", RULES[:1])
@@ -358,7 +361,7 @@ def test_a_definition_that_cannot_be_carried_out_is_refused(
     store.admin_save(registry.source_of(source), None, {"Email": "b@x.com", "Password": 7})
     response = save(boss, source, name="Renamed", definition=json.dumps(LOGIN))
     assert response.status_code == 200
-    assert "a password is text" in errors(response)
+    assert "a password must be text" in errors(response)
     assert '"emailColumn"' in unescape(response.content.decode())
     source.refresh_from_db()
     assert (source.name, source.definition) == ("People", {})
@@ -368,10 +371,10 @@ def test_a_definition_that_cannot_be_carried_out_is_refused(
 @pytest.mark.parametrize(
     ("field", "typed", "said"),
     [
-        ("definition", "[]", "is an object"),
-        ("definition", '{"a": 1, "a": 2}', "stands twice"),
-        ("definition", "{", "this is no JSON"),
-        ("columns", "A\r\nA", "stands twice"),
+        ("definition", "[]", "must be an object"),
+        ("definition", '{"a": 1, "a": 2}', "same object twice"),
+        ("definition", "{", "this is not valid JSON"),
+        ("columns", "A\r\nA", "is listed twice"),
         ("columns", '$x"', "begins with `$`"),
         ("columns", '"x', "line 1"),
         ("name", "People", "already exists"),
@@ -520,9 +523,9 @@ def test_saving_an_entry_without_a_change_changes_nothing(boss: Client, source: 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ('{"a": 1,\r\n "a": 2}', "`a` stands twice"),
+        ('{"a": 1,\r\n "a": 2}', "`a` is in the same object twice"),
         ('{"a": 1,\r\n b}', "line 2"),
-        ("[]", "a row is an object"),
+        ("[]", "a row must be an object"),
         ('{"$a": 1}', "begins with `$`"),
         ('{"a": 1e999}', "too large"),
         ('{"a": "\\u0000"}', "NUL"),
@@ -545,7 +548,7 @@ def test_an_entry_that_changed_meanwhile_is_not_overwritten(
     opened = form_of(boss, address)
     store.admin_save(registry.source_of(source), entry.pk, {"Name": "Anna"})
     response = boss.post(address, {**opened, "row": '{"Name": "Bob"}'})
-    assert "has been changed since" in errors(response)
+    assert "was changed after" in errors(response)
     assert rows(source) == [{"Name": "Anna"}]
 
 
@@ -603,7 +606,7 @@ def test_no_page_shows_a_password(boss: Client, users: DataSource) -> None:
 
 def test_passwords_cannot_be_searched_or_ordered_by(boss: Client, users: DataSource) -> None:
     found = boss.get(url("entries", users.pk), {"q": rows(users)[0]["Password"][:3]})
-    assert b"No entry has" in found.content
+    assert b"No entry contains" in found.content
     assert (
         b'aria-sort="ascending"' not in boss.get(url("entries", users.pk) + "?o=c:Password").content
     )
@@ -627,7 +630,7 @@ def test_a_password_is_kept_or_set_anew(boss: Client, users: DataSource) -> None
     after = rows(users)[0]["Password"]
     assert after not in (before, "new one")
     response = boss.post(url("entry_add", users.pk), {"row": '{"Email": "A@x.com "}'})
-    assert "another row has that address" in errors(response)
+    assert "another row has that email address" in errors(response)
 
 
 def test_who_signed_in_goes_with_the_row(boss: Client, users: DataSource) -> None:

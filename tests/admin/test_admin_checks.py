@@ -48,10 +48,10 @@ def test_rules_in_words_and_who_gets_in(boss: Client) -> None:
     ApiToken.objects.create(pk=7, name="seven", digest="7" * 64)
     found = answer(boss, make("Staff"), [admins, READ, token, mine, script])
     assert [rule["words"] for rule in found["rules"]] == [
-        "Whoever is signed in and whose Role is “Admin” may read and delete everything",
-        "Everyone who is signed in may read all but Salary",
-        "API token 7 may add only Email",
-        "Everyone who is signed in may change all but Salary, if Email is the user's Email",
+        "Anyone who is signed in and whose Role is “Admin” can read and delete everything",
+        "Everyone who is signed in can read all but Salary",
+        "API token 7 can add only Email",
+        "Everyone who is signed in can change all but Salary, if Email is the user's Email",
         "A script decides",
     ]
     assert found["rules"][4]["operations"] == ["select", "insert", "update", "delete"]
@@ -73,7 +73,7 @@ def test_a_problem_has_its_place_and_what_mends_it(boss: Client) -> None:
         "path": "exclude",
         "severity": "warning",
         "code": "both-lists",
-        "message": "`include` stands beside it, and counts alone: this list hides nothing",
+        "message": "the rule also has `include`, which takes precedence: this list hides nothing",
         "line": 3,
         "column": 3,
         "fix": {"label": "remove `exclude`", "rules": problem["fix"]["rules"]},
@@ -87,8 +87,8 @@ def test_a_problem_has_its_place_and_what_mends_it(boss: Client) -> None:
     [
         ("[{]", 1, 3, "expecting property name"),
         ('[\r\n {"type": }]', 2, 11, "expecting value"),
-        ("[" * 100_000, None, None, "nests too deep"),
-        ('[{"type": [], "type": []}]', None, None, "stands twice"),
+        ("[" * 100_000, None, None, "nested too deeply"),
+        ('[{"type": [], "type": []}]', None, None, "same object twice"),
         ("[1e999]", None, None, "too large"),
         ("{} []", 1, 4, "extra data"),
     ],

@@ -62,7 +62,7 @@ def test_a_key_that_is_left_out_is_asked_about(boss: Client, people: DataSource)
     address = url("entry", people.pk, entry.pk)
     sent = {**form_of(boss, address), "row": '{"Email": "a@x.com", "Name": "Ann"}'}
     answer = boss.post(address, sent)
-    assert "`Office` is left out: its value is deleted" in question_in(answer)
+    assert "`Office` is missing from the row: its value will be deleted" in question_in(answer)
     assert "nothing was saved" in errors(answer)
     entry.refresh_from_db()
     assert entry.data["Office"] == "Oslo"
@@ -76,7 +76,7 @@ def test_a_new_key_is_asked_about(boss: Client, people: DataSource) -> None:
     sent = {"row": '{"Email": "c@x.com", "Offcie": "Rome"}'}
     answer = boss.post(address, sent)
     question = question_in(answer)
-    assert "`Offcie` is new: it becomes a column of the data source" in question
+    assert "`Offcie` is new: it will become a column of the data source" in question
     assert "Did you mean `Office` instead of `Offcie`?" in question
     assert Entry.objects.count() == 2
     assert DataSource.objects.get(pk=people.pk).columns == ["Email", "Name", "Office"]
@@ -116,7 +116,7 @@ def test_a_new_key_with_dots_says_what_becomes_of_the_path(
     boss: Client, people: DataSource
 ) -> None:
     answer = boss.post(url("entry_add", people.pk), {"row": '{"Office.City": "Rome"}'})
-    assert "no path into another one" in question_in(answer)
+    assert "not to a path into another column" in question_in(answer)
 
 
 def test_a_tick_is_for_one_change(boss: Client, people: DataSource) -> None:
@@ -152,7 +152,7 @@ def test_the_entry_that_was_looked_at_is_the_one_that_is_saved(
     tick = digest_in(boss.post(address, sent))
     store.admin_save(registry.source_of(people), entry.pk, {"Email": "a@x.com", "Name": "Anna"})
     answer = boss.post(address, {**sent, "meant": tick})
-    assert "has been changed since" in errors(answer)
+    assert "was changed after" in errors(answer)
 
 
 # -- columns
@@ -167,9 +167,9 @@ def change(client: Client, people: DataSource, **typed: str) -> tuple[Any, dict[
 def test_a_renamed_column_is_asked_about(boss: Client, people: DataSource) -> None:
     answer, sent = change(boss, people, columns="Email\nName\nBranch")
     question = question_in(answer)
-    assert "`Office` is taken out of the columns, but 1 entry still holds" in question
+    assert "`Office` is removed from the columns, but 1 entry still has" in question
     assert "The API still shows it" in question
-    assert "No column is renamed: `Branch` will be empty" in question
+    assert "This does not rename a column: `Branch` will be empty" in question
     people.refresh_from_db()
     assert people.columns == ["Email", "Name", "Office"]
     done = boss.post(url("change", people.pk), {**sent, "meant": digest_in(answer)})
@@ -191,7 +191,7 @@ def test_a_column_made_by_a_writer_is_asked_about_as_well(boss: Client, people: 
     with store.writing(registry.source_of(people), ["Made"]):
         store.insert(registry.source_of(people), [{"Made": None}])
     answer, _ = change(boss, people, written_columns="")
-    assert "`Made` is taken out" in question_in(answer)
+    assert "`Made` is removed" in question_in(answer)
 
 
 def test_counting_is_done_in_parts(people: DataSource) -> None:
@@ -211,7 +211,7 @@ def test_a_typo_that_switches_sign_in_off_is_asked_about(boss: Client, people: D
     typo = json.dumps({"logn": LOGIN["login"]})
     answer, sent = change(boss, people, definition=typo)
     question = question_in(answer)
-    assert "Nobody can sign in against `People` any more" in question
+    assert "Nobody will be able to sign in against `People` any more" in question
     assert "Did you mean `login`?" in question
     people.refresh_from_db()
     assert people.definition == LOGIN
@@ -227,15 +227,19 @@ def test_a_typo_that_switches_sign_in_off_is_asked_about(boss: Client, people: D
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ({}, LOGIN, "People can sign in"),
+        ({}, LOGIN, "People will be able to sign in"),
         (LOGIN, {"login": {**LOGIN["login"], "emailColumn": "Mail"}}, "address in `Mail`"),
         (LOGIN, {"login": {**LOGIN["login"], "passwordColumn": "Pin"}}, "password in `Pin`"),
         (
             LOGIN,
             {"login": {**LOGIN["login"], "sessionColumns": ["Name"]}},
-            "sign-in has the person's `Name`",
+            "sign-in will contain the person's `Name`",
         ),
-        ({"login": {**LOGIN["login"], "sessionColumns": ["Name"]}}, LOGIN, "sign-in no longer has"),
+        (
+            {"login": {**LOGIN["login"], "sessionColumns": ["Name"]}},
+            LOGIN,
+            "sign-in will no longer contain",
+        ),
         ({}, {"View": {}}, "Did you mean `views`?"),
         ({}, {"memo": "something else"}, ""),
         (LOGIN, {**LOGIN, "views": {}}, ""),
@@ -261,7 +265,7 @@ def test_a_misspelled_sign_in_column_is_asked_about(
     new = f"`{typo}` is not a column yet, and will be added. Did you mean `{column}`?"
     assert new in question
     assert f"2 of 2 entries have no text in `{typo}`: they cannot sign in." in question
-    assert "Everybody who is signed in against `People` is signed out" in question
+    assert "Everybody who is signed in against `People` will be signed out" in question
 
 
 def test_entries_without_an_address_are_counted_by_one_statement(people: DataSource) -> None:

@@ -22,7 +22,7 @@ from tests.support.calls import OPEN, READ, place
 
 __all__ = ["boss"]
 pytestmark = pytest.mark.django_db
-SEEN = "somebody else has changed this since you opened the page"
+SEEN = "somebody else changed this after you opened the page"
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_file_that_is_based_on_an_older_revision(source: DataSource, folder: P
     for words in (["--check"], []):
         with pytest.raises(CommandError) as refused:
             call_command("importrules", str(folder), *words, stdout=StringIO())
-        assert "have been changed since revision 1" in str(refused.value)
+        assert "have changed since revision 1" in str(refused.value)
         assert "rule 1" in str(refused.value)
     assert rules_of(source) == [READ]
     call_command("exportrules", "--with-revision", "--output", str(folder), stdout=StringIO())
@@ -165,7 +165,7 @@ def test_a_revision_that_is_ahead(source: DataSource, folder: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "revision": 7}))
     with pytest.raises(CommandError) as refused:
         call_command("importrules", str(folder), stdout=StringIO())
-    said = "there is no revision 7, and nothing was saved: the rules are at revision 1"
+    said = "there is no revision 7, so nothing was saved: the rules are at revision 1"
     assert said in str(refused.value) and "changed since" not in str(refused.value)
 
 

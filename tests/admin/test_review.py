@@ -59,7 +59,7 @@ def test_what_opens_a_column_is_asked_about(boss: Client, source: DataSource) ->
     response = post(boss, source, [OPEN])
     assert response.status_code == 200
     assert panel(response) == ["everyone who is signed in can read `Salary` (rule 1)"]
-    assert "more than those in force, and nothing was saved yet" in errors(response)
+    assert "more than the rules in force, so nothing was saved yet" in errors(response)
     assert rules_of(source) == [READ]
     sent = {"confirmed": confirmation(response), "note": "payroll asked for it"}
     assert post(boss, source, [OPEN], **sent).status_code == 302
@@ -108,7 +108,7 @@ def test_what_lets_nobody_do_more_is_saved_at_once(
 def test_of_scripts_it_is_said_that_it_cannot_be_told(boss: Client, source: DataSource) -> None:
     response = post(boss, source, [READ, SCRIPT])
     assert panel(response) == [
-        "rule 2 is a script: whom it lets in, and to what, cannot be told here"
+        "rule 2 is a script: this page cannot show whom it lets in, or what it allows"
     ]
     assert post(boss, source, [READ, SCRIPT], confirmed=confirmation(response)).status_code == 302
     # Where it stays as it is, nobody is asked about it again.
@@ -155,10 +155,10 @@ def test_what_the_other_changed_is_shown_beside_what_one_typed(
     response = boss.post(url("change", source.pk), {**opened, "rules": typed})
     assert response.status_code == 200
     assert panel(response)[:4] == [
-        "code, or a shell",
+        "code or a shell",
         "a name for it",
-        "rule 1 is called “Staff”",
-        "rule 2 is new: API token 7 may delete",
+        "rule 1 is now named “Staff”",
+        "rule 2 is new: API token 7 can delete",
     ]
     assert rules_of(source) == [{**READ, "name": "Staff"}]
 
@@ -180,10 +180,10 @@ def test_the_history_tells_each_change(boss: Client, source: DataSource) -> None
     save_rules(source, [OPEN], User.objects.get(username="boss"), origin="admin")
     html = read(boss.get(url("rules_history", source.pk)))
     for text in (
-        "the first that is known",
-        "rule 1 is new: Everyone, signed in or not, may delete",
+        "the first recorded revision",
+        "rule 1 is new: Everyone, signed in or not, can delete",
         "for the clean-up",
-        "rule 1 has no `exclude` any more; it was `Salary`",
+        "rule 1 no longer has `exclude`, which was `Salary`",
         "everyone who is signed in can read `Salary` (rule 1)",
         "everyone, signed in or not, can no longer delete entries (rule 1)",
         "boss, through the admin",
@@ -192,6 +192,25 @@ def test_the_history_tells_each_change(boss: Client, source: DataSource) -> None
         assert text in html, text
     assert html.index("Revision 3") < html.index("Revision 2") < html.index("Revision 1")
     assert url("rules_history", source.pk) in boss.get(url("change", source.pk)).content.decode()
+
+
+def test_the_page_of_a_revision_shows_who_saved_it_and_its_changes(
+    boss: Client, source: DataSource
+) -> None:
+    user = User.objects.get(username="boss")
+    save_rules(source, [OPEN], user, origin="admin", note="for everyone")
+    save_rules(source, [])
+    older = read(boss.get(url("rules_revision", source.pk, 2)))
+    for text in (
+        "Revision 2",
+        "boss, through the admin",
+        "for everyone",
+        "rule 1 no longer has `exclude`, which was `Salary`",
+        "Restore revision 2",
+    ):
+        assert text in older, text
+    newest = read(boss.get(url("rules_revision", source.pk, 3)))
+    assert "These are the rules in force." in newest and "Restore revision" not in newest
 
 
 def back(client: Client, source: DataSource, number: int, **more: str) -> Any:
@@ -208,7 +227,7 @@ def test_going_back_is_a_new_revision(boss: Client, source: DataSource) -> None:
     assert rules_of(source) == []
     last = Revision.objects.get(data_source=source, number=4)
     assert (last.reverts, last.note, last.origin) == (2, "too much", "admin")
-    assert "went back to revision 2" in LogEntry.objects.latest("pk").change_message
+    assert "reverted to revision 2" in LogEntry.objects.latest("pk").change_message
 
 
 def test_going_back_to_more_is_confirmed(boss: Client, source: DataSource) -> None:
@@ -250,7 +269,7 @@ def test_going_back_to_a_script_needs_the_right_to_scripts(source: DataSource) -
     save_rules(source, [])
     ann = staff("ann", source, "view", "change_rules")
     response = back(ann, source, 2, confirmed="yes")
-    assert "`write_scripts` is needed" in response.content.decode()
+    assert "`write_scripts` is required" in response.content.decode()
     assert rules_of(source) == []
 
 

@@ -41,7 +41,7 @@ CASES: list[tuple[str, Rules, Rules, list[str]]] = [
         [{**READ, "include": ["Name"]}],
         [{**READ, "include": ["Name"], "require": [{"Department": {"equals": "HR"}}]}],
         [
-            f"{SIGNED_IN} can choose entries to read by `Department`, which they do not see, if "
+            f"{SIGNED_IN} can choose entries to read by `Department`, which they cannot see, if "
             "Department is “HR” (rule 1)"
         ],
     ),
@@ -65,7 +65,7 @@ CASES: list[tuple[str, Rules, Rules, list[str]]] = [
         "a list of columns is replaced",
         [{**READ, "include": ["Name"]}],
         [{**READ, "exclude": ["Salary"]}],
-        [f"{SIGNED_IN} can read `Department`, every column that is added later (rule 1)"],
+        [f"{SIGNED_IN} can read `Department`, all columns that are added later (rule 1)"],
     ),
     (
         "the condition of an update on the stored record is dropped",
@@ -78,9 +78,9 @@ CASES: list[tuple[str, Rules, Rules, list[str]]] = [
             }
         ],
         [
-            f"{SIGNED_IN} can change entries without the condition that Department is the user's "
-            "Department (in the stored record), if Department is the user's Department (in what "
-            "is sent) (rule 1)"
+            f"{SIGNED_IN} can change entries without the condition that Department is the "
+            "user's Department (in the stored entry), if Department is the user's Department "
+            "(in the submitted data) (rule 1)"
         ],
     ),
     (
@@ -97,8 +97,8 @@ CASES: list[tuple[str, Rules, Rules, list[str]]] = [
         [{"script": "return None"}, READ],
         [READ],
         [
-            f"{SIGNED_IN} can read everything (rule 1), without the script that was asked first "
-            "(rule 1 of the old rules)"
+            f"{SIGNED_IN} can read everything (rule 1), without the script that was evaluated "
+            "before (rule 1 of the old rules)"
         ],
     ),
     (

@@ -179,7 +179,7 @@ def test_rules_that_nobody_has_saved(boss: Client, source: DataSource) -> None:
     assert rules_of(source) == RULES
     wrong = ask(boss, source, rules=[{"type": ["select"], "allow": "everybody"}])
     assert set(wrong) == {"problems"} and "rule 1" in wrong["problems"][0]
-    assert "is no JSON" in ask(boss, source, 400, rules="[{")["message"]
+    assert "is not valid JSON" in ask(boss, source, 400, rules="[{")["message"]
 
 
 def test_it_writes_nothing(boss: Client, source: DataSource) -> None:
@@ -234,7 +234,7 @@ def test_as_a_row_of_a_sign_in_source(boss: Client, source: DataSource) -> None:
     absent = {"kind": "row", "source": people.pk, "name": "nobody@x"}
     assert "no row has" in ask(boss, source, 400, **{"as": absent})["message"]
     nameless = {"kind": "row", "source": people.pk, "name": " "}
-    assert "say who of `People`" in ask(boss, source, 400, **{"as": nameless})["message"]
+    assert "name the user of `People`" in ask(boss, source, 400, **{"as": nameless})["message"]
 
 
 def test_passwords_are_in_no_answer(boss: Client) -> None:
@@ -325,7 +325,7 @@ def test_other_rules_and_new_scripts_need_their_rights(source: DataSource) -> No
     wide = [{"type": ["select"], "allow": "all"}]
     script = [{"script": 'return {"granted": True}'}]
     assert (
-        "may change them"
+        "permission to change the rules"
         in ask(staff("ann", source, "simulate"), source, 403, rules=wide)["message"]
     )
     editor = staff("ben", source, "simulate", "change_rules")

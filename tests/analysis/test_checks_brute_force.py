@@ -106,7 +106,7 @@ def test_scripts_end_without_a_return_where_it_is_said() -> None:
         for operation in OPERATIONS:
             given = [names["rule"](operation, query) is not None for query in (True, False)]
             text = next((t for t in said if f"`{operation}`" in t or "never grants" in t), "")
-            assert ("returns nothing" in text) is not any(given), (script, said)
+            assert ("does not return a value" in text) is not any(given), (script, said)
             assert ("can end without" in text) is (any(given) and not all(given)), (script, said)
 
 
@@ -159,7 +159,7 @@ def test_a_password_that_an_include_names_can_be_required() -> None:
 
     assert said(include=["Email", "Password"]) == []
     assert said() == [
-        "`Password` is required, and this rule does not open it: no insert fits this rule"
+        "`Password` is required, but this rule does not show it: no insert matches this rule"
     ]
 
 
@@ -169,7 +169,7 @@ def test_a_closed_column_that_a_select_shows_can_be_sent_back() -> None:
     (said,) = [
         p for p in check_rules(rules, LintContext(COLUMNS)) if p.code == "required-and-hidden"
     ]
-    assert said.message.endswith("an update fits this rule only if it sends back the stored value")
+    assert said.message.endswith("this rule grants an update only if it sends the stored value")
 
 
 def test_a_rule_for_no_app_stops_nothing() -> None:

@@ -123,10 +123,10 @@ def test_rules_of_hidden_data_sources_are_not_shown_and_not_counted() -> None:
     ann = signed_in(user)
     for page in pages(ann, named):
         assert "Seen: rule 1" in page and "Hidden" not in page
-        assert "Rules of data sources that you may not see are not looked at." in page
+        assert "Rules of data sources that you cannot see are not checked." in page
     for page in pages(ann, unnamed):
-        assert "No rule that you may see names this token." in page
-        assert "Rules of data sources that you may not see are not looked at." in page
+        assert "No rule that you can see names this token." in page
+        assert "Rules of data sources that you cannot see are not checked." in page
 
 
 def test_the_list_says_which_rules_still_name_a_revoked_token(boss: Client) -> None:

@@ -401,7 +401,7 @@ MALFORMED = {
     "NUL": b'{"x": "\\u0000"}',
     "NUL as a key": b'{"\\u0000": 1}',
     "raw NUL": b'{"x": "\x00"}',
-    "no UTF-8": b'{"x": "\xff"}',
+    "not UTF-8": b'{"x": "\xff"}',
     "UTF-16": '{"x": 1}'.encode("utf-16"),
     "raw line feed": b'{"x": "\n"}',
 }

@@ -485,7 +485,7 @@ return {"granted": found == 2, "exclude": ["Name"]}
     assert lines[:4] == [
         "granted by rule 2",
         "  columns: all but `Name`",
-        "rule 1: is switched off",
+        "rule 1: is disabled",
         "rule 2: grants",
     ]
     assert lines[4].startswith("  took ")

@@ -85,7 +85,7 @@ RAW: dict[str, tuple[bytes, str]] = {
     "NaN": (b'{"where":{"Salary":NaN}}', "application/json"),
     "NUL": (b'{"where":{"Team":"\\u0000"}}', "application/json"),
     "surrogate": (b'{"where":{"Team":"\\ud800"}}', "application/json"),
-    "no UTF-8": (b'{"where":{"Team":"\xff"}}', "application/json"),
+    "not UTF-8": (b'{"where":{"Team":"\xff"}}', "application/json"),
     "media": (b"{}", "text/plain"),
     "form": (b"where=1", "application/x-www-form-urlencoded"),
     "charset": (b"{}", "application/json; charset=latin-1"),

@@ -108,8 +108,10 @@ def bob_is_denied(page: Any, source: DataSource) -> None:
     verdict = page.locator(".rks-verdict").inner_text()
     assert "Denied" in verdict and "update: 400" in verdict
     said = page.locator(".rks-trace > li").all_inner_texts()
-    assert ["does not let Role be written" in text for text in said] == [False, False, True, False]
-    assert "rule 3 would have granted it without Role" in page.locator(".rks-nearest").inner_text()
+    assert ["does not allow writes to Role" in text for text in said] == [False, False, True, False]
+    assert ("rule 3 would have granted the request without Role") in page.locator(
+        ".rks-nearest"
+    ).inner_text()
     # And on the row of the list; nothing was saved, and the page is the one of the rules.
     assert "does not let" in page.locator(".rk-rule").nth(2).locator(".rk-paint").inner_text()
     assert page.url.endswith(f"/datasource/{source.pk}/change/")
@@ -192,7 +194,7 @@ def test_employees_by_mouse_alone(page: Any) -> None:
     mouse.add()
     dialog = mouse.preset("own-rows")
     dialog.get_by_role("checkbox", name="Read").click()
-    mouse.hide(dialog, "Columns to keep from them", "Role", "Admin", "Permissions")
+    mouse.hide(dialog, "Columns to hide from them", "Role", "Admin", "Permissions")
     mouse.add()
     dialog = mouse.preset("signed-in")
     mouse.hide(dialog, "Columns to hide", "Password", "Salary")
@@ -230,7 +232,7 @@ def test_employees_by_mouse_alone(page: Any) -> None:
     page.goto(f"/admin/rowkeeper_datasources/datasource/{source.pk}/rules/history/")
     page.get_by_role("link", name=re.compile("^Revision")).last.click()
     page.locator("#id_confirmed").click()
-    page.get_by_role("button", name=re.compile("^Go back to")).click()
+    page.get_by_role("button", name=re.compile("^Restore")).click()
     page.locator(".messagelist .success").wait_for()
     assert rules_of(source) == WANTED
     assert answers(source, users) == BEHAVES
@@ -292,7 +294,7 @@ class Keys:
 
     def ask_as(self, users: str, name: str, operation: str, entry: int, body: str) -> None:
         self.to("#rks-kind")
-        self.type("somebody")
+        self.type("user of")
         fields = {"source": users, "name": name, "operation": operation, "entry": entry}
         for field, text in {**fields, "body": body}.items():
             self.to(f"#rks-{field}")
@@ -313,7 +315,7 @@ def test_employees_by_keyboard_alone(page: Any) -> None:
     keys.preset("own-rows")
     keys.to("dialog input[value=select]")
     keys.press("Space")
-    keys.fill("Add to: Columns to keep from them", "Role", "Admin", "Permissions")
+    keys.fill("Add to: Columns to hide from them", "Role", "Admin", "Permissions")
     keys.add()
     keys.preset("empty")
     keys.add()
@@ -447,12 +449,15 @@ def test_a_decision_is_painted_and_changes_are_told(page: Any) -> None:
         window.told = [];
         document.addEventListener("rowkeeper:rules", ({ detail }) => window.told.push(detail.text));
         area.dispatchEvent(new CustomEvent("rowkeeper:paint", { detail: { lines: [
-            { position: 1, code: "allow", text: "is not about this", granted: false },
+            { position: 1, code: "allow", text: "does not apply to this", granted: false },
             { position: 2, code: "granted", text: "grants", granted: true },
         ] } }));
     }"""
     )
-    assert page.locator(".rk-paint:visible").all_inner_texts() == ["is not about this", "grants"]
+    assert page.locator(".rk-paint:visible").all_inner_texts() == [
+        "does not apply to this",
+        "grants",
+    ]
     assert page.locator("[data-painted=granted]").count() == 1
     page.get_by_role("button", name="Move rule 1 down").click()
     assert page.evaluate("window.told") == [text_of(page)]
@@ -601,7 +606,7 @@ def test_one_rule_as_json_and_back(page: Any) -> None:
     page.get_by_role("button", name="JSON", exact=True).click()
     area = page.get_by_role("textbox", name="Rule 2 as JSON")
     area.fill('{"name": "two", "type": ["insert"], "allow": "all",')
-    assert "is expected" in page.locator(".rk-body .rk-note").inner_text()
+    assert "expected" in page.locator(".rk-body .rk-note").inner_text()
     area.fill('{"name": "two", "type": ["insert"], "allow": "all", "exclude": ["Role"]}')
     page.get_by_role("button", name="Form", exact=True).click()
     assert page.locator(".rk-chip bdi").all_inner_texts() == ["Role"]

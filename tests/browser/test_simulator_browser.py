@@ -48,8 +48,8 @@ def test_bob_raises_his_role_by_keyboard_alone(page: Any, source: DataSource) ->
     page.locator(".rks-verdict").wait_for()
     text = shown(page)
     assert "Denied" in text and "update: 400" in text
-    assert "Nearest miss: rule 3 would have granted it without Role" in text
-    assert "does not let Role be written" in text
+    assert "Nearest miss: rule 3 would have granted the request without Role" in text
+    assert "does not allow writes to Role" in text
     # Painted on the row of the list, and nothing was saved or sent as a form.
     painted = page.locator(".rk-list > li").nth(2)
     assert "does not let" in painted.inner_text()
@@ -71,7 +71,7 @@ def test_what_is_asked_at_once_waits_for_the_data_sources(page: Any, source: Dat
     page.locator("#rks-name").fill("bob@x")
     page.locator(".rks-ask").click()
     page.locator(".rks-verdict").wait_for()
-    assert "cannot be asked" not in shown(page)
+    assert "cannot be simulated" not in shown(page)
 
 
 def test_rules_that_are_typed_are_asked(page: Any, source: DataSource) -> None:

@@ -78,7 +78,7 @@ SILENT = {"script": "return None"}
 TABLE: list[tuple[str, Rules, str]] = [
     ("no rules", lambda operation, cast: [], "?-----"),
     ("everybody", one(allow="all"), "++++++"),
-    ("whoever is signed in", one(allow="loggedIn"), "?+--+-"),
+    ("anyone who is signed in", one(allow="loggedIn"), "?+--+-"),
     ("a user", one(allow={"user": {"Role": {"equals": "Admin"}}}), "?+----"),
     ("another user", one(allow={"user": {"Role": {"equals": "Boss"}}}), "?-----"),
     ("a user who lacks a column", one(allow={"user": {"Role": {"notequals": "Admin"}}}), "?---+-"),

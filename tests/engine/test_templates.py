@@ -123,10 +123,13 @@ def test_the_list_is_long_enough() -> None:
             "abc {{#if user.a}}",
             "`{{#if user.a}}` at character 5 is a block, which is not supported",
         ),
-        ("{{user}}", "`{{user}}` at character 1 names the whole user, expected a column of it"),
+        (
+            "{{user}}",
+            "`{{user}}` at character 1 refers to the whole user, expected one of its columns",
+        ),
         ("abc{{user.Email", "`{{user.Email` at character 4 is not closed"),
-        ("a }} b", "`}}` at character 3 closes nothing"),
-        ("{{user.a\nb}}", "`\\nb}}` at character 9 does not belong in an expression"),
+        ("a }} b", "`}}` at character 3 does not close an expression"),
+        ("{{user.a\nb}}", "`\\nb}}` at character 9 is not allowed in an expression"),
         (
             "{{{{user.a}}}}",
             "`{{{{user.a}}}}` at character 1 opens with 4 braces, expected two or three",

@@ -346,9 +346,9 @@ def test_a_name_that_a_client_sends_is_never_spelled(things: DataSource) -> None
 @pytest.mark.parametrize(
     ("indexed", "message"),
     [
-        (["Password"], "holds passwords"),
+        (["Password"], "contains passwords"),
         (["Nothing"], "not one of the columns"),
-        (["Name", "Name"], "stands twice"),
+        (["Name", "Name"], "is listed twice"),
         ([f"c{n}" for n in range(21)], "at most 20"),
     ],
 )
@@ -362,7 +362,7 @@ def test_what_cannot_be_marked(indexed: list[str], message: str) -> None:
 def test_a_column_that_is_indexed_does_not_become_secret() -> None:
     model = make(["Email", "Password"], ["Password"])
     model.definition = LOGIN
-    with pytest.raises(ValidationError, match="holds passwords"):
+    with pytest.raises(ValidationError, match="contains passwords"):
         saving.save(model)
 
 

@@ -85,4 +85,4 @@ def test_the_system_check_warns_of_more(settings: Any) -> None:
 
     assert "W022" not in warned()
     settings.ROWKEEPER = {**settings.ROWKEEPER, "MAX_INDEXES": 3}
-    assert "W022) 4 columns are marked" in warned()
+    assert "W022) 4 columns of all data sources are marked" in warned()

@@ -18,7 +18,7 @@ from rowkeeper.datasources.query.where.limits import (
     MAX_PATTERNS,
 )
 
-TOO_LARGE = "has patterns that are too large together"
+TOO_LARGE = "has patterns that are too large in total"
 
 
 def refused(value: Any) -> str:
@@ -105,4 +105,6 @@ def test_the_wheres_of_joins_count_with_that_of_the_request(
             continue
         with pytest.raises(Malformed) as raised:
             parse_joins(join, ["A"], lambda reference: ["A"], budget)
-        assert f"in `join.Theirs`: `where`, with those before it, {why}" in raised.value.message
+        assert (
+            f"in `join.Theirs`: `where`, together with the previous ones, {why}"
+        ) in raised.value.message

@@ -59,7 +59,7 @@ def test_no_client_can_write_what_is_internal() -> None:
         # A plain key is an object's key: the value is asked to equal that object.
         assert node is None or (isinstance(node, Field) and node.op == "$eq")
         if name[0] == "$":
-            with pytest.raises(Exception, match="is no operator"):
+            with pytest.raises(Exception, match="is not an operator"):
                 parse_where({"a": {name: 1}})
 
 

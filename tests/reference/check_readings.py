@@ -101,7 +101,7 @@ def somebody(world: World) -> bool:
 
 
 def compared_with_themselves(world: World, problem: Problem) -> bool:
-    """The test holds for nobody, or for everyone who has a value."""
+    """The test is true for nobody, or for everyone who has a value."""
     op = problem.path.rsplit(".", 1)[-1]
     (test,) = [each for each in rule_of(world, problem).allow.conditions if each.op == op]
     users = [who.user for who in PEOPLE if who.user is not None]
@@ -264,7 +264,7 @@ def some_records(world: World) -> bool:
 def required_and_hidden(world: World, problem: Problem) -> bool:
     """No request fits; or only one that sends back what is stored; or that says the same."""
     rule = rule_of(world, problem)
-    if "no " in problem.message and "fits this rule" in problem.message:
+    if "no " in problem.message and "matches this rule" in problem.message:
         operations = [op for op in OPERATIONS if f"no {WAYS[op]}" in problem.message]
         assert operations
         return not any(d.rule is rule for _, d in world.every(*operations))
@@ -322,7 +322,7 @@ def same_decisions(world: World, other: World) -> bool:
 
 
 def hides_nothing(world: World, problem: Problem) -> bool:
-    """Nothing changes without the list; an empty `include` opens no column, `appId` no app."""
+    """Nothing changes without the list; an empty `include` shows no column, `appId` no app."""
     if problem.path == "include":
         return all(
             not any(map(decision.shown.shows, COLUMNS))

@@ -570,7 +570,7 @@ DIFFERENCES = [
         {"$where": "this.a === 1"},
         {"a": 1},
         True,
-        "`$where` is no operator",
+        "`$where` is not an operator",
     ),
     Difference(
         "look-around and back-references",
@@ -586,15 +586,15 @@ DIFFERENCES = [
         {"a": {"$regex": "{"}},
         {"a": "{"},
         True,
-        "a `{` that stands for itself is written `\\{`",
+        "write a literal `{` as `\\{`",
     ),
     Difference(
         "large patterns",
-        "a repetition is at most 255 times, and the whole is bounded: no database is held up",
+        "a repetition can be at most 255 times, and the whole is bounded: no database is held up",
         {"a": {"$regex": "x{256}"}},
         {"a": "x"},
         False,
-        "a repetition is at most 255 times",
+        "a repetition can be at most 255 times",
     ),
     Difference(
         "other flags",
@@ -602,7 +602,7 @@ DIFFERENCES = [
         {"a": {"$regex": "x", "$options": "u"}},
         {"a": "x"},
         True,
-        "`$options` are some of i, m, s",
+        "`$options` must be some of i, m, s",
     ),
     Difference(
         "`$options` alone",
@@ -610,7 +610,7 @@ DIFFERENCES = [
         {"a": {"$options": "i"}},
         {"a": 1},
         True,
-        "`where.a.$options` stands beside `$regex`",
+        "`where.a.$options` requires `$regex`",
     ),
     Difference(
         "a pattern that is no text",
@@ -618,7 +618,7 @@ DIFFERENCES = [
         {"a": {"$regex": 5}},
         {"a": "5"},
         True,
-        "takes a pattern, as text",
+        "must be a pattern, as text",
     ),
     Difference(
         "`$in` and `$nin` without a list",
@@ -626,7 +626,7 @@ DIFFERENCES = [
         {"a": {"$in": 5}},
         {"a": 5},
         True,
-        "takes a list",
+        "must be a list",
     ),
     Difference(
         "`$elemMatch` of a list",
@@ -634,7 +634,7 @@ DIFFERENCES = [
         {"a": {"$elemMatch": [1]}},
         {"a": [{"0": 1}]},
         True,
-        "takes an object",
+        "must be an object",
     ),
     Difference(
         "`$mod` without two numbers",
@@ -642,7 +642,7 @@ DIFFERENCES = [
         {"a": {"$mod": [2]}},
         {"a": 4},
         False,
-        "takes two numbers",
+        "must be two numbers",
     ),
     Difference(
         "members that are no object",
@@ -650,15 +650,15 @@ DIFFERENCES = [
         {"$or": [5]},
         {"a": 5},
         False,
-        "is an object of columns and conditions",
+        "must be an object of columns and conditions",
     ),
     Difference(
         "operators on the row",
-        "operators stand under a column",
+        "operators must be under a column",
         {"$size": 2},
         {"a": 1},
         False,
-        "does not stand here; operators stand under a column",
+        "is not allowed here; operators must be under a column",
     ),
     Difference(
         "plain keys beside operators",
@@ -666,7 +666,7 @@ DIFFERENCES = [
         {"a": {"$elemMatch": {"$exists": True, "b": 1}}},
         {"a": [{"b": 1}]},
         True,
-        "a plain key stands beside operators",
+        "operators and other keys cannot be mixed",
     ),
     Difference(
         "names that no column can have",
@@ -674,7 +674,7 @@ DIFFERENCES = [
         {"": 1},
         {"a": 1},
         False,
-        "a column name has 1 to 255",
+        "a column name must have 1 to 255",
     ),
     Difference(
         "nesting and size",
@@ -682,7 +682,7 @@ DIFFERENCES = [
         json.loads('{"$and":[' * 40 + '{"a": 1}' + "]}" * 40),
         {"a": 1},
         True,
-        "nests deeper than 32 levels",
+        "is nested deeper than 32 levels",
     ),
 ]
 

@@ -183,7 +183,7 @@ def by_people(site: Site) -> Iterator[Way]:
         lambda: group.user_set.remove(member),
     )
     yield Way(
-        "user that is switched off",
+        "user that is disabled",
         reading(site.signed_in(idle), grouped),
         lambda: User.objects.filter(pk=idle.pk).update(is_active=False),
     )

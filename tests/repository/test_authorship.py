@@ -120,7 +120,7 @@ def test_an_import(place: Place, tmp_path: Path, forgotten: bool) -> None:
         ScriptWriter.objects.all().delete()
     told = run("importrules", tmp_path, "--user", "root")
     assert writer(place.staff) == (None if forgotten else place.mallory.pk)
-    assert ("not known who wrote" in told) is forgotten
+    assert ("writer of this script is unknown" in told) is forgotten
     assert not place.spies()
 
 
@@ -193,10 +193,10 @@ def test_taking_over_on_its_page(place: Place) -> None:
     assert "mallory" in page and "DataSources(&#x27;HR&#x27;)" in page
     digest = ScriptWriter.objects.get().digest
     page = client.post(url, {"script": digest}, follow=True).content.decode()
-    assert "tick the box above the button first" in page
+    assert "select the checkbox above the button first" in page
     assert writer(place.staff) == place.mallory.pk, "the box is not ticked"
     page = client.post(url, {"script": "0" * 64, "read": "yes"}, follow=True).content.decode()
-    assert "no rule has this script any more" in page
+    assert "no rule contains this script any more" in page
     assert writer(place.staff) == place.mallory.pk
     client.post(url, {"script": digest, "read": "yes"})
     assert writer(place.staff) == place.root.pk
@@ -224,7 +224,7 @@ def test_taking_over_needs_the_right_to_write_scripts(place: Place) -> None:
 
 def test_taking_over_by_commands(place: Place, tmp_path: Path) -> None:
     number = place.planted()
-    with pytest.raises(CommandError, match="needs --user"):
+    with pytest.raises(CommandError, match="requires --user"):
         run("revertrules", "Staff", number, "--take-over-scripts")
     told = run("revertrules", "Staff", number, "--user", "root", "--take-over-scripts", "--check")
     assert f"    {SPY}" in told and writer(place.staff) == "no such script"

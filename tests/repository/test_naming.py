@@ -178,7 +178,7 @@ def test_renaming_in_the_admin() -> None:
     page = client.post(url, sent)
     assert page.status_code == 200 and place.name == "Users"
     assert "rule 1 of `Things`" in errors(page), errors(page)
-    assert "Tick “Change the name in rules” to" in errors(page)
+    assert "Select “Change the name in rules” to" in errors(page)
     assert "renameInRules" not in errors(page)
     assert client.post(url, {**sent, "rename_in_rules": "on"}).status_code == 302
     assert place.name == "People" and rules_of(place.things) == [only("People")]

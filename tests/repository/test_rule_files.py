@@ -118,13 +118,13 @@ def test_a_token_that_is_gone_keeps_its_number_where_nobody_has_it(staff: DataSo
 
 
 BAD: list[tuple[Any, str]] = [
-    ("[", "is no JSON"),
-    ([], "the file is an object"),
-    ({"dataSource": "Staff"}, "the file is an object"),
-    ({"dataSource": "Staff", "rules": {}}, "`rules` a list"),
-    ({"dataSource": "Staff", "rules": [], "id": 1}, "there is no `id`"),
+    ("[", "is not valid JSON"),
+    ([], "the file must be an object"),
+    ({"dataSource": "Staff"}, "the file must be an object"),
+    ({"dataSource": "Staff", "rules": {}}, "`rules` must be a list"),
+    ({"dataSource": "Staff", "rules": [], "id": 1}, "there is no property `id`"),
     ({"dataSource": "Other", "rules": []}, "there is no data source `Other`"),
-    ({"dataSource": 1, "rules": []}, "`dataSource` is a name"),
+    ({"dataSource": 1, "rules": []}, "`dataSource` must be a name"),
     (
         {"dataSource": "Staff", "rules": [READ, {**READ, "allow": {"tokens": ["Nobody"]}}]},
         "rule 2, `allow.tokens[0]`: there is no API token `Nobody`",
@@ -139,9 +139,9 @@ BAD: list[tuple[Any, str]] = [
     ),
     (
         {"dataSource": "Staff", "rules": [{**READ, "appId": [3]}]},
-        "rule 1, `appId[0]`: an app is named here",
+        "rule 1, `appId[0]`: an app must be given by name here",
     ),
-    ({"dataSource": "Staff", "rules": [{**READ, "allow": "x"}]}, "rule 1, `allow`: is"),
+    ({"dataSource": "Staff", "rules": [{**READ, "allow": "x"}]}, "rule 1, `allow`: must be"),
 ]
 
 
@@ -165,7 +165,7 @@ def test_where_one_is_wrong_none_is_saved(
 def test_two_files_about_one_data_source_and_none_at_all(staff: DataSource, tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps({"dataSource": "Staff", "rules": []}))
-    with pytest.raises(CommandError, match="another file is about `Staff`"):
+    with pytest.raises(CommandError, match="another file has rules for `Staff`"):
         run("importrules", tmp_path)
     with pytest.raises(CommandError, match="there is no file or folder"):
         run("importrules", tmp_path / "none.json")
@@ -175,7 +175,7 @@ def test_check_says_what_would_change_and_saves_nothing(staff: DataSource, tmp_p
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"dataSource": "Staff", "rules": [READ]}))
     told = run("importrules", "--check", path)
-    assert "Staff: rule 1 is new: Everyone, signed in or not, may read everything" in told
+    assert "Staff: rule 1 is new: Everyone, signed in or not, can read everything" in told
     assert "Staff: warning: rule 1, `exclude`: everyone can read `Salary`" in told
     assert told[-1] == "1 read, 1 would change"
     assert len(rules_of(staff)) == 2
@@ -188,7 +188,7 @@ def test_who_imports_scripts_may_write_them(staff: DataSource, tmp_path: Path) -
     run("exportrules", "--output", tmp_path)
     save_rules(staff, [])
     User.objects.create_user("ann")
-    with pytest.raises(CommandError, match="`write_scripts` is needed"):
+    with pytest.raises(CommandError, match="`write_scripts` is required"):
         run("importrules", tmp_path, "--user", "ann")
     assert rules_of(staff) == []
     with pytest.raises(CommandError, match="there is no active user"):
@@ -205,12 +205,12 @@ def test_going_back_at_a_terminal(staff: DataSource) -> None:
     assert run("revertrules", "Staff", "--check")[0].startswith("Staff: rule 1 is new: API token 7")
     assert rules_of(staff) == []
     assert run("revertrules", "Staff", "--note", "oops")[-1] == (
-        "the rules are those of revision 1 again"
+        "the rules of revision 1 are in force again"
     )
     last = Revision.objects.filter(data_source=staff).latest("number")
     assert (last.number, last.reverts, last.note) == (3, 1, "oops")
     assert len(rules_of(staff)) == 2
-    assert run("revertrules", "Staff", "1") == ["the rules are those of revision 1 already"]
+    assert run("revertrules", "Staff", "1") == ["the rules of revision 1 are already in force"]
     for number in ("77", "-1", str(10**30)):
         with pytest.raises(CommandError, match="there is no revision"):
             run("revertrules", "Staff", "--", number)
@@ -228,5 +228,5 @@ def test_going_back_to_what_is_not_valid_any_more(staff: DataSource) -> None:
 
 def test_where_there_is_nowhere_to_write_to(staff: DataSource) -> None:
     make("Other")
-    with pytest.raises(CommandError, match="--output is needed"):
+    with pytest.raises(CommandError, match="--output is required"):
         run("exportrules")

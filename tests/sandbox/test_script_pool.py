@@ -208,7 +208,7 @@ LIES = {
     "objects without end": "send(b'{\"a\":' * 100000 + b'1' + b'}' * 100000)",
     "NaN": "send(b'{\"granted\": NaN}')",
     "an integer of many digits": "send(b'{\"granted\": ' + b'9' * 10000 + b'}')",
-    "text that is no UTF-8": 'send(b\'{"granted": true, "printed": "\\xff"}\')',
+    "text that is not UTF-8": 'send(b\'{"granted": true, "printed": "\\xff"}\')',
     "a failure of the worker itself": "send({'failed': 'MemoryError: '})",
     "values without end": "send(b'{\"granted\": true, \"x\": [' + b'[],' * 5000000 + b'1]}')",
     "values without end in the query": (
@@ -224,7 +224,7 @@ LIES = {
     "exclude of lists": "send({'granted': True, 'exclude': [[]]})",
     "printed that is a list": "send({'granted': True, 'printed': []})",
     "a query that is no text": "send({'granted': True, 'query': {}})",
-    "a query that is no JSON": "send({'granted': True, 'query': 'x'})",
+    "a query that is not valid JSON": "send({'granted': True, 'query': 'x'})",
     "a query that is a list": "send({'granted': True, 'query': '[]'})",
     "a query that is nothing": "send({'granted': True, 'query': 'null'})",
     "a query with infinity": "send({'granted': True, 'query': '{\"a\": 1e999}'})",
@@ -337,7 +337,7 @@ def test_a_look_up_that_fails_for_its_own_reasons(caplog: pytest.LogCaptureFixtu
     verdict = ask(script, Broken())
     assert (
         not verdict.granted
-        and verdict.error == "could not be run: a fault of the server, see its log"
+        and verdict.error == "could not be run: an error on the server, see its log"
     )
     assert "secret of the database" in caplog.text
     assert ask(GRANTS).granted
@@ -345,10 +345,10 @@ def test_a_look_up_that_fails_for_its_own_reasons(caplog: pytest.LogCaptureFixtu
 
 def test_what_is_no_json_does_not_run() -> None:
     for user in ({"a": float("nan")}, {"a": {1}}, {"a": b"x"}):
-        assert "is no JSON" in (ask(GRANTS, user=user).error or "")
+        assert "is not valid JSON" in (ask(GRANTS, user=user).error or "")
     with limits(input_bytes=10_000):
         verdict = ask(GRANTS, query={"a": "x" * 10_000})
-        assert verdict.error == "what the script is to see is too large"
+        assert verdict.error == "the input of the script is too large"
 
 
 def test_a_delete_of_too_many() -> None:
@@ -356,7 +356,7 @@ def test_a_delete_of_too_many() -> None:
         assert ask(GRANTS, operation="delete", query=[{}] * 10).granted
         verdict = ask(GRANTS, operation="delete", query=[{}] * 11)
         assert not verdict.granted
-        assert verdict.error == "would delete 11 entries; a script is asked for 10 at most"
+        assert verdict.error == "would delete 11 entries; scripts can decide on at most 10"
 
 
 # -- killed at random
@@ -592,7 +592,7 @@ def test_the_rows_of_a_look_up_follow_the_settings() -> None:
     script = 'return {"granted": len(DataSources("x").find(%s)) == 2}'
     with limits(lookup_rows=2):
         assert ask(script % "").granted and ask(script % "limit=2").granted
-        error = "line 1: LookupError: `limit` is a whole number from 0 to 2"
+        error = "line 1: LookupError: `limit` must be a whole number from 0 to 2"
         assert ask(script % "limit=3").error == error
 
 

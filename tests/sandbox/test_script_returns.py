@@ -21,7 +21,7 @@ from tests.support.sandboxing import ask
 def test_a_malformed_list_of_columns_does_not_grant(name: str, value: str) -> None:
     verdict = ask(f'return {{"granted": True, "{name}": {value}}}')
     assert not verdict.granted and verdict.error is None
-    assert verdict.note == f"its `{name}` is no list of text, so it does not grant"
+    assert verdict.note == f"its `{name}` is not a list of text, so it does not grant the request"
 
 
 def test_a_record_is_held_to_the_same() -> None:
@@ -65,7 +65,7 @@ def test_a_name_that_python_reads_as_another_is_refused(name: str) -> None:
     script, line, column = SPELLINGS[name]
     (problem,) = check(script)
     assert (problem.line, problem.column) == (line, column)
-    assert "another name" in problem.message and '"' in problem.message
+    assert "a different name" in problem.message and '"' in problem.message
     verdict = ask(script)
     assert not verdict.granted and "is not valid" in (verdict.error or "")
 
@@ -73,7 +73,7 @@ def test_a_name_that_python_reads_as_another_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", IN_TEXTS)
 def test_inside_texts(name: str) -> None:
     (problem,) = check(IN_TEXTS[name])
-    assert "another name" in problem.message
+    assert "a different name" in problem.message
 
 
 def test_the_message_says_what_to_write() -> None:

@@ -292,7 +292,7 @@ def test_a_worker_as_the_system_sees_it(monkeypatch: pytest.MonkeyPatch) -> None
 def test_no_worker_begins_without_the_walls_that_matter() -> None:
     down = "walls._limit = lambda name, most: name != 'NOFILE'"
     worker = Worker(LIMITS, PLAIN.replace("MODULES", "sys").replace("DOWN", down))
-    with pytest.raises(NotStarted, match="cannot build: files"):
+    with pytest.raises(NotStarted, match="cannot be set up: files"):
         worker.await_walls(time.monotonic() + 20)
     worker.kill()
     worker.reap()
@@ -324,9 +324,9 @@ def test_the_walls_are_told() -> None:
 
 def test_missing_walls_are_warned_of() -> None:
     stand, missing = messages_of_walls({*WALLS} - {"seccomp", "user"})
-    assert "seccomp" not in stand.msg and "an alarm" in stand.msg
+    assert "seccomp" not in stand.msg and "audit of Python events" in stand.msg
     assert missing.id == "rowkeeper.W011" and missing.level == WARNING
-    assert "a user without rights; few system calls (seccomp)" in missing.msg
+    assert "a user without privileges; few system calls (seccomp)" in missing.msg
 
 
 def test_workers_that_cannot_be_started_are_told(settings: Any) -> None:

@@ -94,7 +94,7 @@ class Owner:
 
 @pytest.fixture
 def named() -> Any:
-    """The caches, empty before and after."""
+    """The caches, empty both before and after the change."""
     caching.clear_all()
     yield caching.caches()
     caching.clear_all()

@@ -71,9 +71,9 @@ def test_a_grant_with_its_columns_and_conditions(people: DataSource) -> None:
         '  added to the query: `Email` is "bob@acme.com"',
         'rule 1 (Admins): is for users whose `Role` has to be `"A"`',
         "rule 2: grants",
-        "rule 3: is not about this operation",
-        "rule 4: is not about this operation",
-        "rule 5: is switched off",
+        "rule 3: does not apply to this operation",
+        "rule 4: does not apply to this operation",
+        "rule 5: is disabled",
     ]
 
 
@@ -91,7 +91,11 @@ def test_a_name_of_digits(db: None) -> None:
 @pytest.mark.parametrize(
     ("words", "answer", "line"),
     [
-        (["select"], "401 auth.required", "rule 2: wants somebody who is signed in; nobody is"),
+        (
+            ["select"],
+            "401 auth.required",
+            "rule 2: applies to signed-in users; the request is anonymous",
+        ),
         (["select", "--user", BOB], "400 datasource.access", "rule 2: requires `Email` to be"),
         (
             ["select", "--user", BOB, "--query", '{"order": [["Salary", "ASC"]]}'],
@@ -109,13 +113,13 @@ def test_a_name_of_digits(db: None) -> None:
         (
             ["insert", "--user", BOB, "--data", "{}"],
             "400 datasource.access",
-            "rule 4: is for other API tokens",
+            "rule 4: applies to other API tokens",
         ),
-        (["insert", "--data", "{}"], "401 auth.required", "rule 4: is for other API tokens"),
+        (["insert", "--data", "{}"], "401 auth.required", "rule 4: applies to other API tokens"),
         (
             ["insert", "--token", "7", "--data", '{"Salary": 1}'],
             "400 datasource.access",
-            "rule 4: does not let `Salary` be written; the request is denied",
+            "rule 4: does not allow writes to `Salary`; the request is denied",
         ),
     ],
 )
@@ -178,7 +182,7 @@ def test_the_app_of_a_token(people: DataSource) -> None:
     save_rules(people, [rule])
     assert explain("select", "--token", str(token.pk))[0] == "granted by rule 1"
     told = explain("select", "--token", str(token.pk), "--app", "99999")
-    assert told[-1] == "rule 1: is for other apps"
+    assert told[-1] == "rule 1: applies to other apps"
 
 
 def test_secrets_are_not_printed(db: None) -> None:
@@ -204,22 +208,22 @@ def test_the_own_row_of_a_session(db: None) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["select", "--query", "{"], "--query: the argument is no JSON"),
-        (["select", "--query", "[]"], "--query is a JSON object"),
-        (["select", "--query", '{"Email": "x"}'], "there is no `Email` in a query"),
+        (["select", "--query", "{"], "--query: the argument is not valid JSON"),
+        (["select", "--query", "[]"], "--query must be a JSON object"),
+        (["select", "--query", '{"Email": "x"}'], "a query cannot have `Email`"),
         (
             ["select", "--query", '{"where": {"$where": "x"}}'],
-            "a client would be answered 400 request.invalid: `where.$where`",
+            "a client would receive 400 request.invalid: `where.$where`",
         ),
-        (["select", "--user", "Bob"], "--user: the argument is no JSON"),
-        (["select", "--user", "{}", "--token", "7"], "a request has one"),
+        (["select", "--user", "Bob"], "--user: the argument is not valid JSON"),
+        (["select", "--user", "{}", "--token", "7"], "a request has only one"),
         (["select", "--token", "99"], "there is no API token 99"),
         (["select", "--token", "9" * 30], "there is no API token 999"),
         (["select", "--token", "-1"], "there is no API token -1"),
-        (["select", "--data", "{}"], "goes with `--query` or `--entry`"),
-        (["delete"], "goes with `--query` or `--entry`"),
-        (["insert"], "goes with `--data`"),
-        (["update", "--data", "{}"], "goes with `--entry` and `--data`"),
+        (["select", "--data", "{}"], "requires `--query` or `--entry`"),
+        (["delete"], "requires `--query` or `--entry`"),
+        (["insert"], "requires `--data`"),
+        (["update", "--data", "{}"], "requires `--entry` and `--data`"),
         (["update", "--entry", "0", "--data", "{}"], "a whole number from 1"),
         (["insert", "--data", '{"$a": 1}'], "begins with `$`"),
         (["read"], "invalid choice"),
@@ -253,7 +257,7 @@ def test_a_stored_rule_that_is_not_valid(people: DataSource) -> None:
     registry.bump_rules_version(people.pk)
     told = explain("select", "--user", BOB)
     assert told[0] == "denied: 400 datasource.access"
-    assert any("is not valid and ends the evaluation" in line for line in told)
+    assert any("is not valid, which ends the evaluation" in line for line in told)
 
 
 # -- checkrules
@@ -275,8 +279,10 @@ def test_errors_are_told_and_end_in_one(people: DataSource) -> None:
         call_command("checkrules", stdout=output)
     assert raised.value.returncode == 1
     lines = output.getvalue().splitlines()
-    assert lines[0].startswith(f"Staff members ({people.pk}): error: rule 1, `type[0]`: is one of")
-    assert lines[1].startswith(f"Staff members ({people.pk}): error: rule 1, `allow`: is")
+    assert lines[0].startswith(
+        f"Staff members ({people.pk}): error: rule 1, `type[0]`: must be one of"
+    )
+    assert lines[1].startswith(f"Staff members ({people.pk}): error: rule 1, `allow`: must be")
     assert lines[-1].startswith("2 data sources checked: 2 errors, ")
     assert run("checkrules", "Other")[-1] == "1 data source checked: 0 errors, 0 warnings"
 
@@ -295,11 +301,11 @@ def test_warnings_are_no_errors(people: DataSource) -> None:
     save_rules(people, [{"type": ["update"], "allow": "all"}])
     told = run("checkrules", "Staff members")
     assert told[0].startswith(
-        f"Staff members ({people.pk}): warning: rule 1: every record can be updated"
+        f"Staff members ({people.pk}): warning: rule 1: every entry can be updated"
     )
     assert told[1:] == [
-        f"Staff members ({people.pk}): info: no rule is about `select`, `insert` or `delete`: "
-        "nobody may do that",
+        f"Staff members ({people.pk}): info: no rule allows `select`, `insert` or `delete`: "
+        "nobody can do that",
         "1 data source checked: 0 errors, 1 warning",
     ]
 
@@ -417,4 +423,4 @@ def test_rules_that_share_a_warning_are_named_together(people: DataSource) -> No
     assert first.startswith("rule 1, `allow`: the user is tested without `Source`")
     assert others.startswith("rules 2, 3, `allow`: the user is tested without `Source`")
     save_rules(people, [])
-    assert advice_for(people) == ["no rule is switched on: nobody gets in"]
+    assert advice_for(people) == ["no rule is enabled: nobody gets in"]

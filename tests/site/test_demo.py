@@ -242,7 +242,7 @@ def test_the_three_lines_do_what_they_say(path: Path, client: Client, settings: 
     call_command("loaddemo", "--port", "8123", stdout=output)
     text = output.getvalue()
     said = re.findall(r"^(\w+).*:.*\n  (curl .*)$", text, re.M)
-    assert [word for word, _ in said] == ["Answered", "Denied", "Lacks"]
+    assert [word for word, _ in said] == ["Answered", "Denied", "Not"]
     answers = [send(client, shlex.split(line)) for _, line in said]
     assert answers == [(200, None), (400, "datasource.access"), (401, "auth.required")]
     demo = load(path)

@@ -103,7 +103,7 @@ def test_a_database_with_marked_columns_is_checked_and_vacuumed() -> None:
     printed = StringIO()
     call_command("sqlitecheck", "--vacuum", stdout=printed)
     assert printed.getvalue().splitlines() == [
-        "the database is whole",
+        "the database is intact",
         "the file was rewritten",
     ]
     path = str(connection.settings_dict["NAME"])
@@ -241,4 +241,4 @@ def test_not_every_integrity_error_is_about_the_name(
     DataSource.objects.create(name="New")
     response = create()
     assert response.status_code == 400
-    assert "of that name already" in response.json()["message"]
+    assert "already a data source with that name" in response.json()["message"]

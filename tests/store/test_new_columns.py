@@ -378,7 +378,7 @@ def test_the_admin_shows_which_columns_writers_made(boss: Client) -> None:
     made_by_a_writer(there, "B")
     opened = form_of(boss, page_of(there))
     assert (opened["columns"], opened["written_columns"]) == ("A", "B")
-    assert "Columns made by writers" in boss.get(page_of(there)).content.decode()
+    assert "Columns added by writers" in boss.get(page_of(there)).content.decode()
 
 
 def test_a_column_is_declared_by_moving_it(boss: Client) -> None:
@@ -425,7 +425,7 @@ def test_who_may_only_look_sees_them_too() -> None:
     there = place([], [{"A": 1}])
     made_by_a_writer(there, "B")
     text = staff("reader", there.model, "view").get(page_of(there)).content.decode()
-    assert "Columns made by writers" in text
+    assert "Columns added by writers" in text
     assert "<bdi>B</bdi>" in text
 
 

@@ -139,7 +139,7 @@ def test_what_is_wrong_is_told_before_anything_is(monkeypatch: pytest.MonkeyPatc
     asking = SourceApi(made(ROWS))
 
     def busy(*_: Any) -> None:
-        raise Busy("the query took too long; ask for less")
+        raise Busy("the query took too long; send a smaller query")
 
     monkeypatch.setattr(paging, "_ids", busy)
     response = asking.query(order=[["Name", "ASC"]])

@@ -92,5 +92,5 @@ def test_no_reader_finds_a_formula(rows: list[list[Any]], names: str) -> None:
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_every_text_is_read_as_it_was_written(text: str) -> None:
     assert CSV.read(CSV.text(text)) == text
-    assert CSV.read(CSV.text(text), recognise=False) == text
+    assert CSV.read(CSV.text(text), recognize=False) == text
     assert name_of(header_cell(text)) == text

@@ -98,7 +98,7 @@ def test_cases(case: dict[str, Any], tmp_path: Path) -> None:
         case = json.loads(json.dumps(case).replace(f"{{{at}}}", str(entry_id)))
     content = bytes.fromhex(case["bytes"]) if "bytes" in case else case["file"]
     reading = Reading(
-        recognise=case.get("recognise", True), text_columns=frozenset(case.get("text", ()))
+        recognize=case.get("recognize", True), text_columns=frozenset(case.get("text", ()))
     )
     path = file_of(tmp_path, content)
     job = Job(path, case.get("mode", "append"), case.get("key"), reading)
@@ -167,7 +167,7 @@ ROWS = st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=6)
 def test_a_cell_says_what_was_written(text: str, value: Any, name: str) -> None:
     for notation in (CSV, XLSX):
         assert notation.read(notation.text(text)) == text
-        assert notation.read(notation.text(text), recognise=False) == text
+        assert notation.read(notation.text(text), recognize=False) == text
         assert notation.text(text)[:1] not in {*"=+-@\t\r\n"}
     assert same(CSV.read(csv_cell(value)), value)
     assert name_of(header_cell(name)) == name
@@ -354,9 +354,10 @@ def test_what_a_sheet_cannot_say_is_reported_by_line(tmp_path: Path) -> None:
     path = workbook(tmp_path, ["A", "B"], [1, "=A2+1"], [], ["#DIV/0!", 2], [1, 2, 3])
     found = preview(Job(path), registry.source_of(make("Sheet")))
     assert found.problems == [
-        "line 2, `B`: a formula without a result: open the file in a spreadsheet, and save it",
+        "line 2, `B`: a formula without a result: open the file in a spreadsheet program and "
+        "save it",
         "line 4, `A`: the cell shows the error `#DIV/0!`",
-        "line 5: has 3 cells, the header 2",
+        "line 5: has 3 cells, but the header has 2",
     ]
 
 
@@ -380,7 +381,7 @@ def test_other_sheets_are_named(tmp_path: Path) -> None:
     book.create_sheet("Second").append(["B"])
     book.save(tmp_path / "book.xlsx")
     found = preview(Job(tmp_path / "book.xlsx"), registry.source_of(make("Two")))
-    assert found.notes == ["The sheet “Sheet” is read; 1 other sheet is not."]
+    assert found.notes == ["Only the sheet “Sheet” is imported; 1 other sheet is ignored."]
 
 
 def refused(path: Path, source: DataSource) -> str:
@@ -417,7 +418,7 @@ def test_a_declaration_cannot_hide_in_another_encoding(tmp_path: Path) -> None:
     ):
         path = workbook(tmp_path, ["A"], ["x"])
         changed_part(path, "xl/styles.xml", lambda _, content=content: content)
-        assert "another encoding than UTF-8" in refused(path, source)
+        assert "an encoding other than UTF-8" in refused(path, source)
 
 
 def test_a_declaration_across_two_pieces_is_found(
@@ -472,7 +473,7 @@ def test_a_sheet_of_more_than_can_be_held_is_not_parsed(inside: bytes, tmp_path:
     path = workbook(tmp_path, ["A"], ["x"])
     changed_part(path, SHEET, lambda xml: xml.replace(b"<sheetData>", b"<sheetData>" + inside))
     assert path.stat().st_size < 100_000
-    assert "unpacks to more than can be held" in refused(path, make("Held"))
+    assert "needs too much memory" in refused(path, make("Held"))
 
 
 HOSTILE_CELLS = [
@@ -506,7 +507,7 @@ def test_no_workbook_holds_up_who_looks_at_it(tmp_path: Path) -> None:
         lambda xml: re.sub(rb'formatCode="[^"]*"', b'formatCode="%s"' % (b"[" * 300_000), xml),
     )
     began = time.monotonic()
-    assert "a format of numbers of over 255 characters" in refused(path, source)
+    assert "a number format of more than 255 characters" in refused(path, source)
     path = workbook(tmp_path, ["A"], ["x"])
     many = b"<Override " * 400_000 + b"</Types>"
     changed_part(path, "[Content_Types].xml", lambda xml: xml.replace(b"</Types>", many))
@@ -532,7 +533,7 @@ def test_what_is_read_whole_is_no_sheet_whatever_is_said_of_it(tmp_path: Path) -
             changed_part(path, part, lambda xml: b"<a>" + b" " * 11_000_000 + b"</a>")
             assert "a part of the workbook unpacks to 11 MB" in refused(path, source)
             changed_part(path, part, lambda xml: b"<a>" + b"<row/>" * MANY + b"</a>")
-            assert "unpacks to more than can be held" in refused(path, source)
+            assert "needs too much memory" in refused(path, source)
 
 
 def test_a_sheet_that_says_it_is_huge_is_not_believed(tmp_path: Path) -> None:
@@ -547,7 +548,7 @@ def test_a_sheet_that_says_it_is_huge_is_not_believed(tmp_path: Path) -> None:
     ]
     changed_part(path, part, lambda xml: xml.replace(b'<row r="2"', b'<row r="999999999999"'))
     assert preview(Job(path), registry.source_of(source)).problems == [
-        "line 1048577: a sheet has at most 1048576 lines"
+        "line 1048577: a sheet can have at most 1048576 lines"
     ]
 
 
@@ -570,7 +571,7 @@ def test_what_is_no_workbook(content: bytes | str, tmp_path: Path) -> None:
     else:
         assert isinstance(content, bytes)
         path.write_bytes(content)
-    assert refused(path, make("None")).startswith("the file is no XLSX workbook")
+    assert refused(path, make("None")).startswith("the file is not an XLSX workbook")
 
 
 def test_a_sheet_that_is_damaged_halfway(tmp_path: Path) -> None:
@@ -620,7 +621,7 @@ def test_limits_of_rows_columns_and_bytes(tmp_path: Path, settings: Any) -> None
     model = make("Limits")
     source = registry.source_of(model)
     path = file_of(tmp_path, "A\n1\n2\n3\n4\n")
-    assert preview(Job(path), source).problems == ["line 4: a file has at most 2 rows"]
+    assert preview(Job(path), source).problems == ["line 4: a file can have at most 2 rows"]
     path = file_of(tmp_path, ",".join(map(str, range(1001))) + "\n1\n")
     (problem,) = preview(Job(path), source).problems
     assert problem == "line 1: names 1001 columns; at most 1000 are allowed"
@@ -661,7 +662,7 @@ def test_many_rows_take_few_queries(mode: str, tmp_path: Path) -> None:
 def test_a_problem_in_the_last_line_undoes_everything(tmp_path: Path) -> None:
     source = make("All", [{"A": "old"}])
     path = file_of(tmp_path, "A,B,New\n" + "1,2,3\n" * 5_000 + "1,2,3,4\n")
-    with pytest.raises(Refused, match="line 5002: has 4 cells, the header 3"):
+    with pytest.raises(Refused, match="line 5002: has 4 cells, but the header has 3"):
         carry_out(Job(path, "replace"), source.pk)
     assert rows(source) == [{"A": "old"}]
     assert DataSource.objects.get().columns == ["A", "B"]
@@ -719,7 +720,7 @@ def test_text_that_would_become_a_number_is_pointed_out(tmp_path: Path) -> None:
     source = make("Zip", [{"A": "01234"}, {"A": "12345"}])
     path = file_of(tmp_path, "A\n12345\n01234\n")
     (note,) = preview(Job(path), registry.source_of(source)).notes
-    assert note.startswith("`A` has been text so far; in 1 row of this file it is not.")
+    assert note.startswith("`A` has only had text so far; in 1 row of this file, it is not.")
     text = Reading(text_columns=frozenset(["A"]))
     assert preview(Job(path, reading=text), registry.source_of(source)).notes == []
 
@@ -788,7 +789,7 @@ def test_passwords_are_hashed_and_never_shown(users: DataSource, tmp_path: Path)
 
 def test_a_secret_column_is_no_key(users: DataSource, tmp_path: Path) -> None:
     file = file_of(tmp_path, "Email,Password\nann@x.com,x\n")
-    with pytest.raises(Unreadable, match="`Password` is secret, and no key"):
+    with pytest.raises(Unreadable, match="`Password` is secret and cannot be the key"):
         preview(Job(file, "update", "Password"), registry.source_of(users))
 
 
@@ -798,8 +799,8 @@ def test_an_address_stands_in_one_row(users: DataSource, tmp_path: Path) -> None
     with pytest.raises(Refused) as caught:
         carry_out(Job(file), users.pk)
     assert [str(problem) for problem in caught.value.problems] == [
-        "line 2, `Email`: another entry has this address too",
-        "line 4, `Email`: line 3 has this address too",
+        "line 2, `Email`: another entry also has this email address",
+        "line 4, `Email`: line 3 also has this email address",
     ]
     first, second = ids(users)
     swapped = file_of(tmp_path, f"$id,Email\n{first},bob@x.com\n{second},ann@x.com\n,new@x.com\n")
@@ -852,7 +853,7 @@ def own_folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
 def upload(client: Client, source: DataSource, content: str | bytes, **fields: Any) -> Any:
     raw = content if isinstance(content, bytes) else content.encode()
     name = fields.pop("name", "people.csv")
-    sent = {"file": SimpleUploadedFile(name, raw), "mode": "append", "recognise": "on", **fields}
+    sent = {"file": SimpleUploadedFile(name, raw), "mode": "append", "recognize": "on", **fields}
     return client.post(url("import", source.pk), sent)
 
 
@@ -921,7 +922,7 @@ def test_two_confirmations_at_once(boss: Client, own_folder: Path) -> None:
 def test_a_script_is_told_where_to_go(boss: Client) -> None:
     source = make("People")
     headers = {"Accept": "application/json"}
-    sent = {"file": SimpleUploadedFile("p.csv", b"A\n1\n"), "mode": "append", "recognise": "on"}
+    sent = {"file": SimpleUploadedFile("p.csv", b"A\n1\n"), "mode": "append", "recognize": "on"}
     went = boss.post(url("import", source.pk), sent, headers=headers).json()["next"]
     assert boss.get(went, headers=headers).json() == {"next": went}
     token = went.partition("upload=")[2]
@@ -952,7 +953,7 @@ def test_problems_are_shown_and_nothing_can_be_confirmed(boss: Client) -> None:
     source = make("People")
     answer = upload(boss, source, "A,B\n1,2,3\n4,5,<script>\n")
     html = boss.get(answer["Location"]).content.decode()
-    assert "line 2: has 3 cells, the header 2" in html
+    assert "line 2: has 3 cells, but the header has 2" in html
     assert 'name="seen"' not in html
     token = token_of(answer)
     seen = preview(
@@ -971,7 +972,7 @@ def test_what_changed_meanwhile_is_previewed_again(boss: Client) -> None:
     store.admin_save(registry.source_of(source), ids(source)[0], {"A": 1, "B": "theirs"})
     done = boss.post(url("import_preview", source.pk), hidden)
     page = boss.get(done["Location"])
-    assert "have changed since the preview, so nothing was imported" in text_of(page)
+    assert "changed after the preview, so nothing was imported" in text_of(page)
     assert "theirs" in text_of(page)
     assert rows(source) == [{"A": 1, "B": "theirs"}]
     confirm(boss, source, done["Location"])
@@ -983,7 +984,7 @@ def test_what_changed_meanwhile_is_previewed_again(boss: Client) -> None:
     [
         (b"", "The submitted file is empty."),
         (b"\xff\xfeA\0", "the file is UTF-16 text"),
-        (b"PK\x03\x04junk", "the file is no XLSX workbook"),
+        (b"PK\x03\x04junk", "the file is not an XLSX workbook"),
     ],
 )
 def test_what_is_no_table_is_not_kept(
@@ -1007,10 +1008,10 @@ def test_uploads_are_private(boss: Client, settings: Any, tmp_path: Path) -> Non
         assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
         folder.chmod(0o755)
         answer = upload(boss, DataSource.objects.get(), "A\nsecret\n")
-        assert "is not private to this server" in text_of(answer)
+        assert "is accessible to other users of this machine" in text_of(answer)
         folder.rename(tmp_path / "elsewhere")
         folder.symlink_to(tmp_path / "elsewhere")
-        assert "is not private to this server" in text_of(
+        assert "is accessible to other users of this machine" in text_of(
             upload(boss, DataSource.objects.get(), "A\nsecret\n")
         )
     finally:
@@ -1159,7 +1160,7 @@ def test_exports_are_files(boss: Client) -> None:
     assert boss.get(url("export", source.pk), {"format": "exe"}).status_code == 200
     long = make("Long", [{"A": "x" * 40_000}])
     answer = boss.get(url("export", long.pk), {"format": "xlsx"})
-    assert "a cell of a spreadsheet holds 32767" in text_of(answer)
+    assert "a cell of a spreadsheet can have at most 32767" in text_of(answer)
 
 
 def test_an_export_streams(boss: Client) -> None:
@@ -1208,8 +1209,8 @@ def test_commands_say_what_is_wrong_by_line(check: list[str], tmp_path: Path) ->
         call_command("importentries", "People", path, *check, stderr=err)
     assert caught.value.returncode == 1
     assert err.getvalue().splitlines() == [
-        "line 2: has 3 cells, the header 2",
-        "line 3: has 4 cells, the header 2",
+        "line 2: has 3 cells, but the header has 2",
+        "line 3: has 4 cells, but the header has 2",
     ]
     assert rows(source) == []
 
@@ -1220,7 +1221,7 @@ def test_commands_say_what_is_wrong_by_line(check: list[str], tmp_path: Path) ->
         (["importentries", "Nothing", __file__], "there is no data source `Nothing`"),
         (["importentries", "People", "/nowhere.csv"], "there is no file"),
         (["importentries", "People", __file__, "--format", "xlsx"], "the file is CSV"),
-        (["importentries", "People", __file__, "--mode", "update"], "an update needs a key"),
+        (["importentries", "People", __file__, "--mode", "update"], "an update requires a key"),
         (["exportentries", "9" * 30], "there is no data source"),
         (["exportentries", "People", "/nowhere/file.csv"], "cannot be written"),
     ],

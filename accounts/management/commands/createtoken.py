@@ -17,14 +17,14 @@ from rowkeeper.datasources.values.validation import join_some, printable
 class Command(SiteCommand):
     """Prints two lines, `id: 7` and `token: rk_...`. The token cannot be shown again."""
 
-    help = "Makes an API token, and prints its id and the token, which cannot be shown again."
+    help = "Creates an API token and prints its ID and the token. The token cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the command's arguments."""
-        parser.add_argument("name", help="what the token is called in the admin")
-        parser.add_argument("--app", help="the app that it belongs to, by id or by name")
+        parser.add_argument("name", help="the name of the token in the admin")
+        parser.add_argument("--app", help="the app that the token belongs to, by ID or by name")
         parser.add_argument(
-            "--user", help="the user whose rights it carries on the management endpoints"
+            "--user", help="the user whose permissions the token has on the management endpoints"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -49,7 +49,7 @@ def _app(reference: str) -> App:
         rows = App.objects.order_by("pk").values_list("pk", "name")[:11]
         there = [f"{pk} `{printable(name)}`" for pk, name in rows]
         raise CommandError(
-            f"there is no app `{reference}`, expected an id or a name: "
+            f"there is no app `{reference}`, expected an ID or a name: "
             + (f"there are {join_some(there)}" if there else "there are no apps yet")
         )
     return found

@@ -24,11 +24,11 @@ class Command(SiteCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the arguments that the module's docstring lists."""
-        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument("source", help="the data source, by ID or by name")
         parser.add_argument("file", nargs="?", type=Path, help="default: standard output")
-        parser.add_argument("--format", choices=FORMATS, help="default: by the file's name, or csv")
+        parser.add_argument("--format", choices=FORMATS, help="default: from the file name, or csv")
         parser.add_argument(
-            "--ids", action="store_true", help="with the ids of entries, in the column $id"
+            "--ids", action="store_true", help="include the IDs of entries, in the column $id"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -27,32 +27,42 @@ class Command(SiteCommand):
     If there is a problem, nothing is imported, and the exit code is 1.
     """
 
-    help = "Imports a CSV or XLSX file into a data source, all of it or nothing."
+    help = (
+        "Imports a CSV or XLSX file into a data source. If a row has an error, nothing is imported."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the arguments that the module's docstring lists."""
-        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument("source", help="the data source, by ID or by name")
         parser.add_argument("file", type=Path, help="a CSV file in UTF-8, or an XLSX workbook")
-        parser.add_argument("--format", choices=FORMATS, help="default: by the file's content")
+        parser.add_argument(
+            "--format", choices=FORMATS, help=("default: from the content of the file")
+        )
         parser.add_argument("--mode", choices=MODES, default="append", help="default: append")
         parser.add_argument(
-            "--key", metavar="COLUMN", help="what a row finds its entry by; default: $id"
+            "--key",
+            metavar="COLUMN",
+            help=("the column by which a row finds its entry; default: $id"),
         )
         parser.add_argument(
             "--text",
             metavar="COLUMN",
             action="append",
             default=[],
-            help="a column whose values are text, whatever they look like; can be repeated",
+            help="a column whose values are always text; can be repeated",
         )
         parser.add_argument(
-            "--all-text", action="store_true", help="every cell of a CSV file is text"
+            "--all-text", action="store_true", help="import every cell of a CSV file as text"
         )
         parser.add_argument(
-            "--delimiter", choices=_DELIMITERS, help="of a CSV file; default: found out"
+            "--delimiter",
+            choices=_DELIMITERS,
+            help=("the delimiter of a CSV file; default: detected"),
         )
         parser.add_argument(
-            "--check", action="store_true", help="say what would change, and change nothing"
+            "--check",
+            action="store_true",
+            help=("print what would change, without changing anything"),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -94,7 +104,7 @@ def _reading(options: dict[str, Any]) -> Reading:
     return Reading(
         format=options["format"],
         delimiter=_DELIMITERS.get(options["delimiter"]),
-        recognise=not options["all_text"],
+        recognize=not options["all_text"],
         text_columns=frozenset(options["text"]),
     )
 

@@ -34,25 +34,31 @@ class Command(SiteCommand):
         parser.add_argument(
             "source",
             nargs="?",
-            help="a data source, by number or by name (default: all that have a marked column)",
+            help=(
+                "the data source, by ID or by name (default: all data sources with a marked column)"
+            ),
         )
         parser.add_argument(
             "--mark", action="append", default=[], metavar="COLUMN", help="mark a column as indexed"
         )
         parser.add_argument(
-            "--unmark", action="append", default=[], metavar="COLUMN", help="drop such a mark"
+            "--unmark",
+            action="append",
+            default=[],
+            metavar="COLUMN",
+            help=("remove the mark of a column"),
         )
         parser.add_argument(
             "--build",
             action="store_true",
-            help="make the indexes that are marked and not there, beside the traffic",
+            help="build the marked indexes that do not exist yet, while the site runs",
         )
         parser.add_argument(
             "--wait",
             type=int,
             default=600,
             metavar="SECONDS",
-            help="how long to wait for another builder (default: 600)",
+            help="how many seconds to wait for another build (default: 600)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -67,7 +73,7 @@ class Command(SiteCommand):
         source = DataSource.objects.get(pk=source_id)
         failed = self._print_state(source)
         if options["build"] and failed:
-            raise CommandError("not every index could be made", returncode=1)
+            raise CommandError("some indexes could not be built", returncode=1)
 
     def _all(self, options: dict[str, Any]) -> None:
         """Build and print the indexes of all data sources with marked columns.
@@ -75,7 +81,7 @@ class Command(SiteCommand):
         Raises `CommandError`.
         """
         if options["mark"] or options["unmark"]:
-            raise CommandError("name the data source whose columns are to be marked")
+            raise CommandError("name the data source whose columns to mark or unmark")
         marked = DataSource.objects.exclude(indexed_columns=[]).order_by("pk")
         keys = list(marked.values_list("pk", flat=True))
         if options["build"]:
@@ -84,7 +90,7 @@ class Command(SiteCommand):
                 self._build(key, options["wait"])
         failed = [source.name for source in marked if self._print_state(source)]
         if options["build"] and failed:
-            raise CommandError("not every index could be made", returncode=1)
+            raise CommandError("some indexes could not be built", returncode=1)
 
     def _mark(self, source_id: int, more: list[str], fewer: list[str]) -> None:
         source = DataSource.objects.get(pk=source_id)
@@ -101,13 +107,14 @@ class Command(SiteCommand):
     def _build(self, source_id: int, seconds: int) -> None:
         if setting("POOLER"):
             raise CommandError(
-                "indexes cannot be made through a pooler: run this command with a `DATABASE_URL` "
-                "that leads to PostgreSQL itself, and without `DATABASE_POOLER`"
+                "indexes cannot be built through a pooler: run this command with a "
+                "`DATABASE_URL` that connects directly to PostgreSQL, and without "
+                "`DATABASE_POOLER`"
             )
         try:
             build_in_turn(source_id, seconds)
         except BuilderAtWork:
-            raise CommandError("another builder has been at work all the time") from None
+            raise CommandError("another build held the lock too long") from None
 
     def _print_state(self, source: DataSource) -> bool:
         found = statuses(source)
@@ -117,10 +124,12 @@ class Command(SiteCommand):
         if not found:
             self.stdout.write("  no column is marked as indexed")
         if features().has_whole_row_index:
-            self.stdout.write("  equality has an index for every column")
+            self.stdout.write("  tests for equality can use an index for every column")
         wanted = advice(source)
         if wanted:
-            self.stdout.write(f"queries of the last {RECENT_DAYS} days would have wanted")
+            self.stdout.write(
+                f"indexes that would have helped queries of the last {RECENT_DAYS} days"
+            )
         for column, kinds in wanted:
             uses = ", ".join(f"{kind} ({times})" for kind, times in kinds)
             self.stdout.write(f"  {printable(column)}: {uses}")

@@ -30,26 +30,27 @@ class Command(SiteCommand):
         parser.add_argument(
             "--vacuum",
             action="store_true",
-            help="write the file anew, without the space of what was deleted; writes wait",
+            help="rewrite the file without the space of deleted rows; writes wait in the meantime",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check the database, and then vacuum it. Raises `CommandError`."""
         if features() is not SQLITE:
             raise CommandError(
-                "the database is not SQLite; PostgreSQL has `VACUUM` and the program `pg_amcheck`"
+                "the database is not SQLite; for PostgreSQL, use `VACUUM` and the program "
+                "`pg_amcheck`"
             )
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA integrity_check")
             problems = [row[0] for row in cursor.fetchall() if row[0] != "ok"]
             cursor.execute("PRAGMA foreign_key_check")
             problems += [
-                f"a row of {table} (rowid {row}) refers to a row of {parent} that is not there"
+                f"a row of {table} (rowid {row}) refers to a row of {parent} that does not exist"
                 for table, row, parent, _ in cursor.fetchall()
             ]
             if problems:
                 raise CommandError("\n".join(problems), returncode=1)
-            self.stdout.write("the database is whole")
+            self.stdout.write("the database is intact")
             if options["vacuum"]:
                 cursor.execute("VACUUM")
                 self.stdout.write("the file was rewritten")

@@ -39,8 +39,8 @@ MAX_REPEAT = 255
 RARE, LARGE = 3, 8
 FLAGS = "ims"
 _TOO_LARGE = (
-    "the pattern is too large; less that is repeated and may be empty, or fewer alternatives and "
-    "sets, would do"
+    "the pattern is too large; use fewer alternatives, sets and repetitions of parts that can "
+    "be empty"
 )
 
 
@@ -85,11 +85,12 @@ def compile_regex(source: str, options: str = "") -> Regex:
     Raises `Malformed`, with the position, for a pattern outside the dialect.
     """
     if len(source) > MAX_LENGTH:
-        raise Malformed(f"a pattern has at most {MAX_LENGTH} characters")
+        raise Malformed(f"a pattern can have at most {MAX_LENGTH} characters")
     unknown = set(options) - set(FLAGS)
     if unknown or len(set(options)) != len(options):
         raise Malformed(
-            f"`$options` are some of {', '.join(FLAGS)}, each once, not `{printable(options)}`"
+            f"`$options` must be some of {', '.join(FLAGS)}, each at most once, not "
+            f"`{printable(options)}`"
         )
     written, not_an_edge = _read(source, options)
     # In PostgreSQL, `***:` selects advanced regular expressions, independent of settings.
@@ -164,17 +165,18 @@ class _Reader:
     def whole(self) -> _Written:
         written = self.alternatives()
         if self.at != len(self.source):
-            raise self.problem("a `)` closes no group")
+            raise self.problem("a `)` does not close a group")
         if written.cost.size > MAX_SIZE:
             raise Malformed(
-                f"the pattern is larger than {MAX_SIZE} characters, its repetitions written out"
+                f"the pattern is larger than {MAX_SIZE} characters after its repetitions are "
+                "expanded"
             )
         return written
 
     def alternatives(self) -> _Written:
         self.depth += 1
         if self.depth > 50:
-            raise self.problem("groups nest deeper than 50 levels")
+            raise self.problem("groups are nested deeper than 50 levels")
         parts = [self.sequence()]
         while self.peek() == "|":
             self.take()
@@ -244,13 +246,14 @@ class _Reader:
         digits = f"{low}{high}"
         if not low or not (digits.isascii() and digits.isdigit()):
             raise self.problem(
-                "a repetition is `{2}`, `{2,}` or `{2,5}`; a `{` that begins none is written `\\{`"
+                "a repetition must be written as `{2}`, `{2,}` or `{2,5}`; write a literal "
+                "`{` as `\\{`"
             )
         self.at = end + 1
         least = int(low)
         most = int(high) if high else (None if comma else least)
         if max(least, most or 0) > MAX_REPEAT:
-            raise self.problem(f"a repetition is at most {MAX_REPEAT} times")
+            raise self.problem(f"a repetition can be at most {MAX_REPEAT} times")
         if most is not None and most < least:
             raise self.problem("the bounds of a repetition are in the wrong order")
         return least, most
@@ -276,7 +279,7 @@ class _Reader:
             raise self.problem("there is nothing to repeat")
         if character in "{}]":
             self.at -= 1
-            raise self.problem(f"a `{character}` that stands for itself is written `\\{character}`")
+            raise self.problem(f"write a literal `{character}` as `\\{character}`")
         return self.literal(ord(character))
 
     def group(self) -> _Written:
@@ -287,7 +290,7 @@ class _Reader:
                 end = self.source.find(">", self.at)
                 name = self.source[self.at + 2 : end] if end > 0 else ""
                 if not name.isidentifier():
-                    raise self.problem("a group's name is letters, digits and `_`")
+                    raise self.problem("a group name must consist of letters, digits and `_`")
                 self.at = end + 1
             else:
                 raise self.problem("look-around and flags in groups are not supported")
@@ -349,7 +352,7 @@ class _Reader:
         known = len(digits) == length and set(digits) <= set(hexdigits)
         point = int(digits, 16) if known else -1
         if point < 1 or 0xD800 <= point <= 0xDFFF:
-            raise self.problem(f"{length} hexadecimal digits of a character are expected")
+            raise self.problem(f"expected {length} hexadecimal digits of a character")
         return point
 
     def bracket(self) -> _Written:
@@ -367,7 +370,7 @@ class _Reader:
             self.take()
             last = self.member()
             if isinstance(first, list) or isinstance(last, list) or last < first:
-                raise self.problem("a range goes from one character to a later one")
+                raise self.problem("a range must go from one character to a later one")
             ranges.append((first, last))
         self.take()
         if "i" in self.options:
@@ -382,7 +385,7 @@ class _Reader:
             self.take()
             return 0x08
         if self.peek() == "B":
-            raise self.problem("`\\B` is not supported here")
+            raise self.problem("`\\B` is not supported")
         return self.escaped()
 
 

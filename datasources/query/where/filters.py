@@ -56,18 +56,20 @@ def instant_of(value: Any) -> int | None:
 def read_filter(item: Any, place: str) -> tuple[str, str, Any]:
     """Return (column, operator, operand) of one filter. Raises `Malformed`, with the place."""
     if not isinstance(item, dict):
-        raise Malformed(f'`{place}` is an object of "column", "condition" and "value"')
+        raise Malformed(f'`{place}` must be an object with "column", "condition" and "value"')
     unknown = set(item) - {"column", "condition", "value", "unit", "from", "to"}
     if unknown:
         raise Malformed(f"`{place}` has no property `{printable(min(unknown))}`")
     if not isinstance(item.get("column"), str):
-        raise Malformed(f"`{place}.column` is the name of a column")
+        raise Malformed(f"`{place}.column` must be the name of a column")
     condition = item.get("condition")
     if not isinstance(condition, str) or condition not in CONDITIONS:
-        raise Malformed(f"`{place}.condition` is one of {', '.join(CONDITIONS)}")
+        raise Malformed(f"`{place}.condition` must be one of {', '.join(CONDITIONS)}")
     unit = item.get("unit")
     if unit is not None and (condition not in _DATES or unit not in UNITS):
-        raise Malformed(f"`{place}.unit` is one of {', '.join(UNITS)}, beside a date's condition")
+        raise Malformed(
+            f"`{place}.unit` must be one of {', '.join(UNITS)}, and requires a condition on dates"
+        )
     return item["column"], f"$filters {condition}", _operand(item, condition, unit, place)
 
 
@@ -85,7 +87,7 @@ def _operand(item: dict[str, Any], condition: str, unit: str | None, place: str)
     if condition in _ORDER:
         return _bound(value, f"{place}.value")
     if condition == "contains" and not isinstance(value, str):
-        raise Malformed(f"`{place}.value` is text")
+        raise Malformed(f"`{place}.value` must be text")
     if condition in _DATES:
         return _day_bound(unit)(value, f"{place}.value")
     return value
@@ -98,7 +100,7 @@ def _bounds(item: dict[str, Any], place: str, read: Callable[[Any, str], Any]) -
     """
     value = item.get("value", item)
     if not isinstance(value, dict):
-        raise Malformed(f'`{place}.value` is an object of "from" and "to"')
+        raise Malformed(f'`{place}.value` must be an object with "from" and "to"')
     found = []
     for key in ("from", "to"):
         bound = value.get(key)
@@ -113,7 +115,7 @@ def _bounds(item: dict[str, Any], place: str, read: Callable[[Any, str], Any]) -
 def _bound(value: Any, place: str) -> str:
     number = number_of(value)
     if number is None:
-        raise Malformed(f"`{place}` is a number, or a number written as text")
+        raise Malformed(f"`{place}` must be a number, or a number written as text")
     return str(number)
 
 
@@ -121,7 +123,7 @@ def _day_bound(unit: str | None) -> Callable[[Any, str], list[int]]:
     def read(value: Any, place: str) -> list[int]:
         found = span(value, unit) if isinstance(value, str) else None
         if found is None:
-            raise Malformed(f"`{place}` is a date such as 2026-01-31 or 2026-01-31 14:00")
+            raise Malformed(f"`{place}` must be a date such as 2026-01-31 or 2026-01-31 14:00")
         return list(found)
 
     return read

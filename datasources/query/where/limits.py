@@ -60,8 +60,8 @@ class Budget:
         self.patterns += own + regex.cost.size + int(regex.cost.written * A_RANGE)
         if self.patterns > MAX_PATTERNS:
             raise self._problem(
-                "has patterns that are too large together: fewer of them, shorter ones, or less "
-                "that is repeated many times"
+                "has patterns that are too large in total: use fewer or shorter patterns, or "
+                "fewer repetitions"
             )
 
     def share(self) -> float:
@@ -73,5 +73,5 @@ class Budget:
         )
 
     def _problem(self, why: str) -> Malformed:
-        before = ", with those before it," if self.wheres > 1 else ""
+        before = ", together with the previous ones," if self.wheres > 1 else ""
         return Malformed(f"`where`{before} {why}")

@@ -66,10 +66,10 @@ def _anything(operand: Any, place: str) -> Any:
 
 def _a_list(operand: Any, place: str) -> Any:
     if not isinstance(operand, list):
-        raise Malformed(f"{place} takes a list")
+        raise Malformed(f"{place} must be a list")
     for member in operand:
         if isinstance(member, dict) and any(key.startswith("$") for key in member):
-            raise Malformed(f"{place}: an operator cannot stand inside its list")
+            raise Malformed(f"{place}: operators are not allowed inside the list")
     return operand
 
 
@@ -179,7 +179,7 @@ def _exists_sql(operand: Any) -> Sql:
 
 def _a_text(operand: Any, place: str) -> Any:
     if not isinstance(operand, str):
-        raise Malformed(f"{place} takes text, with `%` for any run of characters")
+        raise Malformed(f"{place} must be text, in which `%` matches any characters")
     return operand
 
 
@@ -252,7 +252,7 @@ _TYPES = {
 
 def _a_type(operand: Any, place: str) -> Any:
     if not isinstance(operand, str) or operand not in _TYPES:
-        raise Malformed(f"{place} is one of {', '.join(_TYPES)}, not `{printable(operand)}`")
+        raise Malformed(f"{place} must be one of {', '.join(_TYPES)}, not `{printable(operand)}`")
     return operand
 
 
@@ -298,7 +298,7 @@ def _two_numbers(operand: Any, place: str) -> Any:
         or len(operand) != 2
         or any(kind(number) != KIND_NUMBER for number in operand)
     ):
-        raise Malformed(f"{place} takes two numbers, the divisor and the remainder")
+        raise Malformed(f"{place} must be two numbers, the divisor and the remainder")
     return operand
 
 
@@ -322,9 +322,9 @@ def _a_pattern(operand: Any, place: str) -> Any:
     """Check [pattern, options]. Raises `Malformed`."""
     source, options = operand
     if not isinstance(source, str):
-        raise Malformed(f"{place} takes a pattern, as text")
+        raise Malformed(f"{place} must be a pattern, as text")
     if not isinstance(options, str):
-        raise Malformed(f"`$options` beside {place} is text")
+        raise Malformed(f"`$options` of {place} must be text")
     try:
         compile_regex(source, options)
     except Malformed as error:

@@ -95,7 +95,7 @@ class _Parser:
     def where(self, value: Any, place: str, depth: int) -> Node:
         """Parse an object of columns and logical operators."""
         if not isinstance(value, dict):
-            raise Malformed(f"`{place}` is an object of columns and conditions")
+            raise Malformed(f"`{place}` must be an object of columns and conditions")
         self._count(0 if value else 1, place, depth)
         return all_of([self._entry(key, item, place, depth) for key, item in value.items()])
 
@@ -107,7 +107,7 @@ class _Parser:
             return self._logical(key, value, here, depth, self.where)
         if key == "$filters":
             return self._filters(value, here, depth)
-        raise _refusal(key, here, "does not stand here; operators stand under a column")
+        raise _refusal(key, here, "is not allowed here; operators must be under a column")
 
     def _key(self, key: str, place: str) -> _Place:
         problem = problem_with_name(key)
@@ -118,7 +118,7 @@ class _Parser:
 
     def _filters(self, value: Any, place: str, depth: int) -> Node:
         if not isinstance(value, list):
-            raise Malformed(f"`{place}` is a list of filters")
+            raise Malformed(f"`{place}` must be a list of filters")
         self._count(0 if value else 1, place, depth)
         nodes = []
         for at, item in enumerate(value):
@@ -141,12 +141,12 @@ class _Parser:
             # It holds for every row, but still names the column.
             return self._field(at, "anything", None, place, depth)
         if "$options" in value and "$regex" not in value:
-            raise Malformed(f"`{place}.$options` stands beside `$regex`")
+            raise Malformed(f"`{place}.$options` requires `$regex`")
         nodes = []
         for key, item in value.items():
             here = f"{place}.{printable(key)}"
             if not key.startswith("$"):
-                raise Malformed(f"`{here}`: a plain key stands beside operators")
+                raise Malformed(f"`{here}`: operators and other keys cannot be mixed")
             if key != "$options":
                 operand = [item, value.get("$options", "")] if key == "$regex" else item
                 nodes.append(self._operator(at, key, operand, here, depth))
@@ -164,7 +164,7 @@ class _Parser:
         if self.single_in and key == "$in" and is_scalar(operand):
             operand = [operand]
         if key not in _PUBLIC:
-            raise _refusal(key, place, "does not stand under a column")
+            raise _refusal(key, place, "is not allowed under a column")
         if key == "$regex":
             self.patterns.append((operand, place))
         else:
@@ -189,13 +189,13 @@ class _Parser:
 
         def item(value: Any, place: str, depth: int) -> Node:
             if not isinstance(value, dict):
-                raise Malformed(f"`{place}` is an object of operators")
+                raise Malformed(f"`{place}` must be an object of operators")
             plain = [key for key in value if not key.startswith("$")]
             if not plain:
                 return self._operators(at, value, place, depth)
             if any(key.startswith("$") and key not in LOGICAL for key in value):
                 raise Malformed(
-                    f"`{place}.{printable(plain[0])}`: a plain key stands beside operators"
+                    f"`{place}.{printable(plain[0])}`: operators and other keys cannot be mixed"
                 )
             self._count(0, place, depth)
             return all_of([self._below(at, key, value[key], place, depth) for key in value])
@@ -214,7 +214,7 @@ class _Parser:
     def _all(self, at: _Place, operand: Any, place: str, depth: int) -> Node:
         """Parse `$all`: each member is a value to be equal to, or an object that has to match."""
         if not isinstance(operand, list):
-            raise Malformed(f"`{place}` takes a list")
+            raise Malformed(f"`{place}` must be a list")
         self._count(0 if operand else 1, place, depth)
         read = self._under(at)
         nodes = [
@@ -228,7 +228,7 @@ class _Parser:
     def elem(self, at: _Place, operand: Any, place: str, depth: int) -> ElemMatch:
         """Parse `$elemMatch`, whose operand applies to one member."""
         if not isinstance(operand, dict):
-            raise Malformed(f"`{place}` takes an object")
+            raise Malformed(f"`{place}` must be an object")
         if not at.member:
             self._members(operand, place, depth, 4 * MAX_CONDITIONS)
         inside = self._under(_Place(at.name, (), at.column, True))(operand, place, depth + 1)
@@ -243,7 +243,7 @@ class _Parser:
         if key == "$not":
             return Not(read(value, place, depth + 1))
         if not isinstance(value, list) or not value:
-            raise Malformed(f"`{place}` takes a list of at least one object")
+            raise Malformed(f"`{place}` must be a list of at least one object")
         items = [read(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
         if key == "$and":
             return all_of(items)
@@ -277,7 +277,7 @@ class _Parser:
 
     def _count(self, conditions: int, place: str, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise Malformed(f"`{printable(place)}` nests deeper than {MAX_DEPTH} levels")
+            raise Malformed(f"`{printable(place)}` is nested deeper than {MAX_DEPTH} levels")
         self.budget.add_conditions(conditions)
 
 
@@ -286,5 +286,6 @@ def _refusal(key: str, place: str, why: str) -> Malformed:
     if key in known:
         return Malformed(f"`{place}`: `{key}` {why}")
     return Malformed(
-        f"`{place}`: `{printable(key)}` is no operator; there are {', '.join(sorted(known))}"
+        f"`{place}`: `{printable(key)}` is not an operator; the operators are "
+        f"{', '.join(sorted(known))}"
     )

@@ -32,7 +32,7 @@ class Elements:
         self._line = line
         self._lines = self._inside = self._outside = self._depth = 0
         # Where the row or text begins, where the last one ended, and the bytes outside until then.
-        self._begin = self._end = self._beside = self._fed = 0
+        self._begin = self._end = self._outside = self._fed = 0
         # The library does not parse beyond invalid XML either.
         self._is_xml = True
         parser: Any = ParserCreate("utf-8", namespace_separator=" ")
@@ -49,7 +49,7 @@ class Elements:
             self._is_xml = False
         self._fed += len(piece)
         open_ = self._fed - (self._begin if self._depth else self._end)
-        if open_ + (0 if self._depth else self._beside) > MAX_BYTES:
+        if open_ + (0 if self._depth else self._outside) > MAX_BYTES:
             raise _too_much()
 
     def _started(self, name: str, attributes: Any) -> None:
@@ -63,8 +63,8 @@ class Elements:
             self._inside = 0
             self._lines += 1
             self._begin = self._parser.CurrentByteIndex
-            self._beside += self._begin - self._end
-            if self._lines > MAX_LINES or self._beside > MAX_BYTES:
+            self._outside += self._begin - self._end
+            if self._lines > MAX_LINES or self._outside > MAX_BYTES:
                 raise _too_much()
         else:
             self._outside += 1
@@ -72,7 +72,7 @@ class Elements:
                 raise _too_much()
             if len(attributes.get("formatCode", "")) > MAX_FORMAT:
                 raise Unreadable(
-                    f"the workbook has a format of numbers of over {MAX_FORMAT} characters"
+                    f"the workbook has a number format of more than {MAX_FORMAT} characters"
                 )
 
     def _ended(self, name: str) -> None:
@@ -83,4 +83,4 @@ class Elements:
 
 
 def _too_much() -> Unreadable:
-    return Unreadable("the workbook unpacks to more than can be held; a CSV file may be larger")
+    return Unreadable("the workbook needs too much memory; a CSV file can be larger")

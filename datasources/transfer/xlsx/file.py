@@ -89,8 +89,8 @@ class XlsxFile:
         others = len(book.worksheets) - 1
         if others:
             self.notes = [
-                f"The sheet “{printable(sheet.title)}” is read; {others} other "
-                f"sheet{'s are' if others > 1 else ' is'} not."
+                f"Only the sheet “{printable(sheet.title)}” is imported; {others} other "
+                f"sheet{'s are' if others > 1 else ' is'} ignored."
             ]
 
     def _numbered(
@@ -100,7 +100,7 @@ class XlsxFile:
         for number, (row, computed) in enumerate(pairs, 1):
             self._done = number
             if number > MAX_LINES:
-                yield Problem(number, f"a sheet has at most {MAX_LINES} lines", fatal=True)
+                yield Problem(number, f"a sheet can have at most {MAX_LINES} lines", fatal=True)
                 return
             width = max(_width_of(row), _width_of(computed))
             if width > _WIDE:
@@ -162,7 +162,7 @@ def _book(archive: Archive, data_only: bool, texts: list[str]) -> Any:
 
 def _first_sheet(book: Any) -> Any:
     if not book.worksheets:
-        raise Unreadable("the workbook has no sheet of cells")
+        raise Unreadable("the workbook does not have a sheet with cells")
     return book.worksheets[0]
 
 
@@ -175,7 +175,7 @@ def _rows(book: Any) -> Iterator[Any]:
         try:
             row = next(rows, None)
         except Exception:
-            raise _Damaged("the workbook is damaged here") from None
+            raise _Damaged("the workbook is damaged at this line") from None
         if row is None:
             return
         yield row
@@ -204,7 +204,9 @@ def _width_of(row: Sequence[Any]) -> int:
 
 def _computed(value: Any, cell: Any, formula: Any) -> Any:
     if value is None and formula.data_type == "f" and cell.data_type != "str":
-        return Wrong("a formula without a result: open the file in a spreadsheet, and save it")
+        return Wrong(
+            "a formula without a result: open the file in a spreadsheet program and save it"
+        )
     return value
 
 
@@ -252,7 +254,8 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
         if len(text) > MAX_TEXT:
             raise Unreadable(
                 f"line {number}, `{printable(header[column])}`: the text has {len(text)} "
-                f"characters, a cell of a spreadsheet holds {MAX_TEXT}: export as CSV"
+                f"characters, but a cell of a spreadsheet can have at most {MAX_TEXT}: export "
+                "as CSV"
             )
         # `#N/A` is text here, although it looks like an error.
         return typed(text, "s") if text[:1] == "#" else text
@@ -266,7 +269,7 @@ def write(place: Path | IO[bytes], header: Sequence[str], rows: Iterable[Sequenc
         sheet.append([cell(name, 1, at) for at, name in enumerate(header)])
         for number, row in enumerate(rows, 2):
             if number > MAX_LINES:
-                raise Unreadable(f"a sheet has at most {MAX_LINES} lines: export as CSV")
+                raise Unreadable(f"a sheet can have at most {MAX_LINES} lines: export as CSV")
             sheet.append([cell(value, number, at) for at, value in enumerate(row)])
     finally:
         # Even if it is incomplete, because the library keeps a temporary file until it is saved.

@@ -31,8 +31,8 @@ _ENCODING = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([^"']*)""")
 # The XML namespace of workbooks that are saved as “Strict Open XML”.
 _STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
 STRICT = (
-    "the workbook is saved as “Strict Open XML”, which is not read: save it as “Excel Workbook "
-    "(.xlsx)”, or as “CSV UTF-8”"
+    "the workbook is saved as “Strict Open XML”, which is not supported: save it as “Excel "
+    "Workbook (.xlsx)”, or as “CSV UTF-8”"
 )
 _FORMULA = re.compile(rb"<(?:[\w.-]+:)?f[\s/>]")
 
@@ -67,7 +67,7 @@ def _check_size(archive: zipfile.ZipFile) -> None:
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED:
         raise Unreadable(
             f"the workbook unpacks to more than {MAX_UNPACKED // 1_000_000} MB or to more than "
-            f"{MAX_PARTS} parts; a CSV file may be larger"
+            f"{MAX_PARTS} parts; a CSV file can be larger"
         )
 
 
@@ -77,7 +77,7 @@ def _check_part(part: zipfile.ZipInfo, line: str | None) -> None:
         raise Unreadable(
             f"a part of the workbook unpacks to {part.file_size // 1_000_000} MB "
             f"(`{printable(part.filename)}`), at most {limit // 1_000_000} are allowed; a CSV "
-            "file may be larger"
+            "file can be larger"
         )
 
 
@@ -110,4 +110,4 @@ def _check_encoding(head: bytes) -> None:
     declared = _ENCODING.match(head.removeprefix(b"\xef\xbb\xbf"))
     wide = head[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"<" in head[:4] and b"\x00" in head[:4])
     if wide or (declared and declared[1].lower() != b"utf-8"):
-        raise Unreadable("the workbook holds XML in another encoding than UTF-8")
+        raise Unreadable("the workbook contains XML in an encoding other than UTF-8")

@@ -69,8 +69,9 @@ def parts_of(archive: zipfile.ZipFile) -> Parts:
 
 
 NO_WORKBOOK = (
-    "the file is no XLSX workbook, or it is damaged or encrypted: open it in a spreadsheet and "
-    "save it as “Excel Workbook (.xlsx)”, not as “Strict Open XML”, or as “CSV UTF-8”"
+    "the file is not an XLSX workbook, or it is damaged or encrypted: open it in a spreadsheet "
+    "program and save it as “Excel Workbook (.xlsx)”, not as “Strict Open XML”, or as “CSV "
+    "UTF-8”"
 )
 
 
@@ -106,5 +107,5 @@ class Archive(zipfile.ZipFile):
         """Open a part. Raises `KeyError` for one that it does not provide."""
         text = name.filename if isinstance(name, zipfile.ZipInfo) else name
         if text not in self._given:
-            raise KeyError(f"the part `{text}` is not read")
+            raise KeyError(f"the part `{text}` cannot be read")
         return super().open(name, *args, **kwargs)

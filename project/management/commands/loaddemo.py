@@ -16,7 +16,10 @@ from rowkeeper.datasources.management.base import SiteCommand
 class Command(SiteCommand):
     """Creates what is missing and changes nothing else. Prints the same text at each start."""
 
-    help = "Loads the demo where it is missing, and prints the logins and three lines to try."
+    help = (
+        "Loads the parts of the demo that are missing, and prints the logins and three "
+        "commands to try."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the command's arguments."""
@@ -39,13 +42,13 @@ def _reached(host: str) -> str:
 
 def lines_about(demo: Demo, site: str) -> Iterator[str]:
     """The lines to print: the URL, the logins, and three commands to paste."""
-    yield from ("", f"Rowkeeper: {site}/  (Ctrl-C ends it)", "")
+    yield from ("", f"Rowkeeper: {site}/  (press Ctrl-C to stop)", "")
     yield f"  admin      {site}/admin/"
     yield f"             {ADMIN} / {demo.admin_password or '(the password was changed)'}"
     yield "  people     in the data source Users, to sign in through the API:"
     yield f"             {', '.join(demo.people)}"
     yield f"             password {demo.people_password or '(was changed)'}"
-    yield f"  API token  id {demo.api_token_id}, app {demo.app_id}, with the admin's rights"
+    yield f"  API token  id {demo.api_token_id}, app {demo.app_id}, with the admin's permissions"
     yield f"             {demo.api_token or '(was revoked)'}"
     yield ""
     yield from _lines(demo, f"{site}/v1/data-sources/Employees/data/query")
@@ -62,9 +65,9 @@ def _lines(demo: Demo, url: str) -> Iterator[str]:
         yield f"  {curl(url, rich, demo.session)}"
         yield ""
     else:
-        yield f"{BOB} cannot sign in any more, so there are no lines to try as Bob."
+        yield f"{BOB} cannot sign in any more, so there are no commands to try as Bob."
         yield ""
-    yield "Lacks a login (401 auth.required): the first line, from nobody."
+    yield "Not signed in (401 auth.required): the first command, without a credential."
     yield f"  {curl(url, everyone)}"
     yield ""
 

@@ -24,7 +24,7 @@ class Command(SiteCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the command's arguments."""
-        parser.add_argument("source", nargs="*", help="a data source, by number or by name")
+        parser.add_argument("source", nargs="*", help="the data source, by ID or by name")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check the rules. Raises `CommandError` if there are errors."""
@@ -38,7 +38,7 @@ class Command(SiteCommand):
             f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
         )
         if errors:
-            raise CommandError("there are stored rules that are not valid", returncode=1)
+            raise CommandError("some stored rules are not valid", returncode=1)
 
     def _check(self, chosen: Iterable[DataSource]) -> tuple[int, int, int]:
         site = Site.now()

@@ -63,7 +63,7 @@ EXAMPLES = """examples:
 class Command(SiteCommand):
     """Prints the answer, its details, and one line for each rule."""
 
-    help = "Prints what the rules of a data source say to a request, and why."
+    help = "Prints how the rules of a data source decide on a request, and why."
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         """Keep the line breaks of the examples."""
@@ -77,15 +77,15 @@ class Command(SiteCommand):
         parser.add_argument("source", help="the data source, by number or by name")
         parser.add_argument("--operation", required=True, choices=OPERATIONS)
         parser.add_argument(
-            "--user", metavar="JSON", help="who is signed in: columns and values, as rules see them"
+            "--user", metavar="JSON", help="the signed-in user, as an object of columns and values"
         )
-        parser.add_argument("--token", type=int, metavar="ID", help="the API token's id")
-        parser.add_argument("--app", type=int, metavar="ID", help="the app's id")
+        parser.add_argument("--token", type=int, metavar="ID", help="the ID of the API token")
+        parser.add_argument("--app", type=int, metavar="ID", help="the ID of the app")
         parser.add_argument(
             "--query", metavar="JSON", help='the body of a query: {"where": {...}, "order": [...]}'
         )
-        parser.add_argument("--data", metavar="JSON", help="the row that is sent")
-        parser.add_argument("--entry", type=int, metavar="ID", help="the entry's id")
+        parser.add_argument("--data", metavar="JSON", help="the submitted row")
+        parser.add_argument("--entry", type=int, metavar="ID", help="the entry's ID")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Decide and print. Raises `CommandError` if the request is not possible."""
@@ -98,7 +98,7 @@ class Command(SiteCommand):
         outcome = simulate(guard, simulated, user=None, sees_entries=True, reads=False)
         if isinstance(outcome.failure, Malformed):
             raise CommandError(
-                f"a client would be answered {_answer(outcome.failure)}: {outcome.failure.message}"
+                f"a client would receive {_answer(outcome.failure)}: {outcome.failure.message}"
             )
         for line in _lines(guard, simulated, outcome):
             self.stdout.write(line)
@@ -149,8 +149,8 @@ def _grant(decision: Decision) -> list[str]:
     if conditions:
         lines.append(f"  added to the query: {' and '.join(conditions)}")
     for row in decision.rows:
-        told_row = {key: row[key] for key in row if key not in decision.ruleset.secret}
-        lines.append(f"  to be stored: {dumps(told_row)}")
+        visible_row = {key: row[key] for key in row if key not in decision.ruleset.secret}
+        lines.append(f"  to be stored: {dumps(visible_row)}")
     return lines
 
 
@@ -161,7 +161,9 @@ def _identity(source: Source, options: dict[str, Any]) -> Identity:
     """The identity that sends the request. A stored token's app is used unless `--app` is given."""
     user, token_id, app_id = options["user"], options["token"], options["app"]
     if user is not None and token_id is not None:
-        raise CommandError("`--user` and `--token` are two identities; a request has one")
+        raise CommandError(
+            "`--user` and `--token` cannot be combined: a request has only one identity"
+        )
     if user is not None:
         return session_identity(json_object("--user", user), app_id, source)
     if token_id is not None:
@@ -169,7 +171,7 @@ def _identity(source: Source, options: dict[str, Any]) -> Identity:
             ApiToken.objects.filter(pk=token_id).first() if 0 < token_id <= MAX_INTEGER else None
         )
         if token is None:
-            raise CommandError(f"there is no API token {token_id}, expected the id of one")
+            raise CommandError(f"there is no API token {token_id}, expected an ID")
         app_id = token.app_id if app_id is None else app_id
     return Identity(token_id=token_id, app_id=app_id)
 
@@ -179,10 +181,10 @@ def _simulated(options: dict[str, Any]) -> SimulatedRequest:
     operation: Operation = options["operation"]
     given = {name for name in ("query", "data", "entry") if options[name] is not None}
     if given not in FITTING[operation]:
-        raise CommandError(f"`--operation {operation}` goes with {WANTED[operation]}")
+        raise CommandError(f"`--operation {operation}` requires {WANTED[operation]}")
     entry_id = options["entry"]
     if entry_id is not None and not 0 < entry_id <= MAX_INTEGER:
-        raise CommandError("`--entry` is an id, a whole number from 1")
+        raise CommandError("`--entry` must be an ID, a whole number from 1")
     body: dict[str, Any] = {}
     if options["query"] is not None:
         body = _query(options["query"])
@@ -196,7 +198,7 @@ def _query(text: str) -> dict[str, Any]:
     unknown = next((key for key in body if key not in QUERY_KEYS), None)
     if unknown is not None:
         raise CommandError(
-            f"--query: there is no `{printable(unknown)}` in a query, expected one of "
-            f"{', '.join(QUERY_KEYS[1:])}; conditions on columns stand in `where`"
+            f"--query: a query cannot have `{printable(unknown)}`, expected one of "
+            f"{', '.join(QUERY_KEYS[1:])}; put conditions on columns into `where`"
         )
     return body

@@ -17,19 +17,27 @@ from rowkeeper.rules.repository.rules import rules_of
 class Command(SiteCommand):
     """Writes one file for each data source. Equal rules result in equal text on every site."""
 
-    help = "Writes the rules of all data sources, or of those named, as files with names in them."
+    help = (
+        "Writes the rules of all data sources, or of the given ones, to files that use names "
+        "instead of IDs."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the command's arguments."""
-        parser.add_argument("source", nargs="*", help="a data source, by number or by name")
+        parser.add_argument("source", nargs="*", help="the data source, by ID or by name")
         parser.add_argument(
             "--with-revision",
             action="store_true",
-            help="write the revision as well: `importrules` then refuses the file if the rules "
-            "have been changed since",
+            help="also write the revision: `importrules` then rejects the file if the rules "
+            "have changed since",
         )
         parser.add_argument(
-            "--output", metavar="DIR", help="the folder for the files; without it, one is printed"
+            "--output",
+            metavar="DIR",
+            help=(
+                "the folder for the files; without it, the rules of a single data source are "
+                "printed"
+            ),
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,7 +47,7 @@ class Command(SiteCommand):
         if not names:
             sources = list(DataSource.objects.order_by("name"))
         if folder is None and len(sources) != 1:
-            raise CommandError("--output is needed where there is not exactly one data source")
+            raise CommandError("--output is required unless there is exactly one data source")
         directory, files = Directory.now(), file_names()
         for source in sources:
             text = to_text(source, rules_of(source), directory, options["with_revision"])

@@ -25,11 +25,14 @@ from rowkeeper.rules.repository.rules import RulesInvalid, problems_for, rules_o
 class Command(SiteCommand):
     """Checks all files first. If one has a problem, none is saved."""
 
-    help = "Saves the rules in files, or in all *.json of folders; says what changes by it."
+    help = (
+        "Saves the rules in the given files, or in all *.json files of the given folders, and "
+        "prints the changes."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the command's arguments."""
-        parser.add_argument("path", nargs="+", help="a file, or a folder of them")
+        parser.add_argument("path", nargs="+", help="a file, or a folder with files")
         saving.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -64,7 +67,7 @@ class Command(SiteCommand):
                 problems.extend(f"{path}: {line}" for line in error.message.split("\n"))
                 continue
             if source.pk in found:
-                problems.append(f"{path}: another file is about `{source.name}`, too")
+                problems.append(f"{path}: another file has rules for `{source.name}`")
             found[source.pk] = source, rules, revision
         if problems:
             raise CommandError("\n".join([*problems, "nothing was saved"]))

@@ -12,7 +12,7 @@ from rowkeeper.rules.models import LoggedDecision, LoggedRefusal
 class Command(SiteCommand):
     """Deletes by `DECISION_LOG_DAYS` and `DECISION_LOG_ROWS`."""
 
-    help = "Deletes decisions that are older, or more, than the settings keep."
+    help = "Deletes the decisions that exceed the age or the number in the settings."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Delete expired decisions, and print how many were deleted."""

@@ -11,7 +11,7 @@ from rowkeeper.rules.access.idempotency import purge
 class Command(SiteCommand):
     """For a daily job. Writes delete some old keys too, so that the table stays small."""
 
-    help = "Deletes the stored values of `Idempotency-Key` that are more than a day old."
+    help = "Deletes stored idempotency keys that are more than a day old."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Delete expired keys, and print how many were deleted."""

@@ -20,11 +20,11 @@ from rowkeeper.rules.repository.naming import check_rename, rename_in_rules, tes
 class Command(SiteCommand):
     """Lists the rules that test the old name as `Source`; changes them with `--change-rules`."""
 
-    help = "Renames a data source, and with --change-rules the rules that test its name."
+    help = "Renames a data source. With --change-rules, also changes the rules that test its name."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the command's arguments."""
-        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument("source", help="the data source, by ID or by name")
         parser.add_argument("name", help="its new name")
         parser.add_argument(
             "--change-rules",
@@ -40,7 +40,7 @@ class Command(SiteCommand):
         except ValidationError as error:
             raise CommandError(f"nothing was saved: {'; '.join(error.messages)}") from None
         except IntegrityError:
-            raise CommandError("there is a data source of that name already") from None
+            raise CommandError("there is already a data source with that name") from None
         except Failure as error:
             raise CommandError(f"nothing was saved: {error.message}") from None
 

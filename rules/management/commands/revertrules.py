@@ -20,13 +20,16 @@ from rowkeeper.rules.repository.rules import RulesInvalid, save_rules
 class Command(SiteCommand):
     """Restoring creates a new revision, which is checked like any other save."""
 
-    help = "Saves the rules of an earlier revision again; says what changes by it."
+    help = "Saves the rules of an earlier revision again, and prints the changes."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the command's arguments."""
-        parser.add_argument("source", help="a data source, by number or by name")
+        parser.add_argument("source", help="the data source, by ID or by name")
         parser.add_argument(
-            "revision", nargs="?", type=int, help="its number; without it, the one before"
+            "revision",
+            nargs="?",
+            type=int,
+            help=("the number of the revision (default: the previous one)"),
         )
         saving.add_arguments(parser)
 
@@ -44,9 +47,9 @@ class Command(SiteCommand):
                 _save(source, revision, by, options["note"], taken)
                 saving.warn_of_scripts(source, self.stdout.write)
         if not (changes or taken):
-            self.stdout.write(f"the rules are those of revision {revision.number} already")
+            self.stdout.write(f"the rules of revision {revision.number} are already in force")
         elif not options["check"]:
-            self.stdout.write(f"the rules are those of revision {revision.number} again")
+            self.stdout.write(f"the rules of revision {revision.number} are in force again")
 
 
 def _revision(source: DataSource, number: int | None) -> Revision:
@@ -58,7 +61,7 @@ def _revision(source: DataSource, number: int | None) -> Revision:
     if found is None:
         known = ", ".join(str(each) for each in kept.values_list("number", flat=True)[:10])
         which = "earlier revision" if number is None else f"revision {number}"
-        raise CommandError(f"there is no {which}; there are: {known or 'none'}")
+        raise CommandError(f"there is no {which}; the revisions are: {known or 'none'}")
     return found
 
 

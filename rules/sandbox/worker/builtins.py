@@ -67,7 +67,7 @@ class Printer:
 
         def print(*values: Any, sep: str = " ", end: str = "\n") -> None:
             if type(sep) is not str or type(end) is not str:
-                raise TypeError("`sep` and `end` of `print` are text")
+                raise TypeError("`sep` and `end` of `print` must be text")
             self._write(sep.join(map(shown, values)) + end)
 
         print.__qualname__ = "print"

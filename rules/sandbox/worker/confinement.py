@@ -46,7 +46,7 @@ def build(descriptor: int, memory: int, cpu_seconds: int, parent: int) -> list[s
     standing = [name for name, wall in walls.items() if _stands(wall)]
     missing = ESSENTIAL - {*standing, "audit"}
     if missing:
-        raise WallMissing(f"cannot build: {', '.join(sorted(missing))}")
+        raise WallMissing(f"cannot be set up: {', '.join(sorted(missing))}")
     return standing
 
 
@@ -108,7 +108,7 @@ class Alarm:
             if state[0]:
                 state[0] = False
                 try:
-                    report(f"reached for `{event}`")
+                    report(f"tried to use `{event}`")
                 finally:
                     os._exit(1)
 
@@ -119,7 +119,7 @@ class Alarm:
         sys.addaudithook(hook)
 
 
-def settle() -> None:
+def finish() -> None:
     """Freeze all existing objects, so that later collections only scan what scripts make."""
     gc.collect()
     gc.freeze()

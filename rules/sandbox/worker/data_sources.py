@@ -69,10 +69,12 @@ def data_sources(look_up: LookUp, most: int) -> Callable[[Any], Any]:
     def DataSources(reference: Any) -> Source:  # noqa: N802
         if isinstance(reference, Missing):
             raise LookupError(
-                f"{described(reference)} is missing; a data source has an id or a name"
+                f"{described(reference)} is missing; pass the ID or the name of a data source"
             )
         if not is_reference(reference):
-            raise LookupError("a data source has an id (a number) or a name (text)")
+            raise LookupError(
+                "the argument must be an ID (a number) or a name (text) of a data source"
+            )
         return Source(look_up, most, reference)
 
     DataSources.__qualname__ = "DataSources"
@@ -94,13 +96,15 @@ def _options(
 ) -> dict[str, Any]:
     """The options from keywords, or from a single dict of them, as in JavaScript."""
     if options and (named or len(options) > 1 or not isinstance(options[0], dict)):
-        raise LookupError(f"`{method}` takes keywords, or one dict of them: {', '.join(known)}")
+        raise LookupError(
+            f"`{method}` takes keyword arguments, or a dict of them: {', '.join(known)}"
+        )
     given = dict(options[0]) if options else named
     for name in given:
         if name not in known:
             raise LookupError(
-                f"`{method}` knows no `{name}`, only {', '.join(known)}; "
-                "conditions go into `where={...}`"
+                f"`{method}` has no argument `{name}`, only {', '.join(known)}; put conditions "
+                "into `where={...}`"
             )
     return given
 
@@ -112,7 +116,7 @@ def _where(parsed: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(where, Missing):
         raise LookupError(f"`where`: {described(where)} is missing")
     if not isinstance(where, dict):
-        raise LookupError("`where` is a dict of conditions")
+        raise LookupError("`where` must be a dict of conditions")
     try:
         encoded(where)
     except (TypeError, ValueError) as error:
@@ -125,5 +129,5 @@ def _number(parsed: Mapping[str, Any], name: str, default: int, most: int) -> in
     if value is None:
         return default
     if type(value) is not int or not 0 <= value <= most:
-        raise LookupError(f"`{name}` is a whole number from 0 to {most:,}")
+        raise LookupError(f"`{name}` must be a whole number from 0 to {most:,}")
     return value

@@ -41,9 +41,9 @@ ALLOWED: Final = frozenset(
     )
 )
 
-_NO_IMPORT = "nothing can be imported; what a script may use is there without it"
-_NO_ASYNC = "nothing is asynchronous here; look-ups need no `await`"
-_NO_TYPES = "types cannot be declared in a script"
+_NO_IMPORT = "imports are not supported; everything that a script can use is already defined"
+_NO_ASYNC = "asynchronous code is not supported; look-ups do not need `await`"
+_NO_TYPES = "type declarations are not supported"
 # By the name of the node's class, since not every Python version has all of them.
 REFUSED: Final = {
     "Import": _NO_IMPORT,
@@ -55,9 +55,9 @@ REFUSED: Final = {
     "Yield": "`yield` is not supported; build a list and return it",
     "YieldFrom": "`yield from` is not supported; build a list and return it",
     "ClassDef": "classes cannot be defined; use dicts and functions",
-    "With": "`with` is not supported: there is nothing to open or to lock",
-    "Global": "`global` is not supported; return the value, or keep it in a dict",
-    "Nonlocal": "`nonlocal` is not supported; return the value, or keep it in a dict",
+    "With": "`with` is not supported; scripts do not open or lock anything",
+    "Global": "`global` is not supported; return the value, or store it in a dict",
+    "Nonlocal": "`nonlocal` is not supported; return the value, or store it in a dict",
     "Match": "`match` is not supported; use `if` and `elif`",
     "TryStar": "`except*` is not supported; use `except`",
     "AnnAssign": _NO_TYPES,
@@ -76,7 +76,7 @@ def refusals(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     for node, depth in _nodes(tree):
         depths += depth
         if depth > MAX_DEPTH or depths > MAX_DEPTHS:
-            yield node, "is nested too deeply; take it apart"
+            yield node, "is nested too deeply; split it"
             return
         if type(node) not in ALLOWED:
             name = type(node).__name__
@@ -123,9 +123,12 @@ def _names(node: ast.AST) -> Iterator[str]:
     """Problems with names that start with an underscore; `_` alone may be a variable."""
     if isinstance(node, ast.Attribute):
         if node.attr.startswith("_"):
-            yield f'`{node.attr}` starts with an underscore; a column is `row["{node.attr}"]`'
+            yield f'`{node.attr}` starts with an underscore; write a column as `row["{node.attr}"]`'
         elif node.attr in INSPECT_ATTRIBUTES:
-            yield f'`{node.attr}` opens Python itself; a column is `row["{node.attr}"]`'
+            yield (
+                f"`{node.attr}` gives access to the interpreter; write a column as "
+                f'`row["{node.attr}"]`'
+            )
         return
     for field in ("id", "name", "arg"):
         name = getattr(node, field, None)
@@ -138,7 +141,7 @@ def _in_particular(node: ast.AST, known: frozenset[str]) -> Iterator[str]:
     if look is not None:
         yield from look(node)
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in known:
-        hint = UNKNOWN_NAMES.get(node.id, "is neither defined in the script nor known to scripts")
+        hint = UNKNOWN_NAMES.get(node.id, "is not defined")
         if not node.id.startswith("_"):
             yield f"`{node.id}` {hint}"
 
@@ -148,30 +151,30 @@ def _name(node: ast.Name) -> Iterator[str]:
         return
     if node.id == "query":
         yield (
-            "`query` itself cannot be replaced, only changed: `query.Office = ...`, "
+            "`query` cannot be replaced, but it can be changed: `query.Office = ...`, "
             "`query.clear()`, `query.update(...)`"
         )
     elif node.id in ("print", "printed", *INPUTS[-1:]):
-        yield f"`{node.id}` cannot be given another meaning"
+        yield f"`{node.id}` cannot be redefined"
 
 
 def _constant(node: ast.Constant) -> Iterator[str]:
     if isinstance(node.value, bytes):
         yield "bytes are not supported; use text"
     elif isinstance(node.value, complex) or node.value is ...:
-        yield f"`{ast.unparse(node)}` is no value of JSON"
+        yield f"`{ast.unparse(node)}` is not a JSON value"
 
 
 def _function(node: ast.FunctionDef) -> Iterator[str]:
     if node.decorator_list:
         yield f"`{node.name}` has a decorator; call the function instead"
     if node.name in ("query", "print", "printed"):
-        yield f"`{node.name}` cannot be given another meaning"
+        yield f"`{node.name}` cannot be redefined"
 
 
 def _handler(node: ast.ExceptHandler) -> Iterator[str]:
     if node.name in ("query", "print", "printed"):
-        yield f"`{node.name}` cannot be given another meaning"
+        yield f"`{node.name}` cannot be redefined"
 
 
 def _comprehension(node: ast.comprehension) -> Iterator[str]:
@@ -181,18 +184,21 @@ def _comprehension(node: ast.comprehension) -> Iterator[str]:
 
 def _compare(node: ast.Compare) -> Iterator[str]:
     if len(node.ops) > 1 and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
-        yield "`in` cannot stand in a chain of comparisons; put `and` between them"
+        yield "`in` is not supported in a chain of comparisons; use `and` between them"
 
 
 def _list(node: ast.List) -> Iterator[str]:
     if isinstance(node.ctx, ast.Store):
-        yield "brackets cannot be unpacked into; write `a, b = ...`"
+        yield "unpacking into brackets is not supported; write `a, b = ...`"
 
 
 def _several(node: ast.Assign) -> Iterator[str]:
     """RestrictedPython copies the value for each target, and so evaluates it once for each."""
     if len(node.targets) > 1 and any(isinstance(target, ast.Tuple) for target in node.targets):
-        yield "an assignment to several targets cannot unpack; write one for each"
+        yield (
+            "an assignment to several targets cannot unpack; write a separate assignment for "
+            "each target"
+        )
 
 
 def _finally(node: ast.Try) -> Iterator[str]:
@@ -201,12 +207,12 @@ def _finally(node: ast.Try) -> Iterator[str]:
         return
     inside = list(ast.walk(node))
     if sum(isinstance(part, ast.Try) and bool(part.finalbody) for part in inside) > 1:
-        yield "a `try` with `finally` cannot stand in another one; take it apart"
+        yield "a `try` with `finally` cannot be nested in another one; split it"
         return
     exits = sum(isinstance(part, ast.Return | ast.Break | ast.Continue) for part in inside)
     copied = sum(1 for statement in node.finalbody for _ in ast.walk(statement))
     if exits * copied > MAX_COPIED:
-        yield "`finally` is too long for so many `return`, `break` and `continue`; take it apart"
+        yield "`finally` is too long for so many `return`, `break` and `continue`; split it"
 
 
 def _assigned(node: ast.AugAssign) -> Iterator[str]:
@@ -214,7 +220,7 @@ def _assigned(node: ast.AugAssign) -> Iterator[str]:
     if isinstance(target, ast.Subscript) and any(
         isinstance(part, ast.Slice) for part in ast.walk(target.slice)
     ):
-        yield "a slice cannot be changed in place; assign to it"
+        yield "a slice cannot be changed in place; assign a new value to it"
 
 
 _LOOKS: Final[dict[type[ast.AST], Callable[[Any], Iterator[str]]]] = {

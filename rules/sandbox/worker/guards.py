@@ -16,8 +16,8 @@ from RestrictedPython.Guards import guarded_iter_unpack_sequence, guarded_unpack
 from .callables import Generator, plain
 from .values import ABSENT, Missing, Record, described
 
-BROKEN_MEMORY: Final = "used more memory than it may"
-BROKEN_RECURSION: Final = "called itself too deeply"
+BROKEN_MEMORY: Final = "used more memory than allowed"
+BROKEN_RECURSION: Final = "exceeded the maximum recursion depth"
 
 _DICT: Final = frozenset(
     ("clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values")
@@ -116,7 +116,7 @@ def _no_attribute(kind: type, thing: Any, name: str) -> str:
     if name in _JAVASCRIPT:
         return f"`{kind.__name__}` has no `{name}`; in Python it is {_JAVASCRIPT[name]}"
     if kind is dict:
-        return f'`dict` has no `{name}`; an item is `[...]["{name}"]`'
+        return f'`dict` has no `{name}`; write an item as `[...]["{name}"]`'
     return f"`{kind.__name__}` has no `{name}` for scripts"
 
 
@@ -135,7 +135,7 @@ def iterate(thing: Any) -> Iterator[Any]:
     """The iterator of a `for` loop."""
     if type(thing) in ITERABLE:
         return iter(thing)
-    raise TypeError(_not(thing, "members to run over"))
+    raise TypeError(_not(thing, "members to iterate over"))
 
 
 def contains(item: Any, container: Any) -> bool:
@@ -171,7 +171,7 @@ class _RecordWriter:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if type(key) is not str:
-            raise TypeError("the name of a column is text")
+            raise TypeError("the name of a column must be text")
         dict.__setitem__(self._record, key, value)
 
     def __delattr__(self, name: str) -> None:
@@ -195,8 +195,8 @@ class _ItemWriter:
 
     def __delattr__(self, name: str) -> None:
         if type(self._thing) is list:
-            raise TypeError(f"`{name}` of a list would enforce nothing; set it on each row")
-        raise TypeError(f'`{name}` of a dict; an item is `[...]["{name}"]`')
+            raise TypeError(f"setting `{name}` of a list has no effect; set it on each row")
+        raise TypeError(f'`{name}` of a dict; write an item as `[...]["{name}"]`')
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._thing[key] = value
@@ -254,7 +254,7 @@ def apply(function: Any, /, *arguments: Any, **named: Any) -> Any:
 def guards(limit_broken: Callable[[str], Any]) -> dict[str, Any]:
     """The guards by the names that rewritten code uses.
 
-    `limit_broken` ends the process, and thereby the run. Scripts cannot catch that.
+    `limit_broken` ends the process and the run. Scripts cannot catch that.
     """
 
     def caught() -> None:

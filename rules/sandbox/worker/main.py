@@ -41,7 +41,7 @@ def main(descriptor: int, options: dict[str, Any]) -> None:
         descriptor, options["memory"], options["cpu_seconds"], options["parent"]
     )
     worker = Worker(wire)
-    confinement.settle()
+    confinement.finish()
     wire.send(json.dumps({"walls": [*standing, "audit"]}))
     worker.serve()
 
@@ -64,7 +64,7 @@ class Worker:
         self._wire = wire
         # Keyed by the text itself, so that the code that runs was compiled from exactly this text.
         self._codes: OrderedDict[str, CodeType] = OrderedDict()
-        self._alarm = confinement.Alarm(self._tell_end)
+        self._alarm = confinement.Alarm(self._report_end)
 
     def serve(self) -> NoReturn:
         """Serve jobs until the connection is closed."""
@@ -89,7 +89,7 @@ class Worker:
         try:
             code = self._code(job["source"])
         except ScriptRefused as refused:
-            return _error(f"the script is refused: {refused}")
+            return _error(f"the script is not valid: {refused}")
         return Run(self._wire, self._alarm, self._end, job).verdict(code)
 
     def _code(self, source: str) -> CodeType:
@@ -100,14 +100,14 @@ class Worker:
                 self._codes.popitem(last=False)
         return code
 
-    def _tell_end(self, message: str) -> None:
+    def _report_end(self, message: str) -> None:
         self._wire.send(_error(message, ended=True))
 
     def _end(self, message: str) -> NoReturn:
         """Send the reason, if there is memory for it, and end the process."""
         sys.setrecursionlimit(RECURSION_TO_COMPILE)
         try:
-            self._tell_end(message)
+            self._report_end(message)
         finally:
             os._exit(1)
 
@@ -183,10 +183,12 @@ class Run:
         if self._rows is None:
             return
         if len(self._query) != len(self._rows):
-            raise ValueError("`query` has lost or won rows; only their columns may be changed")
+            raise ValueError(
+                "rows were added to or removed from `query`; only their columns can be changed"
+            )
         for place, (now, then) in enumerate(zip(self._query, self._rows, strict=True)):
             if now is not then:
-                raise ValueError(f"`query[{place}]` is another row; change its columns instead")
+                raise ValueError(f"`query[{place}]` is a different row; change its columns instead")
 
 
 def fresh_world(end: Any, printer: Printer, sources: Any) -> dict[str, Any]:
@@ -202,17 +204,17 @@ def fresh_world(end: Any, printer: Printer, sources: Any) -> dict[str, Any]:
 def _why_not(returned: Any) -> str:
     """Why the returned value does not grant; empty if it does."""
     if not isinstance(returned, dict):
-        return "it returned no dict, so it does not grant"
+        return "it did not return a dict, so it does not grant the request"
     granted = dict.get(returned, "granted")
     if granted is not True:
         if granted:
-            return "its `granted` is not `True`, so it does not grant"
-        return "it did not grant"
+            return "its `granted` is not `True`, so it does not grant the request"
+        return "it did not grant the request"
     for name in ("include", "exclude"):
         # A key with `None` is an error of the script, for example an empty column of the user.
         # Without the key, `include` would open every column.
         if dict.__contains__(returned, name) and not _is_texts(dict.get(returned, name)):
-            return f"its `{name}` is no list of text, so it does not grant"
+            return f"its `{name}` is not a list of text, so it does not grant the request"
     return ""
 
 
@@ -247,4 +249,4 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)[:MAX_MESSAGE]
     except Exception:
-        return "(what it says cannot be told)"
+        return "(its message cannot be shown)"

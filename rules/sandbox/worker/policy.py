@@ -63,9 +63,9 @@ def compile_script(source: str) -> CodeType:
         line, column = error.lineno or 1, error.offset or 1
         raise ScriptRefused([ScriptProblem(line, max(column, 1), _said(error))]) from None
     except (RecursionError, MemoryError):
-        raise _refused("is nested too deeply; take it apart") from None
+        raise _refused("is nested too deeply; split it") from None
     except UnicodeError:
-        raise _refused("has a character that is half of one (a lone surrogate)") from None
+        raise _refused("contains a lone surrogate, which is not valid Unicode text") from None
     except (ValueError, OverflowError) as error:
         raise _refused(str(error)) from None
 
@@ -74,12 +74,12 @@ def _compile(source: str) -> CodeType:
     if len(source) > MAX_SOURCE:
         raise _refused(f"has {len(source):,} characters; at most {MAX_SOURCE:,} are allowed")
     if "\0" in source:
-        raise _refused("has a NUL character")
+        raise _refused("contains a NUL character")
     if has_too_many_marks(source):
         raise _refused(f"has more than {MAX_MARKS} combining characters (accents) in a row")
     tree = ast.parse(source, FILE_NAME)
     if not tree.body:
-        raise _refused('says nothing; it grants with `return {"granted": True}`')
+        raise _refused('is empty; to grant a request, write `return {"granted": True}`')
     places = _Places(source)
     problems = places.problems(refusals(tree)) or places.problems(misspelled(tree, source))
     if problems:

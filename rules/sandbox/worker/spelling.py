@@ -147,7 +147,7 @@ def _place(node: ast.AST, found: str, lines: _Lines) -> ast.AST:
 
 
 def _problem(node: ast.AST, found: str, name: str) -> str:
-    read = f"`{found}` is read by Python as `{name}`, which is another name"
+    read = f"`{found}` is read by Python as `{name}`, which is a different name"
     if not isinstance(node, ast.Attribute):
         return f'{read}; write it as text: `**{{"{found}": ...}}`'
     record = ast.unparse(node.value)

@@ -77,8 +77,8 @@ def encoded(value: Any) -> str:
 
 def _no_json(value: object) -> NoReturn:
     if isinstance(value, Missing):
-        raise TypeError(f"{described(value)} is missing, which is no value to store or to look for")
-    raise TypeError(f"a `{type(value).__name__}` is no value of JSON")
+        raise TypeError(f"{described(value)} is missing, which cannot be stored or searched for")
+    raise TypeError(f"a `{type(value).__name__}` is not a JSON value")
 
 
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, default=_no_json)

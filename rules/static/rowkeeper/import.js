@@ -45,7 +45,7 @@
                 const answer = request.response;
                 if (request.status < 400 && answer) resolve(answer);
                 else reject((answer && answer.errors) ||
-                    [`The server did not take it (${request.status}).`]);
+                    [`The server rejected the request (${request.status}).`]);
             });
             request.addEventListener("error", () => reject(["The server cannot be reached."]));
             request.send(body);

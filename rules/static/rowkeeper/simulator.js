@@ -7,9 +7,9 @@ const WORDS = { select: "read", insert: "insert", update: "update", delete: "del
 const LABELS = {
     select: ["Query", '{"where": {"Department": "Marketing"}}'],
     delete: ["Query", '{"where": {"Department": "Marketing"}}'],
-    insert: ["What is sent", '{"Email": "bob@acme.com"}'],
-    update: ["What is sent", '{"Role": "Admin"}'],
-    commit: ["What is sent", '{"entries": [{"data": {}}], "append": true}'],
+    insert: ["Submitted data", '{"Email": "bob@acme.com"}'],
+    update: ["Submitted data", '{"Role": "Admin"}'],
+    commit: ["Submitted data", '{"entries": [{"data": {}}], "append": true}'],
 };
 // Longer links are cut by mail programs and chats: then the rules stay behind.
 const LONGEST_LINK = 6000;
@@ -141,7 +141,7 @@ class Simulator {
         const chosen = this.value("source");
         this.fields.get("source").replaceChildren(...found.sources.map((one) => option(one.id, one.name)));
         if (chosen) this.fields.get("source").value = chosen;
-        if (!found.sources.length) this.fields.get("source").append(option("", "none that you may see"));
+        if (!found.sources.length) this.fields.get("source").append(option("", "none that you can see"));
         this.form.querySelector("#rks-tokens").replaceChildren(...found.tokens.map((one) => option(one.id, one.name)));
         this.form.querySelector("#rks-apps").replaceChildren(...found.apps.map((one) => option(one.id, one.name)));
         if (!this.value("user")) this.fields.get("user").value = found.me;
@@ -164,7 +164,7 @@ class Simulator {
         clearTimeout(this.later);
         this.asking?.abort();
         const asking = this.asking = new AbortController();
-        this.say(again ? "" : "Asking …");
+        this.say(again ? "" : "Simulating …");
         let answer;
         try {
             // What one can choose from may still be on its way.
@@ -180,7 +180,7 @@ class Simulator {
             });
             answer = (response.headers.get("Content-Type") ?? "").startsWith("application/json")
                 ? await response.json()
-                : { message: `The server did not take it (${response.status}).` };
+                : { message: `The server rejected the request (${response.status}).` };
         } catch (error) {
             if (error.name === "AbortError") return;
             answer = { message: "The server cannot be reached." };
@@ -197,7 +197,7 @@ class Simulator {
         this.result.classList.remove("rks-stale");
         if (answer.message || answer.problems) {
             const texts = answer.problems ?? [answer.message];
-            const head = answer.problems ? "These rules cannot be saved" : "That cannot be asked";
+            const head = answer.problems ? "These rules cannot be saved" : "This request cannot be simulated";
             this.result.replaceChildren(
                 h("h3", { class: "rks-verdict rks-not" }, head),
                 h("ul", { class: "rks-problems" }, texts.map((text) => h("li", {}, quoted(text)))),
@@ -215,10 +215,10 @@ class Simulator {
     verdict(answer) {
         const last = answer.decisions.at(-1);
         const operation = WORDS[this.value("operation")];
-        let text = answer.status === 404 ? "There is no such entry" : answer.status === 401 ? "Denied: a login is missing" : "Denied";
+        let text = answer.status === 404 ? "There is no such entry" : answer.status === 401 ? "Denied: a login is required" : "Denied";
         if (answer.granted) text = "Granted";
-        else if (answer.status >= 400 && !answer.lines.length) text = "Denied: there is no rule";
-        if (answer.body && !answer.granted && answer.body.includes('"request.invalid"')) text = "Not a request the API takes";
+        else if (answer.status >= 400 && !answer.lines.length) text = "Denied: there are no rules";
+        if (answer.body && !answer.granted && answer.body.includes('"request.invalid"')) text = "Not a valid request";
         const by = answer.granted && last?.rule ? ` by rule ${last.rule}${last.name ? `, ${last.name}` : ""}` : "";
         return h("h3", { class: `rks-verdict ${answer.granted ? "rks-yes" : "rks-no"}` },
             h("span", {}, `${text}${by}`), h("span", { class: "rks-status" }, `${operation}: ${answer.status}`));
@@ -229,24 +229,24 @@ class Simulator {
         const steps = answer.nearest.steps;
         const parts = steps.flatMap((step, at) => [at ? (at === steps.length - 1 ? " and " : ", ") : "", ...quoted(step)]);
         return h("p", { class: "rks-nearest" }, h("b", {}, "Nearest miss: "),
-            `rule ${answer.nearest.rule} would have granted it `, ...parts, ".");
+            `rule ${answer.nearest.rule} would have granted the request `, ...parts, ".");
     }
 
     trace(answer) {
-        if (!answer.lines.length) return h("p", {}, "There is no rule, so that nobody gets in.");
+        if (!answer.lines.length) return h("p", {}, "There are no rules, so nobody gets in.");
         const line = (one) => h("li", { class: `rks-line${one.granted ? " rks-line-granted" : ["type", "disabled", "unreached"].includes(one.code) ? " rks-line-silent" : ""}` },
             h("span", { class: "rks-number" }, String(one.position)),
             h("span", {}, one.name ? h("b", {}, h("bdi", {}, one.name), " ") : null, ...quoted(one.text),
                 one.script.length ? h("ul", { class: "rks-script" }, one.script.map((text) => h("li", {}, quoted(text)))) : null));
-        return h("div", {}, h("h4", {}, "What each rule says"), h("ol", { class: "rks-trace" }, answer.lines.map(line)));
+        return h("div", {}, h("h4", {}, "Result of each rule"), h("ol", { class: "rks-trace" }, answer.lines.map(line)));
     }
 
     query(answer) {
         if (!answer.query) return null;
         const { where, added, rewritten } = answer.query;
         return h("div", {}, h("h4", {}, "The query that runs"), h("p", { class: "rks-query" }, ...quoted(where)),
-            added.length ? h("p", { class: "rks-quiet" }, "Held by the rule: ", ...quoted(added.join(" and "))) : null,
-            rewritten ? h("p", { class: "rks-quiet" }, "A script put it in the place of what was asked.") : null);
+            added.length ? h("p", { class: "rks-quiet" }, "Added by the rule: ", ...quoted(added.join(" and "))) : null,
+            rewritten ? h("p", { class: "rks-quiet" }, "A script replaced the query of the request.") : null);
     }
 
     columns(answer) {
@@ -260,7 +260,7 @@ class Simulator {
     table(answer) {
         const table = answer.table;
         if (!table) return null;
-        if (!table.rows.length) return h("p", { class: "rks-quiet" }, "No entry fits.");
+        if (!table.rows.length) return h("p", { class: "rks-quiet" }, "No entries match.");
         const mark = (at) => (table.columns[at].open ? null : "rks-masked");
         const head = table.columns.map((one, at) => h("th", { scope: "col", class: mark(at) }, h("bdi", {}, one.name),
             one.open ? null : h("span", { class: "rks-tag" }, "hidden")));
@@ -270,7 +270,7 @@ class Simulator {
             h("div", { class: "rowkeeper-scroll", role: "region", "aria-label": "The first entries", tabindex: "0" },
                 h("table", { class: "rowkeeper-table" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "ID"), head)), h("tbody", {}, rows))),
             table.columns.some((one) => !one.open)
-                ? h("p", { class: "rks-quiet" }, "Columns marked “hidden” are shown to you alone: the answer does not have them.") : null);
+                ? h("p", { class: "rks-quiet" }, "Columns marked “hidden” are only shown to you: the response does not contain them.") : null);
     }
 
     written(answer) {
@@ -284,7 +284,7 @@ class Simulator {
 
     body(answer) {
         if (answer.body === null) return null;
-        const note = answer.cut ? h("p", { class: "rks-quiet" }, "At most 50 entries of it are shown here.") : null;
+        const note = answer.cut ? h("p", { class: "rks-quiet" }, "At most 50 entries are shown here.") : null;
         return h("details", { class: "rks-body", open: !answer.granted }, h("summary", {}, `The answer, ${answer.status}`),
             h("pre", { class: "rowkeeper-json", tabindex: "0" }, answer.body), note);
     }
@@ -294,11 +294,11 @@ class Simulator {
     async copy() {
         const state = this.state();
         let hash = encodeURIComponent(JSON.stringify(state));
-        let said = "The link is copied.";
+        let said = "The link was copied.";
         if (state.rules !== undefined && hash.length > LONGEST_LINK) {
             delete state.rules;
             hash = encodeURIComponent(JSON.stringify(state));
-            said = "The link is copied, without the rules, which are too long for it: it asks the saved ones.";
+            said = "The link was copied without the rules, because they are too long. It uses the saved rules.";
         }
         const link = `${new URL(this.root.dataset.page, location.href)}#ask=${hash}`;
         if ("alone" in this.root.dataset) history.replaceState(null, "", link);

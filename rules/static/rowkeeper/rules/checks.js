@@ -1,11 +1,11 @@
-// What the server says of the rules as they are on the page: words, who gets in, problems. Asked
-// again after each change, once no other has followed for a moment.
+// What the server says about the rules on the page: descriptions, who gets in, problems. It is asked
+// again shortly after the last change.
 
 const PAUSE = 300;
 
 export class Checks {
-    constructor(address, dataSource, columns, form, ontold) {
-        Object.assign(this, { address, dataSource, columns, form, ontold });
+    constructor(address, dataSource, columns, form, onanswer) {
+        Object.assign(this, { address, dataSource, columns, form, onanswer });
         this.timer = 0;
         this.asked = null;
     }
@@ -21,9 +21,9 @@ export class Checks {
         const asked = (this.asked = new AbortController());
         try {
             const answer = await this.post(text, asked.signal);
-            if (asked === this.asked) this.ontold(answer, text);
+            if (asked === this.asked) this.onanswer(answer, text);
         } catch (error) {
-            if (error.name !== "AbortError" && asked === this.asked) this.ontold(null, text);
+            if (error.name !== "AbortError" && asked === this.asked) this.onanswer(null, text);
         }
     }
 

@@ -1,11 +1,11 @@
-// A text field that offers values as one types: the combobox of the ARIA patterns.
+// A text field that suggests values while the user types: the combobox of the ARIA patterns.
 
 import { h, newId } from "./dom.js";
 
 const MOST = 100;
 
-// `options()` gives [{ value, label, hint }]; `onpick(value)` is told of what was chosen or typed,
-// `oninput(value)` of every letter.
+// `options()` gives [{ value, label, hint }]; `onpick(value)` is called with the value that was chosen or typed,
+// `oninput(value)` with the text after each key.
 export function combobox({ label, value = "", options, onpick, oninput, placeholder, name, clears }) {
     const listId = newId();
     const list = h("ul", { id: listId, role: "listbox", class: "rk-options", "aria-label": label, hidden: true });
@@ -15,7 +15,7 @@ export function combobox({ label, value = "", options, onpick, oninput, placehol
         "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false",
     });
     const box = h("span", { class: "rk-combobox" }, input, list);
-    let told = value;
+    let reported = value;
     let active = -1;
 
     function close() {
@@ -33,7 +33,7 @@ export function combobox({ label, value = "", options, onpick, oninput, placehol
             "li",
             {
                 role: "option", id: newId(), "data-value": option.value, "aria-selected": "false",
-                onpointerdown: (event) => event.preventDefault(), // the focus stays in the field
+                onpointerdown: (event) => event.preventDefault(), // keep the focus in the field
                 onclick: () => choose(option.value),
             },
             h("bdi", {}, option.label ?? option.value),
@@ -54,19 +54,19 @@ export function combobox({ label, value = "", options, onpick, oninput, placehol
         input.setAttribute("aria-activedescendant", all[active].id);
     }
 
-    function tell() {
-        if (input.value === told) return;
-        told = input.value;
-        onpick?.(told);
+    function report() {
+        if (input.value === reported) return;
+        reported = input.value;
+        onpick?.(reported);
     }
 
-    // `left`: the field has lost the focus, which is not to be fetched back.
+    // `left`: the field has lost the focus, which must not be taken back.
     function choose(chosen, left = false) {
         input.value = chosen;
         close();
         oninput?.(chosen);
-        if (!clears) { tell(); return; }
-        input.value = told = "";
+        if (!clears) { report(); return; }
+        input.value = reported = "";
         onpick(chosen, left);
     }
 
@@ -75,7 +75,7 @@ export function combobox({ label, value = "", options, onpick, oninput, placehol
     input.addEventListener("blur", () => {
         close();
         if (clears && input.value.trim()) choose(input.value, true);
-        else if (!clears) tell();
+        else if (!clears) report();
     });
     input.addEventListener("keydown", (event) => {
         if (event.key === "ArrowDown" || event.key === "ArrowUp") point(event.key === "ArrowDown" ? 1 : -1);
@@ -99,7 +99,7 @@ export function chips({ label, items, options, add, remove, placeholder }) {
             ...held.map((item) => h(
                 "span", { class: "rk-chip" }, h("bdi", {}, item.label ?? item.value),
                 h("button", {
-                    type: "button", "aria-label": `Take off ${item.label ?? item.value}`,
+                    type: "button", "aria-label": `Remove ${item.label ?? item.value}`,
                     onclick: () => { remove(item.value); draw(true); },
                 }, "×"),
             )),

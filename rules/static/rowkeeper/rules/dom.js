@@ -65,7 +65,7 @@ export function select(label, options, value, onchange, attributes = {}) {
 }
 
 // A text of the server's, in which `backquotes` set off what somebody wrote.
-export const told = (text) => text.split(/`([^`]*)`/).map((part, at) => (at % 2 ? h("code", {}, part) : h("bdi", {}, part)));
+export const codeSpans = (text) => text.split(/`([^`]*)`/).map((part, at) => (at % 2 ? h("code", {}, part) : h("bdi", {}, part)));
 
 // A group of radio buttons under a heading: `choices` are [key, text].
 export function radios(legend, choices, chosen, onchange) {

@@ -1,4 +1,4 @@
-// Moving a row with a mouse, a pen or a finger, by its grip. The list scrolls along; Escape lets it be.
+// Moving a row with a mouse, a pen or a finger, by its grip. The list scrolls along; Escape cancels.
 
 const EDGE = 60;
 
@@ -37,7 +37,7 @@ function drag(event, grip, element, dropped) {
     }
 
     function end(keep) {
-        for (const [name, hear] of Object.entries(heard)) grip.removeEventListener(name, hear);
+        for (const [name, handler] of Object.entries(handlers)) grip.removeEventListener(name, handler);
         document.removeEventListener("keydown", escape, true);
         element.classList.remove("rk-dragged");
         const to = [...list.children].indexOf(element);
@@ -51,7 +51,7 @@ function drag(event, grip, element, dropped) {
         end(false);
     }
 
-    const heard = { pointermove: move, pointerup: () => end(true), pointercancel: () => end(false) };
-    for (const [name, hear] of Object.entries(heard)) grip.addEventListener(name, hear);
+    const handlers = { pointermove: move, pointerup: () => end(true), pointercancel: () => end(false) };
+    for (const [name, handler] of Object.entries(handlers)) grip.addEventListener(name, handler);
     document.addEventListener("keydown", escape, true);
 }

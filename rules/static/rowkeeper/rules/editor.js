@@ -1,12 +1,13 @@
-// The list of access rules over the text area that is submitted: what stands there is the truth, and
-// what nobody changes keeps its text to the letter. Without this file the text area works alone.
+// The editor of the access rules, above the text area that is submitted. The text area has the list
+// that counts. Rules that nobody changes keep their exact text. Without this file, the text area
+// still works.
 //
-// On the text area, `rowkeeper:rules` (detail: { text }) tells of every change, and `rowkeeper:paint`
-// (detail: { lines: [{ position, text, granted }] } or null) shows on each row what a decision said.
+// On the text area, `rowkeeper:rules` (detail: { text }) is sent after every change, and `rowkeeper:paint`
+// (detail: { lines: [{ position, text, granted }] } or null) shows the reason of each rule on its row.
 
 import { Checks } from "./checks.js";
 import { makeDraggable } from "./drag.js";
-import { button, h, icon, told } from "./dom.js";
+import { button, codeSpans, h, icon } from "./dom.js";
 import { setProperty } from "./form.js";
 import { parseList, write, writeList } from "./json.js";
 import { offersOf } from "./offers.js";
@@ -17,7 +18,7 @@ import { DOES, OPERATIONS } from "./words.js";
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
-// Whether the JSON is folded away, for the next page; a browser may keep nothing.
+// Remembers for the next page whether the JSON is collapsed, if the browser allows it.
 const FOLDED = "rowkeeper-rules-json";
 const folded = {
     get() { try { return localStorage.getItem(FOLDED) === "folded"; } catch { return false; } },
@@ -34,7 +35,7 @@ export class RuleList {
         this.past = [];
         this.filter = "";
         this.offers = offersOf(data, document.getElementById("id_columns"), () => this.items.map((item) => item.value));
-        this.checks = new Checks(data.check, data.dataSource, this.offers.columnNames, area.form, (answer, text) => this.tell(answer, text));
+        this.checks = new Checks(data.check, data.dataSource, this.offers.columnNames, area.form, (answer, text) => this.showAnswer(answer, text));
         this.build();
         this.read();
         this.checks.ask(this.area.value);
@@ -62,7 +63,7 @@ export class RuleList {
             "div", { class: "rowkeeper-rules", onkeydown: (event) => {
                 if (event.key === "Enter" && event.target.matches("input:not([type=checkbox], [type=radio])")) event.preventDefault();
             } },
-            h("div", { class: "rk-accesses", role: "group", "aria-label": "Who gets in; press one to see its rules alone" }, [...this.chips.values()]),
+            h("div", { class: "rk-accesses", role: "group", "aria-label": "Who gets in; press one to see only its rules" }, [...this.chips.values()]),
             this.notes, this.list, this.empty,
             h("div", { class: "rk-actions" }, this.adder, this.undoer), this.status,
         );
@@ -111,7 +112,7 @@ export class RuleList {
         if (changed) this.changed();
     }
 
-    // Write the text of the list anew: of the items that did not change, the text as it was.
+    // Rewrite the text of the list. Items that did not change keep their text.
     commit(before = this.area.value) {
         const now = Date.now();
         if (!this.past.length || now - this.at > 1000) this.past.push(before);
@@ -136,8 +137,8 @@ export class RuleList {
         this.say(words);
     }
 
-    // A list that the server mended: what it left alone keeps its text.
-    mend(text, words) {
+    // Apply a fix of the server. Rules that it did not change keep their text.
+    applyFix(text, words) {
         const kept = new Map(this.items.map((item) => [write(item.value), item.text]));
         const texts = parseList(text).map((item) => kept.get(write(item.value)) ?? item.text);
         this.replace(writeList(texts), words);
@@ -159,7 +160,7 @@ export class RuleList {
         this.commit();
     }
 
-    // The JSON of one rule, as it is typed: it may not be JSON yet, or be several rules by now.
+    // The JSON of one rule while the user types: it can be invalid, or contain several rules.
     typed(item, text, value) {
         let several = null;
         if (value === null) {
@@ -185,7 +186,7 @@ export class RuleList {
         const shown = this.visible();
         const other = shown[shown.indexOf(item) + by];
         if (other) this.move(item, this.items.indexOf(other));
-        else this.say(`Rule ${this.items.indexOf(item) + 1} is the ${by < 0 ? "first" : "last"} already.`);
+        else this.say(`Rule ${this.items.indexOf(item) + 1} is already the ${by < 0 ? "first" : "last"}.`);
     }
 
     move(item, to) {
@@ -225,7 +226,7 @@ export class RuleList {
         this.at = 0;
         this.commit();
         this.rows.get(copy).opener.focus();
-        this.say(`Rule ${this.items.indexOf(copy) + 1} is a copy of the one before.`);
+        this.say(`Rule ${this.items.indexOf(copy) + 1} is a copy of the previous rule.`);
     }
 
     remove(item) {
@@ -255,7 +256,7 @@ export class RuleList {
 
     // -- what is shown
 
-    // The text area is as high as what stands in it, long lines counted, up to a limit.
+    // The text area grows with its content, including wrapped lines, up to a limit.
     fit() {
         const lines = this.area.value.split("\n").reduce((sum, line) => sum + 1 + Math.floor(line.length / 80), 1);
         this.area.rows = Math.min(Math.max(lines, 5), 14);
@@ -282,13 +283,13 @@ export class RuleList {
             row.element.hidden = Boolean(this.filter) && !this.operationsOf(item).includes(this.filter);
         });
         const shown = this.visible().length;
-        this.empty.textContent = !this.items.length ? "There is no rule: nobody gets in."
-            : shown < this.items.length ? `${plural(this.items.length - shown, "rule")} about something else ${this.items.length - shown === 1 ? "is" : "are"} not shown.` : "";
+        this.empty.textContent = !this.items.length ? "There are no rules: nobody gets in."
+            : shown < this.items.length ? `${plural(this.items.length - shown, "rule")} for other operations ${this.items.length - shown === 1 ? "is" : "are"} not shown.` : "";
     }
 
     operationsOf(item) {
-        const told = this.said.get(item.text)?.operations;
-        if (told?.length) return told;
+        const operations = this.said.get(item.text)?.operations;
+        if (operations?.length) return operations;
         const named = item.value instanceof Map && !item.value.has("script") ? item.value.get("type") : null;
         return Array.isArray(named) ? named : OPERATIONS;
     }
@@ -301,9 +302,9 @@ export class RuleList {
         this.say(operation ? `${count} about “${DOES[operation]}”.` : `All rules are shown: ${count}.`);
     }
 
-    tell(answer, text) {
+    showAnswer(answer, text) {
         if (!answer) {
-            this.note(["The rules could not be checked just now; they are checked when they are saved."], "info", "checks");
+            this.note(["The rules could not be checked at the moment. They will be checked when they are saved."], "info", "checks");
             return;
         }
         if (this.notes.dataset.of === "checks") this.note(null);
@@ -327,8 +328,8 @@ export class RuleList {
         return h(
             "li", { class: `rk-problem rk-${severity}` }, icon(severity),
             h("span", { class: "rowkeeper-hidden" }, `${severity}: `),
-            h("span", {}, path ? h("code", {}, path) : null, path ? " " : null, told(message)),
-            fix ? button(h("span", {}, told(fix.label)), () => this.mend(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
+            h("span", {}, path ? h("code", {}, path) : null, path ? " " : null, codeSpans(message)),
+            fix ? button(h("span", {}, codeSpans(fix.label)), () => this.applyFix(fix.rules, `${fix.label}: done.`), { class: "rk-button rk-quiet rk-fix" }) : null,
         );
     }
 

@@ -41,7 +41,7 @@ function nameField(rule, context) {
         h("label", { class: "rk-label", for: id }, "Name"),
         h("input", {
             id, type: "text", class: "rk-input rk-name", value: held ?? "", maxlength: 255, autocomplete: "off",
-            placeholder: "For people; may stay empty",
+            placeholder: "A name for people (optional)",
             oninput: ({ target }) => { setProperty(rule, "name", target.value || undefined); context.changed(); },
         }),
     );
@@ -153,7 +153,7 @@ function columnsField(rule, context) {
         draw(chosen);
         context.changed();
         if (both) context.redraw();
-    }), body, both ? leftover(rule, "exclude", context, "has no effect beside `include`") : null);
+    }), body, both ? leftover(rule, "exclude", context, "has no effect if the rule has `include`") : null);
 }
 
 function requireField(rule, context) {
@@ -204,7 +204,7 @@ function scriptSection(rule, context) {
         "script", "Script",
         scriptField(rule.get("script"), context, (text) => { rule.set("script", text); context.changed(); }),
         ignored.length
-            ? h("p", { class: "rk-note" }, `The script alone decides: ${ignored.map((name) => `\`${name}\``).join(", ")} of this rule count for nothing.`)
+            ? h("p", { class: "rk-note" }, `Only the script decides: ${ignored.map((name) => `\`${name}\``).join(", ")} of this rule have no effect.`)
             : null,
         button("Decide without a script", () => {
             rule.delete("script");
@@ -217,7 +217,7 @@ function scriptSection(rule, context) {
     );
 }
 
-// The form; `context` holds what is offered, and `changed`, which is told of every change.
+// The form; `context` holds what is offered, and `changed`, which is called after every change.
 export function ruleForm(rule, context) {
     const node = h("div", { class: "rk-form" });
     const require = h("div", { class: "rk-slot" });
@@ -227,7 +227,7 @@ export function ruleForm(rule, context) {
     };
     function fields() {
         const strange = [...rule.keys()].filter((name) => !PROPERTIES.includes(name));
-        const rest = [appsField(rule, own), ...strange.map((name) => leftover(rule, name, own, "is no property of a rule;"))];
+        const rest = [appsField(rule, own), ...strange.map((name) => leftover(rule, name, own, "is not a property of a rule;"))];
         if (rule.has("script")) {
             const plain = typeof rule.get("script") === "string";
             return [nameField(rule, own), plain ? scriptSection(rule, own) : leftover(rule, "script", own), ...rest];

@@ -45,14 +45,14 @@ class Reader {
 
     string() {
         const found = this.take(STRING);
-        return found === null ? this.fail("a text in quotes is expected") : JSON.parse(found);
+        return found === null ? this.fail("expected a text in quotes") : JSON.parse(found);
     }
 
     // What stands between two brackets; `item` reads one.
     several(close, item) {
         if (this.skip(close)) return;
         do item(); while (this.skip(","));
-        if (!this.skip(close)) this.fail(`\`,\` or \`${close}\` is expected`);
+        if (!this.skip(close)) this.fail(`expected \`,\` or \`${close}\``);
     }
 
     object() {
@@ -60,8 +60,8 @@ class Reader {
         this.several("}", () => {
             this.blank();
             const key = this.string();
-            if (found.has(key)) this.fail(`the key \`${key}\` stands twice in one object`);
-            if (!this.skip(":")) this.fail("`:` is expected");
+            if (found.has(key)) this.fail(`the key \`${key}\` is in the same object twice`);
+            if (!this.skip(":")) this.fail("expected `:`");
             found.set(key, this.value());
         });
         return found;
@@ -81,12 +81,12 @@ class Reader {
         const word = this.take(WORD);
         if (word !== null) return WORDS[word];
         const number = this.take(NUMBER);
-        return number === null ? this.fail("a value is expected") : new Raw(number);
+        return number === null ? this.fail("expected a value") : new Raw(number);
     }
 
     end() {
         this.blank();
-        if (this.at < this.text.length) this.fail("nothing more is expected");
+        if (this.at < this.text.length) this.fail("unexpected text after the end");
     }
 }
 
@@ -94,7 +94,7 @@ function reading(text, read) {
     try {
         return read(new Reader(text));
     } catch (error) {
-        if (error instanceof RangeError) throw new JsonError("it nests too deep", text, 0);
+        if (error instanceof RangeError) throw new JsonError("it is nested too deeply", text, 0);
         throw error;
     }
 }
@@ -113,7 +113,7 @@ export function parseList(text) {
     if (!text.trim()) return [];
     return reading(text, (reader) => {
         const found = [];
-        if (!reader.skip("[")) reader.fail("a list of rules, [{…}, {…}], is expected");
+        if (!reader.skip("[")) reader.fail("expected a list of rules, [{…}, {…}]");
         reader.several("]", () => {
             reader.blank();
             const from = reader.at;

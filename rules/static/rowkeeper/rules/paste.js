@@ -16,7 +16,7 @@ function rulesIn(value) {
         return [value];
     }
     if (Array.isArray(value)) return value;
-    throw new Error("a rule, or a list of rules, is expected");
+    throw new Error("expected a rule or a list of rules");
 }
 
 function tests(value, say) {
@@ -30,7 +30,7 @@ function tests(value, say) {
         return found;
     }
     if (value === null || Array.isArray(value)) return value;
-    say("a value without a test is now one with `equals`");
+    say("a value without an operator now uses `equals`");
     return new Map([["equals", value]]);
 }
 
@@ -55,13 +55,13 @@ const CONVERT = {
         if (found.get("user") instanceof Map) found.set("user", columns(found.get("user"), say));
         if (found.has("tokens")) {
             found.set("tokens", numbers(found.get("tokens")));
-            say("`tokens` names API tokens by their ids elsewhere: choose those of this site");
+            say("`tokens` has IDs of API tokens of another site: choose those of this site");
         }
         return found;
     },
     appId: (value, say) => {
         if (value === null) return undefined;
-        say("`appId` names apps by their ids elsewhere: choose those of this site");
+        say("`appId` has IDs of apps of another site: choose those of this site");
         return numbers(value);
     },
     require: (value, say) => (value === null ? undefined : list(value).map((item) => (
@@ -71,7 +71,7 @@ const CONVERT = {
     script: (value, say) => {
         if (value === null || value === "") return undefined;
         if (typeof value === "string" && looksLikeJavaScript(value)) {
-            say("the script is JavaScript: scripts are the body of a Python function here, so write it anew");
+            say("the script is JavaScript: scripts are the body of a Python function here, so rewrite it");
         }
         return value;
     },
@@ -90,7 +90,7 @@ function rule(value, say) {
         if (!PROPERTIES.includes(name)) {
             // What is not known may have narrowed the rule: it stays, and is refused, until somebody decides.
             if (NOTED.includes(name)) say(`\`${name}\` was left out`);
-            else { found.set(name, held); say(`\`${name}\` is no property of a rule here: remove it`); }
+            else { found.set(name, held); say(`\`${name}\` is not a property of a rule: remove it`); }
             continue;
         }
         const converted = CONVERT[name](held, say);

@@ -23,31 +23,31 @@ const hidden = { key: "hidden", kind: "columns", label: "Columns to hide", optio
 
 export const PRESETS = [
     {
-        id: "empty", title: "From scratch", text: "Who is signed in reads; change what you want.",
+        id: "empty", title: "From scratch", text: "Signed-in users can read. Change what you want.",
         asks: [], make: () => rule(["type", ["select"]], ["allow", "loggedIn"]),
     },
     {
-        id: "public", title: "Everyone reads", text: "Also who is not signed in.", asks: [hidden],
+        id: "public", title: "Everyone reads", text: "Also people who are not signed in.", asks: [hidden],
         make: ({ hidden }) => rule(["type", ["select"]], ["allow", "all"], ["exclude", some(hidden)]),
     },
     {
-        id: "signed-in", title: "Who is signed in reads", text: "All rows, without the columns that you hide.", asks: [hidden],
+        id: "signed-in", title: "Signed-in users read", text: "All rows, without the columns that you hide.", asks: [hidden],
         make: ({ hidden }) => rule(["type", ["select"]], ["allow", "loggedIn"], ["exclude", some(hidden)]),
     },
     {
-        id: "own-rows", title: "Own rows", text: "Everyone signed in has their own rows, and no others.",
+        id: "own-rows", title: "Own rows", text: "Signed-in users have access to their own rows only.",
         asks: [
-            { key: "column", kind: "column", label: "Column that says whose row it is", guess: ["Email"] },
+            { key: "column", kind: "column", label: "Column that identifies the owner of a row", guess: ["Email"] },
             { key: "field", kind: "field", label: "Field of the user that it equals", guess: ["Email"] },
-            { key: "operations", kind: "operations", label: "They may", value: ["select", "update"] },
-            { ...hidden, label: "Columns to keep from them" },
+            { key: "operations", kind: "operations", label: "They can", value: ["select", "update"] },
+            { ...hidden, label: "Columns to hide from them" },
         ],
         make: ({ column, field, operations, hidden }) => rule(
             ["type", operations], ["allow", "loggedIn"], ["exclude", some(hidden)], ["require", own(column, field)],
         ),
     },
     {
-        id: "department", title: "Own department", text: "Everyone signed in reads the rows of their department.",
+        id: "department", title: "Own department", text: "Signed-in users read the rows of their department.",
         asks: [
             { key: "column", kind: "column", label: "Column with the department", guess: ["Department"] },
             { key: "field", kind: "field", label: "Field of the user that it equals", guess: ["Department"] },
@@ -58,9 +58,9 @@ export const PRESETS = [
         ),
     },
     {
-        id: "admins", title: "Admins in full", text: "Who is an admin reads, adds, changes and deletes everything.",
+        id: "admins", title: "Full access for admins", text: "Admins read, add, change and delete everything.",
         asks: [
-            { key: "field", kind: "field", label: "Field of the user that tells admins", guess: ["Role"] },
+            { key: "field", kind: "field", label: "Field of the user that identifies admins", guess: ["Role"] },
             { key: "value", kind: "value", label: "Its value for admins", value: "Admin" },
         ],
         first: true,
@@ -69,28 +69,28 @@ export const PRESETS = [
         ),
     },
     {
-        id: "form", title: "Form that only adds", text: "Rows are sent in, and not read back.",
+        id: "form", title: "Form that only adds", text: "People can submit rows, but cannot read them.",
         asks: [
-            { key: "who", kind: "who", label: "Who may send" },
+            { key: "who", kind: "who", label: "Who can submit" },
             { key: "columns", kind: "columns", label: "Columns of the form" },
-            { key: "required", kind: "columns", label: "Of these, required", optional: true },
+            { key: "required", kind: "columns", label: "Required columns", optional: true },
         ],
         make: ({ who, columns, required }) => rule(
             ["type", ["insert"]], ["allow", who], ["include", columns], ["require", some(required)],
         ),
     },
     {
-        id: "token", title: "API token only", text: "A program gets in, and nobody else does.",
+        id: "token", title: "API token only", text: "A program has access, and nobody else.",
         asks: [
             { key: "token", kind: "token", label: "API token" },
-            { key: "operations", kind: "operations", label: "It may", value: ["select"] },
+            { key: "operations", kind: "operations", label: "It can", value: ["select"] },
         ],
         make: ({ token, operations }) => rule(
             ["type", operations], ["allow", new Map([["tokens", [new Raw(token)]]])],
         ),
     },
     {
-        id: "script", title: "Script", text: "What no other rule can say, in Python.", asks: [],
+        id: "script", title: "Script", text: "Conditions that no other rule can express, in Python.", asks: [],
         make: () => rule(["script", SCRIPT]),
     },
 ];
@@ -142,7 +142,7 @@ function offered(ask, answers, options) {
 function problem(preset, answers) {
     const missing = preset.asks.find((ask) => !ask.optional && !answers[ask.key].length);
     if (missing) return `${missing.label}: choose one.`;
-    return "token" in answers && !/^[1-9][0-9]*$/.test(answers.token) ? "API token: choose one, or write its id." : "";
+    return "token" in answers && !/^[1-9][0-9]*$/.test(answers.token) ? "API token: choose one, or enter its ID." : "";
 }
 
 // -- the dialog: choose, answer, add; or paste
@@ -168,7 +168,7 @@ export function presetDialog(offers, count, add) {
             }, h("strong", {}, preset.title), h("span", {}, preset.text),
         )), h(
             "button", { type: "button", class: "rk-preset", "data-preset": "paste", onclick: paste },
-            h("strong", {}, "Paste rules"), h("span", {}, "JSON from elsewhere, Fliplet's included."),
+            h("strong", {}, "Paste rules"), h("span", {}, "JSON from other systems, including Fliplet."),
         )]), h("div", { class: "rk-actions" }, cancel()));
     }
 
@@ -177,7 +177,7 @@ export function presetDialog(offers, count, add) {
         const place = { top: Boolean(preset.first) };
         const note = h("p", { class: "rk-note rk-bad", role: "alert" });
         page(preset.title, h("p", {}, preset.text), ...preset.asks.map((wanted) => h(
-            "div", { class: "rk-ask" }, h("span", { class: "rk-label" }, wanted.label, wanted.optional ? h("small", {}, "may stay empty") : null),
+            "div", { class: "rk-ask" }, h("span", { class: "rk-label" }, wanted.label, wanted.optional ? h("small", {}, "optional") : null),
             KINDS[wanted.kind](wanted, answers, offers),
         )), count() ? h(
             "div", { class: "rk-ask" }, h("span", { class: "rk-label" }, "Place"),
@@ -192,7 +192,7 @@ export function presetDialog(offers, count, add) {
     function paste() {
         const note = h("p", { class: "rk-note rk-bad", role: "alert" });
         const area = h("textarea", { class: "rk-code", rows: 10, "aria-label": "Rules as JSON", spellcheck: "false" });
-        page("Paste rules", h("p", {}, "One rule or a list. What is written a little differently elsewhere is converted; what you have to decide is named."),
+        page("Paste rules", h("p", {}, "One rule or a list of rules. Small differences of other systems are converted. Anything that you must decide is listed."),
             area, note, h("div", { class: "rk-actions" }, button("Add the rules", () => {
                 try {
                     const { rules, notes } = convert(area.value);

@@ -1,6 +1,6 @@
-// One rule of the list: its words, its switches, and below them its form or its JSON.
+// One rule of the list: its description and controls, and below them its form or its JSON.
 
-import { button, h, icon, iconButton, newId, told } from "./dom.js";
+import { button, codeSpans, h, icon, iconButton, newId } from "./dom.js";
 import { ruleForm } from "./form.js";
 import { parse } from "./json.js";
 import { DOES, OPERATIONS } from "./words.js";
@@ -15,7 +15,7 @@ export class Row {
     constructor(item, list) {
         this.item = item;
         this.list = list;
-        this.heard = [];
+        this.listeners = [];
         this.problems = [];
         this.build();
     }
@@ -38,21 +38,21 @@ export class Row {
         this.toggler = h("input", { type: "checkbox", role: "switch", class: "rk-switch", onchange: () => list.enable(item, this.toggler.checked) });
         this.up = word("up", "", () => list.step(item, -1));
         this.down = word("down", "", () => list.step(item, 1));
-        this.told = h("ul", { class: "rk-problems" });
+        this.problemList = h("ul", { class: "rk-problems" });
         this.paint = h("p", { class: "rk-paint", hidden: true });
         this.body = h("div", { class: "rk-body", id: bodyId, hidden: true });
         this.element = h(
             "li", { class: "rk-rule" },
             h("div", { class: "rk-head" }, this.grip, this.number, this.opener, this.operations, this.marks,
                 h("span", { class: "rk-tools" }, this.toggler, this.up, this.down)),
-            this.paint, this.told, this.body,
+            this.paint, this.problemList, this.body,
         );
         list.draggable(this);
     }
 
     // -- the closed row
 
-    update(position, count, told) {
+    update(position, count, summary) {
         const { item } = this;
         const map = item.value instanceof Map ? item.value : null;
         const label = `rule ${position}`;
@@ -61,8 +61,8 @@ export class Row {
         this.position = position;
         this.number.textContent = position;
         this.name.textContent = typeof name === "string" ? name : "";
-        this.words.textContent = told?.words ?? (map ? "…" : "This is no rule: see its JSON.");
-        this.operations.replaceChildren(...(told?.operations ?? []).filter((o) => OPERATIONS.includes(o))
+        this.words.textContent = summary?.words ?? (map ? "…" : "This is not a rule: see its JSON.");
+        this.operations.replaceChildren(...(summary?.operations ?? []).filter((o) => OPERATIONS.includes(o))
             .map((operation) => h("span", { class: `rk-badge rk-${operation}` }, DOES[operation])));
         this.toggler.checked = on;
         this.toggler.disabled = !map;
@@ -79,12 +79,12 @@ export class Row {
 
     showProblems(problems) {
         this.problems = problems;
-        this.told.replaceChildren(...problems.map((problem) => this.list.problemLine(problem)));
-        this.told.hidden = !problems.length;
+        this.problemList.replaceChildren(...problems.map((problem) => this.list.problemLine(problem)));
+        this.problemList.hidden = !problems.length;
         const worst = SEVERITIES.find((severity) => problems.some((p) => p.severity === severity));
         this.element.dataset.severity = worst ?? "";
         this.mark();
-        for (const hear of this.heard) hear(problems);
+        for (const listener of this.listeners) listener(problems);
     }
 
     // The part of the form that a problem is about.
@@ -98,7 +98,7 @@ export class Row {
 
     showPaint(lines) {
         this.paint.hidden = !lines.length;
-        this.paint.replaceChildren(...told(lines.map((line) => line.text).join(" ")));
+        this.paint.replaceChildren(...codeSpans(lines.map((line) => line.text).join(" ")));
         this.element.dataset.painted = lines.some((line) => line.granted) ? "granted" : lines.length ? "passed" : "";
     }
 
@@ -108,14 +108,14 @@ export class Row {
         this.body.hidden = !open;
         this.opener.setAttribute("aria-expanded", String(open));
         this.element.classList.toggle("rk-open", open);
-        this.heard = [];
+        this.listeners = [];
         if (open) this.fill(mode); else this.body.replaceChildren();
     }
 
     fill(mode = "form") {
         const map = this.item.value instanceof Map;
         this.mode = map ? mode : "json";
-        this.heard = [];
+        this.listeners = [];
         const tab = (name, text) => button(text, () => { this.fill(name); this.body.querySelector(`[data-tab=${name}]`).focus(); }, {
             class: "rk-tab", "data-tab": name, "aria-pressed": String(this.mode === name), disabled: name === "form" && !map,
         });
@@ -134,7 +134,7 @@ export class Row {
             offers: this.list.offers,
             changed: () => this.list.edited(this.item),
             problems: () => this.problems,
-            onProblems: (hear) => this.heard.push(hear),
+            onProblems: (listener) => this.listeners.push(listener),
         });
     }
 
@@ -155,7 +155,7 @@ export class Row {
         return h("div", {}, area, note);
     }
 
-    // The rule was changed from elsewhere.
+    // Redraw an open row after the rule was changed elsewhere.
     refill() {
         if (!this.body.hidden) this.fill(this.mode);
     }

@@ -8,9 +8,9 @@ export const PROPERTIES = [
 export const TESTS = { equals: "is", notequals: "is not", contains: "contains" };
 export const SIDES = {
     "": "checked as usual",
-    submitted: "in what is sent",
-    stored: "in the stored record",
-    both: "before and after",
+    submitted: "in the submitted data",
+    stored: "in the stored entry",
+    both: "both before and after the change",
 };
 
 // A template that is one expression and nothing else: the field of the user that it names.
