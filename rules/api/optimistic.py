@@ -29,7 +29,7 @@ from ..decision_log.records import RequestLog
 from .bodies import json_bytes, json_in
 from .switches import QUERY_SWITCHES, names_switch
 
-# psycopg parses longer statements, and those with more parameters, anew each time.
+# psycopg parses longer statements, and those with more parameters, each time they run.
 MAX_TEXT, MAX_PARAMS = 3_000, 40
 # What is longer, in bytes, is hardly such a statement, and takes its time to be read twice.
 MAX_BODY = 8_192
@@ -37,14 +37,14 @@ MAX_BODY = 8_192
 
 @dataclass(frozen=True, slots=True)
 class OptimisticSelect:
-    """What is about to be asked, decided."""
+    """A decided select and its statement, before it runs."""
 
     known: CachedCredential
     guard: Guard
     decided: EmbeddedSelect
 
     def entries(self, trail: RequestLog) -> str | None:
-        """The entries, as the inside of a JSON list; None where something was not as foreseen."""
+        """The entries, as the members of a JSON list; None if something has changed."""
         it = self.decided
         found = self.known.confirmed(it.sql)
         if found is None:
@@ -57,7 +57,7 @@ class OptimisticSelect:
 
 
 def optimistic_select(request: HttpRequest, reference: str) -> OptimisticSelect | None:
-    """A select that will be granted if all is as it was; else None."""
+    """The select, if it will be granted as long as nothing has changed; otherwise None."""
     # The kept decisions go by the body only.
     if not store.supports_embedding() or names_switch(request, QUERY_SWITCHES):
         return None
@@ -89,15 +89,15 @@ def _optimistic_select(known: CachedCredential, request: HttpRequest) -> Optimis
 
 
 def _holds(decided: EmbeddedSelect, guard: Guard) -> bool:
-    """Whether the rules and the plan are still those that it was decided by."""
+    """Whether the rules and the plan have not changed since the decision."""
     same = decided.plan.decision.ruleset is guard.ruleset
     return same and store.is_still_expected(decided.rows)
 
 
 def _decide(known: CachedCredential, guard: Guard, body: dict[str, Any]) -> EmbeddedSelect | None:
-    """Decide, and write the statement. None if this is better left to the ordinary path.
+    """Decide, and build the statement. Returns None if the ordinary path is better suited.
 
-    Raises `Malformed` and the denial, which nobody logs: the guard has no log.
+    Raises `Malformed` and the denial, which is not logged: the guard has no log.
     """
     began = perf_counter()
     query = parse_query(body, known.source.declared)
