@@ -16,7 +16,9 @@ FOR_BROWSERS = ("django.", "whitenoise.", "allauth.account.", "debug_toolbar.")
 
 @register()
 def check_api_middleware(app_configs: object, **kwargs: object) -> list[CheckMessage]:
-    """Can the API's middleware be imported, and does a request with a token skip any other?"""
+    """Check that the API's middleware can be imported, and that requests with a token skip no
+    other.
+    """
     own, found = list(setting("API_MIDDLEWARE")), list[CheckMessage]()
     for name in own:
         try:

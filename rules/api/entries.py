@@ -106,7 +106,7 @@ class Entries(Endpoint):
         return answer_select(guard, plan, request)
 
     def list(self, request: Request, reference: str) -> HttpResponse | Streamed:
-        """`GET data`: every entry that may be seen, streamed."""
+        """`GET data`: all entries that the caller can see, streamed."""
         guard = self.guard(request, reference)
         query = QueryRequest(EVERYTHING)
         decision = guard.select(query)
@@ -150,7 +150,7 @@ class Entries(Endpoint):
         return entry_answer(plan.source, made, plan.shown(guard))
 
     def update(self, request: Request, reference: str, entry_id: str) -> HttpResponse:
-        """`PUT data/:entryId`: merges the columns that are sent."""
+        """`PUT data/:entryId`: merge the submitted columns."""
         wanted = entry_id_in(entry_id)
         precondition = Precondition.of(request._request)
         row = row_body(request._request)
@@ -239,7 +239,9 @@ class Entries(Endpoint):
         return json_answer({"deletedCount": count})
 
     def indexes(self, request: Request, reference: str, names: str) -> HttpResponse:
-        """`GET indexes/A,B`: the distinct values of columns, of the entries that may be seen."""
+        """`GET indexes/A,B`: the distinct values of columns, from the entries that the caller can
+        see.
+        """
         columns = _index_columns(names)
         guard = self.guard(request, reference)
         meant = {name: column_of(name, columns_of(guard)) for name in columns}
@@ -258,7 +260,9 @@ class Entries(Endpoint):
 def answer_select(
     guard: Guard, plan: SelectPlan, request: Request | None = None
 ) -> HttpResponse | Streamed:
-    """Run a select. `request`: the one whose right has to last until the end of a long answer."""
+    """Run a select. `request` is the request whose authorization must last until the end of a
+    streamed response.
+    """
     source, query, where, shown = plan.source, plan.select, plan.where, plan.shown
     if query.distinct or query.aggregate is not None:
         return text_answer(_selected(query, extended.select_aggregate(source, query, where, shown)))
@@ -286,7 +290,7 @@ def _selected(query: Select, found: Found) -> str:
 
 
 def _page(query: Select, page: Page) -> str:
-    """The answer of a page, with a cursor if one was asked for."""
+    """The response of one page, with a cursor if it was requested."""
     if query.after is None or query.count_only:
         return _selected(query, Found(page.entries, page.total))
     total = {} if page.total is None else {"total": page.total}
@@ -303,10 +307,10 @@ def _updated(
     precondition: Precondition,
     idempotent: IdempotentRequest,
 ) -> tuple[StoredEntry, UpdatePlan]:
-    """Write an entry. Return it as it is stored now, and the plan that was carried out.
+    """Write an entry. Returns the stored entry and the executed plan.
 
-    If a script has added a column, everything is done again under the lock for changes of the whole
-    data source, which has to be taken before the lock of any entry.
+    If a script added a column, the write is repeated under the lock for changes of the whole data
+    source, which must be taken before the lock of any entry.
     """
     for whole in (False, True):
         with store.writing(source, row, whole, confirm=confirm) as transaction:
@@ -324,8 +328,10 @@ def _updated(
 
 
 def _shown_after(guard: Guard, plan: UpdatePlan, after: StoredEntry) -> Projection:
-    """The columns to answer of an entry that was updated. Scripts decide on them after the
-    transaction; if they cannot be run, the columns that were sent are answered.
+    """The columns that the response for an updated entry contains.
+
+    Scripts decide on them after the transaction. If they cannot be run, the response contains the
+    columns that were sent.
     """
     if not guard.ruleset.has_scripts:
         return plan.shown(guard, after.data)
@@ -335,7 +341,7 @@ def _shown_after(guard: Guard, plan: UpdatePlan, after: StoredEntry) -> Projecti
 
 @contextmanager
 def refused_addresses(guard: Guard, operation: Operation) -> Iterator[None]:
-    """Two rows of one address get the ordinary denial, in place of the failure that says why."""
+    """Replace the failure for two rows with the same email address with the ordinary denial."""
     try:
         yield
     except AddressTaken:
@@ -343,7 +349,7 @@ def refused_addresses(guard: Guard, operation: Operation) -> Iterator[None]:
 
 
 def _index_columns(names: str) -> list[str]:
-    """`A,B`; the URL has been decoded once, and a comma inside a name was encoded twice."""
+    """Parse `A,B`. The URL has been decoded once, and a comma inside a name was encoded twice."""
     columns = [re.sub("%2[Cc]", ",", name) for name in names.split(",")]
     if len(columns) > MAX_INDEXES:
         raise Malformed(f"{len(columns)} columns are named; at most {MAX_INDEXES} are allowed")

@@ -1,4 +1,4 @@
-"""The registry of failures: the status of each code, and the JSON of the answer."""
+"""The registry of failures: the status of each code, and the JSON of the response."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ REQUEST_ID = "X-Request-Id"
 
 
 class WrongMethod(Failure):
-    """The address is there, and does not take this method."""
+    """The URL exists, but does not support this method."""
 
     code = "request.method"
 
@@ -65,7 +65,7 @@ WRONG_HOST: Final = Malformed("this site does not serve that host name (`ALLOWED
 
 
 def answer(failure: Failure) -> HttpResponse:
-    """The response that tells of a failure: `message`, `type`, and a denial's `payload`."""
+    """The response for a failure: `message`, `type`, and the `payload` of a denial."""
     body: dict[str, Any] = {"message": failure.message, "type": failure.code}
     payload = getattr(failure, "payload", None)
     if payload is not None:
@@ -91,7 +91,9 @@ def answer(failure: Failure) -> HttpResponse:
 
 
 def failure_of(error: Exception) -> Failure:
-    """Any exception as a failure; what nobody foresaw is a fault, logged and told as no more."""
+    """Convert an exception to a failure. Unexpected exceptions are logged, and their details are
+    not sent to the client.
+    """
     if isinstance(error, AddressTaken):
         # Of a creation with entries; where rules decide, it has become the ordinary denial.
         return Malformed("`entries`: two rows have the same email address")
@@ -127,5 +129,5 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _is_orphan(error: Exception) -> bool:
-    """An entry or session that was written while what it belongs to went."""
+    """Whether an entry or session was written while the row that it belongs to was deleted."""
     return isinstance(error, IntegrityError) and "foreign key" in str(error).lower()

@@ -13,7 +13,7 @@ from .switches import BULK_SWITCHES, COMMIT_SWITCHES, QUERY_SWITCHES
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one address. `elevated`: by Django's permissions, not by access rules."""
+    """One method of a URL. `elevated`: authorized by Django's permissions, not by access rules."""
 
     id: str
     tag: str

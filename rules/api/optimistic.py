@@ -23,7 +23,7 @@ from ..access.select import SelectPlan, SelectQuery, plan_select
 from ..decision_log.records import RequestLog
 from .bodies import json_in, repeatable_body
 
-# psycopg parses longer statements, and those with more parameters, anew each time.
+# psycopg parses longer statements, and those with more parameters, each time they run.
 MAX_TEXT, MAX_PARAMS = 3_000, 40
 
 
@@ -59,7 +59,7 @@ def optimistic_select(request: HttpRequest, reference: str, trail: RequestLog) -
 def _planned(known: CachedCredential, guard: Guard, request: HttpRequest) -> CachedPlan | None:
     """The plan of a select, with its SQL if one statement can read its rows.
 
-    Raises `Malformed` and the denial, which nobody logs: the guard has no log.
+    Raises `Malformed` and the denial, which is not logged: the guard has no log.
     """
     text = repeatable_body(request)
     if text is None:

@@ -143,10 +143,10 @@ def _header_parameters(operation: Operation) -> list[Json]:
 
 
 class Schema(Endpoint):
-    """The API's own description."""
+    """The endpoint of the API's own description."""
 
     def document(self, request: Request) -> HttpResponse:
-        """`GET schema`, in JSON, or with `?format=yaml` in YAML where PyYAML is installed."""
+        """`GET schema`: JSON, or YAML with `?format=yaml` if PyYAML is installed."""
         wanted = request._request.GET.get("format", "json")
         if wanted not in ("json", "yaml"):
             raise Malformed(f'`format` must be "json" or "yaml", not `{printable(wanted)}`')
@@ -156,7 +156,7 @@ class Schema(Endpoint):
 
 @memoize(8)
 def _text(prefix: str, wanted: str) -> str:
-    """The document as JSON or YAML text. Anybody may ask for it, so it is written once only."""
+    """The document as JSON or YAML text. It is cached, because anyone can request it."""
     if wanted == "json":
         return dumps(document(prefix))
     try:

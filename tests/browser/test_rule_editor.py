@@ -113,7 +113,9 @@ def bob_is_denied(page: Any, source: DataSource) -> None:
         ".rks-nearest"
     ).inner_text()
     # And on the row of the list; nothing was saved, and the page is the one of the rules.
-    assert "does not let" in page.locator(".rk-rule").nth(2).locator(".rk-paint").inner_text()
+    assert (
+        "does not allow writes" in page.locator(".rk-rule").nth(2).locator(".rk-paint").inner_text()
+    )
     assert page.url.endswith(f"/datasource/{source.pk}/change/")
     assert rules_of(source) == []
     assert source.entries.get(data__Email="bob@acme.com").data["Role"] == "User"
