@@ -79,7 +79,7 @@ def _of_writer(
         rule.position,
         "exclude" if rule.columns.include is None else "include",
         f"{join_some([f'`{printable(name)}`' for name in hidden])} can be written by people who "
-        f"cannot read {them}: {_readers(hidden.values())} {them} from them",
+        f"cannot read {them}, because {_readers(hidden.values())} {them}",
         "hidden-and-writable",
         "warning" if severe else "info",
         closing(raw, writer, list(hidden), facts),
