@@ -85,7 +85,7 @@ def prepare(rows: int) -> dict[str, Any]:
         },
     )
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")
     return {
         "source": staff.pk,
         "peer": peer,
