@@ -147,7 +147,10 @@ class _Planner:
         """Return an unbounded scan of all matching rows, to be sorted or counted."""
         request = self.request
         if name is None or name == WHOLE:
-            condition = condition_of(request.source.id, request.where, name == WHOLE)
+            if name == WHOLE and self._is_wholly_indexable:
+                condition = self._whole_condition
+            else:
+                condition = condition_of(request.source.id, request.where, name == WHOLE)
             rows = self._where([condition, *self._extra_conditions])
             return Scan(concat(f"{TABLE} WHERE ", rows))
         inside, _ = self._lookup(name)
