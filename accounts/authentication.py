@@ -1,4 +1,4 @@
-"""From a request to a Session: the only place that decides who sends a request."""
+"""From a request to a Caller: the only place that decides who sends a request."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .errors import CredentialInvalid
 from .identity import ANONYMOUS, Identity
 from .models import ApiToken
 from .providers import api_token, credential_query, django_user, login_session
-from .providers.credential_query import CachedCredential, Session, peek
+from .providers.credential_query import CachedCredential, Caller, peek
 from .tokens import API_PREFIX, SESSION_PREFIX
 
 
-def authenticate(request: HttpRequest, source_join: SourceJoin | None = None) -> Session:
+def authenticate(request: HttpRequest, source_join: SourceJoin | None = None) -> Caller:
     """Who sends a request; its identity is ANONYMOUS without any credential.
 
     If `source_join` is given, the statement that looks a token up also reads that data source.
@@ -33,11 +33,11 @@ def authenticate(request: HttpRequest, source_join: SourceJoin | None = None) ->
     and `CsrfMissing` for the site's own session without its CSRF token.
     """
     if is_forced(request):
-        return Session(_forced_identity(request))
+        return Caller(_forced_identity(request))
     secrets = extract_secrets(request)
     if not secrets:
-        return Session(django_user.identity_of(request))
-    first, *others = [_session_of(secret, source_join) for secret in secrets]
+        return Caller(django_user.identity_of(request))
+    first, *others = [_caller_of(secret, source_join) for secret in secrets]
     if any(other.identity != first.identity for other in others):
         raise CredentialInvalid("the request holds two credentials of different identities")
     # The rows of two credentials are no key of what is derived from one of them.
@@ -49,17 +49,17 @@ def identify(request: HttpRequest) -> Identity:
     return authenticate(request).identity
 
 
-def session_now(request: HttpRequest, source_join: SourceJoin | None = None) -> Session | None:
-    """The session that the request's credential has now; None if it is no longer valid.
+def caller_now(request: HttpRequest, source_join: SourceJoin | None = None) -> Caller | None:
+    """The caller that the request's credential stands for now; None if it is no longer valid.
 
     `source_join` is read in the same statement if there is a token. Nothing read earlier is reused.
     """
     if is_forced(request):
-        return Session(_forced_identity(request))
+        return Caller(_forced_identity(request))
     secrets = extract_secrets(request)
     if not secrets:
-        return Session(django_user.identity_now(request))
-    first, *others = [_session_now(secret, source_join) for secret in secrets]
+        return Caller(django_user.identity_now(request))
+    first, *others = [_caller_now(secret, source_join) for secret in secrets]
     if first is None or any(other is None or other.identity != first.identity for other in others):
         return None
     return first
@@ -90,7 +90,7 @@ _Locked = tuple[Source | None, Identity | None]
 
 def _locked_on_sqlite(request: HttpRequest, source_id: int, alone: bool) -> _Locked:
     registry.lock(source_id)
-    now = session_now(request, SourceJoin(source_id, "id"))
+    now = caller_now(request, SourceJoin(source_id, "id"))
     if now is None or now.source_join is None:
         return registry.find(source_id), None if now is None else now.identity
     return now.source, now.identity
@@ -101,12 +101,12 @@ def _locked_on_postgresql(request: HttpRequest, source_id: int, alone: bool) -> 
     secrets = () if is_forced(request) else extract_secrets(request)
     if len(secrets) == 1:
         source_join = SourceJoin(source_id, "id", "NO KEY UPDATE" if alone else "SHARE")
-        session = _session_now(secrets[0], source_join)
-        if session is not None:
-            return session.source, session.identity
+        caller = _caller_now(secrets[0], source_join)
+        if caller is not None:
+            return caller.source, caller.identity
     locked = registry.locked(source_id, alone)
     # Read after the lock is taken: the credential may end while this request waits for others.
-    now = session_now(request)
+    now = caller_now(request)
     return locked, None if now is None else now.identity
 
 
@@ -139,17 +139,17 @@ def _forced_identity(request: HttpRequest) -> Identity:
     return django_user.identity_for(user)
 
 
-def _session_of(secret: str, source_join: SourceJoin | None) -> Session:
+def _caller_of(secret: str, source_join: SourceJoin | None) -> Caller:
     if secret.startswith(API_PREFIX):
-        return api_token.session_of(secret, source_join)
+        return api_token.caller_of(secret, source_join)
     if secret.startswith(SESSION_PREFIX):
-        return login_session.session_of(secret, source_join)
+        return login_session.caller_of(secret, source_join)
     raise CredentialInvalid("the token is not valid")
 
 
-def _session_now(secret: str, source_join: SourceJoin | None) -> Session | None:
+def _caller_now(secret: str, source_join: SourceJoin | None) -> Caller | None:
     kind = api_token.KIND if secret.startswith(API_PREFIX) else login_session.KIND
-    return credential_query.session_now(kind, secret, source_join)
+    return credential_query.caller_now(kind, secret, source_join)
 
 
 def _named_in_url(request: Request) -> SourceJoin | None:
@@ -199,10 +199,10 @@ class RowkeeperAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class SessionAuthentication(RowkeeperAuthentication):
-    """Sets `request.auth` to a Session, whose data source is the `reference` in the URL."""
+class CallerAuthentication(RowkeeperAuthentication):
+    """Sets `request.auth` to a Caller, whose data source is the `reference` in the URL."""
 
     def authenticate(self, request: Request) -> tuple[Any, Any]:
-        """(the Django user whose permissions count, the session). Raises as `authenticate` does."""
-        session = authenticate(request._request, _named_in_url(request))
-        return user_behind(session.identity), session
+        """(the Django user whose permissions count, the caller). Raises as `authenticate` does."""
+        caller = authenticate(request._request, _named_in_url(request))
+        return user_behind(caller.identity), caller

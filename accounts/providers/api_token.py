@@ -15,16 +15,16 @@ from ..django_users import lazy_user
 from ..identity import Identity
 from ..models import ApiToken
 from . import credential_query
-from .credential_query import Session
+from .credential_query import Caller
 
 
-def session_of(secret: str, source_join: SourceJoin | None = None) -> Session:
-    """The session of an API token. Nobody is signed in by it: `identity.user` is None.
+def caller_of(secret: str, source_join: SourceJoin | None = None) -> Caller:
+    """The caller with an API token. Nobody is signed in by it: `identity.user` is None.
 
     Raises `CredentialInvalid` for a token that is unknown, revoked or expired, or whose Django user
     is not active.
     """
-    return credential_query.session_of(KIND, secret, source_join)
+    return credential_query.caller_of(KIND, secret, source_join)
 
 
 def _identity(row: tuple[Any, ...]) -> Identity:

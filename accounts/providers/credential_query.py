@@ -117,7 +117,7 @@ class CachedCredential:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Caller:
     """Who sends a request, and the data source that its URL names, as the database has them now."""
 
     identity: Identity
@@ -143,8 +143,8 @@ _sessions: Cache[tuple[str, Named], CachedCredential] = Cache("sessions", _KEPT)
 NOTHING_ELSE = Sql("")
 
 
-def session_of(kind: CredentialType, secret: str, source_join: SourceJoin | None) -> Session:
-    """The session of a secret; the data source of `source_join` is read in the same statement.
+def caller_of(kind: CredentialType, secret: str, source_join: SourceJoin | None) -> Caller:
+    """The caller with a secret; the data source of `source_join` is read in the same statement.
 
     Raises `CredentialInvalid` with the refusal of `kind` if the secret is not valid.
     """
@@ -160,16 +160,14 @@ def session_of(kind: CredentialType, secret: str, source_join: SourceJoin | None
         kind.note(found)
     source = None if source_join is None else source_in(found[kind.width :])
     if source_join is None or source is None:
-        return Session(identity, source_join)
+        return Caller(identity, source_join)
     named = (source_join.column, source_join.reference)
     cached = _keep(kind, secret_digest, named, source, found, identity)
-    return Session(identity, source_join, source, None if cached is None else ref(cached))
+    return Caller(identity, source_join, source, None if cached is None else ref(cached))
 
 
-def session_now(
-    kind: CredentialType, secret: str, source_join: SourceJoin | None
-) -> Session | None:
-    """The session that a secret has now, without recording its use; None if it is not valid.
+def caller_now(kind: CredentialType, secret: str, source_join: SourceJoin | None) -> Caller | None:
+    """The caller that a secret stands for now, without recording its use; None if it is not valid.
 
     With `source_join.lock`, also None if another transaction has locked the data source.
     """
@@ -178,7 +176,7 @@ def session_now(
     if found is None or identity is None:
         return None
     source = None if source_join is None else source_in(found[kind.width :])
-    return Session(identity, source_join, source)
+    return Caller(identity, source_join, source)
 
 
 def _forget(secret_digest: str, named: Named) -> None:

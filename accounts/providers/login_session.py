@@ -25,17 +25,17 @@ from rowkeeper.datasources.values.codec import restore_large_doubles
 from ..identity import Identity
 from ..models import LoginSession
 from . import credential_query
-from .credential_query import Session
+from .credential_query import Caller
 
 
-def session_of(secret: str, source_join: SourceJoin | None = None) -> Session:
-    """The session of a session token; `source_join` is read in the same statement.
+def caller_of(secret: str, source_join: SourceJoin | None = None) -> Caller:
+    """The caller with a session token; `source_join` is read in the same statement.
 
     Raises `CredentialInvalid` if the session has ended or been idle for too long, its data source
     is no longer a sign-in data source, or its entry is gone or has another email or password than
     at sign-in.
     """
-    return credential_query.session_of(KIND, secret, source_join)
+    return credential_query.caller_of(KIND, secret, source_join)
 
 
 def _oldest(now: datetime) -> datetime:

@@ -172,7 +172,7 @@ def _session(source: Source, secret: str) -> str | None:
     if bob is None or mark is None:
         return None
     try:
-        if secret and login_session.session_of(secret).identity.entry_id == bob[0]:
+        if secret and login_session.caller_of(secret).identity.entry_id == bob[0]:
             return secret
     except CredentialInvalid:
         pass

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
 from rowkeeper.accounts.authentication import (
-    SessionAuthentication,
+    CallerAuthentication,
     confirm,
     is_by_name,
     is_forced,
@@ -25,7 +25,7 @@ from rowkeeper.accounts.authentication import (
 from rowkeeper.accounts.client import client_address
 from rowkeeper.accounts.identity import Identity
 from rowkeeper.accounts.login.throttle import count_passwords
-from rowkeeper.accounts.providers.credential_query import Session
+from rowkeeper.accounts.providers.credential_query import Caller
 from rowkeeper.datasources import store
 from rowkeeper.datasources.catalog import registry
 from rowkeeper.datasources.conf import setting
@@ -65,11 +65,11 @@ class AlwaysJson(BaseContentNegotiation):
 
 
 class Endpoint(ViewSet):
-    """The base of every viewset. `request.auth` is a Session; an invalid credential is rejected
+    """The base of every viewset. `request.auth` is a Caller; an invalid credential is rejected
     first.
     """
 
-    authentication_classes = (SessionAuthentication,)
+    authentication_classes = (CallerAuthentication,)
     permission_classes = ()
     throttle_classes = ()
     parser_classes = ()
@@ -97,7 +97,7 @@ class Endpoint(ViewSet):
 
         Queries are an exception: one statement may read the credential together with the rows.
         A test's `force_authenticate` is left to our own authentication: Django REST framework would
-        put any object in the place of the Session.
+        put any object in the place of the Caller.
         """
         if is_forced(request._request):
             request.authenticators = self.get_authenticators()
@@ -120,8 +120,8 @@ class Endpoint(ViewSet):
         if isinstance(failure, WrongMethod):
             failure.__dict__["allowed"] = self.allowed_methods
         if not failure.request_id and failure.code in ACCESS:
-            session: Session | None = getattr(self.request, "_auth", None)
-            identity = None if session is None else session.identity
+            caller: Caller | None = getattr(self.request, "_auth", None)
+            identity = None if caller is None else caller.identity
             trail = trail_of(self.request._request)
             events.refusal(trail, failure, STATUS[failure.code], identity)
             failure.request_id = trail.request_id
@@ -141,14 +141,14 @@ class Endpoint(ViewSet):
         headers[REQUEST_ID] = trail_of(request._request).request_id
         return response
 
-    def current_session(self, request: Request) -> Session:
+    def caller(self, request: Request) -> Caller:
         """Who sends the request, with the data source of its URL if that was read as well."""
         found: Any = request.auth
-        return cast(Session, found)
+        return cast(Caller, found)
 
     def identity(self, request: Request) -> Identity:
         """Who sends the request."""
-        return self.current_session(request).identity
+        return self.caller(request).identity
 
     def identify_again(self, request: Request) -> None:
         """Identify the caller again. Raises `CredentialInvalid` if the credential has ended."""
@@ -214,12 +214,12 @@ class Endpoint(ViewSet):
     def guard(self, request: Request, reference: str) -> Guard:
         """The guard of the data source that the URL names."""
         wanted = registry.reference_of(reference, is_by_name(request._request))
-        session = self.current_session(request)
+        caller = self.caller(request)
         trail = trail_of(request._request)
-        if session.source_join is not None and session.source_join.reference == wanted:
-            found = guard_of(wanted, session.source, session.identity, trail)
+        if caller.source_join is not None and caller.source_join.reference == wanted:
+            found = guard_of(wanted, caller.source, caller.identity, trail)
         else:
-            found = find_guard(wanted, session.identity, trail)
+            found = find_guard(wanted, caller.identity, trail)
         # `007` is 7, and a denial quotes it as it was sent.
         if str(wanted) != reference or self.is_locked:
             found = replace(found, reference=reference, rechecks_lookups=not self.is_locked)

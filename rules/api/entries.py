@@ -76,7 +76,7 @@ class Entries(Endpoint):
 
     def _cached_plan(self, request: Request, reference: str) -> tuple[Guard, SelectPlan] | None:
         """The plan of an earlier select with the same body, if nothing has changed since."""
-        known = self.current_session(request).cached
+        known = self.caller(request).cached
         text = None if known is None else repeatable_body(request._request)
         if known is None or text is None:
             return None
@@ -99,7 +99,7 @@ class Entries(Endpoint):
             self.repeatable = False
             return self._delete_by_query(request, guard, query)
         plan = plan_select(guard, query, others)
-        known = self.current_session(request).cached
+        known = self.caller(request).cached
         text = None if known is None else repeatable_body(request._request)
         if known is not None and text is not None:
             plan_cache.plans.keep(known, text, CachedPlan(plan))

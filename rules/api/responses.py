@@ -10,7 +10,7 @@ from weakref import finalize
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from rowkeeper.accounts.authentication import session_now
+from rowkeeper.accounts.authentication import caller_now
 from rowkeeper.accounts.client import client_address, network_of, site_of
 from rowkeeper.accounts.errors import LoginRequired
 from rowkeeper.datasources.catalog import registry
@@ -103,10 +103,10 @@ class Grant:
         """
         source = self.guard.source
         assert source is not None
-        session = session_now(self.request, SourceJoin(source.id, "id"))
-        if session is None or session.identity != self.guard.identity:
+        caller = caller_now(self.request, SourceJoin(source.id, "id"))
+        if caller is None or caller.identity != self.guard.identity:
             return False
-        now = registry.find(source.id) if session.source_join is None else session.source
+        now = registry.find(source.id) if caller.source_join is None else caller.source
         if now is None or now.key == source.key:
             return now is not None
         guard = guard_of(self.guard.reference, now, self.guard.identity)
