@@ -8,8 +8,6 @@ import sys
 
 from django.db import migrations
 
-from rowkeeper.datasources.database.features import POSTGRESQL, features_of
-
 WALK = r"""
 CREATE OR REPLACE FUNCTION rowkeeper_walk_from(
     item jsonb, path text[], at integer
@@ -170,7 +168,7 @@ def pairs() -> tuple[str, str]:
 def forwards(apps: object, schema_editor: object) -> None:
     """Make them."""
     connection = schema_editor.connection  # type: ignore[attr-defined]
-    if features_of(connection) is not POSTGRESQL:
+    if connection.vendor != "postgresql":
         return
     upper, lower = pairs()
     with connection.cursor() as cursor:
@@ -181,7 +179,7 @@ def forwards(apps: object, schema_editor: object) -> None:
 def backwards(apps: object, schema_editor: object) -> None:
     """Remove them."""
     connection = schema_editor.connection  # type: ignore[attr-defined]
-    if features_of(connection) is not POSTGRESQL:
+    if connection.vendor != "postgresql":
         return
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX IF EXISTS rowkeeper_entry_data")

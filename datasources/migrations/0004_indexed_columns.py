@@ -5,15 +5,13 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-from rowkeeper.datasources.database.features import POSTGRESQL, features_of
-
 
 def forwards(apps, schema_editor):
     """On PostgreSQL: what indexes of the pieces of texts need, where the server has it and the user
     may have it made; and less that waits to be put into the index over whole rows. Every look
     into it reads all that waits, which took 2 ms at the limit that it had.
     """
-    if features_of(schema_editor.connection) is not POSTGRESQL:
+    if schema_editor.connection.vendor != "postgresql":
         return
     with schema_editor.connection.cursor() as cursor:
         cursor.execute(

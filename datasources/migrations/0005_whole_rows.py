@@ -7,8 +7,6 @@ fifty of a thousand.
 
 from django.db import migrations
 
-from rowkeeper.datasources.database.features import POSTGRESQL, features_of
-
 NEW, OLD = "rowkeeper_entry_whole", "rowkeeper_entry_data"
 # The expression of `rowkeeper.datasources.query.where.containment.WHOLE_POSTGRESQL`.
 WHOLE = "jsonb_set('{}'::jsonb,ARRAY[data_source_id::text],data) jsonb_path_ops"
@@ -21,7 +19,7 @@ def forwards(apps, schema_editor):
 
 def backwards(apps, schema_editor):
     """The one that was before."""
-    if features_of(schema_editor.connection) is not POSTGRESQL:
+    if schema_editor.connection.vendor != "postgresql":
         return
     with schema_editor.connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_extension WHERE extname='btree_gin'")
@@ -31,7 +29,7 @@ def backwards(apps, schema_editor):
 
 def _replace(schema_editor, name, over, other):
     connection = schema_editor.connection
-    if features_of(connection) is not POSTGRESQL:
+    if connection.vendor != "postgresql":
         return
     beside = "" if connection.in_atomic_block else "CONCURRENTLY"
     with connection.cursor() as cursor:

@@ -79,6 +79,7 @@ FEW: dict[str, Callable[[], Any]] = {
     "rowkeeper.datasources.database.connection.is_shared": lambda: [
         connection.is_shared(model) for model in apps.get_models()
     ],
+    "rowkeeper.datasources.database.connection.features": lambda: None,
     "rowkeeper.datasources.indexes.postgresql_functions.statements": lambda: None,
     "rowkeeper.datasources.permissions.by_user_id._gives_rights": lambda: None,
     "rowkeeper.datasources.permissions.by_user_id._statement": lambda: None,
