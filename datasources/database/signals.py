@@ -29,9 +29,10 @@ def install(prepare_sqlite: Callable[[Any], None], after_request: Callable[[], N
         after_request()
 
     def connected(connection: Any, **kwargs: object) -> None:
-        if features_of(connection) is SQLITE:
+        features = features_of(connection)
+        if features is SQLITE:
             prepare_sqlite(connection)
-        elif features_of(connection) is POSTGRESQL:
+        elif features is POSTGRESQL:
             bound(connection)
 
     request_started.connect(started, dispatch_uid="rowkeeper-started")
