@@ -168,9 +168,13 @@ class Mouse:
         grip.scroll_into_view_if_needed()
         grip.hover()
         mouse.down()
-        box = rules.nth(above - 1).bounding_box()
-        mouse.move(box["x"] + 20, box["y"] + box["height"] / 2, steps=5)
-        mouse.move(box["x"] + 20, box["y"] + 2, steps=5)
+        # Until the row is where it is to be, as the rows of the page move: warnings appear in them,
+        # and the page scrolls near its edges.
+        for _ in range(30):
+            box = rules.nth(above - 1).bounding_box()
+            mouse.move(box["x"] + 20, box["y"] + 2, steps=5)
+            if "rk-dragged" in (rules.nth(above - 1).get_attribute("class") or ""):
+                break
         mouse.up()
 
     def ask_as(self, users: DataSource, name: str, operation: str, entry: int, body: str) -> None:
