@@ -79,10 +79,10 @@ class SelectPlanCache:
         """
         if len(body) > MAX_REPEATED_BODY or not found.plan.is_repeatable:
             return
-        for one in (found, CachedPlan(found.plan)):
-            if one.size() <= MAX_REPEATED:
-                self._plans.put(known, body, one)
-                return
+        if found.size() <= MAX_REPEATED:
+            self._plans.put(known, body, found)
+        elif found.embedded is not None:
+            self.keep(known, body, CachedPlan(found.plan))
 
     def __len__(self) -> int:
         return len(self._plans)

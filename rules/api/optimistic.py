@@ -76,9 +76,11 @@ def _planned(known: CachedCredential, guard: Guard, request: HttpRequest) -> Cac
         query = parse_query(body, known.source.declared)
         if not isinstance(query, Select) or is_given(body, "join"):
             return None
-        found = CachedPlan(plan_select(guard, SelectQuery(query)))
-    embedded = _embedded(found.plan)
-    found = CachedPlan(found.plan, embedded, embedded is not None)
+        plan = plan_select(guard, SelectQuery(query))
+    else:
+        plan = found.plan
+    embedded = _embedded(plan)
+    found = CachedPlan(plan, embedded, embedded is not None)
     plan_cache.plans.keep(known, text, found)
     return found
 
