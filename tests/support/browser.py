@@ -121,6 +121,11 @@ def page(transactional_db: None, browser: Any, site: str) -> Iterator[Any]:
 def axe(page: Any, within: str | None = None) -> list[str]:
     """The serious findings of axe, one line each."""
     run = pytest.importorskip("axe_playwright_python.sync_playwright").Axe().run
+    # Colors change in steps when the theme does; axe would judge one that is seen for a moment.
+    page.evaluate(
+        "Promise.race([new Promise((done) => setTimeout(done, 2000)),"
+        "Promise.allSettled(document.getAnimations().map((one) => one.finished))])"
+    )
     found = run(page, within)
     return [
         f"{finding['id']}: {node['target']} {node.get('failureSummary', '')[:300]}"
